@@ -1,0 +1,135 @@
+"""segbench: a benchmarking suite for semantic segmentation.
+
+This is the public API for plugin authors. Names are imported on first use (PEP 562), so that ``import segbench`` needs
+neither torch nor pydantic.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segbench.errors import (
+        CheckpointError,
+        ConfigError,
+        DataError,
+        DeviceError,
+        OptionError,
+        PluginError,
+        SegbenchError,
+        StoreError,
+        TrainingError,
+        UnknownNameError,
+        did_you_mean,
+    )
+    from segbench.hookspecs import hookimpl
+    from segbench.names import Choice, parse_choice, slug
+    from segbench.options import NoOptions, Options, option
+    from segbench.results import (
+        CellResult,
+        Deployment,
+        Environment,
+        Epoch,
+        Latency,
+        Memory,
+        Quality,
+        RunResult,
+        Training,
+        Verdict,
+    )
+    from segbench.specs import (
+        IGNORE_INDEX,
+        BackendSpec,
+        Claim,
+        DatasetSpec,
+        LossBatch,
+        LossSpec,
+        ModelSpec,
+        Normalisation,
+        Problem,
+        Progress,
+        Recipe,
+        Reporter,
+        ReportTarget,
+        Sample,
+        Task,
+    )
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "errors": (
+        "CheckpointError ConfigError DataError DeviceError OptionError PluginError SegbenchError StoreError TrainingError "
+        "UnknownNameError did_you_mean"
+    ),
+    "hookspecs": "hookimpl",
+    "names": "Choice parse_choice slug",
+    "options": "NoOptions Options option",
+    "results": "CellResult Deployment Environment Epoch Latency Memory Quality RunResult Training Verdict",
+    "specs": (
+        "IGNORE_INDEX BackendSpec Claim DatasetSpec LossBatch LossSpec ModelSpec Normalisation Problem Progress Recipe Reporter "
+        "ReportTarget Sample Task"
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "IGNORE_INDEX",
+    "BackendSpec",
+    "CellResult",
+    "CheckpointError",
+    "Choice",
+    "Claim",
+    "ConfigError",
+    "DataError",
+    "DatasetSpec",
+    "Deployment",
+    "DeviceError",
+    "Environment",
+    "Epoch",
+    "Latency",
+    "LossBatch",
+    "LossSpec",
+    "Memory",
+    "ModelSpec",
+    "NoOptions",
+    "Normalisation",
+    "OptionError",
+    "Options",
+    "PluginError",
+    "Problem",
+    "Progress",
+    "Quality",
+    "Recipe",
+    "ReportTarget",
+    "Reporter",
+    "RunResult",
+    "Sample",
+    "SegbenchError",
+    "StoreError",
+    "Task",
+    "Training",
+    "TrainingError",
+    "UnknownNameError",
+    "Verdict",
+    "__version__",
+    "did_you_mean",
+    "hookimpl",
+    "option",
+    "parse_choice",
+    "slug",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'segbench' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"segbench.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

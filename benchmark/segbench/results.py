@@ -1,0 +1,269 @@
+"""What a run produces, as data: the schema of ``run.json`` (version 1).
+
+None always means "not measured". Units stand in the names; MB is 2**20 bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+Status = Literal["ok", "failed", "skipped", "interrupted", "pending"]
+
+
+class Record(BaseModel):
+    """Base of all result records: unknown keys of newer minor versions are kept."""
+
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="null", protected_namespaces=())
+
+
+class ErrorInfo(Record):
+    """Why a cell failed: a stage (plan, train, evaluate, measure), a kind (error, out-of-memory, timeout, killed, non-finite-loss) and words."""
+
+    stage: str
+    kind: str
+    message: str
+    advice: str = ""
+    traceback: str | None = None
+
+
+class Epoch(Record):
+    """One row of ``training.history``. Losses are means over valid pixels; ``val_*`` is null where no validation was run."""
+
+    epoch: int
+    train_loss: float | None = None
+    loss_parts: dict[str, float] = Field(default_factory=dict)
+    learning_rate: float | None = None
+    val_loss: float | None = None
+    val_miou: float | None = None
+    train_miou: float | None = None
+    gradient_norm: float | None = None
+    seconds: float | None = None
+    images_per_second: float | None = None
+    image_size: tuple[int, int] | None = None
+
+
+class Diagnosis(Record):
+    """What the curves say: kind (unstable, oscillating, flat, plateau, overfitting, underfitting, healthy), the evidence and the remedy."""
+
+    kind: str
+    message: str
+    remedy: str = ""
+    source: str = ""
+
+
+class Training(Record):
+    """How training went. ``seconds`` is training time without validation; ``peak_memory_mb`` is of the whole training stage."""
+
+    epochs_run: int = 0
+    best_epoch: int | None = None
+    best_score: float | None = None
+    select_on: str | None = None
+    seconds: float | None = None
+    validation_seconds: float | None = None
+    images_per_second: float | None = None
+    peak_memory_mb: float | None = None
+    device: str | None = None
+    precision: str | None = None
+    batch_size: int | None = None
+    accumulate: int | None = None
+    world_size: int | None = None
+    stopped: str | None = None
+    nondeterministic: list[str] = Field(default_factory=list)
+    protocol_changed: str | None = None
+    notes: list[str] = Field(default_factory=list)
+    history: list[Epoch] = Field(default_factory=list)
+    diagnosis: list[Diagnosis] = Field(default_factory=list)
+
+
+class Quality(Record):
+    """Scores from one int64 confusion matrix per image, at label resolution.
+
+    ``miou``: dataset macro over the classes with label pixels in this split; ``miou_micro``: pooled intersection over pooled union;
+    ``miou_imagewise``: mean over images of each image's macro IoU. Per-class lists follow ``class_names``; null where the class has no label pixels.
+    ``selected_on`` names the split that chose the checkpoint where it is the scored one. ``training_score`` replaces ``miou`` where the training
+    split overlaps the scored one.
+    """
+
+    split: str
+    images: int | None = None
+    miou: float | None = None
+    training_score: float | None = None
+    selected_on: str | None = None
+    miou_micro: float | None = None
+    miou_imagewise: float | None = None
+    miou_frequency_weighted: float | None = None
+    pixel_accuracy: float | None = None
+    mean_accuracy: float | None = None
+    headline_class: str | None = None
+    headline_iou: float | None = None
+    class_names: list[str] = Field(default_factory=list)
+    iou_per_class: list[float | None] = Field(default_factory=list)
+    f1_per_class: list[float | None] = Field(default_factory=list)
+    precision_per_class: list[float | None] = Field(default_factory=list)
+    recall_per_class: list[float | None] = Field(default_factory=list)
+    label_pixels_per_class: list[int] = Field(default_factory=list)
+    image_size: tuple[int, int] | None = None
+    resize: str | None = None
+    seconds: float | None = None
+
+
+class Latency(Record):
+    """Time per call of one batch in one deployment. ``ci95_ms`` is a 95 % interval of the median, from resampled rounds."""
+
+    batch_size: int
+    input_size: tuple[int, int]
+    device: str
+    threads: int | None = None
+    first_ms: float | None = None
+    warmup_calls: int | None = None
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    p99_ms: float | None = None
+    mean_ms: float | None = None
+    ci95_ms: tuple[float, float] | None = None
+    images_per_second: float | None = None
+    samples_ms: list[float] = Field(default_factory=list)
+    rounds_ms: list[list[float]] = Field(default_factory=list)
+    clock: str | None = None
+    notes: list[str] = Field(default_factory=list)
+
+
+class Memory(Record):
+    """Megabytes (2**20 bytes). ``inference_peak`` and ``training_peak`` include the weights; ``activation_peak`` = peak - before."""
+
+    weights: float | None = None
+    inference_peak: float | None = None
+    activation_peak: float | None = None
+    training_peak: float | None = None
+    reserved_peak: float | None = None
+    batch_size: int | None = None
+    input_size: tuple[int, int] | None = None
+    method: str | None = None
+
+
+class Deployment(Record):
+    """One deployed form of a model."""
+
+    backend: str
+    precision: str = "fp32"
+    file_mb: float | None = None
+    drift: dict[str, Any] | None = None
+    quality: Quality | None = None
+    memory_mb: Memory | None = None
+    latency: list[Latency] = Field(default_factory=list)
+    error: str | None = None
+
+
+class Artifacts(Record):
+    """Paths relative to the run's directory."""
+
+    best: str | None = None
+    last: str | None = None
+    confusions: str | None = None
+    predictions: list[str] = Field(default_factory=list)
+    log: str | None = None
+
+
+class CellResult(Record):
+    """One trained or derived model with everything measured on it."""
+
+    id: str
+    kind: str = "train"
+    needs: list[str] = Field(default_factory=list)
+    model: str
+    loss: str | None = None
+    dataset: str | None = None
+    recipe: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    resolved: dict[str, Any] = Field(default_factory=dict)
+    seed: int | None = None
+    status: Status = "pending"
+    error: ErrorInfo | None = None
+    fingerprints: dict[str, str] = Field(default_factory=dict)
+    params: int | None = None
+    params_trained: int | None = None
+    params_trainable: int | None = None
+    params_per_part: dict[str, int] = Field(default_factory=dict)
+    size_mb: float | None = None
+    macs: int | None = None
+    flops: int | None = None
+    fvcore_flops: int | None = None
+    fvcore_error: str | None = None
+    uncounted_ops: dict[str, int] | None = None
+    input_shape: list[list[int]] | None = None
+    early_fusion: bool = False
+    training: Training | None = None
+    quality: Quality | None = None
+    deployments: list[Deployment] = Field(default_factory=list)
+    artifacts: Artifacts = Field(default_factory=Artifacts)
+    overhead_seconds: float | None = None
+    notes: list[str] = Field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """Model, loss and whatever else differs, in one line of plain text."""
+        parts = [self.model, *([self.loss] if self.loss else []), *(f"{k}={v}" for k, v in self.settings.items())]
+        return " | ".join(parts)
+
+
+class PluginInfo(Record):
+    """A plugin that took part: where it came from and its version."""
+
+    name: str
+    version: str | None = None
+    origin: str | None = None
+    error: str | None = None
+
+
+class Environment(Record):
+    """Where the run was measured."""
+
+    segbench: str | None = None
+    python: str | None = None
+    platform: str | None = None
+    cpu: str | None = None
+    cpu_cores: int | None = None
+    threads: int | None = None
+    memory_gb: float | None = None
+    gpu: list[str] = Field(default_factory=list)
+    cuda: str | None = None
+    driver: str | None = None
+    packages: dict[str, str] = Field(default_factory=dict)
+    plugins: list[PluginInfo] = Field(default_factory=list)
+    started: str | None = None
+    load_average: list[float] | None = None
+    notes: list[str] = Field(default_factory=list)
+
+
+class Verdict(Record):
+    """A published claim beside what was measured. ``verdict``: kept, kept (exceeded), broken, not tested here."""
+
+    claim: str
+    summary: str
+    claimed: str
+    measured: str | None = None
+    measured_value: float | None = None
+    verdict: Literal["kept", "kept (exceeded)", "broken", "not tested here"]
+    missing: str | None = None
+    subject: str | None = None
+    cells: list[str] = Field(default_factory=list)
+    source: str = ""
+
+
+class RunResult(Record):
+    """A whole run: what ``run.json`` holds."""
+
+    schema_version: int = SCHEMA_VERSION
+    command: str | None = None
+    complete: bool = True
+    config: dict[str, Any] = Field(default_factory=dict)
+    environment: Environment = Field(default_factory=Environment)
+    task: dict[str, Any] = Field(default_factory=dict)
+    race: dict[str, Any] | None = None
+    cells: list[CellResult] = Field(default_factory=list)
+    claims: list[Verdict] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)

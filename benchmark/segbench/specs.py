@@ -1,0 +1,338 @@
+"""What plugins hand over: light descriptions of models, losses, datasets, backends, recipes, claims and reporters.
+
+A spec imports nothing heavy. ``build`` and the other callables are import strings (``"package.module:function"``), resolved
+at first use, or plain callables.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from segbench.errors import PluginError
+from segbench.options import NoOptions, Options
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from segbench.results import RunResult
+
+IGNORE_INDEX = 255
+
+Ref = str | Callable[..., Any]
+"""An import string such as ``"package.module:function"``, or the callable itself."""
+
+
+def resolve(ref: Ref) -> Callable[..., Any]:
+    """The callable behind an import string.
+
+    >>> resolve("math:sqrt")(9.0)
+    3.0
+    """
+    if callable(ref):
+        return ref
+    module, _, attribute = ref.partition(":")
+    if not attribute:
+        raise PluginError(f"'{ref}' is not of the form 'package.module:function'")
+    found = importlib.import_module(module)
+    for part in attribute.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise PluginError(f"'{ref}': module {module} has no '{attribute}'") from None
+    if not callable(found):
+        raise PluginError(f"'{ref}' is not callable")
+    return found
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Stored values to network values, per channel: ``(value * scale - mean) / std``.
+
+    ``mean`` and ``std`` are in units of ``value * scale``; for 8-bit images scale is 1/255.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or not self.mean:
+            raise PluginError(f"normalisation needs one mean and one std per channel, got {self.mean} and {self.std}")
+        if not all(math.isfinite(v) for v in (*self.mean, *self.std, self.scale)) or min(self.std) <= 0:
+            raise PluginError(f"normalisation needs finite means and positive deviations, got {self.mean}, {self.std}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is to be segmented: classes, inputs and how labels are to be read.
+
+    ``inputs`` maps input names to channels in order (``{"image": 3}``, ``{"sar": 2, "optical": 13}``). Mask values are
+    ``0 .. num_classes - 1`` and ``ignore_index``. An input without ``normalisation`` is normalised by the mean and
+    deviation of the training split, which the harness computes. ``rgb`` names the inputs whose colours may be jittered.
+    ``headline`` is the class whose IoU is quoted beside mIoU (water, crack, ..).
+    """
+
+    class_names: tuple[str, ...]
+    inputs: Mapping[str, int] = field(default_factory=lambda: {"image": 3})
+    ignore_index: int = IGNORE_INDEX
+    normalisation: Mapping[str, Normalisation] = field(default_factory=dict)
+    palette: tuple[tuple[int, int, int], ...] = ()
+    headline: str | None = None
+    rgb: tuple[str, ...] = ("image",)
+    kind: Literal["multiclass"] = "multiclass"
+
+    def __post_init__(self) -> None:
+        if self.kind != "multiclass":
+            raise PluginError(
+                f"task kind '{self.kind}' is not supported: segbench scores one class per pixel (multiclass); "
+                "multi-label masks would need another metric"
+            )
+        if len(self.class_names) < 2:
+            raise PluginError("a task needs at least two classes (for a binary task: background and foreground)")
+        if len(set(self.class_names)) != len(self.class_names):
+            raise PluginError(f"class names must differ: {', '.join(self.class_names)}")
+        if not self.inputs or min(self.inputs.values()) < 1:
+            raise PluginError("a task needs at least one input, each with at least one channel")
+        if 0 <= self.ignore_index < len(self.class_names):
+            raise PluginError(f"ignore_index {self.ignore_index} is also the class '{self.class_names[self.ignore_index]}'")
+        if self.palette and len(self.palette) != len(self.class_names):
+            raise PluginError(f"the palette has {len(self.palette)} colours for {len(self.class_names)} classes")
+        if self.headline is not None and self.headline not in self.class_names:
+            raise PluginError(f"headline class '{self.headline}' is not among the classes")
+        for name, norm in self.normalisation.items():
+            if name not in self.inputs or len(norm.mean) != self.inputs[name]:
+                raise PluginError(f"normalisation of '{name}' does not fit inputs {dict(self.inputs)}")
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its label: inputs (C, H, W) in their stored dtype, mask int64 (H, W), and an id that never changes."""
+
+    inputs: Mapping[str, Tensor]
+    mask: Tensor
+    id: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with data on disk. ``error`` makes a run impossible, ``warning`` deserves a look."""
+
+    message: str
+    severity: Literal["error", "warning"] = "error"
+    where: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Spec:
+    name: str
+    summary: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _BuiltSpec(_Spec):
+    build: Ref
+    options: type[Options] = NoOptions
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec(_BuiltSpec):
+    """An architecture: ``build(task, options) -> nn.Module`` that maps inputs (N, C, H, W) to logits (N, K, h, w).
+
+    inputs          names of the task inputs that ``forward`` takes, in positional order
+    channels        channel counts that each input can take, where not any ({"image": (3,)})
+    size_multiple   height and width must be multiples of this; the harness pads (reflection-free, on the right and bottom) and crops
+    min_size        smallest height and width
+    read_output     ``read_output(output) -> {"logits": .., aux..}`` where forward returns something unusual
+    aux_weights     weight of each auxiliary output's loss by name ({"aux": 0.4}); outputs not named weigh nothing
+    parts           part name -> prefixes of parameter names ({"encoder": ("backbone.",)}), for counts per part
+    head            prefixes of parameter names that depend on the class count (left out of ``init_from`` across class counts)
+    normalise       ``normalise(task, options) -> {input: Normalisation} | None``: a pretrained encoder's own
+    deployed        ``deployed(model) -> model`` without what only training needs (auxiliary heads)
+    check           ``check(task, options) -> [what is missing and how to get it, ..]``, called at planning; cheap
+    """
+
+    inputs: tuple[str, ...] = ("image",)
+    channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    size_multiple: int = 1
+    min_size: int = 1
+    read_output: Ref | None = None
+    aux_weights: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    head: tuple[str, ...] = ()
+    normalise: Ref | None = None
+    deployed: Ref | None = None
+    check: Ref | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training is, for losses that change with time. ``share`` runs from 0 to 1."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+
+    @property
+    def share(self) -> float:
+        return self.step / self.steps if self.steps else 0.0
+
+
+@dataclass(frozen=True)
+class LossBatch:
+    """What a loss with ``takes = "batch"`` gets beside the outputs: normalised inputs, mask (N, H, W) and extras."""
+
+    inputs: tuple[Tensor, ...]
+    mask: Tensor
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class LossFunction(Protocol):
+    """``loss(logits, mask) -> scalar`` with logits (N, K, H, W) float32 and mask (N, H, W) int64."""
+
+    def __call__(self, logits: Tensor, mask: Tensor, /) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSpec(_BuiltSpec):
+    """A training loss: ``build(task, options) -> callable`` (an ``nn.Module`` where it has parameters or buffers).
+
+    takes = "logits"  ``loss(logits, mask) -> scalar``: applied to each output head with its weight
+    takes = "batch"   ``loss(outputs, batch, progress) -> scalar | {part: scalar}``: outputs {"logits": .., aux..} at mask size,
+                      batch :class:`LossBatch`, progress :class:`Progress`; parts are summed and logged
+    prepare           ``prepare(mask) -> {name: tensor}``, run in the loader's worker after geometry; fills ``batch.extras``
+    check             ``check(task, options) -> [what is missing, ..]``, called at planning
+    """
+
+    takes: Literal["logits", "batch"] = "logits"
+    prepare: Ref | None = None
+    check: Ref | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(_Spec):
+    """A dataset.
+
+    task        ``task(options) -> Task``; reads no data
+    splits      names of its splits, or ``splits(options) -> names``
+    load        ``load(root, split, options) -> Sequence[Sample]``; root is None for embedded datasets; cheap to create, samples are read on access, picklable
+    unions      splits that are declared unions of others: {"trainval": ("train", "val")}
+    groups      ``groups(root, split, options) -> Sequence[str]``: for each sample, which scene it belongs to
+    check_data  ``check_data(root, options) -> [Problem, ..]``: what goes wrong with this layout in practice (the general checks are the harness's)
+    check       ``check(task, options) -> [what is missing, ..]``
+    fetch       ``fetch(root, mirrors, progress) -> None``: downloads it; only on ``segbench data fetch``
+    embedded    True where no data folder is needed
+    """
+
+    task: Ref
+    splits: tuple[str, ...] | Callable[[Any], Sequence[str]]
+    load: Ref
+    options: type[Options] = NoOptions
+    unions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: Ref | None = None
+    check_data: Ref | None = None
+    check: Ref | None = None
+    fetch: Ref | None = None
+    embedded: bool = False
+    source: str = ""
+
+    def split_names(self, options: Options) -> tuple[str, ...]:
+        """Names of all splits, declared unions among them."""
+        return tuple(self.splits(options)) if callable(self.splits) else self.splits
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendSpec(_BuiltSpec):
+    """A way to deploy a trained network: ``build(network, inputs, options) -> callable(*inputs) -> logits``.
+
+    ``network`` is in eval mode, ``inputs`` are example tensors; ``precisions`` the numeric formats that it can run.
+    """
+
+    precisions: tuple[str, ...] = ("fp32",)
+    check: Ref | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(_Spec):
+    """Named settings: dotted keys as in a config file ({"train.epochs": 50}), and optionally a default loss and dataset."""
+
+    settings: Mapping[str, Any]
+    loss: str | None = None
+    dataset: str | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim(_Spec):
+    """A published figure, held against measurement.
+
+    name         unique id ("deeplab/optimized-params")
+    summary      the statement in the source's words
+    subject      the model (or ``model|loss``) that the claim speaks of, in the grammar of names
+    baseline     what it is compared with, where the reading is relative
+    quantity     what is measured: a key of :data:`segbench.claims.QUANTITIES` ("params", "size_mb", "latency_ms", "miou", ..)
+    reading      value: the quantity itself; ratio: subject / baseline; speedup: baseline / subject for times, subject / baseline for
+                 rates; reduction: 1 - subject / baseline; points: subject - baseline
+    comparator   about (value +- tolerance, relative), at least, at most, range (low..high)
+    value        the figure; for ``range`` the low end, with ``high`` the other
+    conditions   what must hold for the claim to be judged ({"dataset": "voc2012", "image_size": 512, "device": "cuda"})
+    source       where it stands
+    """
+
+    subject: str
+    quantity: str
+    comparator: Literal["about", "at least", "at most", "range"]
+    value: float
+    source: str
+    baseline: str | None = None
+    reading: Literal["value", "ratio", "speedup", "reduction", "points"] = "value"
+    high: float | None = None
+    tolerance: float = 0.0
+    unit: str = ""
+    good: Literal["higher", "lower"] = "higher"
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.comparator == "range" and (self.high is None or self.high < self.value):
+            raise PluginError(f"claim {self.name}: a range needs high >= value")
+        if self.reading != "value" and self.baseline is None:
+            raise PluginError(f"claim {self.name}: a {self.reading} needs a baseline")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reporter(_Spec):
+    """A report format: ``render(result, target) -> text``.
+
+    With ``suffix`` ("md") the harness writes the text to ``report.<suffix>`` in ``target.directory``; without one it prints it.
+    Pictures and other side files are written by ``render`` below ``target.directory``.
+    """
+
+    render: Ref
+    suffix: str = ""
+    check: Ref | None = None
+
+
+@dataclass(frozen=True)
+class ReportTarget:
+    """Where a report goes: its directory, the run's directory (None for results without one), and the terminal's width in columns."""
+
+    directory: Path
+    run_directory: Path | None = None
+    width: int = 120
+    color: bool = False
+
+
+Renderer = Callable[["RunResult", ReportTarget], str]
+Builder = Callable[[Task, Options], "nn.Module"]
+Spec = ModelSpec | LossSpec | DatasetSpec | BackendSpec | Recipe | Claim | Reporter
+Specs = Iterable[Any]

@@ -1,0 +1,1 @@
+"""Renderers: a RunResult to text or pictures."""
