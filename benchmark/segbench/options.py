@@ -56,7 +56,7 @@ class Options:
     @classmethod
     def resolve(cls: type[OptionsT], values: Mapping[str, Any] | None = None, *, owner: str = "") -> OptionsT:
         """The options with ``values`` in place of defaults; raises :class:`OptionError` with what to type instead."""
-        known = describe(cls)
+        known = describe(cls)  # type: ignore[arg-type]
         prefix = f"{owner}: " if owner else ""
         checked: dict[str, OptionValue] = {}
         for key, value in (values or {}).items():

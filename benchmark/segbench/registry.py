@@ -232,13 +232,14 @@ def source_hash(package: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _specs_of(given: Any, expected: type, hook: str) -> Iterable[Any]:
+def _specs_of(given: Any, expected: type, hook: str) -> list[Any]:
     if not isinstance(given, Iterable) or isinstance(given, (str, bytes, Mapping)):
         raise PluginError(f"{hook} returned {type(given).__name__} instead of a list of {expected.__name__}")
-    specs = list(given)
-    for spec in specs:
-        if not isinstance(spec, expected):
-            raise PluginError(f"{hook} yields {type(spec).__name__} instead of {expected.__name__}")
+    specs: list[Any] = list(given)
+    for given_spec in specs:
+        if not isinstance(given_spec, expected):
+            raise PluginError(f"{hook} yields {type(given_spec).__name__} instead of {expected.__name__}")
+        spec: Any = given_spec
         parsed = parse_choice(spec.name) if not isinstance(spec, Claim) else None
         if parsed is not None and (parsed.options or parsed.name != spec.name):
             raise PluginError(f"{hook}: '{spec.name}' is not a plain name")

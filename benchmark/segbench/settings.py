@@ -1,0 +1,133 @@
+"""The settings of one cell, section by section, with defaults and what each accepts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from segbench.errors import ConfigError
+from segbench.sizes import parse_growing_size, parse_size
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+SizeText = int | str
+
+
+def _as_value_error(check: Any, value: Any) -> None:
+    try:
+        check(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, values are final."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DataSettings(Section):
+    """``[data]``: where the data lies and how much of it is kept decoded."""
+
+    path: str | None = Field(None, description="folder of the dataset")
+    cache_gb: float = Field(4.0, ge=0.0, description="bound of the decoded cache in 10**9 bytes; 0 switches it off")
+    cache_dir: str | None = Field(None, description="where the decoded cache lies (default: the user's cache folder)")
+
+
+class TrainSettings(Section):
+    """``[train]``."""
+
+    epochs: Positive = 50
+    batch_size: Positive = 8
+    image_size: SizeText = Field(512, description="N, HxW, or growing: 256@0,512@0.5")
+    lr: float = Field(1e-4, gt=0.0)
+    weight_decay: float = Field(1e-4, ge=0.0)
+    schedule: Literal["onecycle", "poly", "cosine", "plateau", "constant"] = "onecycle"
+    augmentation: Literal["none", "standard", "enhanced"] = "standard"
+    precision: Literal["auto", "bf16", "fp16", "off"] = "auto"
+    patience: int | None = Field(None, ge=1, description="validations without a better score before training stops; none: never")
+    clip: float | None = Field(1.0, gt=0.0, description="largest gradient norm; none: no clipping")
+    accumulate: Positive = Field(1, description="batches per optimiser step")
+    workers: int | Literal["auto"] = "auto"
+    split: str = "train"
+    select_on: str | None = Field("val", description="split that chooses the best checkpoint; none: the last one is kept")
+    init_from: str | None = Field(None, description="checkpoint to start from")
+    channels_last: bool = False
+    compile: bool = False
+    deterministic: bool = False
+    oom: Literal["fail", "halve"] = Field("fail", description="halve: on out of memory halve the batch and accumulate; marks the row")
+
+    @field_validator("image_size")
+    @classmethod
+    def _size(cls, value: SizeText) -> SizeText:
+        _as_value_error(parse_growing_size, value)
+        return value
+
+    @field_validator("workers")
+    @classmethod
+    def _workers(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 0:
+            raise ValueError("Input should be at least 0")
+        return value
+
+
+class EvalSettings(Section):
+    """``[eval]``."""
+
+    split: str | None = Field(None, description="scored split; none: test where there is one, else val")
+    image_size: SizeText | None = Field(None, description="N, HxW; none: the (last) training size")
+    resize: Literal["keep-aspect", "warp", "none"] = Field("keep-aspect", description="none: images at their own size")
+    tile: SizeText | None = Field(None, description="size of tiles for images too large for one pass")
+    overlap: Share = Field(0.25, description="share by which tiles overlap")
+    every: Positive = Field(1, description="validate every n epochs")
+    batch_size: Positive | None = Field(None, description="none: the training batch size")
+    pictures: int = Field(4, ge=0, description="how many fixed samples are pictured")
+    pictures_every: int | None = Field(None, ge=1, description="also every n epochs; none: at the end only")
+
+    @field_validator("image_size", "tile")
+    @classmethod
+    def _size(cls, value: SizeText | None) -> SizeText | None:
+        if value is not None:
+            _as_value_error(parse_size, value)
+        return value
+
+
+class MeasureSettings(Section):
+    """``[measure]``."""
+
+    latency: bool = True
+    memory: bool = True
+    batch_size: Positive = Field(8, description="batch of the throughput table; latency is always at batch 1")
+    input_size: SizeText | None = Field(None, description="N, HxW; none: the evaluation size")
+    rounds: Positive = 10
+    threads: Positive | None = Field(None, description="CPU threads; none: all physical cores")
+
+    @field_validator("input_size")
+    @classmethod
+    def _size(cls, value: SizeText | None) -> SizeText | None:
+        if value is not None:
+            _as_value_error(parse_size, value)
+        return value
+
+
+class ExecuteSettings(Section):
+    """``[execute]``."""
+
+    where: Literal["process", "inline"] = Field("process", description="each cell in a process of its own, or in this one (for debuggers)")
+    devices: Positive = Field(1, description="processes that train one cell together")
+    timeout: float | None = Field(None, gt=0.0, description="seconds after which a cell is ended; none: never")
+
+
+class Settings(Section):
+    """Everything that one cell needs beside its model, loss, dataset and seed."""
+
+    model: dict[str, Any] = Field(default_factory=dict)
+    data: DataSettings = Field(default_factory=DataSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    eval: EvalSettings = Field(default_factory=EvalSettings)
+    measure: MeasureSettings = Field(default_factory=MeasureSettings)
+    execute: ExecuteSettings = Field(default_factory=ExecuteSettings)
+
+
+SECTIONS: tuple[str, ...] = tuple(Settings.model_fields)
