@@ -1,0 +1,139 @@
+"""Weights of an encoder from a local file: read without running any code, and matched strictly.
+
+Every value of the encoder must be in the file with the right shape. What the file has beyond that must belong to the rest of the
+full classification network (its head); anything else means that the file is of another network.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from segbench import CheckpointError
+from torch import Tensor, nn
+
+from segbench_plugins.models.weight_names import canonical, to_timm
+
+_LOG = logging.getLogger(__name__)
+_WRAPPERS = ("state_dict", "model")
+_HEADS = ("fc.", "classifier.", "head.", "head.fc.")
+_SHOWN = 4
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """The tensors in a safetensors or torch file by name. Raises CheckpointError where there is none, or where it holds code."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise CheckpointError(f"weights file '{path}' does not exist. Give the path of a .safetensors or torch file.")
+    content = _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
+    for wrapper in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    tensors = _named_tensors(content)
+    if not tensors:
+        raise CheckpointError(f"weights file '{path}' holds no named tensors. Save it with torch.save(model.state_dict(), PATH).")
+    return tensors
+
+
+def load_encoder(encoder: nn.Module, given: Mapping[str, Tensor], *, name: str, source: str, in_channels: int) -> list[str]:
+    """Fill a timm encoder from tensors by name; returns the names that were left over (the classification head's).
+
+    Raises CheckpointError where a value is missing, has another shape or is not finite, and where the file is of another network.
+    For images of other than 3 channels the first convolution is adapted as timm does it (repeated, or summed for one channel).
+    """
+    state, left_over = match_encoder(encoder, given, name=name, source=source, in_channels=in_channels)
+    encoder.load_state_dict(state)
+    if left_over:
+        _LOG.info("%s: not needed by the encoder: %s", source, ", ".join(left_over))
+    return left_over
+
+
+def match_encoder(
+    encoder: nn.Module, given: Mapping[str, Tensor], *, name: str, source: str, in_channels: int
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The encoder's state from ``given``, and the names in ``given`` that it does not need; see :func:`load_encoder` for errors."""
+    full = _full_keys(name)
+    named = {canonical(key): (key, tensor) for key, tensor in to_timm(given, full).items()}
+    state, missing, wrong = {}, [], []
+    for key, own in encoder.state_dict().items():
+        found = named.pop(canonical(key), None)
+        if found is None:
+            if key.endswith("num_batches_tracked"):  # not in files from before torch 0.4.1, and of no influence here
+                state[key] = torch.zeros_like(own)
+            else:
+                missing.append(key)
+            continue
+        tensor = _adapt(found[1], own, in_channels)
+        if tensor.shape != own.shape:
+            wrong.append(f"{key} is {_shape(tensor)} and should be {_shape(own)}")
+        elif tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            wrong.append(f"{key} has values that are not finite")
+        state[key] = tensor
+    known = {canonical(key) for key in full}
+    foreign = [key for spelled, (key, _) in named.items() if spelled not in known and not key.startswith(_HEADS)]
+    _refuse(source, name, missing, wrong, foreign)
+    return state, [key for key, _ in named.values()]
+
+
+def _named_tensors(content: Any) -> dict[str, Tensor]:
+    if not isinstance(content, Mapping):
+        return {}
+    return {k.removeprefix("module."): v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
+
+
+def _refuse(source: str, name: str, missing: list[str], wrong: list[str], foreign: list[str]) -> None:
+    faults = [
+        f"{len(names)} {what} ({', '.join(names[:_SHOWN])}{', ..' if len(names) > _SHOWN else ''})"
+        for names, what in ((missing, "missing"), (wrong, "not fitting"), (foreign, "of another network"))
+        if names
+    ]
+    if faults:
+        raise CheckpointError(
+            f"weights file '{source}' does not fit encoder '{name}': {'; '.join(faults)}. "
+            f"Give the file of this very encoder, or set encoder to the one that the file is of."
+        )
+
+
+def _read_safetensors(file: Path) -> Any:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"weights file '{file}' cannot be read as safetensors: {error}. Fetch it again.") from error
+
+
+def _read_torch(file: Path) -> Any:
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"weights file '{file}' is refused: it is damaged or holds more than plain tensors, and a file that can run code is never "
+            f"opened. Save the tensors alone with torch.save(model.state_dict(), PATH) or as safetensors."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"weights file '{file}' cannot be read: {str(error).splitlines()[0] if str(error) else error!r}") from error
+
+
+def _full_keys(name: str) -> list[str]:
+    with torch.device("meta"):
+        return list(timm.create_model(name).state_dict())
+
+
+def _adapt(tensor: Tensor, own: Tensor, in_channels: int) -> Tensor:
+    """The first convolution for another number of channels; every other tensor as it is."""
+    same_but_inputs = tensor.ndim == own.ndim == 4 and tensor.shape[0] == own.shape[0] and tensor.shape[2:] == own.shape[2:]
+    if in_channels == 3 or not same_but_inputs or (tensor.shape[1], own.shape[1]) != (3, in_channels):
+        return tensor
+    adapted: Tensor = timm.models.adapt_input_conv(in_channels, tensor)
+    return adapted
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a scalar"
