@@ -1,0 +1,145 @@
+"""Where a run was measured, fit to be published: no host name, user or path is in it. Needs no torch."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Protocol
+
+from segbench.results import Environment, PluginInfo
+
+PACKAGES = ("torch", "torchvision", "timm", "fvcore", "lightning-fabric", "numpy", "pillow", "segbench")
+BUSY = 0.5
+"""Share of the cores that other programs may use before a note warns of it."""
+
+
+class PluginLike(Protocol):
+    """What this needs of :class:`segbench.registry.Plugin`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def package(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def error(self) -> str | None: ...
+
+
+def describe_environment(*, catalog_plugins: Iterable[PluginLike] = (), threads: int | None = None) -> Environment:
+    """Describe this machine and what is installed. Call it before work starts: ``load_average`` is meant to be that of others.
+
+    ``threads`` is what torch was told to use.
+    """
+    packages = _packages()
+    cores = _usable_cores()
+    gpus, driver = _nvidia()
+    load = [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None
+    return Environment(
+        segbench=packages.get("segbench"),
+        python=platform.python_version(),
+        platform=_platform(),
+        cpu=_cpu_name(),
+        cpu_cores=cores,
+        threads=threads,
+        memory_gb=_memory_gb(),
+        gpu=gpus,
+        cuda=_cuda_of_torch(),
+        driver=driver,
+        packages=packages,
+        plugins=[_plugin(plugin) for plugin in catalog_plugins],
+        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        load_average=load,
+        notes=_notes(load, cores),
+    )
+
+
+def _platform() -> str:
+    """System, kernel version as numbers (what follows them may name a provider or an owner), and architecture."""
+    release = re.match(r"[\d.]*\d", platform.release())
+    return " ".join(part for part in (platform.system(), release[0] if release else "", platform.machine()) if part)
+
+
+def _packages() -> dict[str, str]:
+    found = {name: _version(name) for name in PACKAGES}
+    return {name: version for name, version in found.items() if version is not None}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _plugin(plugin: PluginLike) -> PluginInfo:
+    return PluginInfo(name=plugin.name, version=plugin.version or None, origin=plugin.package or None, error=_without_paths(plugin.error))
+
+
+def _without_paths(text: str | None) -> str | None:
+    """A message with every absolute path cut down to its last part."""
+    return re.sub(r"(?<![\w.])(?:[A-Za-z]:)?(?:[/\\][^\s/\\'\"()]+)+[/\\]", "", text) if text else text
+
+
+def _usable_cores() -> int | None:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _cpu_name() -> str | None:
+    info = _read("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", info, flags=re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or None
+
+
+def _memory_gb() -> float | None:
+    found = re.search(r"^MemTotal:\s+(\d+) kB", _read("/proc/meminfo"), flags=re.MULTILINE)
+    return round(int(found[1]) / 2**20, 1) if found else None
+
+
+def _nvidia() -> tuple[list[str], str | None]:
+    """Names of the GPUs and the driver's version, from the driver's own tool: asking torch would start CUDA in this process."""
+    command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return [], None
+    rows = [[part.strip() for part in line.rsplit(",", 1)] for line in answer.splitlines() if "," in line]
+    return [row[0] for row in rows], rows[0][1] if rows else None
+
+
+def _cuda_of_torch() -> str | None:
+    """The CUDA version that torch was built for, read from its ``version.py``: importing torch takes seconds."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or not spec.origin:
+        return None
+    found = re.search(r"^cuda\b[^=]*=\s*['\"]([\d.]+)['\"]", _read(str(Path(spec.origin).with_name("version.py"))), flags=re.MULTILINE)
+    return found[1] if found else None
+
+
+def _notes(load: list[float] | None, cores: int | None) -> list[str]:
+    notes = []
+    if load and cores and load[0] > BUSY * cores:
+        notes.append(f"other load when the run started: {load[0]:.1f} runnable tasks on {cores} cores; latencies suffer from it")
+    governor = _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip()
+    if governor and governor != "performance":
+        notes.append(f"the CPU's clock is not fixed (governor '{governor}')")
+    quota = _read("/sys/fs/cgroup/cpu.max").split()
+    if len(quota) == 2 and quota[0].isdigit() and cores and int(quota[0]) < cores * int(quota[1]):
+        notes.append(f"the container may use {int(quota[0]) / int(quota[1]):.1f} of {cores} cores")
+    return notes
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

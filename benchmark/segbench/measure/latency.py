@@ -1,0 +1,178 @@
+"""Latency: raw times per call of warmed-up contenders, released one at a time in shuffled rounds.
+
+Warm-up lasts until the times stop falling (with a cap), the first call stands apart, every sample is kept. Rounds, not calls, are
+the independent units: a round is one block of calls per contender, in an order drawn anew each time, so that heat and other load hit
+all alike.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from segbench.measure.contenders import Clock, Conditions, Contender, LocalContender, local_contender
+from segbench.measure.steadiness import is_falling, median_interval, quantile_of
+from segbench.results import Latency
+
+WARMUP_BLOCK = 5
+WARMUP_WINDOW = 10
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long to measure: a block has ``min_calls`` or more, until it lasts ``min_round_seconds`` or has ``max_calls``."""
+
+    rounds: int = 10
+    min_calls: int = 5
+    max_calls: int = 200
+    min_round_seconds: float = 0.2
+    max_warmup_calls: int = 100
+    max_warmup_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or self.min_calls < 1 or self.max_calls < self.min_calls:
+            raise ValueError(f"a race needs at least one round of at least one call: {self}")
+
+
+@dataclass(frozen=True)
+class Race:
+    """What :func:`race` found: latencies by name, why others fell out, and the order in which each round went."""
+
+    latencies: dict[str, Latency]
+    errors: dict[str, str]
+    order: list[list[str]]
+    seed: int
+
+
+@dataclass
+class _Lane:
+    """One contender on its way: what it has done so far."""
+
+    contender: Contender
+    first_ms: float = 0.0
+    warmup_calls: int = 0
+    calls: int = 0
+    steady: bool = True
+    wall_ms: list[float] = field(default_factory=list)
+    rounds: list[list[float]] = field(default_factory=list)
+
+
+def measure_latency(
+    call: Callable[[], object],
+    *,
+    batch_size: int,
+    input_size: tuple[int, int],
+    device: str,
+    threads: int | None = None,
+    pace: Pace = Pace(),
+    clock: Clock | None = None,
+) -> Latency:
+    """Time one call in this process; ``input_size`` is (height, width). What the call raises is raised.
+
+    ``clock`` replaces the clock that fits the device (CUDA events, or ``perf_counter``).
+    """
+    contender = local_contender("call", call, batch_size=batch_size, input_size=input_size, device=device, threads=threads)
+    if clock is not None:
+        conditions = Conditions(batch_size, input_size, device, threads, clock="injected")
+        contender = LocalContender("call", call, conditions, clock=clock)
+    lane = _Lane(contender)
+    _warm_up(lane, pace, clock or time.perf_counter)
+    for _ in range(pace.rounds):
+        _run_block(lane, clock or time.perf_counter)
+    return _latency(lane, seed=0)
+
+
+def race(
+    contenders: Sequence[Contender],
+    *,
+    seed: int,
+    pace: Pace = Pace(),
+    clock: Clock = time.perf_counter,
+) -> Race:
+    """Time several contenders side by side: all are warmed up, then each round lets every one run a block, in shuffled order.
+
+    A contender that raises falls out with its reason; the others go on. ``clock`` (seconds) times blocks as the host sees them.
+    """
+    lanes = {contender.name: _Lane(contender) for contender in contenders}
+    if len(lanes) != len(contenders):
+        raise ValueError("contenders need different names: " + ", ".join(c.name for c in contenders))
+    errors: dict[str, str] = {}
+    for lane in lanes.values():
+        _attempt(lambda lane: _warm_up(lane, pace, clock), lane, errors)
+    order = []
+    shuffler = random.Random(seed)
+    for _ in range(pace.rounds):
+        turn = [name for name in lanes if name not in errors]
+        shuffler.shuffle(turn)
+        order.append(turn)
+        for name in turn:
+            _attempt(lambda lane: _run_block(lane, clock), lanes[name], errors)
+    latencies = {name: _latency(lane, seed=seed) for name, lane in lanes.items() if name not in errors}
+    return Race(latencies=latencies, errors=errors, order=order, seed=seed)
+
+
+def _attempt(step: Callable[[_Lane], None], lane: _Lane, errors: dict[str, str]) -> None:
+    try:
+        step(lane)
+    except Exception as error:  # a contender is foreign code, often behind a pipe: its fault must cost only itself
+        errors[lane.contender.name] = f"{type(error).__name__}: {error}"
+
+
+def _warm_up(lane: _Lane, pace: Pace, clock: Clock) -> None:
+    """Call until the last times show no downward trend; sets how many calls make a block. The times themselves are dropped."""
+    lane.first_ms = lane.contender.block(1)[0]
+    start, times = clock(), []
+    while True:
+        times += lane.contender.block(WARMUP_BLOCK)
+        lane.steady = len(times) >= WARMUP_WINDOW and not is_falling(times[-WARMUP_WINDOW:])
+        if lane.steady or len(times) >= pace.max_warmup_calls or clock() - start >= pace.max_warmup_seconds:
+            break
+    lane.warmup_calls = len(times)
+    typical = max(statistics.median(times[-WARMUP_BLOCK:]), 1e-6)
+    lane.calls = min(max(pace.min_calls, math.ceil(pace.min_round_seconds * 1e3 / typical)), pace.max_calls)
+
+
+def _run_block(lane: _Lane, clock: Clock) -> None:
+    start = clock()
+    samples = lane.contender.block(lane.calls)
+    lane.wall_ms.append((clock() - start) * 1e3 / lane.calls)
+    if len(samples) != lane.calls:
+        raise RuntimeError(f"asked for {lane.calls} calls, got {len(samples)} times")
+    lane.rounds.append(samples)
+
+
+def _latency(lane: _Lane, *, seed: int) -> Latency:
+    conditions = lane.contender.conditions
+    samples = [sample for block in lane.rounds for sample in block]
+    mean = statistics.fmean(samples)
+    return Latency(
+        batch_size=conditions.batch_size,
+        input_size=conditions.input_size,
+        device=conditions.device,
+        threads=conditions.threads,
+        first_ms=lane.first_ms,
+        warmup_calls=lane.warmup_calls,
+        p50_ms=statistics.median(samples),
+        p90_ms=quantile_of(samples, 0.9),
+        p99_ms=quantile_of(samples, 0.99),
+        mean_ms=mean,
+        ci95_ms=median_interval(lane.rounds, seed=seed),
+        images_per_second=conditions.batch_size * 1e3 / mean if mean > 0 else None,
+        samples_ms=samples,
+        rounds_ms=lane.rounds,
+        clock=conditions.clock,
+        notes=_notes(lane),
+    )
+
+
+def _notes(lane: _Lane) -> list[str]:
+    notes = []
+    if not lane.steady:
+        notes.append(f"still getting faster after {lane.warmup_calls} warm-up calls")
+    if lane.contender.conditions.clock == "cuda_event":
+        notes.append(f"host time per call: {statistics.median(lane.wall_ms):.3f} ms")
+    return notes
