@@ -1,1 +1,37 @@
-"""Renderers: a RunResult to text or pictures."""
+"""Report formats: how a run's result becomes text. This page lists them; each is a module beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from segbench import Reporter, hookimpl
+
+
+@hookimpl
+def segbench_reporters() -> Iterable[Reporter]:
+    """The formats that come with segbench."""
+    return [
+        Reporter(
+            name="terminal",
+            summary="the comparison as a table on the screen",
+            render="segbench_reports.terminal:render",
+        ),
+        Reporter(
+            name="markdown",
+            summary="the whole report as GitHub renders it, with charts beside it",
+            render="segbench_reports.markdown:render",
+            suffix="md",
+        ),
+        Reporter(
+            name="csv",
+            summary="one row per cell, raw numbers, for spreadsheets and scripts",
+            render="segbench_reports.csv_rows:render",
+            suffix="csv",
+        ),
+        Reporter(
+            name="json",
+            summary="everything that was measured, as in run.json",
+            render="segbench_reports.json_text:render",
+            suffix="json",
+        ),
+    ]

@@ -1,0 +1,78 @@
+"""The CSV report: one row per cell, raw numbers in the units of ``run.json``, the same header for every run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from segbench import CellResult, ReportTarget, RunResult
+
+from segbench_reports import wording
+from segbench_reports.cells import deployment, single_latency, throughput
+from segbench_reports.escape import spreadsheet
+
+_CELL = """
+    id kind model loss dataset recipe seed status params params_trained size_mb macs flops fvcore_flops
+"""
+_ERROR = "stage kind message"
+_QUALITY = """
+    split images miou training_score selected_on miou_micro miou_imagewise miou_frequency_weighted pixel_accuracy mean_accuracy
+    headline_class headline_iou
+"""
+_TRAINING = """
+    epochs_run best_epoch best_score select_on seconds images_per_second peak_memory_mb device precision batch_size accumulate
+    stopped protocol_changed
+"""
+_DEPLOYMENT = "backend precision"
+_LATENCY = "device threads input_size first_ms p50_ms p90_ms p99_ms mean_ms ci95_low_ms ci95_high_ms"
+_THROUGHPUT = "batch_size images_per_second"
+_MEMORY = "weights inference_peak activation_peak training_peak"
+
+
+def render(result: RunResult, target: ReportTarget) -> str:
+    """Comma-separated rows; empty where nothing was measured. Names that a spreadsheet would run get an apostrophe in front."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    rows = [_row(cell) for cell in result.cells]
+    writer.writerow(_row(CellResult(id="", model="")))  # the keys alone
+    for row in rows:
+        writer.writerow(map(_field, row.values()))
+    return stream.getvalue()
+
+
+def _row(cell: CellResult) -> dict[str, Any]:
+    """The columns in order; every key is there for every cell."""
+    deployed = deployment(cell)
+    return {
+        **_values(cell, _CELL),
+        "settings": json.dumps(cell.settings, sort_keys=True, default=str) if cell.settings else None,
+        **_values(cell.error, _ERROR, "error"),
+        **_values(cell.quality, _QUALITY, "quality"),
+        **_values(cell.training, _TRAINING, "training"),
+        **_values(deployed, _DEPLOYMENT, "deployment"),
+        **_values(single_latency(cell), _LATENCY, "latency"),
+        **_values(throughput(cell), _THROUGHPUT, "throughput"),
+        **_values(deployed.memory_mb if deployed else None, _MEMORY, "memory_mb"),
+    }
+
+
+def _values(record: BaseModel | None, keys: str, prefix: str = "") -> dict[str, Any]:
+    values: Mapping[str, Any] = {} if record is None else dict(record)
+    interval = values.get("ci95_ms") or (None, None)
+    values = {**values, "ci95_low_ms": interval[0], "ci95_high_ms": interval[1]}
+    return {f"{prefix}_{key}" if prefix else key: values.get(key) for key in keys.split()}
+
+
+def _field(value: Any) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, tuple):
+        return wording.size(value)
+    return spreadsheet(str(value))

@@ -1,0 +1,175 @@
+"""The comparison in plain sentences, drawn only from what was measured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from segbench import Latency, RunResult
+
+from segbench_reports import wording
+from segbench_reports.cells import cell_name, dataset_name, scored_splits, single_latency, unfinished, variant
+from segbench_reports.tables import Figure, Row, Table, overlap
+
+_MOST_SENTENCES = 4
+
+
+def summary(result: RunResult, table: Table) -> list[str]:
+    """Sentences of plain text: the best, each model against the first, losses, seeds, failures, claims."""
+    rows = [row for row in table.rows if row.ranked]
+    where = " ".join([dataset_name(result), *scored_splits(result)])
+    sentences = _best(rows, table, where) + _models(rows, table, where) + _losses(rows, table)
+    return [*sentences, *_seeds(rows), *_outcome(result)]
+
+
+def unfinished_note(result: RunResult) -> str:
+    """What is missing of an incomplete run and how to get it, empty for a complete one."""
+    waiting = len(unfinished(result))
+    if result.complete and not waiting:
+        return ""
+    done = len(result.cells) - waiting
+    return (
+        f"This run is incomplete: {done} of {wording.counted(len(result.cells), 'cell')} "
+        f"{'is' if done == 1 else 'are'} done. The same command continues where it stopped."
+    )
+
+
+def conditions(entry: Latency) -> str:
+    """Under what a call was timed.
+
+    >>> conditions(Latency(batch_size=1, input_size=(176, 240), device="cpu", threads=2))
+    'batch 1, 176x240, cpu, 2 threads'
+    """
+    threads = f", {wording.counted(entry.threads, 'thread')}" if entry.threads and entry.device.startswith("cpu") else ""
+    return f"batch {entry.batch_size}, {wording.size(entry.input_size)}, {entry.device}{threads}"
+
+
+def _best(rows: Sequence[Row], table: Table, where: str) -> list[str]:
+    scored = [row for row in rows if "miou" in row.figures]
+    if len(scored) < 3:
+        return []
+    highest = wording.percent(max(row.figures["miou"].value for row in scored))
+    leaders = [cell_name(row.cell, _shared_axes(table)) for row in scored if wording.percent(row.figures["miou"].value) == highest]
+    have = "have" if len(leaders) > 1 else "has"
+    return [f"{wording.listed(leaders)} {have} the highest mIoU on {where}: {highest} %."]
+
+
+def _models(rows: Sequence[Row], table: Table, where: str) -> list[str]:
+    """Each other model against the first, both in the same variant; what holds for all is said once."""
+    sentences: list[str] = []
+    for model in dict.fromkeys(row.cell.model for row in rows):
+        pair = _pair(rows, table, model)
+        sentence = _against(*pair, table, f" on {where}" if not sentences else "") if pair else ""
+        sentences += [sentence] if sentence else []
+    left_out = len(sentences) - _MOST_SENTENCES
+    return sentences if left_out <= 1 else [*sentences[:_MOST_SENTENCES], f"The table has {left_out} more models."]
+
+
+def _pair(rows: Sequence[Row], table: Table, model: str) -> tuple[Row, Row] | None:
+    base = table.reference
+    if base is None or model == base.cell.model:
+        return None
+    axes = _shared_axes(table)
+    for row in rows:
+        twin = next((b for b in rows if b.cell.model == base.cell.model and variant(b.cell, axes) == variant(row.cell, axes)), None)
+        if row.cell.model == model and twin:
+            return row, twin
+    return None
+
+
+def _shared_axes(table: Table) -> list[str]:
+    return [axis for axis in table.axes if axis != "seed"]
+
+
+def _against(row: Row, base: Row, table: Table, where: str) -> str:
+    clauses = [*_costs(row, base), *_speed(row, base, detailed=bool(where)), *_quality(row, base, where)]
+    shared = variant(row.cell, _shared_axes(table))
+    both = f" (both with {shared})" if shared else ""
+    return f"Compared with {base.cell.model}{both}, {row.cell.model} {wording.listed(clauses)}." if clauses else ""
+
+
+def _costs(row: Row, base: Row) -> list[str]:
+    phrases = []
+    for key, name in (("params", "parameters"), ("macs", "MACs")):
+        ratio = _ratio(row, base, key)
+        if ratio is not None:
+            phrases.append(f"the same {name}" if ratio == 1 else f"{wording.factor(ratio)}x the {name}")
+    return [f"has {wording.listed(phrases)}"] if phrases else []
+
+
+def _speed(row: Row, base: Row, *, detailed: bool) -> list[str]:
+    ratio, entry, other = _ratio(base, row, "latency_ms"), single_latency(row.cell), single_latency(base.cell)
+    if ratio is None or entry is None or other is None or conditions(entry) != conditions(other):
+        return []
+    under = f" ({conditions(entry)})" if detailed else ""
+    if overlap(row.figures["latency_ms"], base.figures["latency_ms"]):
+        return [f"is neither faster nor slower beyond the noise of the timing{under}"]
+    return [f"runs {wording.factor(ratio)}x as fast{under}"]
+
+
+def _ratio(row: Row, base: Row, key: str) -> float | None:
+    own, other = row.figures.get(key), base.figures.get(key)
+    return own.value / other.value if own and other and other.value > 0 else None
+
+
+def _quality(row: Row, base: Row, where: str) -> list[str]:
+    own, other = row.figures.get("miou"), base.figures.get("miou")
+    if own is None or other is None:
+        return []
+    figures = f"({_shown(own)} against {_shown(other)} %)"
+    difference = wording.points(own.value - other.value)
+    if difference.startswith("±"):
+        return [f"has the same mIoU{where} {figures}"]
+    direction = "higher" if difference.startswith("+") else "lower"
+    return [f"scores {difference[1:]} points {direction} in mIoU{where} {figures}"]
+
+
+def _shown(figure: Figure) -> str:
+    return wording.percent(figure.value) + ("" if figure.spread is None else f" ±{wording.percent(figure.spread)}")
+
+
+def _losses(rows: Sequence[Row], table: Table) -> list[str]:
+    """What another loss than the first changes, model by model."""
+    names = list(dict.fromkeys(row.cell.loss or "" for row in rows))
+    if "loss" not in table.axes or len(names) > 4:
+        return []
+    sentences = []
+    for name in names[1:]:
+        changes = _loss_changes(rows, names[0], name, table)
+        if changes:
+            sentences.append(f"{name} in place of {names[0]} changes mIoU by {wording.listed(changes)}.")
+    return sentences
+
+
+def _loss_changes(rows: Sequence[Row], first: str, second: str, table: Table) -> list[str]:
+    def setting(row: Row) -> str:
+        return cell_name(row.cell, [axis for axis in _shared_axes(table) if axis != "loss"])
+
+    before = {setting(row): row.figures["miou"].value for row in rows if row.cell.loss == first and "miou" in row.figures}
+    after = {setting(row): row.figures["miou"].value for row in rows if row.cell.loss == second and "miou" in row.figures}
+    return [f"{wording.points(after[name] - before[name])} points ({name})" for name in before if name in after][:_MOST_SENTENCES]
+
+
+def _seeds(rows: Sequence[Row]) -> list[str]:
+    scored = [row for row in rows if "miou" in row.figures]
+    if not scored:
+        return []
+    if all(row.kind == "mean" for row in scored):
+        return ["± behind a score is its standard deviation over seeds."]
+    if any(row.kind == "mean" for row in scored):
+        return ["± behind a score is its standard deviation over seeds; a score without it is of one seed."]
+    return ["One seed: how far these scores would move with another is not known."]
+
+
+def _outcome(result: RunResult) -> list[str]:
+    sentences = []
+    failed = sum(cell.status == "failed" for cell in result.cells)
+    if failed:
+        sentences.append(f"{failed} of {wording.counted(len(result.cells), 'cell')} failed.")
+    verdicts = Counter("kept" if v.verdict.startswith("kept") else v.verdict for v in result.claims)
+    judged = verdicts["kept"] + verdicts["broken"]
+    if judged:
+        parts = [f"{verdicts[word]} {word}" for word in ("kept", "broken") if verdicts[word]]
+        can = f"{judged} of {wording.counted(len(result.claims), 'published claim')} could be judged here"
+        sentences.append(f"{can}: {wording.listed(parts)}.")
+    return sentences

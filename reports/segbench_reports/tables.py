@@ -1,0 +1,212 @@
+"""The main table as data: rows are cells, columns are figures; every format draws the same one."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from segbench import CellResult, RunResult
+
+from segbench_reports import wording
+from segbench_reports.cells import axis_text, deployment, finite, group_key, single_latency, throughput, varying_axes
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with its uncertainty: half a 95 % interval (latency) or the deviation over seeds (means)."""
+
+    value: float
+    spread: float | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One quantity. ``priority`` says which columns stay on a narrow screen (0 first); ``scale`` turns stored into shown units."""
+
+    key: str
+    title: str
+    unit: str
+    read: Callable[[CellResult], Figure | None]
+    better: Literal["higher", "lower"] | None
+    compare: Literal["ratio", "points"] | None = "ratio"
+    scale: float = 1.0
+    priority: int = 0
+
+    def text(self, figure: Figure | None) -> str:
+        """The figure in the column's unit, an en dash where nothing was measured."""
+        if figure is None:
+            return wording.NOT_MEASURED
+        if self.unit == "%":
+            spread = "" if figure.spread is None else f" ±{wording.percent(figure.spread)}"
+            return wording.percent(figure.value) + spread
+        value = figure.value * self.scale
+        if figure.spread is None:
+            return wording.significant(value)
+        return wording.margin(value, figure.spread * self.scale)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell, or the mean over the seeds of one. ``relative`` is against the table's reference row; ``best`` names columns."""
+
+    cell: CellResult
+    labels: Mapping[str, str]
+    figures: Mapping[str, Figure]
+    kind: Literal["cell", "mean"] = "cell"
+    ranked: bool = True
+    best: frozenset[str] = frozenset()
+    relative: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns that have at least one figure, rows that have at least one, and the row to which ratios refer."""
+
+    axes: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    reference: Row | None = None
+
+    def relative_text(self, row: Row, column: Column) -> str:
+        """``×0.37`` or ``−1.2``; empty for the reference itself, for equal costs and where there is nothing to compare."""
+        value = row.relative.get(column.key)
+        if value is None or (column.compare == "ratio" and value == 1):
+            return ""
+        return wording.points(value) if column.compare == "points" else wording.times(value)
+
+
+def main_table(result: RunResult) -> Table:
+    """The comparison of all cells that have something to show, with means over seeds where there are several."""
+    axes = varying_axes(result.cells)
+    columns = _columns(result)
+    rows = [_cell_row(cell, axes, columns) for cell in result.cells]
+    rows = _with_means([row for row in rows if row.figures], axes, columns)
+    columns = tuple(column for column in columns if any(column.key in row.figures for row in rows))
+    ranked = [row for row in rows if row.ranked]
+    reference = ranked[0] if len(ranked) > 1 else None
+    judged = tuple(_judged(row, ranked, reference, columns) for row in rows)
+    return Table(axes, columns, judged, None if reference is None else judged[rows.index(reference)])
+
+
+def _columns(result: RunResult) -> tuple[Column, ...]:
+    headline = next((c.quality.headline_class for c in result.cells if c.quality and c.quality.headline_class), None)
+    batches = sorted({entry.batch_size for entry in map(throughput, result.cells) if entry})
+    batch = "/".join(map(str, batches))
+    return (
+        Column("miou", "mIoU", "%", _quality("miou"), "higher", "points", priority=0),
+        Column("headline_iou", f"IoU {headline}", "%", _quality("headline_iou"), "higher", "points", priority=1),
+        Column("training_score", "training score", "%", _quality("training_score"), None, None, priority=1),
+        Column("params", "params", "M", lambda cell: _figure(cell.params), "lower", scale=1e-6, priority=1),
+        Column("size_mb", "size", "MB", lambda cell: _figure(cell.size_mb), "lower", None, priority=8),
+        Column("macs", "MACs", "G", lambda cell: _figure(cell.macs), "lower", scale=1e-9, priority=4),
+        Column("latency_ms", "latency", "ms, batch 1", _latency, "lower", priority=2),
+        Column("images_per_second", "throughput", f"img/s, batch {batch}", _throughput, "higher", priority=5),
+        Column("inference_peak_mb", "peak memory", "MB", _memory, "lower", priority=6),
+        Column("train_images_per_second", "training", "img/s", _training_speed, "higher", priority=7),
+    )
+
+
+def _quality(key: str) -> Callable[[CellResult], Figure | None]:
+    return lambda cell: _figure(getattr(cell.quality, key)) if cell.quality else None
+
+
+def _figure(value: float | None) -> Figure | None:
+    number = finite(value)
+    return None if number is None else Figure(number)
+
+
+def _latency(cell: CellResult) -> Figure | None:
+    entry = single_latency(cell)
+    if entry is None or finite(entry.p50_ms) is None or entry.p50_ms is None:
+        return None
+    if entry.ci95_ms is None:
+        return Figure(entry.p50_ms)
+    # the wider side, so that the interval shown covers the one measured
+    return Figure(entry.p50_ms, max(entry.ci95_ms[1] - entry.p50_ms, entry.p50_ms - entry.ci95_ms[0], 0.0))
+
+
+def _throughput(cell: CellResult) -> Figure | None:
+    entry = throughput(cell)
+    return _figure(entry.images_per_second) if entry else None
+
+
+def _memory(cell: CellResult) -> Figure | None:
+    found = deployment(cell)
+    return _figure(found.memory_mb.inference_peak) if found and found.memory_mb else None
+
+
+def _training_speed(cell: CellResult) -> Figure | None:
+    return _figure(cell.training.images_per_second) if cell.training else None
+
+
+def _cell_row(cell: CellResult, axes: Sequence[str], columns: Sequence[Column]) -> Row:
+    read = {column.key: column.read(cell) for column in columns}
+    figures = {key: figure for key, figure in read.items() if figure is not None}
+    return Row(cell, {axis: axis_text(cell, axis) for axis in axes}, figures)
+
+
+def _with_means(rows: Sequence[Row], axes: Sequence[str], columns: Sequence[Column]) -> list[Row]:
+    """The rows in order; after the last seed of a group its mean. Single seeds of such a group are not ranked."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(group_key(row.cell), []).append(row)
+    ordered: list[Row] = []
+    for group in groups.values():
+        several = len({row.cell.seed for row in group}) > 1
+        ordered += [replace(row, ranked=not several) for row in group]
+        if several:
+            ordered.append(_mean_row(group, axes, columns))
+    return ordered
+
+
+def _mean_row(group: Sequence[Row], axes: Sequence[str], columns: Sequence[Column]) -> Row:
+    labels = {axis: group[0].labels[axis] for axis in axes} | {"seed": f"mean of {len(group)}"}
+    figures = {}
+    for column in columns:
+        values = [row.figures[column.key].value for row in group if column.key in row.figures]
+        if values:
+            spread = statistics.stdev(values) if column.unit == "%" and len(values) > 1 else None
+            figures[column.key] = Figure(statistics.fmean(values), spread)
+    return Row(group[0].cell, labels, figures, kind="mean")
+
+
+def _judged(row: Row, ranked: Sequence[Row], reference: Row | None, columns: Sequence[Column]) -> Row:
+    if reference is None or not row.ranked:
+        return row
+    best = frozenset(column.key for column in columns if _is_best(row, ranked, column))
+    relative = {} if row is reference else {c.key: value for c in columns if (value := _relative(row, reference, c)) is not None}
+    return replace(row, best=best, relative=relative)
+
+
+def _is_best(row: Row, ranked: Sequence[Row], column: Column) -> bool:
+    """Whether no row is better, as far as the shown digits and the interval can tell; never where all are alike."""
+    own = row.figures.get(column.key)
+    figures = [other.figures[column.key] for other in ranked if column.key in other.figures]
+    if own is None or column.better is None or len({_bare(column, figure) for figure in figures}) < 2:
+        return False
+    top = (max if column.better == "higher" else min)(figures, key=lambda figure: figure.value)
+    if _bare(column, own) == _bare(column, top):
+        return True
+    return row.kind == "cell" and overlap(own, top)
+
+
+def _bare(column: Column, figure: Figure) -> str:
+    return column.text(Figure(figure.value))
+
+
+def overlap(one: Figure, other: Figure) -> bool:
+    """Whether two intervals meet; False where either has none."""
+    if one.spread is None or other.spread is None:
+        return False
+    return abs(one.value - other.value) <= one.spread + other.spread
+
+
+def _relative(row: Row, reference: Row, column: Column) -> float | None:
+    own, base = row.figures.get(column.key), reference.figures.get(column.key)
+    if own is None or base is None or column.compare is None:
+        return None
+    if column.compare == "points":
+        return own.value - base.value
+    return own.value / base.value if base.value > 0 else None

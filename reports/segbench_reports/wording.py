@@ -1,0 +1,153 @@
+"""Numbers and lists in words: significant digits, signs, units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+NOT_MEASURED = "–"
+MINUS = "−"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """``value`` with so many significant digits, never in powers of ten.
+
+    >>> significant(6.831509), significant(9.6), significant(12.345), significant(1234.5), significant(0.01234), significant(9.996)
+    ('6.83', '9.60', '12.3', '1234', '0.0123', '10.0')
+    """
+    if not math.isfinite(value):
+        return NOT_MEASURED
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits - 1}e}")
+    magnitude = math.floor(math.log10(abs(rounded)))
+    return f"{value:.{max(0, min(digits - 1 - magnitude, 12))}f}".replace("-", MINUS)
+
+
+def margin(value: float, spread: float, digits: int = 3) -> str:
+    """``value ± spread``, the spread with the value's decimals, or one digit where it would vanish.
+
+    >>> margin(12.345, 0.31), margin(12.345, 0.004), margin(123.4, 11)
+    ('12.3 ±0.3', '12.3 ±0.004', '123 ±11')
+    """
+    text = significant(value, digits)
+    decimals = len(text.partition(".")[2])
+    shown = f"{spread:.{decimals}f}" if round(spread, decimals) else significant(spread, 1)
+    return f"{text} ±{shown}"
+
+
+def percent(share: float) -> str:
+    """A share as per cent with one decimal, without the sign.
+
+    >>> percent(0.51249)
+    '51.2'
+    """
+    return f"{100 * share:.1f}" if math.isfinite(share) else NOT_MEASURED
+
+
+def points(difference: float) -> str:
+    """A difference of two shares in percentage points, signed.
+
+    >>> points(-0.0123), points(0.004), points(0.0001)
+    ('−1.2', '+0.4', '±0.0')
+    """
+    rounded = round(100 * difference, 1)
+    sign = "±" if rounded == 0 else "+" if rounded > 0 else MINUS
+    return f"{sign}{abs(rounded):.1f}"
+
+
+def factor(ratio: float) -> str:
+    """A ratio without sign: two significant digits, near 1 two decimals.
+
+    >>> factor(0.3685), factor(1.04), factor(1.634), factor(12.4), factor(0.0123), factor(2.0)
+    ('0.37', '1.04', '1.63', '12', '0.012', '2.00')
+    """
+    return f"{ratio:.2f}" if 0.1 <= ratio < 9.995 else significant(ratio, 2) if ratio < 0.1 else f"{ratio:.0f}"
+
+
+def times(ratio: float) -> str:
+    """A ratio as it stands in tables.
+
+    >>> times(0.3685)
+    '×0.37'
+    """
+    return f"×{factor(ratio)}"
+
+
+def size(shape: Sequence[int]) -> str:
+    """Height and width.
+
+    >>> size((512, 512)), size((176, 240))
+    ('512', '176x240')
+    """
+    height, width = shape
+    return str(height) if height == width else f"{height}x{width}"
+
+
+def duration(seconds: float) -> str:
+    """A time in the two units that matter.
+
+    >>> duration(8.04), duration(75), duration(3725)
+    ('8.0 s', '1 min 15 s', '1 h 2 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words joined as in a sentence.
+
+    >>> listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "cell"), counted(3, "cell")
+    ('1 cell', '3 cells')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def setting(value: object) -> str:
+    """A setting's value as a reader would write it.
+
+    >>> setting(1e-4), setting(0.001), setting([176, 240]), setting(True), setting(None)
+    ('1e-4', '1e-3', '176x240', 'yes', 'none')
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return _short_float(value)
+    if isinstance(value, (list, tuple)):
+        is_size = len(value) == 2 and all(isinstance(v, int) and v > 8 for v in value)
+        return size(value) if is_size else ", ".join(setting(v) for v in value)
+    return str(value)
+
+
+def elided(text: str, limit: int) -> str:
+    """``text`` without its middle where it is too long.
+
+    >>> elided("deeplab-optimized[aspp_channels=96]", 20)
+    'deeplab-op…annels=96]'
+    """
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}…{text[len(text) - half :]}"
+
+
+def _short_float(value: float) -> str:
+    if 0 < abs(value) < 0.01:
+        mantissa, _, exponent = f"{value:e}".partition("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return f"{value:g}"
