@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         BackendSpec,
         Claim,
         DatasetSpec,
+        Download,
         LossBatch,
         LossSpec,
         ModelSpec,
@@ -68,7 +69,7 @@ _HOMES = {
     "options": "NoOptions Options option",
     "results": "CellResult Deployment Environment Epoch Latency Memory Quality RunResult Training Verdict",
     "specs": (
-        "IGNORE_INDEX BackendSpec Claim DatasetSpec LossBatch LossSpec ModelSpec Normalisation Problem Progress Recipe Reporter "
+        "IGNORE_INDEX BackendSpec Claim DatasetSpec Download LossBatch LossSpec ModelSpec Normalisation Problem Progress Recipe Reporter "
         "ReportTarget Sample Task"
     ),
 }
@@ -86,6 +87,7 @@ __all__ = [
     "DatasetSpec",
     "Deployment",
     "DeviceError",
+    "Download",
     "Environment",
     "Epoch",
     "Latency",

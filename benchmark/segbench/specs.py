@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,12 +39,10 @@ def resolve(ref: Ref) -> Callable[..., Any]:
     module, _, attribute = ref.partition(":")
     if not attribute:
         raise PluginError(f"'{ref}' is not of the form 'package.module:function'")
-    found = importlib.import_module(module)
-    for part in attribute.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            raise PluginError(f"'{ref}': module {module} has no '{attribute}'") from None
+    try:
+        found: Callable[..., Any] = operator.attrgetter(attribute)(importlib.import_module(module))
+    except AttributeError:
+        raise PluginError(f"'{ref}': module {module} has no '{attribute}'") from None
     if not callable(found):
         raise PluginError(f"'{ref}' is not callable")
     return found
@@ -132,6 +131,24 @@ class Problem:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Download:
+    """One file of a dataset on the net.
+
+    target    path below the data folder where the file goes; a mirror that the user names is asked for ``MIRROR/target`` first
+    urls      where it is, tried in order
+    checksum  ``"md5:.."`` or ``"sha256:.."`` in hexadecimal; empty where its publisher gives none
+    extract   the file is an archive: its members go to this folder below the data folder, and the archive is deleted
+    provides  path below the data folder that exists once all is done: where it does, nothing is downloaded (default ``target``)
+    """
+
+    target: str
+    urls: tuple[str, ...]
+    checksum: str = ""
+    extract: str | None = None
+    provides: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Spec:
     name: str
     summary: str
@@ -190,11 +207,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class LossBatch:
-    """What a loss with ``takes = "batch"`` gets beside the outputs: normalised inputs, mask (N, H, W) and extras."""
+    """What a loss with ``takes = "batch"`` gets beside the outputs: normalised inputs, mask (N, H, W) and extras.
+
+    ``output_weights`` are the weights of the model's outputs by name; empty where only ``logits`` counts.
+    """
 
     inputs: tuple[Tensor, ...]
     mask: Tensor
     extras: Mapping[str, Tensor] = field(default_factory=dict)
+    output_weights: Mapping[str, float] = field(default_factory=dict)
 
 
 class LossFunction(Protocol):
@@ -225,12 +246,15 @@ class DatasetSpec(_Spec):
 
     task        ``task(options) -> Task``; reads no data
     splits      names of its splits, or ``splits(options) -> names``
-    load        ``load(root, split, options) -> Sequence[Sample]``; root is None for embedded datasets; cheap to create, samples are read on access, picklable
+    load        ``load(root, split, options) -> Sequence[Sample]``; root is None for embedded datasets; cheap to create, samples are
+                read on access, picklable
     unions      splits that are declared unions of others: {"trainval": ("train", "val")}
     groups      ``groups(root, split, options) -> Sequence[str]``: for each sample, which scene it belongs to
-    check_data  ``check_data(root, options) -> [Problem, ..]``: what goes wrong with this layout in practice (the general checks are the harness's)
+    check_data  ``check_data(root, options) -> [Problem, ..]``: what goes wrong with this layout in practice (beside the general
+                checks, which are the harness's)
     check       ``check(task, options) -> [what is missing, ..]``
-    fetch       ``fetch(root, mirrors, progress) -> None``: downloads it; only on ``segbench data fetch``
+    fetch       ``fetch(root, options) -> Iterable[Download]``: what ``segbench data fetch`` downloads; each is on disk before
+                the next is asked for, so that a generator can read a list that it has just been given
     embedded    True where no data folder is needed
     """
 
