@@ -6,6 +6,7 @@ misspells a hook, raises, yields something else than a spec or takes a used name
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -222,6 +223,7 @@ def load_catalog() -> Catalog:
     return catalog
 
 
+@functools.cache
 def source_hash(package: Path) -> str:
     """Hash of all Python sources below a package's folder (or of one module), 16 hex digits."""
     digest = hashlib.sha256()

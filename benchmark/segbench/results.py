@@ -21,7 +21,7 @@ class Record(BaseModel):
 
 
 class ErrorInfo(Record):
-    """Why a cell failed: a stage (plan, train, evaluate, measure), a kind (error, out-of-memory, timeout, killed, non-finite-loss) and words."""
+    """Why a cell failed: a stage (plan, train, evaluate, ..), a kind (error, out-of-memory, timeout, killed, ..) and words."""
 
     stage: str
     kind: str
@@ -82,10 +82,10 @@ class Training(Record):
 class Quality(Record):
     """Scores from one int64 confusion matrix per image, at label resolution.
 
-    ``miou``: dataset macro over the classes with label pixels in this split; ``miou_micro``: pooled intersection over pooled union;
-    ``miou_imagewise``: mean over images of each image's macro IoU. Per-class lists follow ``class_names``; null where the class has no label pixels.
-    ``selected_on`` names the split that chose the checkpoint where it is the scored one. ``training_score`` replaces ``miou`` where the training
-    split overlaps the scored one.
+    ``miou``: dataset macro over the classes with label pixels in this split; ``miou_micro``: pooled intersection over pooled
+    union; ``miou_imagewise``: mean over images of each image's macro IoU. Per-class lists follow ``class_names``; null where the
+    class has no label pixels. ``selected_on`` names the split that chose the checkpoint where it is the scored one.
+    ``training_score`` replaces ``miou`` where the training split overlaps the scored one.
     """
 
     split: str
@@ -184,6 +184,7 @@ class CellResult(Record):
     status: Status = "pending"
     error: ErrorInfo | None = None
     fingerprints: dict[str, str] = Field(default_factory=dict)
+    ingredients: dict[str, Any] = Field(default_factory=dict)
     params: int | None = None
     params_trained: int | None = None
     params_trainable: int | None = None

@@ -117,6 +117,7 @@ class ExecuteSettings(Section):
     where: Literal["process", "inline"] = Field("process", description="each cell in a process of its own, or in this one (for debuggers)")
     devices: Positive = Field(1, description="processes that train one cell together")
     timeout: float | None = Field(None, gt=0.0, description="seconds after which a cell is ended; none: never")
+    silence: float | None = Field(3600.0, gt=0.0, description="seconds without a sign of life after which a cell counts as hung")
 
 
 class Settings(Section):

@@ -1,0 +1,260 @@
+"""One cell, from a JSON job: train, evaluate, profile. Runs in the cell's own process (or inline), knows nothing of other cells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from segbench.errors import CheckpointError, SegbenchError
+from segbench.inputs import InputPlan, plan_inputs
+from segbench.network import Network, build_network, deploy
+from segbench.plan import overlapping, scored_split
+from segbench.registry import Catalog, Chosen, load_catalog
+from segbench.results import Quality, Training
+from segbench.settings import Settings
+from segbench.specs import DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task, resolve
+
+Emit = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A job with its names looked up."""
+
+    job: Mapping[str, Any]
+    model: Chosen[ModelSpec]
+    loss: Chosen[LossSpec] | None
+    dataset: Chosen[DatasetSpec]
+    settings: Settings
+    task: Task
+    model_task: Task
+    inputs: InputPlan
+    device: str
+
+    @property
+    def root(self) -> Path | None:
+        return Path(self.job["root"]) if self.job.get("root") else None
+
+    @property
+    def directory(self) -> Path:
+        """The run's directory."""
+        return Path(self.job["directory"])
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.directory / "checkpoints" / str(self.job["cell"])
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        """The samples of a split, decoded once and cached where the settings allow it."""
+        from segbench.data.source import open_split
+
+        return open_split(self.dataset, self.root, split, self.settings.data, digest=self.job.get("digest", ""))
+
+
+def set_up(job: Mapping[str, Any], catalog: Catalog | None = None) -> Setup:
+    """Look up what a job names."""
+    catalog = catalog or load_catalog()
+    settings = Settings.model_validate(job["settings"])
+    model = catalog.model(job["model"], job["model_options"])
+    dataset = catalog.dataset(job["dataset"])
+    task: Task = resolve(dataset.spec.task)(dataset.options)
+    inputs, model_task = plan_inputs(model.spec, task, model.options)
+    loss = catalog.loss(job["loss"]) if job.get("loss") else None
+    known = {name: Normalisation(**norm) for name, norm in job.get("normalisation", {}).items()}
+    return Setup(job, model, loss, dataset, settings, task, model_task, inputs.with_normalisation(known), job["device"])
+
+
+def run(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) -> dict[str, Any]:
+    """Run the stages that the job names. Each stage's result is emitted as it is done, so that a later failure does not lose it."""
+    started = time.perf_counter()
+    with stage("plan"):
+        setup = set_up(job, catalog)
+        setup = _with_normalisation(setup, emit)
+        _set_threads(setup)
+    work = 0.0
+    for name in job["stages"]:
+        with stage(name):
+            emit("stage", {"stage": name})
+            begun = time.perf_counter()
+            result = _STAGES[name](setup, emit)
+            work += time.perf_counter() - begun if name in ("train", "evaluate") else 0.0
+            emit("result", {"stage": name, **result})
+    return {"overhead_seconds": time.perf_counter() - started - work}
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Name the stage in any exception that leaves it."""
+    try:
+        yield
+    except BaseException as error:
+        if not hasattr(error, "segbench_stage"):
+            error.segbench_stage = name  # type: ignore[attr-defined]
+        raise
+
+
+def _train(setup: Setup, emit: Emit) -> dict[str, Any]:
+    from segbench.training.fit import fit
+
+    settings = setup.settings
+    select_on = settings.train.select_on
+    assert setup.loss is not None
+    training: Training = fit(
+        model=setup.model,
+        loss=setup.loss,
+        task=setup.task,
+        model_task=setup.model_task,
+        plan=setup.inputs,
+        train_samples=setup.samples(settings.train.split),
+        val_samples=setup.samples(select_on) if select_on else None,
+        settings=settings,
+        seed=setup.job["seed"],
+        device=setup.device,
+        directory=setup.checkpoints,
+        emit=emit,
+        identity=setup.job["identity"],
+    )
+    return {"training": training.model_dump()}
+
+
+def _evaluate(setup: Setup, emit: Emit) -> dict[str, Any]:
+    from segbench.data.pictures import prediction_panel
+    from segbench.measure.quality import score
+    from segbench.training.evaluate import evaluate
+
+    split = scored_split(setup.dataset, setup.settings)
+    samples = setup.samples(split)
+    network = trained_network(setup)
+    wanted = _pictured(len(samples), setup.settings.eval.pictures)
+    done = evaluate(
+        network,
+        samples,
+        task=setup.task,
+        plan=setup.inputs,
+        settings=setup.settings,
+        device=setup.device,
+        want_pictures=wanted,
+    )
+    confusions = setup.directory / "confusions" / f"{setup.job['cell']}.npz"
+    _save_confusions(confusions, done.ids, done.matrices)
+    folder = setup.directory / "predictions" / setup.job["cell"]
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    for index, prediction in sorted(done.predictions.items()):
+        path = folder / f"{_file_name(samples[index].id)}.png"
+        prediction_panel(samples[index], prediction, setup.task).save(path)
+        pictures.append(path.relative_to(setup.directory).as_posix())
+    quality: Quality = score(done.matrices, class_names=setup.task.class_names, split=split, headline=setup.task.headline)
+    quality.seconds = done.seconds
+    return {
+        "quality": honest(quality, setup).model_dump(),
+        "artifacts": {
+            "best": _relative(setup, "best.pt"),
+            "last": _relative(setup, "last.pt"),
+            "confusions": confusions.relative_to(setup.directory).as_posix(),
+            "predictions": pictures,
+        },
+    }
+
+
+def _profile(setup: Setup, emit: Emit) -> dict[str, Any]:
+    from segbench.measure.profile import profile_network
+    from segbench.plan import measured_size
+
+    size = measured_size(setup.settings)
+    network = build_network(setup.model.spec, setup.model_task, setup.model.options, seed=0)
+    inputs = example_inputs(setup.inputs, size, batch_size=1)
+    deployed = deploy(network)
+    # parts are prefixes of the plugin's own model
+    parts = {part: tuple(f"network.model.{prefix}" for prefix in prefixes) for part, prefixes in setup.model.spec.parts.items()}
+    return {"profile": profile_network(deployed, inputs, parts=parts, trained=network).fields()}
+
+
+_STAGES: dict[str, Callable[[Setup, Emit], dict[str, Any]]] = {"train": _train, "evaluate": _evaluate, "profile": _profile}
+
+
+def honest(quality: Quality, setup: Setup) -> Quality:
+    """What the score may be called: the selecting split is named, and a score on training images is no mIoU."""
+    train = setup.settings.train
+    if overlapping(setup.dataset, train.split, quality.split):
+        return quality.model_copy(update={"training_score": quality.miou, "miou": None})
+    if train.select_on and overlapping(setup.dataset, train.select_on, quality.split):
+        return quality.model_copy(update={"selected_on": train.select_on})
+    return quality
+
+
+def trained_network(setup: Setup) -> Network:
+    """The network with the weights of the cell's best checkpoint."""
+    from segbench.training.checkpoints import load_weights
+
+    path = setup.checkpoints / "best.pt"
+    if not path.exists():
+        raise CheckpointError(f"'{path}' does not exist: the cell has not been trained here")
+    network = build_network(setup.model.spec, setup.model_task, _without_pretraining(setup), seed=0)
+    load_weights(network, path)
+    return network
+
+
+def example_inputs(inputs: InputPlan, size: tuple[int, int], *, batch_size: int, device: str = "cpu") -> tuple[torch.Tensor, ...]:
+    """Random inputs (N, C, H, W) as the network gets them after normalisation; the same values each time."""
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(batch_size, channels, *size, generator=generator).to(device) for channels in inputs.channels)
+
+
+def _without_pretraining(setup: Setup) -> Any:
+    # the checkpoint holds all weights: nothing needs to be loaded before
+    fields = {k: v for k, v in (("pretrained", False), ("weights", None)) if hasattr(setup.model.options, k)}
+    return replace(setup.model.options, **fields)  # type: ignore[type-var]
+
+
+def _with_normalisation(setup: Setup, emit: Emit) -> Setup:
+    missing = setup.inputs.missing_normalisation()
+    if not missing or not set(setup.job["stages"]) & {"train", "evaluate"}:
+        return setup
+    from segbench.data.statistics import compute_normalisation
+
+    computed = compute_normalisation(setup.samples(setup.settings.train.split), setup.task, missing)
+    emit("normalisation", {name: {"mean": n.mean, "std": n.std, "scale": n.scale} for name, n in computed.items()})
+    return replace(setup, inputs=setup.inputs.with_normalisation(computed))
+
+
+def _set_threads(setup: Setup) -> None:
+    if setup.settings.measure.threads:
+        torch.set_num_threads(setup.settings.measure.threads)
+
+
+def _pictured(count: int, wanted: int) -> tuple[int, ...]:
+    """A fixed sample, spread evenly over the split."""
+    wanted = min(wanted, count)
+    return tuple(sorted({int((i + 0.5) * count / wanted) for i in range(wanted)})) if wanted else ()
+
+
+def _save_confusions(path: Path, ids: Sequence[str], matrices: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+    import io
+
+    from segbench.store import write_atomic
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, ids=np.asarray(ids), matrices=matrices)
+    write_atomic(path, buffer.getvalue())
+
+
+def _relative(setup: Setup, name: str) -> str | None:
+    path = setup.checkpoints / name
+    return path.relative_to(setup.directory).as_posix() if path.exists() else None
+
+
+def _file_name(sample_id: str) -> str:
+    from segbench.names import slug
+
+    return slug(sample_id)
+
+
+__all__ = ["Emit", "SegbenchError", "Setup", "example_inputs", "honest", "run", "set_up", "stage", "trained_network"]

@@ -1,0 +1,38 @@
+"""A cell as a JSON job: all that a worker process, here or elsewhere, needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from segbench.plan import Cell
+from segbench.settings import Settings
+
+
+def cell_job(
+    cell: Cell,
+    *,
+    root: Path | None,
+    digest: str,
+    settings: Settings,
+    device: str,
+    directory: Path,
+    stages: Sequence[str],
+) -> dict[str, Any]:
+    """The job of one cell; ``root`` is the data folder, ``directory`` the run's."""
+    return {
+        "cell": cell.id,
+        "model": str(cell.model.choice),
+        "model_options": cell.model.options.values(),
+        "loss": str(cell.loss.choice),
+        "dataset": str(cell.dataset.choice),
+        "root": str(root) if root else None,
+        "digest": digest,
+        "settings": settings.model_dump(),
+        "seed": cell.seed,
+        "device": device,
+        "directory": str(directory),
+        "stages": list(stages),
+        "identity": {"cell": cell.id, "train": cell.fingerprints["train"]},
+    }

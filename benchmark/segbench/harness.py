@@ -1,0 +1,318 @@
+"""run(): plan -> cells -> measurements -> RunResult."""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from segbench.claims import judge
+from segbench.compat import require_torch
+from segbench.config import RunConfig, config_to_toml
+from segbench.devices import resolve_device
+from segbench.errors import SegbenchError, StoreError
+from segbench.events import Fanout, Listener, Observers, Silent
+from segbench.execute.jobs import cell_job
+from segbench.execute.process import Outcome, Workers, describe_error
+from segbench.measure.environment import describe_environment
+from segbench.names import slug
+from segbench.plan import Cell, Plan, changes, make_plan
+from segbench.race import race_cells
+from segbench.registry import Catalog, load_catalog
+from segbench.reporting import write_reports
+from segbench.results import Artifacts, CellResult, ErrorInfo, Quality, RunResult, Training
+from segbench.stages import PROFILE_FIELDS, Todo, carried_over, decide
+from segbench.store import RunStore
+
+
+def run(
+    config: RunConfig,
+    *,
+    catalog: Catalog | None = None,
+    listener: Listener | None = None,
+    fresh: bool = False,
+    command: str | None = None,
+) -> RunResult:
+    """Train, score and measure every cell of ``config``; finished ones are not run again.
+
+    Results are written as they come, so that an interruption (or a crash of one cell) loses nothing that was finished.
+    Raises :class:`SegbenchError` kin for what cannot be planned or written.
+    """
+    require_torch()
+    from segbench.data.digest import data_digest
+
+    catalog = catalog or load_catalog()
+    device = resolve_device(config.device)
+    plan = make_plan(config, catalog, digest_of=data_digest)
+    store = RunStore(output_directory(config, plan))
+    store.open()
+    try:
+        if fresh:
+            store.clear()
+        session = _open_session(plan, catalog, store, device, listener or Silent(), command)
+        return _run(session)
+    finally:
+        store.close()
+
+
+def output_directory(config: RunConfig, plan: Plan) -> Path:
+    """``--out``, else ``runs/<dataset>-<recipe>``."""
+    return Path(config.out or f"runs/{slug(str(plan.dataset))}-{'-'.join(config.recipes)}").expanduser().absolute()
+
+
+@dataclass
+class _Session:
+    """A run in progress: everything that its steps share."""
+
+    plan: Plan
+    catalog: Catalog
+    store: RunStore
+    device: str
+    listener: Listener
+    result: RunResult
+    rows: dict[str, CellResult]
+    workers: Workers = field(default_factory=Workers)
+
+    def put(self, row: CellResult) -> None:
+        """Keep a row, in memory and on disk."""
+        self.rows[row.id] = row
+        self.store.write_cell(row)
+
+    def publish(self, *, complete: bool) -> RunResult:
+        """Write ``run.json``."""
+        # what fingerprints are made of stays in the cells' own files: run.json is for readers
+        cells = [row.model_copy(update={"ingredients": {}}) for row in self.rows.values()]
+        self.result = self.result.model_copy(update={"cells": cells, "complete": complete})
+        self.store.write_run(self.result)
+        return self.result
+
+
+def _run(session: _Session) -> RunResult:
+    started = time.monotonic()
+    session.listener.on("plan", None, {"cells": [cell.describe() for cell in session.plan.cells]})
+    profiles: dict[str, Mapping[str, Any]] = {}
+    last_written = 0.0
+    try:
+        for cell in session.plan.cells:
+            _run_cell(session, cell, profiles)
+            if time.monotonic() - last_written > min(30.0, 0.02 * (time.monotonic() - started)):
+                session.publish(complete=False)
+                last_written = time.monotonic()
+        _race(session)
+    except KeyboardInterrupt:
+        session.publish(complete=False)
+        raise
+    return _finish(session)
+
+
+def _open_session(plan: Plan, catalog: Catalog, store: RunStore, device: str, listener: Listener, command: str | None) -> _Session:
+    old, notes = store.read_cells()
+    foreign = {row.dataset for row in old.values()} - {str(plan.dataset)}
+    if foreign:
+        raise StoreError(
+            f"'{store.directory}' holds results on {', '.join(sorted(map(str, foreign)))}, this run is on {plan.dataset}. "
+            "Choose another --out DIR, or --fresh to start over there."
+        )
+    observers = Observers(catalog)
+    config = plan.config
+    settings = plan.cells[0].settings if len(config.recipes) == 1 and not config.vary else None
+    store.write_text("config.toml", config_to_toml(config.model_copy(update={"dataset": str(plan.dataset)}), settings))
+    environment = describe_environment(catalog_plugins=catalog.plugins)
+    environment.started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    result = RunResult(
+        command=command,
+        config=_config_record(plan, device),
+        environment=environment,
+        task=task_record(plan),
+        warnings=[*notes, *(f"plugin '{p.name}' was skipped: {p.error}" for p in catalog.plugins if p.error)],
+    )
+    rows = {cell_id: _outdated(row, plan) for cell_id, row in old.items()}
+    return _Session(plan, catalog, store, device, Fanout(listener, observers), result, rows)
+
+
+def _run_cell(session: _Session, cell: Cell, profiles: dict[str, Mapping[str, Any]]) -> None:
+    old = session.rows.get(cell.id)
+    todo = decide(cell, old, session.store.directory)
+    blank = cell.blank(session.device).model_copy(update={"ingredients": dict(cell.ingredients)})
+    row = carried_over(cell, old, todo, blank)
+    if not todo.stages:
+        session.rows[cell.id] = row
+        profiles.setdefault(cell.fingerprints["measure"], _profile_of(row))
+        session.listener.on("kept", cell.describe(), {"status": row.status})
+        return
+    known = profiles.get(cell.fingerprints["measure"])
+    if known is not None and "profile" in todo.stages:
+        row = row.model_copy(update=dict(known))
+        todo = Todo(tuple(s for s in todo.stages if s != "profile"), todo.reason, todo.restart)
+    if todo.restart:
+        shutil.rmtree(session.store.directory / "checkpoints" / cell.id, ignore_errors=True)
+    session.listener.on("cell", cell.describe(), {"stages": todo.stages, "reason": todo.reason})
+    row = _execute(session, cell, row, todo)
+    profiles.setdefault(cell.fingerprints["measure"], _profile_of(row))
+    session.put(row)
+    session.listener.on("cell_end", cell.describe(), row.model_dump(exclude={"ingredients"}))
+
+
+def _execute(session: _Session, cell: Cell, row: CellResult, todo: Todo) -> CellResult:
+    """Run a cell's stages; on out of memory, halve the batch where that was asked for."""
+    settings = cell.settings
+    changed = ""
+    while True:
+        row, error = _attempt(session, cell, row, todo, settings)
+        if error is None:
+            break
+        if error.kind != "out-of-memory" or settings.train.oom != "halve" or settings.train.batch_size < 4 or row.training is not None:
+            break
+        train = settings.train
+        smaller = {"batch_size": train.batch_size // 2, "accumulate": train.accumulate * 2}
+        settings = settings.model_copy(update={"train": train.model_copy(update=smaller)})
+        changed = f"protocol changed: out of memory, batch {smaller['batch_size']} x {smaller['accumulate']} accumulated steps"
+        shutil.rmtree(session.store.directory / "checkpoints" / cell.id, ignore_errors=True)
+        session.listener.on("note", cell.describe(), {"message": changed})
+    status = "ok" if error is None else "failed"
+    row = row.model_copy(update={"status": status, "error": error})
+    if changed and row.training is not None:
+        row.training.protocol_changed = changed
+    return row
+
+
+def _attempt(session: _Session, cell: Cell, row: CellResult, todo: Todo, settings: Any) -> tuple[CellResult, ErrorInfo | None]:
+    log = session.store.directory / "logs" / f"{cell.id}.log"
+    updates: dict[str, Any] = {}
+
+    def on_event(kind: str, payload: Mapping[str, Any]) -> None:
+        if kind == "result":
+            updates.update(_stage_fields(payload))
+            session.store.write_cell(row.model_copy(update={**updates, "status": "pending"}))
+        elif kind == "normalisation":
+            updates["notes"] = [*row.notes, f"normalised by the training split: {dict(payload)}"]
+        session.listener.on(kind, cell.describe(), payload)
+
+    job = cell_job(
+        cell,
+        root=session.plan.root,
+        digest=session.plan.digest,
+        settings=settings,
+        device=session.device,
+        directory=session.store.directory,
+        stages=todo.stages,
+    )
+    if session.plan.cells[0].settings.execute.where == "inline":
+        outcome = _run_inline(job, on_event, session.catalog)
+    else:
+        execute = settings.execute
+        outcome = session.workers.run(
+            "segbench.execute.cell:run", job, emit=on_event, log=log, timeout=execute.timeout, silence=execute.silence
+        )
+    if outcome.value is not None:
+        updates["overhead_seconds"] = outcome.value["overhead_seconds"]
+    return row.model_copy(update=updates), outcome.error
+
+
+def _run_inline(job: Mapping[str, Any], emit: Any, catalog: Catalog) -> Outcome:
+    from segbench.execute import cell
+
+    try:
+        return Outcome(value=cell.run(job, emit, catalog))
+    except Exception as error:  # a cell's failure is its row, not the run's end
+        return Outcome(error=describe_error(error))
+
+
+def _stage_fields(payload: Mapping[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if "profile" in payload:
+        fields.update(payload["profile"])
+    if "training" in payload:
+        fields["training"] = Training.model_validate(payload["training"])
+    if "quality" in payload:
+        fields["quality"] = Quality.model_validate(payload["quality"])
+        fields["artifacts"] = Artifacts.model_validate(payload["artifacts"])
+    return fields
+
+
+def _profile_of(row: CellResult) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in PROFILE_FIELDS}
+
+
+def _race(session: _Session) -> None:
+    """Measure memory and latency of every distinct deployed model of the run, against each other."""
+    current = {cell.id: cell for cell in session.plan.cells}
+    cells = [cell for cell_id, cell in current.items() if session.rows[cell_id].status == "ok"]
+    raced = race_cells(
+        cells,
+        session.rows,
+        workers=session.workers,
+        store=session.store,
+        device=session.device,
+        listener=session.listener,
+        catalog=session.catalog,
+    )
+    if raced is None:
+        return
+    for cell_id, deployments in raced.deployments.items():
+        session.put(session.rows[cell_id].model_copy(update={"deployments": deployments}))
+    session.result = session.result.model_copy(update={"race": raced.record})
+    session.store.write_text("race.json", RunResult(race=raced.record).model_dump_json())
+
+
+def _finish(session: _Session) -> RunResult:
+    if session.result.race is None:
+        kept = session.store.read_json("race.json")
+        session.result = session.result.model_copy(update={"race": (kept or {}).get("race")})
+    result = session.publish(complete=True)
+    session.result = result.model_copy(update={"claims": judge(session.catalog.claims(), result)})
+    result = session.publish(complete=True)
+    notes = write_reports(result, session.store.directory, session.catalog, formats=("markdown",))
+    if notes:
+        session.result = result.model_copy(update={"warnings": [*result.warnings, *notes]})
+        result = session.publish(complete=True)
+    return result
+
+
+def _config_record(plan: Plan, device: str) -> dict[str, Any]:
+    config = plan.config.model_dump(mode="json", exclude={"out"})
+    # a published run.json says what was run, not where the author keeps things
+    config.get("overrides", {}).get("data", {}).pop("path", None)
+    config.get("overrides", {}).get("data", {}).pop("cache_dir", None)
+    return {**config, "dataset": str(plan.dataset), "device": device}
+
+
+def task_record(plan: Plan) -> dict[str, Any]:
+    """What reports and claims need to know of the task."""
+    task = plan.task
+    return {
+        "dataset": str(plan.dataset),
+        "summary": plan.dataset.spec.summary,
+        "num_classes": task.num_classes,
+        "class_names": list(task.class_names),
+        "inputs": dict(task.inputs),
+        "ignore_index": task.ignore_index,
+        "palette": [list(colour) for colour in task.palette],
+        "headline": task.headline,
+        "splits": list(plan.dataset.spec.split_names(plan.dataset.options)),
+    }
+
+
+def _outdated(row: CellResult, plan: Plan) -> CellResult:
+    """A row of an earlier matrix in the same directory: what it does not share with this run's settings becomes visible."""
+    if any(cell.id == row.id for cell in plan.cells) or not plan.cells:
+        return row
+    like = plan.cells[0]
+    then, now = (x.get("train", {}).get("train", {}) for x in (row.ingredients, like.ingredients))
+    differs = changes({k: v for k, v in now.items() if k in then}, {k: v for k, v in then.items() if k in now})
+    if not differs or row.recipe != like.recipe:
+        return row
+    extra = {f"train.{k}": v for k, v in then.items() if k in now and now[k] != v and f"train.{k}" not in row.settings}
+    return row.model_copy(update={"settings": {**row.settings, **extra}})
+
+
+def failures(result: RunResult) -> Sequence[CellResult]:
+    """Cells that did not come out well."""
+    return [cell for cell in result.cells if cell.status in ("failed", "interrupted")]
+
+
+__all__ = ["SegbenchError", "failures", "output_directory", "run", "task_record"]

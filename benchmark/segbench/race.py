@@ -1,0 +1,207 @@
+"""Cost of every distinct deployed model of a run: memory, and latency measured side by side in interleaved rounds."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segbench.events import Listener
+from segbench.execute.contender import Deployment as LocalDeployment
+from segbench.execute.contender import RemoteContender, training_step_memory
+from segbench.execute.jobs import cell_job
+from segbench.execute.process import Worker, Workers
+from segbench.measure.contenders import Contender
+from segbench.measure.latency import Pace, Race, race
+from segbench.names import slug
+from segbench.plan import Cell
+from segbench.registry import Catalog
+from segbench.results import CellResult, Deployment, Latency, Memory
+from segbench.store import RunStore
+
+
+@dataclass(frozen=True)
+class Raced:
+    """Deployments by cell, and the record that stands in ``run.json`` as ``race``."""
+
+    deployments: dict[str, list[Deployment]]
+    record: dict[str, Any]
+
+
+def race_cells(
+    cells: Sequence[Cell],
+    rows: Mapping[str, CellResult],
+    *,
+    workers: Workers,
+    store: RunStore,
+    device: str,
+    listener: Listener,
+    catalog: Catalog,
+) -> Raced | None:
+    """Measure the models of these cells against each other; None where nothing is missing.
+
+    Where one is missing all are raced again: times taken at another moment cannot be compared with them.
+    """
+    measure = cells[0].settings.measure if cells else None
+    if measure is None or not (measure.latency or measure.memory) or all(rows[cell.id].deployments for cell in cells):
+        return None
+    contenders: dict[str, Cell] = {}
+    for cell in cells:
+        contenders.setdefault(cell.fingerprints["measure"], cell)
+    listener.on("race", None, {"state": "start", "contenders": len(contenders)})
+    stable = _Stable(workers, store, device, catalog, inline=cells[0].settings.execute.where == "inline")
+    try:
+        deployments, orders = _measure(contenders, stable, listener)
+    finally:
+        stable.close()
+    listener.on("race", None, {"state": "end"})
+    record = {
+        "measured": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "models": {key: str(cell.model) for key, cell in contenders.items()},
+        "cells": {cell.id: cell.fingerprints["measure"] for cell in cells},
+        "rounds": measure.rounds,
+        "threads": stable.threads,
+        "orders": orders,
+        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+    }
+    by_cell = {cell.id: [deployments[cell.fingerprints["measure"]]] for cell in cells}
+    return Raced(by_cell, record)
+
+
+def _measure(
+    contenders: Mapping[str, Cell], stable: _Stable, listener: Listener
+) -> tuple[dict[str, Deployment], dict[str, list[list[str]]]]:
+    memories: dict[str, Memory] = {}
+    errors: dict[str, str] = {}
+    lanes: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
+    measure = next(iter(contenders.values())).settings.measure
+    for key, cell in contenders.items():
+        listener.on("race", cell.describe(), {"state": "memory"})
+        try:
+            if measure.memory:
+                memories[key] = stable.memory(cell)
+            if measure.latency:
+                lanes[key] = stable.enter(key, cell)
+        except RuntimeError as error:
+            errors[key] = str(error)
+    latencies: dict[str, list[Latency]] = {key: [] for key in contenders}
+    orders = {}
+    for batch_size in sorted({1, measure.batch_size}) if measure.latency else ():
+        listener.on("race", None, {"state": "latency", "batch_size": batch_size, "contenders": len(lanes)})
+        raced = _race_batch(lanes, batch_size, measure.rounds, stable)
+        orders[str(batch_size)] = raced.order
+        errors |= {key: f"batch {batch_size}: {message}" for key, message in raced.errors.items()}
+        for key, latency in raced.latencies.items():
+            latencies[key].append(latency)
+    deployments = {
+        key: Deployment(backend="eager", memory_mb=memories.get(key), latency=latencies[key], error=errors.get(key)) for key in contenders
+    }
+    return deployments, orders
+
+
+def _race_batch(lanes: Mapping[str, Callable[[Mapping[str, Any]], Any]], batch_size: int, rounds: int, stable: _Stable) -> Race:
+    entered: list[Contender] = []
+    errors = {}
+    for key, ask in lanes.items():
+        try:
+            entered.append(stable.contender(key, ask, batch_size))
+        except RuntimeError as error:
+            errors[key] = str(error)
+    raced = race(entered, seed=0, pace=Pace(rounds=rounds))
+    raced.errors.update(errors)
+    return raced
+
+
+class _Stable:
+    """The contenders' processes (or, inline, objects)."""
+
+    def __init__(self, workers: Workers, store: RunStore, device: str, catalog: Catalog, *, inline: bool) -> None:
+        self.workers = workers
+        self.store = store
+        self.device = device
+        self.catalog = catalog
+        self.inline = inline
+        self.running: dict[str, Worker] = {}
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of each contender."""
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def memory(self, cell: Cell) -> Memory:
+        """Peak of inference and of a training step, each in a fresh process."""
+        if self.inline:
+            return Memory.model_validate(LocalDeployment(self._job(cell), self.catalog).memory())
+        worker = self._start(cell, "segbench.execute.contender:serve", "memory")
+        try:
+            memory = Memory.model_validate(_ask(worker, {"do": "memory"}))
+        finally:
+            worker.end()
+        log = self._log(cell, "memory")
+        step = self.workers.run(
+            f"{training_step_memory.__module__}:{training_step_memory.__name__}", self._job(cell), emit=lambda *_: None, log=log
+        )
+        if step.value is None:
+            return memory
+        return memory.model_copy(update={"training_peak": step.value["training_peak"]})
+
+    def enter(self, key: str, cell: Cell) -> Callable[[Mapping[str, Any]], Any]:
+        """Bring a contender to the start; it waits, asleep, until asked."""
+        if self.inline:
+            deployment = LocalDeployment(self._job(cell), self.catalog)
+            return lambda command: deployment.contender(key, command["batch_size"])
+        worker = self._start(cell, "segbench.execute.contender:serve", "latency")
+        self.running[key] = worker
+        return lambda command: _ask(worker, command)
+
+    def contender(self, key: str, ask: Callable[[Mapping[str, Any]], Any], batch_size: int) -> Contender:
+        """A contender at one batch size."""
+        if self.inline:
+            local: Contender = ask({"batch_size": batch_size})
+            return local
+        return RemoteContender(key, ask, batch_size)
+
+    def close(self) -> None:
+        """End all contenders."""
+        for worker in self.running.values():
+            worker.end()
+        self.running.clear()
+
+    def _start(self, cell: Cell, target: str, what: str) -> Worker:
+        worker = self.workers.start(target, self._job(cell), log=self._log(cell, what))
+        _receive(worker, "ready")
+        return worker
+
+    def _job(self, cell: Cell) -> dict[str, Any]:
+        job = cell_job(cell, root=None, digest="", settings=cell.settings, device=self.device, directory=self.store.directory, stages=())
+        return {**job, "threads": cell.settings.measure.threads or self.threads}
+
+    def _log(self, cell: Cell, what: str) -> Path:
+        return self.store.directory / "logs" / f"{slug(str(cell.model))}--{what}.log"
+
+
+def _ask(worker: Worker, command: Mapping[str, Any]) -> Any:
+    try:
+        worker.pipe.send(dict(command))
+    except OSError:
+        raise RuntimeError(_gone(worker)) from None
+    return _receive(worker, "reply").get("value")
+
+
+def _receive(worker: Worker, expected: str) -> Mapping[str, Any]:
+    try:
+        kind, payload = worker.pipe.recv()
+    except (EOFError, OSError):
+        raise RuntimeError(_gone(worker)) from None
+    if kind != expected:
+        raise RuntimeError(str(payload.get("message", kind)))
+    answer: Mapping[str, Any] = payload
+    return answer
+
+
+def _gone(worker: Worker) -> str:
+    worker.process.join(5)
+    return f"its process ended (exit code {worker.process.exitcode})"

@@ -1,0 +1,53 @@
+"""Render a run in the formats that reporters offer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from segbench.errors import SegbenchError
+from segbench.registry import Catalog
+from segbench.results import RunResult
+from segbench.specs import ReportTarget, resolve
+from segbench.store import explained, write_atomic
+
+
+def render(
+    result: RunResult,
+    name: str,
+    catalog: Catalog,
+    *,
+    directory: Path,
+    run_directory: Path | None = None,
+    width: int = 120,
+    color: bool = False,
+) -> str:
+    """The report's text; pictures go below ``directory``."""
+    reporter = catalog.reporter(name)
+    target = ReportTarget(directory=directory, run_directory=run_directory, width=width, color=color)
+    text: str = resolve(reporter.render)(result, target)
+    return text
+
+
+def write_report(result: RunResult, name: str, catalog: Catalog, *, directory: Path, run_directory: Path | None = None) -> Path:
+    """Write ``report.<suffix>`` (``report.txt`` where the format has no suffix) below ``directory``."""
+    suffix = catalog.reporter(name).suffix or "txt"
+    path = directory / f"report.{suffix}"
+    if path.is_dir():
+        raise SegbenchError(f"'{path}' is a folder: the report cannot be written there. Choose another --out DIR.")
+    with explained(path):
+        directory.mkdir(parents=True, exist_ok=True)
+        text = render(result, name, catalog, directory=directory, run_directory=run_directory or directory)
+        write_atomic(path, text.encode())
+    return path
+
+
+def write_reports(result: RunResult, directory: Path, catalog: Catalog, *, formats: Sequence[str]) -> list[str]:
+    """Write several formats; one that fails costs only itself and is named in the returned notes."""
+    notes = []
+    for name in formats:
+        try:
+            write_report(result, name, catalog, directory=directory)
+        except Exception as error:  # a report must never cost the results that it shows
+            notes.append(f"report '{name}' could not be written: {type(error).__name__}: {error}")
+    return notes

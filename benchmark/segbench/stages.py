@@ -1,0 +1,88 @@
+"""Which stages of a cell must run: only what changed since its row was written, with the reason in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segbench.plan import Cell, changes
+from segbench.results import CellResult
+
+
+@dataclass(frozen=True)
+class Todo:
+    """Stages to run, in order, and why where something had been run before."""
+
+    stages: tuple[str, ...]
+    reason: str = ""
+    restart: bool = False
+
+
+def decide(cell: Cell, old: CellResult | None, directory: Path) -> Todo:
+    """Compare a cell with its row on disk. ``restart``: what was trained belongs to other settings and cannot be continued."""
+    if old is None:
+        return Todo(("profile", "train", "evaluate"))
+    changed = {name: old.fingerprints.get(name) != value for name, value in cell.fingerprints.items()}
+    trained = old.training is not None and (directory / "checkpoints" / cell.id / "best.pt").exists()
+    if changed["train"]:
+        return Todo(("profile", "train", "evaluate"), f"re-run: {_why(cell, old, 'train')}", restart=True)
+    stages = []
+    reasons = []
+    if changed["measure"] or old.params is None:
+        stages.append("profile")
+    if not trained or _failed(old, "train"):
+        stages += ["train", "evaluate"]
+        reasons.append("continued" if old.status in ("failed", "interrupted", "pending") else "re-run: its checkpoint is gone")
+    elif changed["evaluate"] or old.quality is None:
+        stages.append("evaluate")
+        reasons.append(f"re-evaluated: {_why(cell, old, 'evaluate')}" if changed["evaluate"] else "continued")
+    return Todo(tuple(stages), "; ".join(reasons))
+
+
+def carried_over(cell: Cell, old: CellResult | None, todo: Todo, blank: CellResult) -> CellResult:
+    """The row to start from: what the old one has of the stages that are not run again."""
+    if old is None:
+        return blank
+    kept: dict[str, Any] = {}
+    if "profile" not in todo.stages:
+        kept.update({name: getattr(old, name) for name in PROFILE_FIELDS})
+    if "train" not in todo.stages:
+        kept["training"] = old.training
+    if "evaluate" not in todo.stages:
+        kept["quality"] = old.quality
+        kept["artifacts"] = old.artifacts
+        kept["overhead_seconds"] = old.overhead_seconds
+    if old.fingerprints.get("measure") == cell.fingerprints["measure"]:
+        kept["deployments"] = old.deployments
+    if not todo.stages:
+        kept |= {"status": old.status, "error": old.error, "notes": old.notes}
+    return blank.model_copy(update=kept)
+
+
+PROFILE_FIELDS = (
+    "params",
+    "params_trained",
+    "params_trainable",
+    "params_per_part",
+    "size_mb",
+    "macs",
+    "flops",
+    "fvcore_flops",
+    "fvcore_error",
+    "uncounted_ops",
+    "input_shape",
+)
+
+
+def _failed(old: CellResult, stage: str) -> bool:
+    return old.status in ("failed", "interrupted", "pending") and old.error is not None and old.error.stage in (stage, "run", "plan")
+
+
+def _why(cell: Cell, old: CellResult, stage: str) -> str:
+    then: Mapping[str, Any] = old.ingredients.get(stage, {})
+    found = changes(then, cell.ingredients[stage]) if then else []
+    if not found:
+        return "its settings changed"
+    return ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "")
