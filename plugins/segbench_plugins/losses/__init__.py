@@ -1,1 +1,102 @@
-"""Catalogue page."""
+"""Catalogue of the built-in losses.
+
+All of them leave ignored pixels out entirely (whatever the logits there hold), compute in float32 or better, and return zero
+with a zero gradient for a batch without a valid pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from segbench import LossSpec, Options, hookimpl, option
+
+
+class CrossEntropyOptions(Options):
+    """``ce``."""
+
+    weights: tuple[float, ...] | None = option(None, minimum=0, help="one weight per class, or none")
+    label_smoothing: float = option(0.0, minimum=0, maximum=1, help="share of the target spread evenly over all classes")
+
+
+class FocalOptions(Options):
+    """``focal``."""
+
+    alpha: float | tuple[float, ...] = option(0.25, minimum=0, help="one factor, or one per class")
+    gamma: float = option(2.0, minimum=0, help="how strongly well classified pixels are played down; 0 gives alpha * cross-entropy")
+
+
+class DiceOptions(Options):
+    """``dice``."""
+
+    smooth: float = option(1.0, minimum=0, help="pixels added to both sides of the fraction")
+
+
+class CombinedOptions(FocalOptions):
+    """``combined``."""
+
+    dice_weight: float = option(1.0, minimum=0, help="factor of the Dice part")
+
+
+class ScheduleOptions(Options):
+    """``schedule``."""
+
+    first: str = option("ce", help="a loss of this page, with its options: 'focal[gamma=1]'")
+    then: str = option("dice", help="the loss that follows")
+    at: float = option(0.2, minimum=0, maximum=1, help="share of training after which the second takes over")
+
+
+class BceDiceOptions(Options):
+    """``bce-dice``."""
+
+    pos_weight: float = option(5.0, minimum=0, help="factor of foreground pixels in the cross-entropy")
+
+
+@hookimpl
+def segbench_losses() -> Iterable[LossSpec]:
+    """The six built-in losses."""
+    return [
+        LossSpec(
+            name="ce",
+            summary="cross-entropy, averaged over valid pixels",
+            build="segbench_plugins.losses.cross_entropy:build",
+            options=CrossEntropyOptions,
+            check="segbench_plugins.losses.checks:check_cross_entropy",
+        ),
+        LossSpec(
+            name="focal",
+            summary="cross-entropy that plays well classified pixels down",
+            build="segbench_plugins.losses.focal:build",
+            options=FocalOptions,
+            check="segbench_plugins.losses.checks:check_focal",
+            source="Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, equation 5",
+        ),
+        LossSpec(
+            name="dice",
+            summary="1 - soft Dice, mean over the classes present",
+            build="segbench_plugins.losses.dice:build",
+            options=DiceOptions,
+            source="Milletari et al., V-Net, 3DV 2016, section 3",
+        ),
+        LossSpec(
+            name="combined",
+            summary="focal plus Dice",
+            build="segbench_plugins.losses.combined:build",
+            options=CombinedOptions,
+            check="segbench_plugins.losses.checks:check_focal",
+        ),
+        LossSpec(
+            name="schedule",
+            summary="one loss, then another: cross-entropy before Dice",
+            build="segbench_plugins.losses.schedule:build",
+            options=ScheduleOptions,
+            takes="batch",
+            check="segbench_plugins.losses.nesting:check_schedule",
+        ),
+        LossSpec(
+            name="bce-dice",
+            summary="two classes: weighted binary cross-entropy plus Dice of the foreground, image by image",
+            build="segbench_plugins.losses.bce_dice:build",
+            options=BceDiceOptions,
+            check="segbench_plugins.losses.checks:check_two_classes",
+        ),
+    ]

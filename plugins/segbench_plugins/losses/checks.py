@@ -1,0 +1,32 @@
+"""What the losses of this page can say at planning: options that do not fit the task. No torch here."""
+
+from __future__ import annotations
+
+from segbench import Task
+
+from segbench_plugins.losses import BceDiceOptions, CrossEntropyOptions, FocalOptions
+
+
+def check_cross_entropy(task: Task, options: CrossEntropyOptions) -> list[str]:
+    """One weight per class, and not all of them zero."""
+    return _one_per_class("weights", options.weights, task)
+
+
+def check_focal(task: Task, options: FocalOptions) -> list[str]:
+    """A single alpha, or one per class and not all of them zero."""
+    return _one_per_class("alpha", options.alpha if isinstance(options.alpha, tuple) else None, task)
+
+
+def check_two_classes(task: Task, options: BceDiceOptions) -> list[str]:
+    """Exactly two classes: background first, foreground second."""
+    if task.num_classes == 2:
+        return []
+    return [f"it is for two-class tasks, and this one has {task.num_classes} classes: use combined, dice or focal instead."]
+
+
+def _one_per_class(name: str, values: tuple[float, ...] | None, task: Task) -> list[str]:
+    if values is None:
+        return []
+    if len(values) != task.num_classes:
+        return [f"{name} has {len(values)} values for {task.num_classes} classes ({', '.join(task.class_names)}): give one per class."]
+    return [] if any(values) else [f"{name} are all zero: nothing would be learnt. Give at least one class a positive value."]

@@ -1,0 +1,42 @@
+"""Losses inside a loss: ``schedule[first="focal[gamma=1]"]``. No torch here."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+from segbench import LossSpec, OptionError, Options, SegbenchError, Task, did_you_mean, parse_choice
+
+from segbench_plugins.losses import ScheduleOptions, segbench_losses
+
+
+def inner_loss(text: str) -> tuple[LossSpec, Options]:
+    """The loss of this page that ``text`` names, with its options; raises :class:`OptionError` for any other.
+
+    A plugin sees no other plugin's losses, so that only the losses of this page can be put inside one another.
+    """
+    choice = parse_choice(text)
+    known = {spec.name: spec for spec in segbench_losses() if spec.takes == "logits"}
+    spec = known.get(choice.name)
+    if spec is None:
+        raise OptionError(
+            f"schedule switches between {', '.join(known)}; '{choice.name}' is not among them.{did_you_mean(choice.name, known)}"
+        )
+    return spec, spec.options.resolve(dict(choice.options), owner=f"schedule: {choice.name}")
+
+
+def check_schedule(task: Task, options: ScheduleOptions) -> list[str]:
+    """Both losses exist, take their options and fit the task."""
+    return [problem for text in (options.first, options.then) for problem in _problems(text, task)]
+
+
+def _problems(text: str, task: Task) -> list[str]:
+    try:
+        spec, options = inner_loss(text)
+    except SegbenchError as error:
+        return [str(error)]
+    if spec.check is None:
+        return []
+    module, _, function = str(spec.check).partition(":")
+    check: Callable[[Task, Options], list[str]] = getattr(importlib.import_module(module), function)
+    return [f"{text}: {problem}" for problem in check(task, options)]
