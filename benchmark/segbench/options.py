@@ -42,7 +42,8 @@ def option(
     return dataclasses.field(default=default, metadata={_META: {"help": help, "minimum": minimum, "maximum": maximum}})
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
+# option() is no field specifier here: type checkers would take its positional default for a missing one
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 class Options:
     """Base class; every subclass becomes a frozen, keyword-only dataclass whose fields all have defaults."""
 

@@ -1,0 +1,92 @@
+"""Classes that plugin authors subclass in their own tests: pytest runs one test per rule.
+
+class TestMyUnet(ModelConformance):
+    spec = my_spec
+    options = {"channels": 8}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from segbench.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec
+from segbench.testing import backends, datasets, losses, models
+from segbench.testing.check import Check
+from segbench.testing.dataset_subject import DatasetSubject
+from segbench.testing.loss_subject import LossSubject
+from segbench.testing.model_subject import ModelSubject
+
+
+class ModelConformance:
+    """Every rule for models; set ``spec``, and ``options`` where the defaults are too large or need a network."""
+
+    spec: ClassVar[ModelSpec]
+    options: ClassVar[Mapping[str, Any]] = {}
+    class_counts: ClassVar[tuple[int, ...]] = (2, 7, 21)
+    channel_counts: ClassVar[tuple[int, ...]] = (1, 3, 4)
+    thorough: ClassVar[bool] = False
+
+    def subject(self) -> ModelSubject:
+        """The model as the checks see it."""
+        options = self.spec.options.resolve(self.options, owner=self.spec.name)
+        return ModelSubject(self.spec, options, self.class_counts, self.channel_counts, self.thorough)
+
+
+class LossConformance:
+    """Every rule for losses; set ``spec``, and ``options`` where the defaults do not suffice."""
+
+    spec: ClassVar[LossSpec]
+    options: ClassVar[Mapping[str, Any]] = {}
+    class_counts: ClassVar[tuple[int, ...]] = (3, 2)
+
+    def subject(self) -> LossSubject:
+        """The loss as the checks see it."""
+        return LossSubject(self.spec, self.spec.options.resolve(self.options, owner=self.spec.name), self.class_counts)
+
+
+class DatasetConformance:
+    """Every rule for datasets; set ``spec``, and ``root`` (in a fixture, say) where it is not embedded."""
+
+    spec: ClassVar[DatasetSpec]
+    options: ClassVar[Mapping[str, Any]] = {}
+    root: Path | None = None
+    most: ClassVar[int | None] = 500
+
+    def subject(self) -> DatasetSubject:
+        """The dataset as the checks see it."""
+        options = self.spec.options.resolve(self.options, owner=self.spec.name)
+        return DatasetSubject(self.spec, options, self.root, self.most)
+
+
+class BackendConformance:
+    """Every rule for backends; set ``spec``, and ``tolerance`` for one that computes in lower precision."""
+
+    spec: ClassVar[BackendSpec]
+    options: ClassVar[Mapping[str, Any]] = {}
+    tolerance: ClassVar[float] = 1e-3
+
+    def subject(self) -> backends.BackendSubject:
+        """The backend as the checks see it."""
+        return backends.BackendSubject(self.spec, self.spec.options.resolve(self.options, owner=self.spec.name), self.tolerance)
+
+
+def _test(check: Check[Any]) -> Callable[[Any], None]:
+    def test(self: Any) -> None:
+        check.run(self.subject())
+
+    test.__name__ = f"test_{check.name}"
+    test.__doc__ = check.summary
+    return test
+
+
+_RULES: tuple[tuple[type, tuple[Check[Any], ...]], ...] = (
+    (ModelConformance, models.CHECKS),
+    (LossConformance, losses.CHECKS),
+    (DatasetConformance, datasets.CHECKS),
+    (BackendConformance, backends.CHECKS),
+)
+for _class, _checks in _RULES:
+    for _check in _checks:
+        setattr(_class, f"test_{_check.name}", _test(_check))

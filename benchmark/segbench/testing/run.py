@@ -1,0 +1,48 @@
+"""Run the conformance checks on something from the catalog, without pytest (``segbench check NAME``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from segbench.registry import Chosen
+from segbench.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec
+from segbench.testing import backends, datasets, losses, models
+from segbench.testing.check import Check, CheckResult, run_all
+from segbench.testing.dataset_subject import DatasetSubject
+from segbench.testing.loss_subject import LossSubject
+from segbench.testing.model_subject import ModelSubject
+
+_CHECKS: dict[str, tuple[Check[Any], ...]] = {
+    "models": models.CHECKS,
+    "losses": losses.CHECKS,
+    "datasets": datasets.CHECKS,
+    "backends": backends.CHECKS,
+}
+
+
+def checks_for(kind: str) -> list[Check[Any]]:
+    """The checks of a kind, in the order in which they run; none for kinds that are plain data (recipes, claims).
+
+    >>> [check.name for check in checks_for("backends")]
+    ['spec_is_sound', 'logits_are_those_of_the_network', 'network_is_left_alone']
+    """
+    return list(_CHECKS.get(kind, ()))
+
+
+def run_checks(chosen: Chosen[Any], *, root: Path | None = None, thorough: bool = False) -> list[CheckResult]:
+    """Check a chosen model, loss, dataset or backend with its options.
+
+    ``root`` is the folder of a dataset that is not embedded. ``thorough`` tries every combination of class and channel
+    counts on a model, and looks at every sample of a dataset.
+    """
+    spec, options = chosen.spec, chosen.options
+    if isinstance(spec, ModelSpec):
+        return run_all(models.CHECKS, ModelSubject(spec, options, thorough=thorough))
+    if isinstance(spec, LossSpec):
+        return run_all(losses.CHECKS, LossSubject(spec, options))
+    if isinstance(spec, DatasetSpec):
+        return run_all(datasets.CHECKS, DatasetSubject(spec, options, root=root, most=None if thorough else 500))
+    if isinstance(spec, BackendSpec):
+        return run_all(backends.CHECKS, backends.BackendSubject(spec, options))
+    return []
