@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import threading
-import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,24 @@ _SECONDS = 3.0
 _FILES = ("model.safetensors", "pytorch_model.bin")
 
 
-def missing_weights(name: str) -> str | None:
+@functools.cache
+def reachable(address: str) -> bool:
+    """Whether a file can be fetched from there, asked for 3 seconds at most, once per process; False where the hub is set offline."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    answers: list[bool] = []
+    asking = threading.Thread(target=lambda: answers.append(_answers(address)), daemon=True)
+    asking.start()  # a thread of its own: looking a host up knows no time limit
+    asking.join(_SECONDS)
+    return answers == [True]
+
+
+def missing_weights(name: str, *, reachable: Callable[[str], bool] = reachable) -> str | None:
     """Why the pretrained weights of encoder ``name`` cannot be had, with what to do; None where they can."""
     known = timm.get_pretrained_cfg(name)
     if known is None or not (known.hf_hub_id or known.url):
         return f"timm has no pretrained weights of encoder '{name}'. Set weights=PATH to a local file, or pretrained=false."
-    if _cached(known) or _reachable(_address(known)):
+    if _cached(known) or reachable(_address(known)):
         return None
     return (
         f"the pretrained weights of encoder '{name}' are neither in the local cache nor can the hub be reached. "
@@ -46,18 +58,6 @@ def _repository(known: Any) -> str:
 
 def _file_names(known: Any) -> tuple[str, ...]:
     return (known.hf_hub_filename,) if known.hf_hub_filename else _FILES
-
-
-@functools.cache
-def _reachable(address: str) -> bool:
-    """Ask for the file's header. In a thread of its own, as looking a host up has no time limit."""
-    if constants.HF_HUB_OFFLINE:
-        return False
-    answers: list[bool] = []
-    asking = threading.Thread(target=lambda: answers.append(_answers(address)), daemon=True)
-    asking.start()
-    asking.join(_SECONDS)
-    return answers == [True]
 
 
 def _answers(address: str) -> bool:
