@@ -55,8 +55,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     " Did you mean 'unet'?"
     >>> did_you_mean("zzz", ["unet", "fpn"])
     ''
+    >>> did_you_mean("UNet", ["unet", "fpn"])
+    " Did you mean 'unet'?"
     """
-    close = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
+    spelled = {k.lower(): k for k in known}
+    close = [spelled[k] for k in difflib.get_close_matches(name.lower(), list(spelled), n=2, cutoff=0.6)]
     if not close:
         return ""
     return " Did you mean " + " or ".join(f"'{c}'" for c in close) + "?"

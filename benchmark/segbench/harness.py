@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import shutil
 import time
@@ -43,11 +44,9 @@ def run(
     Raises :class:`SegbenchError` kin for what cannot be planned or written.
     """
     require_torch()
-    from segbench.data.digest import data_digest
-
     catalog = catalog or load_catalog()
     device = resolve_device(config.device)
-    plan = make_plan(config, catalog, digest_of=data_digest)
+    plan = make_plan(config, catalog, digest_of=_data_digest)
     store = RunStore(output_directory(config, plan))
     store.open()
     try:
@@ -59,9 +58,50 @@ def run(
         store.close()
 
 
+def run_stages(
+    config: RunConfig,
+    stages: tuple[str, ...],
+    *,
+    catalog: Catalog,
+    listener: Listener,
+    directory: Path,
+    checkpoints: Mapping[str, Path] | None = None,
+) -> RunResult:
+    """Run only some stages of every cell, in a directory of their own; nothing is reported.
+
+    With ``checkpoints`` (by cell) only those cells are run, with these weights. Costs are measured where "profile" is asked for.
+    """
+    plan = make_plan(config, catalog, digest_of=_data_digest)
+    if checkpoints is not None:
+        plan = dataclasses.replace(plan, cells=tuple(cell for cell in plan.cells if cell.id in checkpoints))
+    store = RunStore(directory)
+    store.open()
+    try:
+        session = _open_session(plan, catalog, store, resolve_device(config.device), listener, None)
+        session.checkpoints.update(checkpoints or {})
+        listener.on("plan", None, {"cells": [cell.describe() for cell in plan.cells]})
+        for cell in plan.cells:
+            blank = cell.blank(session.device)
+            session.listener.on("cell", cell.describe(), {"stages": stages, "reason": ""})
+            row = _execute(session, cell, blank, Todo(stages))
+            session.put(row)
+            session.listener.on("cell_end", cell.describe(), row.model_dump())
+        if "profile" in stages:
+            _race(session)
+        return session.publish(complete=True)
+    finally:
+        store.close()
+
+
 def output_directory(config: RunConfig, plan: Plan) -> Path:
     """``--out``, else ``runs/<dataset>-<recipe>``."""
     return Path(config.out or f"runs/{slug(str(plan.dataset))}-{'-'.join(config.recipes)}").expanduser().absolute()
+
+
+def _data_digest(root: Path) -> str:
+    from segbench.data.digest import data_digest
+
+    return data_digest(root)
 
 
 @dataclass
@@ -76,6 +116,7 @@ class _Session:
     result: RunResult
     rows: dict[str, CellResult]
     workers: Workers = field(default_factory=Workers)
+    checkpoints: dict[str, Path] = field(default_factory=dict)
 
     def put(self, row: CellResult) -> None:
         """Keep a row, in memory and on disk."""
@@ -200,6 +241,7 @@ def _attempt(session: _Session, cell: Cell, row: CellResult, todo: Todo, setting
         device=session.device,
         directory=session.store.directory,
         stages=todo.stages,
+        checkpoint=session.checkpoints.get(cell.id),
     )
     if session.plan.cells[0].settings.execute.where == "inline":
         outcome = _run_inline(job, on_event, session.catalog)

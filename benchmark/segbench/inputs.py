@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from segbench.errors import ConfigError
+from segbench.errors import ConfigError, PluginError
 from segbench.options import Options
 from segbench.specs import ModelSpec, Normalisation, Task, resolve
 
@@ -54,7 +54,11 @@ def plan_inputs(spec: ModelSpec, task: Task, options: Options) -> tuple[InputPla
     normalisation = dict(task.normalisation)
     own = resolve(spec.normalise)(model_task, options) if spec.normalise else None
     for name, norm in (own or {}).items():
+        if name not in spec.inputs:
+            raise PluginError(f"model '{spec.name}': normalise speaks of the input '{name}', but the model takes {_list(spec.inputs)}")
         index = spec.inputs.index(name)
+        if len(norm.mean) != channels[index]:
+            raise PluginError(f"model '{spec.name}': normalise gives {len(norm.mean)} means for {channels[index]} channels of '{name}'")
         if len(groups[index]) == 1:
             normalisation[groups[index][0]] = norm
     return InputPlan(groups, channels, normalisation, early_fusion=fused), model_task

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -224,7 +225,11 @@ class _Reader:
         if number and (number.end() == len(self.text) or self.text[number.end()] in ",)] \t"):
             self.at = number.end()
             plain = number.group().replace("_", "")
-            return float(plain) if number.group(2) or number.group(3) else int(plain)
+            if not (number.group(2) or number.group(3)):
+                return int(plain)
+            if math.isinf(float(plain)):
+                raise self._error(f"{plain} is too large for a number")
+            return float(plain)
         if not word:
             raise self._error("expected a value (a number, true, false, a word, a quoted text or a list in parentheses)")
         self.at = word.end()

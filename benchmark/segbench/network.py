@@ -38,7 +38,7 @@ class Network(nn.Module):
         return {name: resize_logits(self._check(value), padded)[..., :height, :width] for name, value in outputs.items()}
 
     def _check(self, logits: Tensor) -> Tensor:
-        if self.num_classes == 2 and logits.shape[1] == 1:
+        if logits.ndim == 4 and logits.shape[1] == 1 and self.num_classes == 2:
             # a binary model with one logit: the background's logit is 0
             return torch.cat([torch.zeros_like(logits), logits], dim=1)
         if logits.ndim != 4 or logits.shape[1] != self.num_classes:

@@ -91,7 +91,7 @@ class OptionInfo:
         """``value`` in the declared type, or :class:`OptionError`."""
         try:
             result = _coerce(value, self.annotation)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise OptionError(f"{prefix}{self.name} = {value!r} does not fit: expected {describe_type(self.annotation)}") from None
         for number in result if isinstance(result, tuple) else (result,):
             self._check_range(number, value, prefix)
@@ -162,7 +162,7 @@ def _coerce_union(value: Any, args: tuple[Any, ...]) -> OptionValue:
             continue
         try:
             return _coerce(value, arg)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             continue
     raise TypeError
 

@@ -13,9 +13,9 @@ from typing import Any
 from segbench.config import RunConfig
 from segbench.errors import ConfigError, DataError, did_you_mean
 from segbench.inputs import InputPlan, plan_inputs
-from segbench.names import format_value, slug
-from segbench.options import describe
-from segbench.registry import Catalog, Chosen
+from segbench.names import Choice, format_value, parse_choice, slug
+from segbench.options import Options, describe, option
+from segbench.registry import Catalog, Chosen, Plugin
 from segbench.results import CellResult
 from segbench.settings import Settings
 from segbench.sizes import Size, parse_growing_size, parse_size
@@ -157,6 +157,43 @@ def overlapping(dataset: Chosen[DatasetSpec], first: str, second: str) -> bool:
         return {split, *itertools.chain.from_iterable(members(part) for part in unions.get(split, ()))}
 
     return bool(members(first) & members(second))
+
+
+def find_dataset(catalog: Catalog, choice: Choice | str) -> Chosen[DatasetSpec]:
+    """A dataset by name; ``synthetic[inputs=("image=3"),num_classes=21]`` stands for none: a task without samples, for profiling."""
+    parsed = parse_choice(choice) if isinstance(choice, str) else choice
+    if parsed.name != SYNTHETIC:
+        return catalog.dataset(parsed)
+    options = SyntheticOptions.resolve(dict(parsed.options), owner=SYNTHETIC)
+    spec = DatasetSpec(
+        name=SYNTHETIC, summary="no samples", task=_synthetic_task, splits=(), load=_no_samples, options=SyntheticOptions, embedded=True
+    )
+    return Chosen(parsed, spec, options, Plugin(name="segbench"))
+
+
+SYNTHETIC = "synthetic"
+
+
+class SyntheticOptions(Options):
+    """Inputs as ``name=channels`` texts, and the number of classes."""
+
+    inputs: tuple[str, ...] = option(("image=3",), help="inputs as name=channels")
+    num_classes: int = option(21, minimum=2)
+
+
+def _synthetic_task(options: SyntheticOptions) -> Task:
+    pairs = [text.partition("=") for text in options.inputs]
+    for text, (name, _, channels) in zip(options.inputs, pairs, strict=True):
+        if not name or not channels.isdigit() or int(channels) < 1:
+            raise ConfigError(f"input '{text}' is not of the form name=channels, such as image=3 or sar=2,optical=13")
+    return Task(
+        class_names=tuple(f"class {i}" for i in range(options.num_classes)),
+        inputs={name: int(channels) for name, _, channels in pairs},
+    )
+
+
+def _no_samples(root: Path | None, split: str, options: Options) -> list[Any]:
+    raise DataError("a synthetic task has no samples: give --dataset")
 
 
 def data_root(config: RunConfig, dataset: Chosen[DatasetSpec]) -> Path | None:
@@ -303,7 +340,7 @@ def _choose_dataset(
     config: RunConfig, catalog: Catalog, recipes: Sequence[Recipe], models: Sequence[Chosen[ModelSpec]]
 ) -> Chosen[DatasetSpec]:
     if config.dataset is not None:
-        return catalog.dataset(config.dataset)
+        return find_dataset(catalog, config.dataset)
     if config.data_path is not None:
         raise ConfigError("--data needs --dataset NAME: which dataset lies there? (segbench list datasets)")
     wanted = list(dict.fromkeys(r.dataset for r in recipes if r.dataset))

@@ -144,10 +144,11 @@ class Catalog:
 
     def add(self, plugin: object, info: Plugin) -> Plugin:
         """Register one plugin object; on any fault nothing of it stays, and the returned record has the reason."""
+        held = {name for name, _ in self.manager.list_name_plugin()}
         try:
             provided = self._collect(plugin, info)
-        except Exception as error:  # a plugin is foreign code: whatever it raises must cost only itself
-            if self.manager.has_plugin(info.name):
+        except (Exception, SystemExit) as error:  # a plugin is foreign code: whatever it raises must cost only itself
+            if info.name not in held and self.manager.has_plugin(info.name):
                 self.manager.unregister(name=info.name)
             return self.add_broken(info, _reason(error))
         info = replace(info, provides={kind: tuple(found) for kind, found in provided.items() if found})
@@ -180,8 +181,12 @@ class Catalog:
     def _refuse_misspelled(self, plugin: object) -> None:
         known = [name for name in dir(hookspecs) if name.startswith("segbench_")]
         for name in dir(plugin):
-            if self.manager.parse_hookimpl_opts(plugin, name) is not None and name not in known:
-                raise PluginError(f"it implements '{name}', which is no hook of segbench.{did_you_mean(name, known)}")
+            marked = self.manager.parse_hookimpl_opts(plugin, name)
+            hook = (marked.get("specname") if marked else None) or name
+            if marked is not None and hook not in known:
+                raise PluginError(f"it implements '{hook}', which is no hook of segbench.{did_you_mean(hook, known)}")
+            if marked is None and name in known and callable(getattr(plugin, name, None)):
+                raise PluginError(f"its '{name}' lacks the decorator @hookimpl (from segbench import hookimpl)")
 
     def _refuse_taken(self, kind: str, name: str, own: Mapping[str, Any]) -> None:
         if name in own:
@@ -216,7 +221,7 @@ def load_catalog() -> Catalog:
         info = _describe(point)
         try:
             module = point.load()
-        except Exception as error:  # foreign code: an import may raise anything
+        except (Exception, SystemExit) as error:  # foreign code: an import may raise anything
             catalog.add_broken(info, f"it does not import: {_reason(error)}")
             continue
         catalog.add(module, replace(info, origin=_origin(module)))
@@ -248,7 +253,7 @@ def _specs_of(given: Any, expected: type, hook: str) -> list[Any]:
     return specs
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
     return text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
 
@@ -267,7 +272,10 @@ def _editable(point: importlib.metadata.EntryPoint) -> bool:
     if not point.dist:
         return True
     text = point.dist.read_text("direct_url.json")
-    return bool(text and json.loads(text).get("dir_info", {}).get("editable"))
+    try:
+        return bool(text and json.loads(text).get("dir_info", {}).get("editable"))
+    except (ValueError, AttributeError):  # damaged metadata of one package must not cost the others
+        return False
 
 
 def _origin(module: object) -> str:
@@ -275,4 +283,6 @@ def _origin(module: object) -> str:
     if not file:
         return ""
     path = Path(file)
-    return str(path.parent) if path.name == "__init__.py" else str(path)
+    # what a module of a package builds may lie in the modules beside it
+    in_package = path.name == "__init__.py" or "." in getattr(module, "__name__", "")
+    return str(path.parent if in_package else path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from segbench.errors import ConfigError
 
@@ -45,7 +46,7 @@ def parse_growing_size(value: int | str, *, key: str = "train.image_size") -> tu
             raise ConfigError(f"{key} '{value}': '{share}' is not a share of training between 0 and 1") from None
         steps.append((start, parse_size(size, key=key)))
     starts = [start for start, _ in steps]
-    if starts[0] != 0 or sorted(set(starts)) != starts or starts[-1] >= 1:
+    if starts[0] != 0 or any(not before < after < 1 for before, after in pairwise(starts)):
         raise ConfigError(f"{key} '{value}': shares must start at 0, grow and stay below 1, such as 256@0,512@0.5")
     return tuple(steps)
 

@@ -7,19 +7,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from segbench.errors import CheckpointError, SegbenchError
 from segbench.inputs import InputPlan, plan_inputs
-from segbench.network import Network, build_network, deploy
-from segbench.plan import overlapping, scored_split
+from segbench.network import build_network, deploy
+from segbench.plan import find_dataset, measured_size, overlapping, scored_split
 from segbench.registry import Catalog, Chosen, load_catalog
 from segbench.results import Quality, Training
 from segbench.settings import Settings
 from segbench.specs import DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task, resolve
+
+if TYPE_CHECKING:
+    from segbench.training.meta import LoadedNetwork
 
 Emit = Callable[[str, Mapping[str, Any]], None]
 
@@ -37,6 +40,8 @@ class Setup:
     model_task: Task
     inputs: InputPlan
     device: str
+    catalog: Catalog
+    emit: Emit
 
     @property
     def root(self) -> Path | None:
@@ -51,31 +56,41 @@ class Setup:
     def checkpoints(self) -> Path:
         return self.directory / "checkpoints" / str(self.job["cell"])
 
+    @property
+    def checkpoint(self) -> Path:
+        """The trained weights: the cell's own, or a file that the job names."""
+        return Path(self.job["checkpoint"]) if self.job.get("checkpoint") else self.checkpoints / "best.pt"
+
     def samples(self, split: str) -> Sequence[Sample]:
         """The samples of a split, decoded once and cached where the settings allow it."""
         from segbench.data.source import open_split
 
-        return open_split(self.dataset, self.root, split, self.settings.data, digest=self.job.get("digest", ""))
+        digest = self.job.get("digest", "")
+        return open_split(self.dataset, self.root, split, self.settings.data, digest=digest, report=self.note)
+
+    def note(self, message: str) -> None:
+        """Tell the user something that does not stop the cell."""
+        self.emit("note", {"message": message})
 
 
-def set_up(job: Mapping[str, Any], catalog: Catalog | None = None) -> Setup:
+def set_up(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) -> Setup:
     """Look up what a job names."""
     catalog = catalog or load_catalog()
     settings = Settings.model_validate(job["settings"])
     model = catalog.model(job["model"], job["model_options"])
-    dataset = catalog.dataset(job["dataset"])
+    dataset = find_dataset(catalog, job["dataset"])
     task: Task = resolve(dataset.spec.task)(dataset.options)
     inputs, model_task = plan_inputs(model.spec, task, model.options)
     loss = catalog.loss(job["loss"]) if job.get("loss") else None
     known = {name: Normalisation(**norm) for name, norm in job.get("normalisation", {}).items()}
-    return Setup(job, model, loss, dataset, settings, task, model_task, inputs.with_normalisation(known), job["device"])
+    return Setup(job, model, loss, dataset, settings, task, model_task, inputs.with_normalisation(known), job["device"], catalog, emit)
 
 
 def run(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) -> dict[str, Any]:
     """Run the stages that the job names. Each stage's result is emitted as it is done, so that a later failure does not lose it."""
     started = time.perf_counter()
     with stage("plan"):
-        setup = set_up(job, catalog)
+        setup = set_up(job, emit, catalog)
         setup = _with_normalisation(setup, emit)
         _set_threads(setup)
     work = 0.0
@@ -131,13 +146,13 @@ def _evaluate(setup: Setup, emit: Emit) -> dict[str, Any]:
 
     split = scored_split(setup.dataset, setup.settings)
     samples = setup.samples(split)
-    network = trained_network(setup)
+    trained = trained_network(setup)
     wanted = _pictured(len(samples), setup.settings.eval.pictures)
     done = evaluate(
-        network,
+        trained.network,
         samples,
         task=setup.task,
-        plan=setup.inputs,
+        plan=trained.plan,
         settings=setup.settings,
         device=setup.device,
         want_pictures=wanted,
@@ -166,7 +181,6 @@ def _evaluate(setup: Setup, emit: Emit) -> dict[str, Any]:
 
 def _profile(setup: Setup, emit: Emit) -> dict[str, Any]:
     from segbench.measure.profile import profile_network
-    from segbench.plan import measured_size
 
     size = measured_size(setup.settings)
     network = build_network(setup.model.spec, setup.model_task, setup.model.options, seed=0)
@@ -190,16 +204,14 @@ def honest(quality: Quality, setup: Setup) -> Quality:
     return quality
 
 
-def trained_network(setup: Setup) -> Network:
-    """The network with the weights of the cell's best checkpoint."""
-    from segbench.training.checkpoints import load_weights
+def trained_network(setup: Setup) -> LoadedNetwork:
+    """The network with the weights of the cell's best checkpoint, and the input plan that it was trained with."""
+    from segbench.training.meta import load_network
 
-    path = setup.checkpoints / "best.pt"
+    path = setup.checkpoint
     if not path.exists():
         raise CheckpointError(f"'{path}' does not exist: the cell has not been trained here")
-    network = build_network(setup.model.spec, setup.model_task, _without_pretraining(setup), seed=0)
-    load_weights(network, path)
-    return network
+    return load_network(path, setup.catalog)
 
 
 def example_inputs(inputs: InputPlan, size: tuple[int, int], *, batch_size: int, device: str = "cpu") -> tuple[torch.Tensor, ...]:
@@ -208,15 +220,9 @@ def example_inputs(inputs: InputPlan, size: tuple[int, int], *, batch_size: int,
     return tuple(torch.randn(batch_size, channels, *size, generator=generator).to(device) for channels in inputs.channels)
 
 
-def _without_pretraining(setup: Setup) -> Any:
-    # the checkpoint holds all weights: nothing needs to be loaded before
-    fields = {k: v for k, v in (("pretrained", False), ("weights", None)) if hasattr(setup.model.options, k)}
-    return replace(setup.model.options, **fields)  # type: ignore[type-var]
-
-
 def _with_normalisation(setup: Setup, emit: Emit) -> Setup:
     missing = setup.inputs.missing_normalisation()
-    if not missing or not set(setup.job["stages"]) & {"train", "evaluate"}:
+    if not missing or "train" not in setup.job["stages"]:
         return setup
     from segbench.data.statistics import compute_normalisation
 

@@ -23,7 +23,7 @@ class Deployment:
 
     def __init__(self, job: Mapping[str, Any], catalog: Catalog | None = None) -> None:
         catalog = catalog or load_catalog()
-        self.setup = set_up(job, catalog)
+        self.setup = set_up(job, lambda *_: None, catalog)
         self.threads = int(job["threads"])
         torch.set_num_threads(self.threads)
         self.size = measured_size(self.setup.settings)
@@ -105,7 +105,7 @@ class RemoteContender:
 
 def training_step_memory(job: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
     """Peak memory in MB of training steps (forward, backward, AdamW) at the training batch and size, weights and gradients included."""
-    setup = set_up(job)
+    setup = set_up(job, emit)
     train = setup.settings.train
     torch.set_num_threads(int(job["threads"]))
     network = build_network(setup.model.spec, setup.model_task, setup.model.options, seed=0).to(setup.device).train()
@@ -133,6 +133,6 @@ def _step(network: Network, optimiser: torch.optim.Optimizer, inputs: tuple[Tens
 
 
 def _network(setup: Setup) -> Network:
-    if (setup.checkpoints / "best.pt").exists():
-        return trained_network(setup)
+    if setup.checkpoint.exists():
+        return trained_network(setup).network
     return build_network(setup.model.spec, setup.model_task, setup.model.options, seed=0)

@@ -19,8 +19,9 @@ def cell_job(
     device: str,
     directory: Path,
     stages: Sequence[str],
+    checkpoint: Path | None = None,
 ) -> dict[str, Any]:
-    """The job of one cell; ``root`` is the data folder, ``directory`` the run's."""
+    """The job of one cell; ``root`` is the data folder, ``directory`` the run's, ``checkpoint`` weights from elsewhere."""
     return {
         "cell": cell.id,
         "model": str(cell.model.choice),
@@ -34,5 +35,6 @@ def cell_job(
         "device": device,
         "directory": str(directory),
         "stages": list(stages),
+        "checkpoint": str(checkpoint) if checkpoint else None,
         "identity": {"cell": cell.id, "train": cell.fingerprints["train"]},
     }

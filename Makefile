@@ -1,0 +1,42 @@
+# Set-up needs Python (3.10 or newer) with pip and venv, and make: nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint format bench constraints clean
+
+demo: $(READY)  ## the main job on the embedded data: a table and a report in about three minutes
+	$(BIN)/segbench run
+
+test: $(READY)  ## the whole suite
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## style, types, import rules and generated text
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m cogapp --check -P README.md
+
+format: $(READY)  ## put sources and generated text in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/python -m cogapp -r -P README.md
+
+bench: $(READY)  ## the benchmarks of the program itself
+	$(BIN)/python -m pytest tests/benchmarks -m "" --benchmark-enable --benchmark-only -p no:cacheprovider
+
+constraints: $(READY)  ## pin what CI uses, for every Python and platform
+	$(BIN)/uv pip compile -q --universal --python-version 3.10 pyproject.toml --extra all --extra dev \
+		--no-emit-index-url --no-annotate --no-header --upgrade -o constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+
+# uv installs torch and torchvision as the matching pair that constraints.txt names
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[all,dev]'
+	touch $(READY)

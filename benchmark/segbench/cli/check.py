@@ -1,0 +1,50 @@
+"""``segbench check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command(name="check", short_help="Run the conformance checks of a model, loss or dataset.")
+@click.argument("name")
+@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the dataset, where NAME is one that needs it.")
+@click.option("--thorough", is_flag=True, help="Every size and class count.")
+def command(name: str, data: Path | None, thorough: bool) -> int:
+    """Check that NAME (with options in brackets) keeps the rules of its kind: a model, loss, dataset or backend."""
+    from segbench.compat import require_torch
+    from segbench.registry import load_catalog
+
+    require_torch()
+    catalog = load_catalog()
+    chosen = _find(catalog, name)
+    from segbench.testing import run_checks
+
+    results = run_checks(chosen, root=data, thorough=thorough)
+    width = max(len(result.name) for result in results)
+    for result in results:
+        mark = "ok    " if result.passed else "FAILED"
+        click.echo(f"{mark} {result.name:<{width}}  {result.seconds:5.1f} s")
+        if not result.passed:
+            click.echo(f"       {result.message}")
+    failed = sum(not result.passed for result in results)
+    click.echo(f"{chosen}: {len(results) - failed} of {len(results)} checks passed")
+    return 1 if failed else 0
+
+
+def _find(catalog: Any, text: str) -> Any:
+    """The one spec of that name among the kinds that can be checked."""
+    from segbench.errors import UnknownNameError, did_you_mean
+    from segbench.names import parse_choice
+
+    kinds = ("models", "losses", "datasets", "backends")
+    choice = parse_choice(text)
+    for kind in kinds:
+        if choice.name in catalog.names(kind):
+            return catalog.choose(kind, choice)
+    known = [name for kind in kinds for name in catalog.names(kind)]
+    raise UnknownNameError(
+        f"No model, loss, dataset or backend is named '{choice.name}'.{did_you_mean(choice.name, known)} Known: {', '.join(known)}."
+    )

@@ -1,0 +1,68 @@
+"""``segbench evaluate``."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command(name="evaluate", short_help="Score trained cells or a checkpoint again.")
+@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.option("--checkpoint", type=click.Path(path_type=Path), metavar="FILE", help="A checkpoint, instead of a run.")
+@click.option("--dataset", metavar="NAME", help="Dataset (with --checkpoint).")
+@click.option("--data", metavar="DIR", help="Folder of the dataset.")
+@click.option("--split", metavar="NAME", help="Split to score.")
+@click.option("--image-size", metavar="N|HxW", help="Short for --set eval.image_size=..")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Any setting of [eval], as in eval.resize=warp. Repeatable.")
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N.")
+@click.option("--json", "as_json", is_flag=True, help='Print {"cells": [..]}, and nothing else.')
+def command(
+    run: Path | None,
+    checkpoint: Path | None,
+    dataset: str | None,
+    data: str | None,
+    split: str | None,
+    image_size: str | None,
+    sets: tuple[str, ...],
+    device: str,
+    as_json: bool,
+) -> int:
+    """Score the trained cells of RUN (a run's directory), or one checkpoint, on any split or size."""
+    from segbench.compat import require_torch
+    from segbench.errors import ConfigError
+
+    if (run is None) == (checkpoint is None):
+        raise ConfigError("Give either the directory of a run, or --checkpoint FILE with --dataset NAME.")
+    require_torch()
+    from segbench.cli.output import relative, terminal
+    from segbench.cli.progress import progress_display
+    from segbench.evaluation import evaluate_checkpoint, evaluate_run
+    from segbench.harness import failures
+    from segbench.registry import load_catalog
+    from segbench.reporting import render
+
+    texts = [*sets]
+    texts += [f"eval.split={split}"] if split else []
+    texts += [f"eval.image_size={image_size}"] if image_size else []
+    flags: dict[str, Any] = {key: value for key, value in (("data", data), ("device", device), ("dataset", dataset)) if value}
+    catalog = load_catalog()
+    with tempfile.TemporaryDirectory(prefix="segbench-evaluate-") as folder, progress_display() as display:
+        directory = None
+        if run is not None:
+            result, directory = evaluate_run(run, catalog=catalog, listener=display, sets=texts, flags=flags)
+        else:
+            assert checkpoint is not None
+            result = evaluate_checkpoint(checkpoint, catalog=catalog, listener=display, out=Path(folder), sets=texts, flags=flags)
+    if as_json:
+        click.echo(json.dumps({"cells": [cell.model_dump(mode="json") for cell in result.cells]}, indent=1))
+        return 1 if failures(result) else 0
+    console = terminal()
+    text = render(result, "terminal", catalog, directory=Path.cwd(), width=console.width, color=console.is_terminal)
+    click.echo(text.rstrip("\n"))
+    if directory is not None:
+        click.echo(f"\nData: {relative(directory / 'run.json')}")
+    return 1 if failures(result) else 0

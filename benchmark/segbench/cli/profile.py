@@ -1,0 +1,72 @@
+"""``segbench profile``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command(name="profile", short_help="Measure params, macs, latency and memory without training.")
+@click.option("--models", required=True, metavar="A,B[..]", help="Models, with options in brackets.")
+@click.option("--input-size", default="512", show_default=True, metavar="N|HxW", help="Height and width of the input.")
+@click.option("--batch-size", type=int, metavar="N", help="Batch of the throughput figure.  [default: 8]")
+@click.option("--inputs", metavar="NAME=CHANNELS,..", help="Inputs, as in image=3 or sar=2,optical=13.")
+@click.option("--num-classes", type=click.IntRange(min=2), metavar="N", help="Number of classes.  [default: 21; 2 for two inputs]")
+@click.option("--dataset", metavar="NAME", help="Take inputs and classes from a dataset instead.")
+@click.option("--rounds", type=int, metavar="N", help="Rounds of the latency race.  [default: 10]")
+@click.option("--threads", type=int, metavar="N", help="CPU threads.  [default: all cores]")
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N.")
+@click.option("--no-latency", is_flag=True, help="Counts only: no latency, no memory.")
+@click.option("--json", "as_json", is_flag=True, help='Print {"cells": [..]} with the keys of run.json, and nothing else.')
+def command(
+    models: str,
+    input_size: str,
+    batch_size: int | None,
+    inputs: str | None,
+    num_classes: int | None,
+    dataset: str | None,
+    rounds: int | None,
+    threads: int | None,
+    device: str,
+    no_latency: bool,
+    as_json: bool,
+) -> int:
+    """Measure models in their deployed form: params, multiply-adds, latency at batch 1, throughput, memory."""
+    from segbench.compat import require_torch
+    from segbench.errors import ConfigError
+
+    if dataset and (inputs or num_classes):
+        raise ConfigError("--dataset says what the inputs and classes are: leave out --inputs and --num-classes, or --dataset.")
+    require_torch()
+    from segbench.cli.output import terminal
+    from segbench.cli.progress import progress_display
+    from segbench.harness import failures
+    from segbench.profiling import profile_models
+    from segbench.registry import load_catalog
+    from segbench.reporting import render
+
+    given = {"batch_size": batch_size, "rounds": rounds, "threads": threads, "input_size": input_size}
+    settings = [f"measure.{key}={value}" for key, value in given.items() if value is not None]
+    if no_latency:
+        settings += ["measure.latency=false", "measure.memory=false"]
+    catalog = load_catalog()
+    with progress_display() as display:
+        result = profile_models(
+            models,
+            catalog=catalog,
+            listener=display,
+            dataset=dataset,
+            inputs=inputs,
+            num_classes=num_classes,
+            settings=settings,
+            device=device,
+        )
+    if as_json:
+        click.echo(json.dumps({"cells": [cell.model_dump(mode="json") for cell in result.cells]}, indent=1))
+    else:
+        console = terminal()
+        text = render(result, "terminal", catalog, directory=Path.cwd(), width=console.width, color=console.is_terminal)
+        click.echo(text.rstrip("\n"))
+    return 1 if failures(result) else 0

@@ -1,0 +1,103 @@
+"""``segbench run``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from segbench.config import load_config
+
+_FLAGS = {"epochs": "train.epochs", "batch_size": "train.batch_size", "image_size": "train.image_size", "lr": "train.lr"}
+
+
+@click.command(name="run", short_help="Train, score and measure models, and compare them.")
+@click.option("--models", metavar="A,B[..]", help="Models, with options in brackets.  [default: the DeepLab pair]")
+@click.option("--losses", metavar="A,B[..]", help="Losses.  [default: the recipe's]")
+@click.option("--dataset", metavar="NAME", help="Dataset.  [default: the embedded one that fits the models]")
+@click.option("--data", metavar="DIR", help="Folder of the dataset.")
+@click.option("--recipe", "recipes", metavar="A,B", help="Named settings.  [default: smoke]")
+@click.option("--vary", multiple=True, metavar="KEY=V,V", help="Make a setting an axis, as in train.lr=1e-3,1e-4. Repeatable.")
+@click.option("--seeds", metavar="0,1,..", help="Seeds, as an axis.  [default: 0]")
+@click.option("--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with any of these and more.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Any setting, as in train.epochs=20. Repeatable.")
+@click.option("--epochs", metavar="N", help="Short for --set train.epochs=N.")
+@click.option("--batch-size", metavar="N", help="Short for --set train.batch_size=N.")
+@click.option("--image-size", metavar="N|HxW", help="Short for --set train.image_size=..")
+@click.option("--lr", metavar="X", help="Short for --set train.lr=X.")
+@click.option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.  [default: auto]")
+@click.option("--out", metavar="DIR", help="The run's directory; the same one continues it.  [default: runs/<dataset>-<recipe>]")
+@click.option("--fresh", is_flag=True, help="Forget earlier results in that directory.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+def command(config_file: Path | None, sets: tuple[str, ...], fresh: bool, dry_run: bool, **given: Any) -> int:
+    """Train, score and measure every model under one protocol, then compare them.
+
+    Without arguments: the two DeepLab presets on embedded data with the recipe 'smoke'. Finished cells are kept: the same command
+    continues an interrupted run, and re-runs only what a changed setting touches.
+
+    \b
+    segbench run --models deeplab-original,deeplab-optimized --dataset camvid --data DIR --recipe quick-baseline
+    segbench run --models 'deeplab-optimized[aspp_channels=96]' --losses ce,'focal[gamma=3]' --vary train.lr=1e-3,1e-4
+    """
+    shorts = [f"{key}={given.pop(flag)}" for flag, key in _FLAGS.items() if given.get(flag) is not None]
+    flags = {key: value for key, value in given.items() if value not in (None, ()) and key not in _FLAGS}
+    config = load_config(config_file, sets=[*sets, *shorts], flags=flags)
+    if dry_run:
+        return _print_plan(config)
+    from segbench.compat import require_torch
+
+    require_torch()
+    from segbench.cli.progress import progress_display
+    from segbench.harness import failures, output_directory, run
+    from segbench.plan import make_plan
+    from segbench.registry import load_catalog
+
+    catalog = load_catalog()
+    command_line = "segbench " + shlex.join(_without_paths(sys.argv[1:]))
+    with progress_display() as display:
+        result = run(config, catalog=catalog, listener=display, fresh=fresh, command=command_line)
+    directory = output_directory(config, make_plan(config, catalog))
+    _print_result(result, directory, catalog)
+    return 1 if failures(result) else 0
+
+
+def _print_plan(config: Any) -> int:
+    from segbench.plan import make_plan
+    from segbench.registry import load_catalog
+
+    plan = make_plan(config, load_catalog())
+    click.echo(f"{len(plan.cells)} cells on {plan.dataset}:")
+    for cell in plan.cells:
+        click.echo(f"  {cell.id}")
+    return 0
+
+
+def _print_result(result: Any, directory: Path, catalog: Any) -> None:
+    from segbench.cli.output import relative, terminal
+    from segbench.reporting import render
+
+    console = terminal()
+    text = render(result, "terminal", catalog, directory=directory, run_directory=directory, width=console.width, color=console.is_terminal)
+    click.echo(text.rstrip("\n"))
+    click.echo("")
+    click.echo(f"Report: {relative(directory / 'report.md')}")
+    click.echo(f"Data:   {relative(directory / 'run.json')}")
+
+
+def _without_paths(arguments: list[str]) -> list[str]:
+    """The command as it may be published: folders of this machine become placeholders."""
+    cleaned, replace_next = [], ""
+    for argument in arguments:
+        flag, equals, _ = argument.partition("=")
+        if replace_next:
+            cleaned.append(replace_next)
+            replace_next = ""
+        elif flag in ("--data", "--out") and equals:
+            cleaned.append(f"{flag}={'DIR' if flag == '--data' else 'OUT'}")
+        else:
+            cleaned.append(argument)
+            replace_next = {"--data": "DIR", "--out": "OUT"}.get(argument, "")
+    return cleaned
