@@ -1,0 +1,118 @@
+"""Pascal VOC 2012 segmentation: ``VOCdevkit/VOC2012/{JPEGImages,SegmentationClass,ImageSets/Segmentation}``.
+
+With ``augmented`` the training masks are those of SBD (Hariharan et al., ICCV 2011) in ``SegmentationClassAug``, usually 10 582.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from segbench import DataError, Download, Problem, Task
+
+from segbench_plugins.datasets import VocOptions
+from segbench_plugins.datasets.reading import IMAGENET, PhotoSamples, find_root, missing, require
+
+VOID = 255
+THINGS = (
+    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant sheep sofa train tvmonitor"
+)
+CLASS_NAMES = ("background", *THINGS.split())
+ARCHIVE = Download(
+    target="VOCtrainval_11-May-2012.tar",
+    # The first is the archive's home since September 2025, named by its keeper (pytorch/vision#9216); host redirects to it.
+    urls=(
+        "https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
+        "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
+        "http://d2l-data.s3-accelerate.amazonaws.com/VOCtrainval_11-May-2012.tar",
+        "https://dataset.bj.bcebos.com/voc/VOCtrainval_11-May-2012.tar",
+    ),
+    checksum="md5:6cd6e144f989b92b3379bac3b3de84fd",
+    extract=".",
+    provides="VOCdevkit/VOC2012/SegmentationClass",
+)
+_ROOTS = (".", "VOC2012", "VOCdevkit/VOC2012", "VOCtrainval_11-May-2012/VOCdevkit/VOC2012")
+_LISTS = "ImageSets/Segmentation"
+_LAYOUT = f"Expected: VOCdevkit/VOC2012 with JPEGImages, SegmentationClass and {_LISTS}. Download: segbench data fetch voc2012"
+
+
+def task(options: VocOptions) -> Task:
+    """Background and 20 kinds of things; 255 marks their borders."""
+    palette = tuple(_colour(index) for index in range(len(CLASS_NAMES)))
+    return Task(class_names=CLASS_NAMES, palette=palette, ignore_index=VOID, normalisation={"image": IMAGENET})
+
+
+def load(root: Path, split: str, options: VocOptions) -> PhotoSamples:
+    """The samples of ``train``, ``val``, or of ``trainval``: both, in this order."""
+    base = _base(root)
+    files = {
+        stem: pair for part in _parts(split) for stem, pair in _pairs(base, part, options).items()
+    }  # a stem that stood in both lists would be one sample
+    require((path for pair in files.values() for path in pair), split=split, listed=f"{_LISTS}/{split}.txt")
+    return PhotoSamples(tuple(files), tuple(files.values()), ignore_index=VOID, void=VOID)
+
+
+def check_data(root: Path, options: VocOptions) -> list[Problem]:
+    """Lists that are not there, and listed images or masks that are not there."""
+    try:
+        base = _base(root)
+    except DataError as error:
+        return [Problem(str(error))]
+    problems = []
+    for split in ("train", "val"):
+        try:
+            pairs = _pairs(base, split, options)
+        except DataError as error:
+            problems += [Problem(str(error), where=split), Problem(f"split 'trainval': {error}", where="trainval")]
+            continue
+        gone = missing((path for pair in pairs.values() for path in pair), split=split, listed=f"{_LISTS}/{split}.txt")
+        problems += [gone] if gone else []
+    return problems
+
+
+def downloads(root: Path, options: VocOptions) -> Iterable[Download]:
+    """The training and validation archive, 2 GB. The SBD masks have no publisher's archive with a checksum: place them yourself."""
+    return [ARCHIVE]
+
+
+def _base(root: Path) -> Path:
+    return find_root(root, _ROOTS, _LISTS, _LAYOUT)
+
+
+def _parts(split: str) -> tuple[str, ...]:
+    return ("train", "val") if split == "trainval" else (split,)
+
+
+def _pairs(base: Path, split: str, options: VocOptions) -> dict[str, tuple[Path, Path]]:
+    augmented = options.augmented and split == "train"
+    masks = base / ("SegmentationClassAug" if augmented else "SegmentationClass")
+    stems = _augmented_stems(base, masks) if augmented else _stems(base, split)
+    return {stem: (base / "JPEGImages" / f"{stem}.jpg", masks / f"{stem}.png") for stem in stems}
+
+
+def _stems(base: Path, split: str) -> list[str]:
+    file = base / _LISTS / f"{split}.txt"
+    if not file.is_file():
+        raise DataError(f"split '{split}' of VOC 2012 is not here: there is no {file}. {_LAYOUT}")
+    return file.read_text().split()
+
+
+def _augmented_stems(base: Path, masks: Path) -> list[str]:
+    """SBD's training list under either of its usual names, else every mask that is not for validation."""
+    if not masks.is_dir():
+        raise DataError(f"augmented=true needs the SBD masks in {masks}, which is not there. Place them, or leave the option out.")
+    for name in ("trainaug", "train_aug"):
+        if (base / _LISTS / f"{name}.txt").is_file():
+            lines = (base / _LISTS / f"{name}.txt").read_text().splitlines()
+            return [Path(line.split()[0]).stem for line in lines if line.strip()]
+    held_out = set(_stems(base, "val"))
+    return sorted(file.stem for file in masks.glob("*.png") if file.stem not in held_out)
+
+
+def _colour(index: int) -> tuple[int, int, int]:
+    """VOC's own colour of a class: the bits of its id, spread over the high bits of red, green and blue."""
+    channels = [0, 0, 0]
+    for bit in range(8):
+        for channel in range(3):
+            channels[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
+    return channels[0], channels[1], channels[2]
