@@ -1,0 +1,69 @@
+"""Seeds, and the mode in which the same command gives the same weights, with the names of what torch cannot make so."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+_WARNING = re.compile(r"(\S+) does not have a deterministic implementation")
+
+
+def seed_everything(*parts: int) -> None:
+    """Seed python, numpy and torch (all devices) from whole numbers: (seed, epoch, rank).
+
+    Called at the start of every epoch, it makes each epoch's randomness independent of what ran before: a resumed training
+    needs no saved random state, and validation leaves no trace.
+    """
+    words = np.random.SeedSequence([abs(part) for part in parts]).generate_state(4)
+    random.seed(int(words[0]))
+    np.random.seed(int(words[1]))
+    torch.manual_seed(int(words[2]) << 32 | int(words[3]))
+
+
+@contextlib.contextmanager
+def training_mode(*, deterministic: bool) -> Iterator[list[str]]:
+    """Set torch's global switches for a training and put them back; yields the non-deterministic operations met, as a growing list.
+
+    Deterministic: torch uses its deterministic kernels and cuDNN no autotuning; an operation without one runs and is named.
+    Otherwise cuDNN picks the fastest kernels for the sizes at hand.
+    """
+    cudnn = torch.backends.cudnn
+    before = (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())
+    before_cudnn = (cudnn.deterministic, cudnn.benchmark)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    cudnn.deterministic, cudnn.benchmark = deterministic, not deterministic
+    found: list[str] = []
+    try:
+        with _collected(found):
+            yield found
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        cudnn.deterministic, cudnn.benchmark = before_cudnn
+
+
+@contextlib.contextmanager
+def _collected(found: list[str]) -> Iterator[None]:
+    """Names from torch's warnings about such operations; all other warnings take their usual way."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Any, *args: Any, **kwargs: Any) -> None:
+            named = _WARNING.match(str(message))
+            if named is None:
+                usual(message, *args, **kwargs)
+            elif named.group(1) not in found:
+                found.append(named.group(1))
+
+        warnings.showwarning = show
+        warnings.filterwarnings("always", message=_WARNING.pattern)
+        yield

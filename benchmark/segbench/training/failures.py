@@ -1,0 +1,71 @@
+"""What can end a training, and what to do about it."""
+
+from __future__ import annotations
+
+import torch
+
+from segbench.errors import TrainingError
+from segbench.settings import Settings
+
+_CPU_ALLOCATOR = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory", "Unable to allocate")
+
+
+class NonFiniteLossError(TrainingError):
+    """The loss is NaN or infinite. ``epoch`` and ``step`` count from 1, ``step`` in optimiser steps of that epoch."""
+
+    kind = "non-finite-loss"
+
+    def __init__(self, value: float, epoch: int, step: int, *, precision: str, lr: float) -> None:
+        super().__init__(value, epoch, step)
+        self.value, self.epoch, self.step = value, epoch, step
+        self.precision, self.lr = precision, lr
+
+    @property
+    def message(self) -> str:
+        """What happened."""
+        name = "not a number" if self.value != self.value else "infinite"
+        return f"the training loss became {name} in epoch {self.epoch}, step {self.step}."
+
+    @property
+    def advice(self) -> str:
+        """What to do, the likeliest first."""
+        steps = [f"lower train.lr (it was {self.lr:g} at that step)"]
+        if self.precision != "off":
+            steps.append(f"set train.precision = off (it was {self.precision})")
+        steps.append("set train.clip = 1 if it is none, and look for NaN in the inputs: segbench data check DATASET")
+        return "Try in this order: " + "; ".join(steps) + "."
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.advice}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _non_finite_loss, (self.value, self.epoch, self.step, self.precision, self.lr)
+
+
+def _non_finite_loss(value: float, epoch: int, step: int, precision: str, lr: float) -> NonFiniteLossError:
+    return NonFiniteLossError(value, epoch, step, precision=precision, lr=lr)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on a GPU or on the host.
+
+    >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("no"))
+    (True, False)
+    """
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _CPU_ALLOCATOR)
+
+
+def halved(settings: Settings) -> Settings | None:
+    """Half the batch and twice the accumulation; None where that would leave one image, which BatchNorm cannot take.
+
+    >>> smaller = halved(Settings())
+    >>> smaller.train.batch_size, smaller.train.accumulate
+    (4, 2)
+    """
+    batch_size = settings.train.batch_size // 2
+    if batch_size < 2:
+        return None
+    train = settings.train.model_copy(update={"batch_size": batch_size, "accumulate": settings.train.accumulate * 2})
+    return settings.model_copy(update={"train": train})

@@ -1,0 +1,171 @@
+"""Training: one loop, the same for every model, loss, device and number of processes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from segbench.data.loading import TrainBatch, TrainLoader, train_loader
+from segbench.inputs import InputPlan
+from segbench.registry import Chosen
+from segbench.results import Epoch, Training
+from segbench.settings import Settings
+from segbench.sizes import parse_growing_size, size_at
+from segbench.specs import LossBatch, LossSpec, ModelSpec, Progress, Sample, Task
+from segbench.training.determinism import seed_everything, training_mode
+from segbench.training.distributed import Emit, Place, average_buffers, average_gradients, run_in_processes, total
+from segbench.training.losses import valid_pixels
+from segbench.training.meter import Meter
+from segbench.training.optim import set_rate
+from segbench.training.record import record
+from segbench.training.schedules import rate_at
+from segbench.training.session import Job, Session, open_session
+from segbench.training.ticker import Ticker
+from segbench.training.validation import validate
+
+ItemT = TypeVar("ItemT")
+
+
+def fit(
+    *,
+    model: Chosen[ModelSpec],
+    loss: Chosen[LossSpec],
+    task: Task,
+    model_task: Task,
+    plan: InputPlan,
+    train_samples: Sequence[Sample],
+    val_samples: Sequence[Sample] | None,
+    settings: Settings,
+    seed: int,
+    device: str,
+    directory: Path,
+    emit: Callable[[str, Mapping[str, Any]], None],
+    identity: Mapping[str, Any],
+    pictures: Path | None = None,
+) -> Training:
+    """Train, validate, and keep ``best.pt`` and ``last.pt`` in ``directory``; resume where ``last.pt`` has the same ``identity``.
+
+    Without ``val_samples`` the last epoch is the best. Emits ``"epoch"`` (the keys of :class:`~segbench.results.Epoch`, ``epochs``,
+    ``eta_seconds``) and a few times a second ``"batch"``. ``pictures`` is the folder for pictures every ``eval.pictures_every`` epochs.
+
+    Raises :class:`~segbench.training.failures.NonFiniteLossError` where the loss is no number, :class:`~segbench.errors.CheckpointError`,
+    :class:`~segbench.errors.DataError`; running out of memory surfaces as torch raises it (``failures.is_out_of_memory``).
+    """
+    job = Job(model, loss, task, model_task, plan, train_samples, val_samples, settings, seed, directory, identity, pictures)
+    return run_in_processes(train, job, emit, world_size=settings.execute.devices, device=device)
+
+
+def train(job: Job, place: Place, emit: Emit) -> Training:
+    """What each process does."""
+    settings = job.settings.train
+    with training_mode(deterministic=settings.deterministic) as nondeterministic:
+        session = open_session(job, place)
+        loader = train_loader(
+            job.train_samples,
+            task=job.task,
+            plan=job.plan,
+            settings=settings,
+            prepare=session.loss.prepare,
+            seed=job.seed,
+            rank=place.rank,
+            world_size=place.world_size,
+            device=place.device,
+        )
+        state, ticker = session.state, Ticker(emit, epochs=settings.epochs, done=session.state.epochs_done)
+        try:
+            while state.epochs_done < settings.epochs and state.stopped is None:
+                row = train_epoch(session, loader, ticker)
+                state.epochs_done = row.epoch
+                row, best = validate(session, row)
+                state.history.append(row)
+                state.nondeterministic = sorted({*state.nondeterministic, *nondeterministic})
+                session.save(best=best)
+                ticker.epoch(row)
+        finally:
+            loader.close()
+    return record(session)
+
+
+def train_epoch(session: Session, loader: TrainLoader, ticker: Ticker) -> Epoch:
+    """One pass over the training split."""
+    job, place, state, settings = session.job, session.place, session.state, session.job.settings.train
+    steps = math.ceil(len(loader) / settings.accumulate)
+    epoch, size = state.epochs_done, size_at(parse_growing_size(settings.image_size), state.epochs_done / settings.epochs)
+    seed_everything(job.seed, epoch, place.rank)
+    loader.set_epoch(epoch, size)
+    session.forward.train()
+    # on the CPU looking at each loss is free; elsewhere it would make the device wait
+    every = 1 if place.device == "cpu" and place.world_size == 1 else 20
+    meter = Meter(place, job.task.num_classes, job.task.ignore_index, epoch + 1, every, session.precision)
+    started = time.perf_counter()
+    for group in _groups(loader, settings.accumulate):
+        progress = Progress(epoch, settings.epochs, state.steps_done, steps * settings.epochs)
+        rate = rate_at(settings.schedule, lr=settings.lr, step=progress.step, steps=progress.steps)
+        lr = set_rate(session.optimizer, rate, factor=state.plateau.factor)
+        norm = optimise(session, group, progress, meter)
+        meter.step(norm, lr)
+        state.steps_done += 1
+        ticker.batch(epoch + 1, state.steps_done - epoch * steps, steps, meter, lr, images=meter.images * place.world_size)
+    meter.read()
+    seconds = time.perf_counter() - started
+    average_buffers(session.network, place)
+    images = int(total(torch.tensor(meter.images), place))
+    state.seconds += seconds
+    state.images.append(images)
+    return Epoch(
+        epoch=epoch + 1,
+        train_loss=meter.mean_loss,
+        loss_parts=meter.mean_parts,
+        learning_rate=lr,
+        train_miou=meter.miou(),
+        gradient_norm=meter.mean_norm,
+        seconds=seconds,
+        images_per_second=images / seconds,
+        image_size=size,
+    )
+
+
+def optimise(session: Session, group: Sequence[TrainBatch], progress: Progress, meter: Meter) -> torch.Tensor:
+    """One optimiser step over a group of batches, as if they were one: returns the gradient's norm before clipping.
+
+    Each batch's loss is a mean over its own valid pixels. Weighted by its share of the valid pixels of all batches in all
+    processes, the gradients add up to those of one large batch.
+    """
+    job, place, fabric = session.job, session.place, session.fabric
+    pixels = [valid_pixels(batch.mask, job.task.ignore_index) for batch in group]
+    everywhere = total(torch.stack(pixels).sum(), place).clamp(min=1)
+    for index, batch in enumerate(group):
+        inputs = batch.inputs
+        if job.settings.train.channels_last:
+            inputs = tuple(x.contiguous(memory_format=torch.channels_last) for x in inputs)
+        postponed = place.world_size > 1 and index < len(group) - 1
+        with fabric.no_backward_sync(session.forward, enabled=postponed):
+            outputs = session.forward(*inputs)
+            value = session.loss(outputs, LossBatch(inputs, batch.mask, batch.extras), progress)
+            # averaging over processes divides by their number
+            fabric.backward(value.total * (pixels[index] / everywhere * place.world_size))
+        meter.add(value, outputs["logits"], batch.mask, pixels=pixels[index])
+    average_gradients(session.loss.parameters(), place)
+    clip = job.settings.train.clip
+    norm = fabric.clip_gradients(session.forward, session.optimizer, max_norm=math.inf if clip is None else clip, error_if_nonfinite=False)
+    session.optimizer.step()
+    session.optimizer.zero_grad()
+    assert norm is not None
+    return norm
+
+
+def _groups(items: Iterable[ItemT], count: int) -> Iterator[list[ItemT]]:
+    """Consecutive lists of ``count`` items, the last one perhaps shorter.
+
+    >>> list(_groups([1, 2, 3], 2))
+    [[1, 2], [3]]
+    """
+    iterator = iter(items)
+    while group := list(itertools.islice(iterator, count)):
+        yield group

@@ -1,0 +1,110 @@
+"""What a checkpoint says about itself, as plain data, and the network that it describes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from segbench.errors import CheckpointError, SegbenchError
+from segbench.inputs import InputPlan
+from segbench.network import Network, build_network
+from segbench.registry import Catalog, Chosen
+from segbench.specs import ModelSpec, Normalisation, Task
+from segbench.training.checkpoints import Checkpoint, load_model_state, read_checkpoint
+
+_NO_DOWNLOAD: dict[str, Any] = {"pretrained": False, "weights": None}
+
+
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """A trained network with everything that is needed to run it on its dataset or on another."""
+
+    network: Network
+    model: Chosen[ModelSpec]
+    task: Task
+    model_task: Task
+    plan: InputPlan
+    meta: Mapping[str, Any]
+
+
+def describe_training(
+    *, model: Chosen[ModelSpec], loss: str, task: Task, model_task: Task, plan: InputPlan, image_size: tuple[int, int], seed: int
+) -> dict[str, Any]:
+    """The ``meta`` of a checkpoint: model, options, task, input plan and normalisation, image size (height, width)."""
+    return {
+        "model": str(model),
+        "model_name": model.spec.name,
+        "model_options": model.options.values(),
+        "model_plugin": model.plugin.identity(),
+        "loss": loss,
+        "task": task_to_dict(task),
+        "model_task": task_to_dict(model_task),
+        "plan": plan_to_dict(plan),
+        "image_size": list(image_size),
+        "seed": seed,
+    }
+
+
+def load_network(path: Path, catalog: Catalog) -> LoadedNetwork:
+    """Build the network that a checkpoint describes and load its weights; nothing is downloaded.
+
+    Raises :class:`CheckpointError` for a foreign or damaged file, or one whose model has changed since.
+    """
+    checkpoint = read_checkpoint(path)
+    meta = checkpoint.meta
+    if "model_name" not in meta:
+        raise CheckpointError(f"{path} does not say which model it is of. Use it with train.init_from instead.")
+    chosen = _chosen(path, catalog, checkpoint)
+    task, model_task = task_from_dict(meta["task"]), task_from_dict(meta["model_task"])
+    network = build_network(chosen.spec, model_task, chosen.options, seed=int(meta["seed"]))
+    load_model_state(network.model, checkpoint.model_state, source=str(path))
+    return LoadedNetwork(network.eval(), chosen, task, model_task, plan_from_dict(meta["plan"]), meta)
+
+
+def task_to_dict(task: Task) -> dict[str, Any]:
+    """A task as plain data."""
+    return asdict(task)
+
+
+def task_from_dict(values: Mapping[str, Any]) -> Task:
+    """The task that :func:`task_to_dict` wrote, also after a round trip through JSON."""
+    return Task(
+        class_names=tuple(values["class_names"]),
+        inputs=dict(values["inputs"]),
+        ignore_index=values["ignore_index"],
+        normalisation=_normalisations(values["normalisation"]),
+        palette=tuple((int(r), int(g), int(b)) for r, g, b in values["palette"]),
+        headline=values["headline"],
+        rgb=tuple(values["rgb"]),
+    )
+
+
+def plan_to_dict(plan: InputPlan) -> dict[str, Any]:
+    """An input plan as plain data."""
+    return asdict(plan)
+
+
+def plan_from_dict(values: Mapping[str, Any]) -> InputPlan:
+    """The plan that :func:`plan_to_dict` wrote."""
+    return InputPlan(
+        groups=tuple(tuple(group) for group in values["groups"]),
+        channels=tuple(values["channels"]),
+        normalisation=_normalisations(values["normalisation"]),
+        early_fusion=values["early_fusion"],
+    )
+
+
+def _normalisations(values: Mapping[str, Any]) -> dict[str, Normalisation]:
+    return {name: Normalisation(tuple(v["mean"]), tuple(v["std"]), v["scale"]) for name, v in values.items()}
+
+
+def _chosen(path: Path, catalog: Catalog, checkpoint: Checkpoint) -> Chosen[ModelSpec]:
+    """The model with its recorded options, except that no pretrained weights are fetched only to be overwritten."""
+    stored = {name: tuple(v) if isinstance(v, list) else v for name, v in checkpoint.meta["model_options"].items()}
+    stored.update({name: value for name, value in _NO_DOWNLOAD.items() if name in stored})
+    try:
+        return catalog.model(checkpoint.meta["model_name"], stored)
+    except SegbenchError as error:
+        raise CheckpointError(f"{path} is of the model '{checkpoint.meta['model']}': {error}") from error

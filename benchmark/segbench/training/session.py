@@ -1,0 +1,194 @@
+"""All that a training carries from epoch to epoch, and how it is started, saved and resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from segbench.errors import CheckpointError
+from segbench.inputs import InputPlan
+from segbench.network import Network, build_network
+from segbench.registry import Chosen
+from segbench.results import Epoch
+from segbench.settings import Settings
+from segbench.sizes import parse_growing_size
+from segbench.specs import LossSpec, ModelSpec, Sample, Task
+from segbench.training.checkpoints import Checkpoint, differing_keys, init_from, load_model_state, plain, read_checkpoint, write_checkpoint
+from segbench.training.distributed import Place, barrier, make_fabric
+from segbench.training.losses import AppliedLoss, build_loss
+from segbench.training.meta import describe_training
+from segbench.training.optim import build_optimizer
+from segbench.training.precision import Precision, choose_precision
+from segbench.training.schedules import Plateau
+from segbench.training.stopping import Stopping
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training, as every process gets it."""
+
+    model: Chosen[ModelSpec]
+    loss: Chosen[LossSpec]
+    task: Task
+    model_task: Task
+    plan: InputPlan
+    train_samples: Sequence[Sample]
+    val_samples: Sequence[Sample] | None
+    settings: Settings
+    seed: int
+    directory: Path
+    identity: Mapping[str, Any]
+    pictures: Path | None = None
+
+
+@dataclass
+class State:
+    """What is plain data: saved as it is, and all that the record of the training is made of."""
+
+    stopping: Stopping
+    plateau: Plateau = field(default_factory=Plateau)
+    epochs_done: int = 0
+    steps_done: int = 0
+    images: list[int] = field(default_factory=list)
+    history: list[Epoch] = field(default_factory=list)
+    seconds: float = 0.0
+    validation_seconds: float = 0.0
+    stopped: str | None = None
+    notes: list[str] = field(default_factory=list)
+    nondeterministic: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        values = asdict(self)
+        values["history"] = [row.model_dump(mode="json") for row in self.history]
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> State:
+        return cls(
+            **{
+                **values,
+                "stopping": Stopping(**values["stopping"]),
+                "plateau": Plateau(**values["plateau"]),
+                "history": [Epoch(**row) for row in values["history"]],
+            }
+        )
+
+
+@dataclass
+class Session:
+    """The live objects of one process."""
+
+    job: Job
+    place: Place
+    fabric: Fabric
+    precision: Precision
+    network: Network
+    """the plain network, which is evaluated and saved; ``forward`` runs it in the chosen precision and averages gradients"""
+    forward: Any
+    loss: AppliedLoss
+    optimizer: Any
+    state: State
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.place.device)
+
+    @property
+    def best_path(self) -> Path:
+        return self.job.directory / "best.pt"
+
+    @property
+    def last_path(self) -> Path:
+        return self.job.directory / "last.pt"
+
+    def save(self, *, best: bool) -> None:
+        """Write ``best.pt`` (where this epoch is the best) and then ``last.pt``: a kill between them repeats one epoch, no more."""
+        if self.place.first:
+            if best:
+                self.save_best()
+            write_checkpoint(self.last_path, self._checkpoint(self._training_state()))
+        barrier(self.place)
+
+    def save_best(self) -> None:
+        """Write the weights as they are now to ``best.pt``."""
+        write_checkpoint(self.best_path, self._checkpoint({}))
+
+    def _checkpoint(self, training: Mapping[str, Any]) -> Checkpoint:
+        job = self.job
+        meta = describe_training(
+            model=job.model,
+            loss=str(job.loss),
+            task=job.task,
+            model_task=job.model_task,
+            plan=job.plan,
+            image_size=parse_growing_size(job.settings.train.image_size)[-1][1],
+            seed=job.seed,
+        )
+        meta.update(epoch=self.state.epochs_done, val_miou=self.state.stopping.best_score if not training else None)
+        return Checkpoint(self.network.model.state_dict(), meta, job.identity, training)
+
+    def _training_state(self) -> dict[str, Any]:
+        scaler = self.fabric.strategy.precision.state_dict()
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": scaler,
+            "loss": self.loss.module.state_dict() if self.loss.module else {},
+            "state": self.state.to_dict(),
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from ``last.pt``."""
+        load_model_state(self.network.model, checkpoint.model_state, source=str(self.last_path))
+        training = checkpoint.training
+        if self.loss.module:
+            self.loss.module.load_state_dict(training["loss"])
+        self.optimizer.load_state_dict(training["optimizer"])
+        self.fabric.strategy.precision.load_state_dict(training["scaler"])
+        self.state = State.from_dict(training["state"])
+
+
+def open_session(job: Job, place: Place) -> Session:
+    """A fresh session, or the one that ``last.pt`` holds where it was written under the same identity."""
+    settings, device = job.settings.train, torch.device(place.device)
+    precision = choose_precision(settings.precision, device)
+    fabric = make_fabric(place, precision)
+    network = build_network(job.model.spec, job.model_task, job.model.options, seed=job.seed)
+    loss = build_loss(job.loss, job.task, aux_weights=job.model.spec.aux_weights, seed=job.seed, device=device)
+    previous, notes = _previous(job)
+    if previous is None and settings.init_from:
+        notes += init_from(Path(settings.init_from), network.model, head=job.model.spec.head, class_names=job.task.class_names)
+    if settings.channels_last:
+        network.to(memory_format=torch.channels_last)
+    network.to(device)
+    if settings.compile:
+        network.compile()
+    optimizer = build_optimizer([*network.parameters(), *loss.parameters()], settings, device=device)
+    forward, wrapped = fabric.setup(network, optimizer)
+    state = State(Stopping(settings.patience), notes=notes)
+    session = Session(job, place, fabric, precision, network, forward, loss, wrapped, state)
+    if previous is not None:
+        session.restore(previous)
+    barrier(place)
+    return session
+
+
+def _previous(job: Job) -> tuple[Checkpoint | None, list[str]]:
+    """The checkpoint to resume from, or why there is none."""
+    last, best = job.directory / "last.pt", job.directory / "best.pt"
+    if not last.exists():
+        return None, []
+    try:
+        checkpoint = read_checkpoint(last)
+        changed = differing_keys(checkpoint.identity, plain(job.identity))
+        if changed or not checkpoint.training:
+            return None, [f"started over: {last.name} was trained under other settings ({', '.join(changed[:5]) or 'no training state'})"]
+        if checkpoint.training["state"]["stopping"]["best_epoch"] is not None:
+            read_checkpoint(best)
+    except CheckpointError as error:
+        return None, [f"started over: {error}"]
+    return checkpoint, []
