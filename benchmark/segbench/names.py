@@ -145,7 +145,7 @@ def slug(text: str, *, limit: int = 80) -> str:
     ('deeplab-optimized', 'focal-gamma-2-25b3c700')
     """
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")
-    if plain == text and len(plain) <= limit:
+    if plain and plain == text and len(plain) <= limit:
         return plain
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"{plain[: limit - 9].strip('-.')}-{digest}" if plain else digest
