@@ -6,11 +6,11 @@ import re
 import unicodedata
 from urllib.parse import quote
 
-_EMOJI_CODE = re.compile(r":(?=[A-Za-z0-9_+\-]+:)")
+_EMOJI_CODE = re.compile(r"(?i):(?=(?:100|1234|[+\-]1|[a-z][a-z0-9_+\-]*):)")
 _MARKS = re.compile(r"[\\`*\[\]|~$]")
 _OUTER_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _AUTOLINK = re.compile(r"(?i)\b(https?|ftp)://|\bwww\.")
-_LINE_START = re.compile(r"^([#+\-=])|^(\d+)([.)])")
+_LINE_START = re.compile(r"^(?:([#+\-=])(?=[#+\-=\s]|$)|(\d+)([.)])(?=\s|$))")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 

@@ -68,7 +68,9 @@ def _timing(result: RunResult) -> list[str]:
         meanings.append("throughput is of whole batches")
     forms = dict.fromkeys(f"{d.backend} {d.precision}" for d in map(deployment, result.cells) if d and d.latency)
     setups = dict.fromkeys(conditions(entry).partition(", ")[2] for entry in [*single, *batched])
-    return [f"Timed {' and '.join(forms)} at {' and '.join(setups)}: {'; '.join(meanings)}."]
+    rounds = (result.race or {}).get("rounds")
+    turns = f", models taking turns in {rounds} rounds" if isinstance(rounds, int) and len(result.cells) > 1 else ""
+    return [f"Timed {' and '.join(forms)} at {' and '.join(setups)}{turns}: {'; '.join(meanings)}."]
 
 
 def _cell_notes(cell: CellResult, table: Table) -> list[str]:

@@ -51,7 +51,7 @@ def _best(rows: Sequence[Row], table: Table, where: str) -> list[str]:
     highest = wording.percent(max(row.figures["miou"].value for row in scored))
     leaders = [cell_name(row.cell, _shared_axes(table)) for row in scored if wording.percent(row.figures["miou"].value) == highest]
     have = "have" if len(leaders) > 1 else "has"
-    return [f"{wording.listed(leaders)} {have} the highest mIoU on {where}: {highest} %."]
+    return [f"{wording.listed(leaders)} {have} the highest mIoU on {where}: {highest}%."]
 
 
 def _models(rows: Sequence[Row], table: Table, where: str) -> list[str]:
@@ -116,7 +116,7 @@ def _quality(row: Row, base: Row, where: str) -> list[str]:
     own, other = row.figures.get("miou"), base.figures.get("miou")
     if own is None or other is None:
         return []
-    figures = f"({_shown(own)} against {_shown(other)} %)"
+    figures = f"({_shown(own)} against {_shown(other)})"
     difference = wording.points(own.value - other.value)
     if difference.startswith("±"):
         return [f"has the same mIoU{where} {figures}"]
@@ -125,7 +125,8 @@ def _quality(row: Row, base: Row, where: str) -> list[str]:
 
 
 def _shown(figure: Figure) -> str:
-    return wording.percent(figure.value) + ("" if figure.spread is None else f" ±{wording.percent(figure.spread)}")
+    spread = "" if figure.spread is None else f" ±{wording.percent(figure.spread)}"
+    return f"{wording.percent(figure.value)}%{spread}"
 
 
 def _losses(rows: Sequence[Row], table: Table) -> list[str]:

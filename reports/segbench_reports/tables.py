@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from segbench import CellResult, RunResult
+from segbench import CellResult, Latency, RunResult
 
 from segbench_reports import wording
 from segbench_reports.cells import axis_text, deployment, finite, group_key, single_latency, throughput, varying_axes
@@ -23,7 +24,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Column:
-    """One quantity. ``priority`` says which columns stay on a narrow screen (0 first); ``scale`` turns stored into shown units."""
+    """One quantity. ``scale`` turns stored into shown units; low ``priority`` stays on a narrow screen; ``quiet`` hides spreads."""
 
     key: str
     title: str
@@ -33,6 +34,7 @@ class Column:
     compare: Literal["ratio", "points"] | None = "ratio"
     scale: float = 1.0
     priority: int = 0
+    quiet: bool = False
 
     def text(self, figure: Figure | None) -> str:
         """The figure in the column's unit, an en dash where nothing was measured."""
@@ -42,7 +44,7 @@ class Column:
             spread = "" if figure.spread is None else f" ±{wording.percent(figure.spread)}"
             return wording.percent(figure.value) + spread
         value = figure.value * self.scale
-        if figure.spread is None:
+        if figure.spread is None or self.quiet:
             return wording.significant(value)
         return wording.margin(value, figure.spread * self.scale)
 
@@ -102,7 +104,7 @@ def _columns(result: RunResult) -> tuple[Column, ...]:
         Column("size_mb", "size", "MB", lambda cell: _figure(cell.size_mb), "lower", None, priority=8),
         Column("macs", "MACs", "G", lambda cell: _figure(cell.macs), "lower", scale=1e-9, priority=4),
         Column("latency_ms", "latency", "ms, batch 1", _latency, "lower", priority=2),
-        Column("images_per_second", "throughput", f"img/s, batch {batch}", _throughput, "higher", priority=5),
+        Column("images_per_second", "throughput", f"img/s, batch {batch}", _throughput, "higher", priority=5, quiet=True),
         Column("inference_peak_mb", "peak memory", "MB", _memory, "lower", priority=6),
         Column("train_images_per_second", "training", "img/s", _training_speed, "higher", priority=7),
     )
@@ -119,17 +121,25 @@ def _figure(value: float | None) -> Figure | None:
 
 def _latency(cell: CellResult) -> Figure | None:
     entry = single_latency(cell)
-    if entry is None or finite(entry.p50_ms) is None or entry.p50_ms is None:
+    if entry is None or entry.p50_ms is None or not math.isfinite(entry.p50_ms):
         return None
-    if entry.ci95_ms is None:
-        return Figure(entry.p50_ms)
-    # the wider side, so that the interval shown covers the one measured
-    return Figure(entry.p50_ms, max(entry.ci95_ms[1] - entry.p50_ms, entry.p50_ms - entry.ci95_ms[0], 0.0))
+    return Figure(entry.p50_ms, _half_interval(entry))
 
 
 def _throughput(cell: CellResult) -> Figure | None:
     entry = throughput(cell)
-    return _figure(entry.images_per_second) if entry else None
+    speed = finite(entry.images_per_second) if entry else None
+    if entry is None or speed is None:
+        return None
+    spread = _half_interval(entry)
+    return Figure(speed, speed * spread / entry.p50_ms if spread is not None and entry.p50_ms else None)
+
+
+def _half_interval(entry: Latency) -> float | None:
+    """The wider side of the interval of the median, so that ± covers what was measured."""
+    if entry.ci95_ms is None or entry.p50_ms is None:
+        return None
+    return max(entry.ci95_ms[1] - entry.p50_ms, entry.p50_ms - entry.ci95_ms[0], 0.0)
 
 
 def _memory(cell: CellResult) -> Figure | None:

@@ -1,0 +1,70 @@
+"""IoU of every class."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from segbench import CellResult, Quality, RunResult
+
+from segbench_reports import wording
+from segbench_reports.cells import cell_name, finite, group_key
+from segbench_reports.escape import markdown
+from segbench_reports.grid import grid
+from segbench_reports.tables import Table
+
+
+def per_class(result: RunResult, table: Table) -> str:
+    """One row per class and one column per cell (turned where cells are many); means where there are several seeds."""
+    groups = _groups(result)
+    first = groups[0][0].quality if groups else None
+    if first is None or not first.class_names:
+        return ""
+    axes = [axis for axis in table.axes if axis != "seed"]
+    names = [markdown(cell_name(group[0], axes)) for group in groups]
+    scores = [_scores(group) for group in groups]
+    classes, shares = [markdown(name) for name in first.class_names], _pixel_shares(first)
+    best = [_best([row[i] if i < len(row) else None for row in scores]) for i in range(len(classes))]
+    marked = [[_marked(value, best[i]) for i, value in enumerate(row[: len(classes)])] for row in scores]
+    marked = [row + [wording.NOT_MEASURED] * (len(classes) - len(row)) for row in marked]
+    if len(groups) > max(6, len(classes)):
+        return grid(["cell", *classes], [[name, *row] for name, row in zip(names, marked, strict=True)])
+    body = [[name, *([share] if shares else []), *(row[i] for row in marked)] for i, (name, share) in enumerate(_with(classes, shares))]
+    return grid(["class", *(["share of pixels<br>%"] if shares else []), *names], body)
+
+
+def _with(classes: Sequence[str], shares: Sequence[str]) -> list[tuple[str, str]]:
+    return list(zip(classes, shares or [""] * len(classes), strict=True))
+
+
+def _groups(result: RunResult) -> list[list[CellResult]]:
+    groups: dict[str, list[CellResult]] = {}
+    for cell in result.cells:
+        if cell.quality and any(value is not None for value in cell.quality.iou_per_class):
+            groups.setdefault(group_key(cell), []).append(cell)
+    return list(groups.values())
+
+
+def _scores(group: Sequence[CellResult]) -> list[float | None]:
+    lists = [cell.quality.iou_per_class for cell in group if cell.quality]
+    columns = [[value for value in column if value is not None and finite(value) is not None] for column in zip(*lists, strict=False)]
+    return [statistics.fmean(column) if column else None for column in columns]
+
+
+def _pixel_shares(quality: Quality) -> list[str]:
+    total = sum(quality.label_pixels_per_class)
+    if not total or len(quality.label_pixels_per_class) != len(quality.class_names):
+        return []
+    return [wording.significant(100 * pixels / total, 2) for pixels in quality.label_pixels_per_class]
+
+
+def _best(values: Sequence[float | None]) -> str:
+    shown = {wording.percent(value) for value in values if value is not None}
+    return max(shown, key=float) if len(shown) > 1 else ""
+
+
+def _marked(value: float | None, best: str) -> str:
+    if value is None:
+        return wording.NOT_MEASURED
+    text = wording.percent(value)
+    return f"**{text}**" if text == best else text

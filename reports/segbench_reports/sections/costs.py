@@ -1,0 +1,73 @@
+"""Parameters and operations in detail, one row per model."""
+
+from __future__ import annotations
+
+from segbench import CellResult, RunResult
+
+from segbench_reports import wording
+from segbench_reports.cells import deployment
+from segbench_reports.escape import markdown
+from segbench_reports.grid import grid
+
+_HEADERS = [
+    "model",
+    "input",
+    "params",
+    "params in training",
+    "parts",
+    "MACs<br>G",
+    "FLOPs<br>G",
+    "fvcore<br>G",
+    "not counted by fvcore",
+    "memory<br>MB",
+]
+
+
+def costs(result: RunResult) -> str:
+    """Exact counts of each model as deployed; columns that nothing fills are left out."""
+    models = {cell.model: cell for cell in reversed(result.cells) if cell.params is not None}
+    rows = [_row(models[name]) for name in dict.fromkeys(cell.model for cell in result.cells) if name in models]
+    if not rows:
+        return ""
+    kept = [i for i in range(len(_HEADERS)) if any(row[i] for row in rows)]
+    body = [[row[i] or wording.NOT_MEASURED for i in kept] for row in rows]
+    left = (0, 1, 4, 8, 9)
+    return grid([_HEADERS[i] for i in kept], body, ["left" if i in left else "right" for i in kept])
+
+
+def _row(cell: CellResult) -> list[str]:
+    uncounted = ", ".join(f"{name} ×{count}" for name, count in (cell.uncounted_ops or {}).items())
+    return [
+        markdown(cell.model),
+        " + ".join("x".join(map(str, shape)) for shape in cell.input_shape or []),
+        _count(cell.params),
+        _count(cell.params_trained) if cell.params_trained != cell.params else "",
+        markdown(", ".join(f"{part} {_count(count)}" for part, count in cell.params_per_part.items())),
+        _giga(cell.macs),
+        _giga(cell.flops),
+        _giga(cell.fvcore_flops) or markdown(cell.fvcore_error or ""),
+        markdown(uncounted),
+        _memory(cell),
+    ]
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}".replace(",", "\u202f")
+
+
+def _giga(value: int | None) -> str:
+    return "" if value is None else wording.significant(value / 1e9, 4)
+
+
+def _memory(cell: CellResult) -> str:
+    found = deployment(cell)
+    memory = found.memory_mb if found else None
+    if memory is None:
+        return ""
+    parts = {
+        "weights": memory.weights,
+        "activations": memory.activation_peak,
+        "peak": memory.inference_peak,
+        "training step": memory.training_peak,
+    }
+    return ", ".join(f"{name} {wording.significant(value)}" for name, value in parts.items() if value is not None)

@@ -1,0 +1,128 @@
+"""Under which settings the cells were trained, scored and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from segbench import CellResult, RunResult
+
+from segbench_reports import wording
+from segbench_reports.cells import single_latency
+from segbench_reports.escape import markdown
+from segbench_reports.grid import folded, grid
+from segbench_reports.summary import conditions
+
+Reader = Callable[[CellResult], str]
+
+
+def protocol(result: RunResult) -> str:
+    """The settings that matter in a table, and all others folded below; where cells differ, each value once."""
+    rows = [[label, _values(result.cells, read)] for label, read in _LINES.items()]
+    rows = [row for row in [*_task(result), *rows] if row[1]]
+    if not rows:
+        return ""
+    everything = _everything(result.cells)
+    shown = grid(["setting", "value"], rows, ["left", "left"])
+    return f"{shown}\n\n{everything}" if everything else shown
+
+
+def _setting(section: str, key: str) -> Reader:
+    def read(cell: CellResult) -> str:
+        values = cell.resolved.get(section)
+        return wording.setting(values[key]) if isinstance(values, Mapping) and key in values else ""
+
+    return read
+
+
+def _scored(cell: CellResult) -> str:
+    if cell.quality is None:
+        return ""
+    images = f" ({wording.counted(cell.quality.images, 'image')})" if cell.quality.images is not None else ""
+    return f"{cell.quality.split}{images}"
+
+
+def _evaluated_at(cell: CellResult) -> str:
+    size, resize = _setting("eval", "image_size")(cell), _setting("eval", "resize")(cell)
+    if not resize:
+        return ""
+    tile = _setting("eval", "tile")(cell)
+    if tile not in ("", "none"):
+        return f"tiles of {tile}, overlap {_setting('eval', 'overlap')(cell)}"
+    if resize == "none":
+        return "each image's own size"
+    return f"{size if size not in ('', 'none') else 'as trained'}, {resize}"
+
+
+def _batch(cell: CellResult) -> str:
+    batch, accumulate = _setting("train", "batch_size")(cell), _setting("train", "accumulate")(cell)
+    return f"{batch} x {accumulate} accumulated" if accumulate not in ("", "1") else batch
+
+
+def _precision(cell: CellResult) -> str:
+    return (cell.training.precision if cell.training else None) or _setting("train", "precision")(cell)
+
+
+def _device(cell: CellResult) -> str:
+    return (cell.training.device if cell.training else None) or str(cell.resolved.get("device") or "")
+
+
+def _timed(cell: CellResult) -> str:
+    entry = single_latency(cell)
+    return conditions(entry) if entry else ""
+
+
+_LINES: dict[str, Reader] = {
+    "dataset": lambda cell: cell.dataset or "",
+    "recipe": lambda cell: cell.recipe or "",
+    "loss": lambda cell: cell.loss or "",
+    "trained on split": _setting("train", "split"),
+    "checkpoint chosen on split": _setting("train", "select_on"),
+    "scored on split": _scored,
+    "image size, training": _setting("train", "image_size"),
+    "image size, evaluation": _evaluated_at,
+    "epochs": _setting("train", "epochs"),
+    "batch size": _batch,
+    "optimiser": lambda cell: "AdamW" if cell.resolved.get("train") else "",
+    "learning rate": _setting("train", "lr"),
+    "schedule": _setting("train", "schedule"),
+    "weight decay": _setting("train", "weight_decay"),
+    "gradient clipping": _setting("train", "clip"),
+    "early stopping, patience": _setting("train", "patience"),
+    "augmentation": _setting("train", "augmentation"),
+    "precision, training": _precision,
+    "device": _device,
+    "seed": lambda cell: "" if cell.seed is None else str(cell.seed),
+    "latency": _timed,
+}
+
+
+def _task(result: RunResult) -> Iterable[list[str]]:
+    names, inputs = result.task.get("class_names"), result.task.get("inputs")
+    if isinstance(names, (list, tuple)) and names:
+        yield ["classes", f"{len(names)}: {markdown(', '.join(map(str, names)))}"]
+    if isinstance(inputs, Mapping) and inputs:
+        yield ["inputs", markdown(", ".join(f"{name} ({wording.counted(int(count), 'channel')})" for name, count in inputs.items()))]
+
+
+def _values(cells: Sequence[CellResult], read: Reader) -> str:
+    found = dict.fromkeys(text for cell in cells if (text := read(cell)))
+    return markdown(" / ".join(found))
+
+
+def _everything(cells: Sequence[CellResult]) -> str:
+    """Every resolved setting by its dotted key."""
+    found: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        for key, value in _flat(cell.resolved):
+            found.setdefault(key, {})[wording.setting(value)] = None
+    rows = [[markdown(key), markdown(" / ".join(values))] for key, values in found.items()]
+    return folded("All resolved settings", grid(["key", "value"], rows, ["left", "left"])) if rows else ""
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

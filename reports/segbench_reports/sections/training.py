@@ -1,0 +1,75 @@
+"""How training went, and what the curves say."""
+
+from __future__ import annotations
+
+from segbench import CellResult, RunResult, Training
+
+from segbench_reports import wording
+from segbench_reports.cells import cell_name, finite
+from segbench_reports.escape import markdown
+from segbench_reports.grid import Align, bullets, grid
+from segbench_reports.tables import Table
+
+
+_HEADERS = ["cell", "epochs", "best epoch", "training", "validation", "img/s", "peak memory<br>MB", "precision", "device"]
+
+
+def training(result: RunResult, table: Table) -> str:
+    """Epochs, time and memory per cell, then the diagnosis of each with its remedy."""
+    trained = [(markdown(cell_name(cell, table.axes)), cell.training) for cell in result.cells if cell.training]
+    if not trained:
+        return ""
+    drawn = _table(trained)
+    said = bullets(line for cell in result.cells for line in _diagnosis(cell, table))
+    return f"{drawn}\n\n{said}".rstrip()
+
+
+def _table(trained: list[tuple[str, Training]]) -> str:
+    rows = [[name, *_row(entry)] for name, entry in trained]
+    kept = [i for i in range(len(_HEADERS)) if any(row[i] != wording.NOT_MEASURED for row in rows)]
+    align: list[Align] = ["left" if i in (0, 7, 8) else "right" for i in kept]
+    return grid([_HEADERS[i] for i in kept], [[row[i] for i in kept] for row in rows], align)
+
+
+def _row(entry: Training) -> list[str]:
+    return [
+        str(entry.epochs_run),
+        wording.NOT_MEASURED if entry.best_epoch is None else str(entry.best_epoch),
+        _duration(entry.seconds),
+        _duration(entry.validation_seconds),
+        _number(entry.images_per_second),
+        _number(entry.peak_memory_mb),
+        markdown(entry.precision or wording.NOT_MEASURED),
+        markdown(entry.device or wording.NOT_MEASURED),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return wording.NOT_MEASURED if value is None else wording.significant(value)
+
+
+def _duration(seconds: float | None) -> str:
+    return wording.NOT_MEASURED if seconds is None or finite(seconds) is None else wording.duration(seconds)
+
+
+def _diagnosis(cell: CellResult, table: Table) -> list[str]:
+    entry = cell.training
+    if entry is None:
+        return []
+    name = markdown(cell_name(cell, table.axes))
+    lines = [_said(name, found.kind, found.message, found.remedy, found.source) for found in entry.diagnosis]
+    lines += [f"**{name}**: {markdown(text)}" for text in [*([f"stopped: {entry.stopped}"] if entry.stopped else []), *entry.notes]]
+    if entry.nondeterministic:
+        lines.append(f"**{name}**: could not be made deterministic: {markdown(', '.join(entry.nondeterministic))}")
+    return lines
+
+
+def _said(name: str, kind: str, message: str, remedy: str, source: str) -> str:
+    text = f"**{name}** – {markdown(kind)}: {markdown(_sentence(message))}"
+    if remedy:
+        text += f" *What helps:* {markdown(_sentence(remedy))}"
+    return f"{text} <sub>({markdown(source)})</sub>" if source else text
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
