@@ -13,6 +13,7 @@ import torch
 from segbench import CheckpointError, ConfigError, Normalisation, did_you_mean
 from torch import nn
 
+from segbench_plugins.models.hub import missing_weights
 from segbench_plugins.models.weights import load_encoder, match_encoder, read_state
 
 DEEPLAB_STRIDES = (4, 8, 16)
@@ -162,6 +163,9 @@ def _timm(
 
 
 def _download(name: str, taps: Taps, in_channels: int) -> nn.Module:
+    missing = missing_weights(name)
+    if missing:  # asked first, as the hub's own retries take most of a minute
+        raise CheckpointError(missing)
     heard = _Warnings()
     logger = logging.getLogger("timm")
     logger.addHandler(heard)

@@ -23,7 +23,7 @@ from segbench_plugins.models.weight_names import canonical, to_timm
 _LOG = logging.getLogger(__name__)
 _WRAPPERS = ("state_dict", "model")
 _HEADS = ("fc.", "classifier.", "head.", "head.fc.")
-_SHOWN = 4
+_SHOWN = 3
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:

@@ -73,23 +73,36 @@ def test_pretrained_without_network_and_file_fails_at_planning_and_at_building(o
         "the pretrained weights of encoder 'resnet18' are neither in the local cache nor can the hub be reached. "
         "Set weights=PATH to a local file with them, run once where there is network, or set pretrained=false to train from scratch."
     )
-    with pytest.raises(CheckpointError, match=r"resnet18.* could not be loaded .*Set weights=PATH"):
+    with pytest.raises(CheckpointError) as refused:
         create_encoder(options, 3, strides=DEEPLAB_STRIDES)
+    assert str(refused.value) == message
     assert list(offline.iterdir()) == []
+
+
+def cached(hub: Path) -> Path:
+    """Where the hub's client keeps the file of resnet18's default weights."""
+    repository, revision = hub / "models--timm--resnet18.a1_in1k", "0" * 40
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(revision)
+    (repository / "snapshots" / revision).mkdir(parents=True)
+    return repository / "snapshots" / revision / "model.safetensors"
 
 
 def test_pretrained_weights_come_from_the_cache_where_they_are(offline: Path, task: MakeTask) -> None:
     torch.manual_seed(0)
     trained = timm.create_model("resnet18").state_dict()
-    snapshot = offline / "models--timm--resnet18.a1_in1k" / "snapshots" / ("0" * 40)
-    snapshot.mkdir(parents=True)
-    (snapshot.parent.parent / "refs").mkdir()
-    (snapshot.parent.parent / "refs" / "main").write_text("0" * 40)
-    save_file(trained, snapshot / "model.safetensors")
+    save_file(trained, cached(offline))
     options = DeepLabOptions.resolve({"encoder": "resnet18", "pretrained": True})
     assert check_deeplab(task(), options) == []
     encoder, _ = create_encoder(options, 3, strides=DEEPLAB_STRIDES)
     assert all(torch.equal(value, trained[name]) for name, value in encoder.state_dict().items())
+
+
+def test_a_damaged_file_in_the_cache_is_an_error_and_not_a_start_from_scratch(offline: Path) -> None:
+    cached(offline).write_bytes(b"cut")
+    options = DeepLabOptions.resolve({"encoder": "resnet18", "pretrained": True})
+    with pytest.raises(CheckpointError, match=r"resnet18.* could not be loaded .*Set weights=PATH"):
+        create_encoder(options, 3, strides=DEEPLAB_STRIDES)
 
 
 def test_an_encoder_without_published_weights_says_so() -> None:

@@ -76,7 +76,7 @@ def test_missing_values_are_counted_and_the_first_named(trained: State, tmp_path
     torch.save({name: value for name, value in trained.items() if not name.startswith(("bn1.", "conv_stem."))}, path)
     assert refusal(path, task()) == (
         f"weights file '{path}' does not fit encoder '{ENCODER}': "
-        "5 missing (conv_stem.weight, bn1.weight, bn1.bias, bn1.running_mean, ..). "
+        "5 missing (conv_stem.weight, bn1.weight, bn1.bias, ..). "
         "Give the file of this very encoder, or set encoder to the one that the file is of."
     )
 
