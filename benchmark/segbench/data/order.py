@@ -1,0 +1,42 @@
+"""Which samples make up the batches of an epoch, and the seed of each: functions of (seed, epoch, index) alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+
+
+def sample_seed(*parts: int) -> int:
+    """A 63-bit seed from any number of integers; equal parts give equal seeds on every machine.
+
+    >>> sample_seed(0, 1, 2) == sample_seed(0, 1, 2), sample_seed(0, 1, 2) == sample_seed(0, 2, 1)
+    (True, False)
+    """
+    digest = hashlib.blake2b(",".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def count_batches(count: int, batch_size: int, *, world_size: int = 1) -> int:
+    """Batches per epoch and process: the incomplete last one counts where every process gets at least two images of it.
+
+    >>> count_batches(9, 4), count_batches(10, 4), count_batches(10, 2, world_size=2)
+    (2, 3, 2)
+    """
+    full, rest = divmod(count, batch_size * world_size)
+    return full + (rest // world_size >= 2)
+
+
+def epoch_batches(count: int, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1) -> Iterator[list[int]]:
+    """One process's batches of sample indices: its slices of a permutation of all samples that every process shares.
+
+    No index occurs twice in an epoch, all processes have equally many batches, and none holds a single image unless
+    ``batch_size`` is 1: the few images that would be left over (others in each epoch) are dropped.
+    """
+    generator = torch.Generator().manual_seed(sample_seed(seed, epoch))
+    order = torch.randperm(count, generator=generator).tolist()
+    step = batch_size * world_size
+    for start in range(0, count_batches(count, batch_size, world_size=world_size) * step, step):
+        chunk = order[start : start + step]
+        yield chunk[len(chunk) * rank // world_size : len(chunk) * (rank + 1) // world_size]
