@@ -1,0 +1,173 @@
+"""What a claim can speak of, and how it is read from a cell of ``run.json``.
+
+A cell may hold one quantity several times (latency at three sizes); each reading carries its circumstances, so that a claim is held
+against the reading that meets its conditions, and never against another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from segbench.results import CellResult, Deployment, Latency
+from segbench.sizes import format_size
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One measured value and what it holds for. ``value`` is None where it was not measured; ``why`` may say why."""
+
+    value: float | None
+    circumstances: Mapping[str, Any] = field(default_factory=dict)
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A measured quantity.
+
+    read     all readings of a cell
+    depends  on the ``network`` alone (and where it runs), or also on its ``training`` (data, loss, recipe, settings)
+    rate     more is faster: a speed-up is subject / baseline, else baseline / subject
+    unit     what stands behind a printed value, which is multiplied by ``scale`` and given with ``digits`` decimals
+    """
+
+    read: Callable[[CellResult], Iterator[Reading]]
+    depends: Literal["network", "training"]
+    unit: str = ""
+    scale: float = 1.0
+    digits: int = 2
+    rate: bool = False
+
+
+def _count(name: str) -> Callable[[CellResult], Iterator[Reading]]:
+    def read(cell: CellResult) -> Iterator[Reading]:
+        yield Reading(getattr(cell, name))
+
+    return read
+
+
+def _cost(name: str) -> Callable[[CellResult], Iterator[Reading]]:
+    def read(cell: CellResult) -> Iterator[Reading]:
+        shape = cell.input_shape
+        yield Reading(getattr(cell, name), {"input_size": format_size((shape[0][-2], shape[0][-1]))} if shape else {})
+
+    return read
+
+
+def _eager(cell: CellResult) -> Deployment | None:
+    return next((d for d in cell.deployments if d.backend == "eager" and d.precision == "fp32"), None)
+
+
+def _latencies(cell: CellResult) -> list[Latency]:
+    deployment = _eager(cell)
+    return deployment.latency if deployment else []
+
+
+def _circumstances(latency: Latency) -> dict[str, Any]:
+    found = {"device": latency.device, "batch_size": latency.batch_size, "input_size": format_size(latency.input_size)}
+    return found if latency.threads is None else {**found, "threads": latency.threads}
+
+
+def _latency_ms(cell: CellResult) -> Iterator[Reading]:
+    for latency in _latencies(cell):
+        if latency.batch_size == 1:
+            yield Reading(latency.p50_ms, _circumstances(latency))
+
+
+def _throughput(cell: CellResult) -> Iterator[Reading]:
+    for latency in _latencies(cell):
+        if latency.batch_size > 1:
+            yield Reading(latency.images_per_second, _circumstances(latency))
+
+
+def _inference_memory(cell: CellResult) -> Iterator[Reading]:
+    deployment = _eager(cell)
+    memory = deployment.memory_mb if deployment else None
+    if memory is None:
+        return
+    circumstances: dict[str, Any] = {"device": _device(cell), "batch_size": memory.batch_size}
+    if memory.input_size:
+        circumstances["input_size"] = format_size(memory.input_size)
+    if _device(cell) == "cuda":
+        yield Reading(memory.inference_peak, circumstances)
+    elif memory.weights is not None and memory.activation_peak is not None:
+        # the peak of a whole process holds the interpreter and its libraries too, which would bring every ratio near 1
+        yield Reading(memory.weights + memory.activation_peak, circumstances)
+
+
+def _training_memory(cell: CellResult) -> Iterator[Reading]:
+    deployment = _eager(cell)
+    memory = deployment.memory_mb if deployment else None
+    if memory is None or memory.training_peak is None:
+        return
+    if _device(cell) != "cuda":
+        why = "the memory of a training step is that of the whole process on a CPU, interpreter included"
+        yield Reading(None, _training_circumstances(cell), why)
+    else:
+        yield Reading(memory.training_peak, _training_circumstances(cell))
+
+
+def _train_rate(cell: CellResult) -> Iterator[Reading]:
+    if cell.training is not None:
+        yield Reading(cell.training.images_per_second, _training_circumstances(cell))
+
+
+def _seconds_per_epoch(cell: CellResult) -> Iterator[Reading]:
+    done = cell.training
+    if done is not None and done.seconds is not None and done.epochs_run:
+        yield Reading(done.seconds / done.epochs_run, _training_circumstances(cell))
+
+
+def _score(name: str) -> Callable[[CellResult], Iterator[Reading]]:
+    def read(cell: CellResult) -> Iterator[Reading]:
+        quality = cell.quality
+        if quality is None:
+            return
+        circumstances = {"split": quality.split, "images": quality.images, "epochs": cell.resolved.get("train", {}).get("epochs")}
+        if quality.training_score is not None:
+            yield Reading(None, circumstances, f"the network was trained on the scored split ({quality.split})")
+        else:
+            yield Reading(getattr(quality, name), circumstances)
+
+    return read
+
+
+def _device(cell: CellResult) -> Any:
+    device = cell.resolved.get("device")
+    return device.split(":")[0] if isinstance(device, str) else device
+
+
+def _training_circumstances(cell: CellResult) -> dict[str, Any]:
+    train = cell.resolved.get("train", {})
+    found = {"device": _device(cell), "batch_size": train.get("batch_size"), "image_size": train.get("image_size")}
+    return {**found, "precision": cell.training.precision if cell.training else None}
+
+
+def _quality(name: str) -> Quantity:
+    return Quantity(_score(name), "training", unit="%", scale=100.0)
+
+
+QUANTITIES: Mapping[str, Quantity] = {
+    "params": Quantity(_count("params"), "network", unit="M", scale=1e-6),
+    "params_trained": Quantity(_count("params_trained"), "network", unit="M", scale=1e-6),
+    "size_mb": Quantity(_count("size_mb"), "network", unit="MB"),
+    "macs": Quantity(_cost("macs"), "network", unit="G", scale=1e-9, digits=3),
+    "flops": Quantity(_cost("flops"), "network", unit="G", scale=1e-9, digits=3),
+    "fvcore_flops": Quantity(_cost("fvcore_flops"), "network", unit="G", scale=1e-9, digits=3),
+    "latency_ms": Quantity(_latency_ms, "network", unit="ms"),
+    "throughput_images_per_second": Quantity(_throughput, "network", unit="images/s", rate=True),
+    "inference_memory_mb": Quantity(_inference_memory, "network", unit="MB", digits=1),
+    "training_memory_mb": Quantity(_training_memory, "network", unit="MB", digits=1),
+    "train_images_per_second": Quantity(_train_rate, "training", unit="images/s", rate=True),
+    "train_seconds_per_epoch": Quantity(_seconds_per_epoch, "training", unit="s"),
+    "miou": _quality("miou"),
+    "miou_micro": _quality("miou_micro"),
+    "miou_imagewise": _quality("miou_imagewise"),
+    "miou_frequency_weighted": _quality("miou_frequency_weighted"),
+    "pixel_accuracy": _quality("pixel_accuracy"),
+    "mean_accuracy": _quality("mean_accuracy"),
+    "headline_iou": _quality("headline_iou"),
+}
+"""Every quantity that a claim can name. Costs and speeds are of the eager deployment in fp32; latency is the median at batch 1."""
