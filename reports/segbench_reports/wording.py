@@ -116,6 +116,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def sentence(text: str) -> str:
+    """``text`` with a full stop, where it has no ending of its own.
+
+    >>> sentence("out of memory"), sentence("Really?"), sentence("")
+    ('out of memory.', 'Really?', '')
+    """
+    return text if not text or text.rstrip().endswith((".", "!", "?", ":")) else f"{text}."
+
+
 def setting(value: object) -> str:
     """A setting's value as a reader would write it.
 

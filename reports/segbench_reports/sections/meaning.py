@@ -19,7 +19,7 @@ _MEANINGS = {
         "FLOPs are twice that."
     ),
     "latency_ms": (
-        "**latency**: median time of one call with one image, after warm-up, with a fixed number of threads; no call is discarded as an outlier."
+        "**latency**: median time of one call with one image, after warm-up, with fixed threads; no call is discarded as an outlier."
     ),
     "images_per_second": "**throughput**: images per second where whole batches are passed.",
     "inference_peak_mb": (

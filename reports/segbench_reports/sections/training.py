@@ -10,7 +10,6 @@ from segbench_reports.escape import markdown
 from segbench_reports.grid import Align, bullets, grid
 from segbench_reports.tables import Table
 
-
 _HEADERS = ["cell", "epochs", "best epoch", "training", "validation", "img/s", "peak memory<br>MB", "precision", "device"]
 
 
@@ -65,11 +64,7 @@ def _diagnosis(cell: CellResult, table: Table) -> list[str]:
 
 
 def _said(name: str, kind: str, message: str, remedy: str, source: str) -> str:
-    text = f"**{name}** – {markdown(kind)}: {markdown(_sentence(message))}"
+    text = f"**{name}** – {markdown(kind)}: {markdown(wording.sentence(message))}"
     if remedy:
-        text += f" *What helps:* {markdown(_sentence(remedy))}"
+        text += f" *What helps:* {markdown(wording.sentence(remedy))}"
     return f"{text} <sub>({markdown(source)})</sub>" if source else text
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."

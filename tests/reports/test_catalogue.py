@@ -1,0 +1,21 @@
+"""The plugin: which formats it gives, and that listing them costs nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import segbench_reports
+from segbench.specs import resolve
+
+
+def test_formats_resolve_and_have_their_suffixes() -> None:
+    found = {spec.name: spec for spec in segbench_reports.segbench_reporters()}
+    assert {name: spec.suffix for name, spec in found.items()} == {"terminal": "", "markdown": "md", "csv": "csv", "json": "json"}
+    assert all(callable(resolve(spec.render)) for spec in found.values())
+
+
+def test_the_catalogue_page_and_the_renderers_import_nothing_heavy() -> None:
+    code = "import sys, segbench_reports.markdown, segbench_reports.terminal; print({'torch', 'altair', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
