@@ -8,7 +8,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
@@ -17,9 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from segbench.errors import ConfigError, DeviceError
 from segbench.training.precision import FABRIC, Precision
@@ -64,21 +62,9 @@ def run_in_processes(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, em
 
 
 def make_fabric(place: Place, precision: Precision) -> Fabric:
-    """Fabric for this process; with several it averages gradients through the process group that is already there."""
+    """Fabric on this process's device. What processes share goes through the functions below, at points that the loop names."""
     kind, _, index = place.device.partition(":")
-    if place.world_size == 1:
-        devices: Any = [int(index)] if index else 1
-        return Fabric(accelerator=kind, devices=devices, precision=FABRIC[precision])
-    strategy = DDPStrategy(
-        cluster_environment=_Given(place),
-        process_group_backend=_backend(kind),
-        # networks may have outputs that no loss looks at; running statistics are averaged once an epoch (average_buffers)
-        find_unused_parameters=True,
-        broadcast_buffers=False,
-    )
-    fabric = Fabric(accelerator=kind, devices=place.world_size, strategy=strategy, precision=FABRIC[precision])
-    fabric.launch()
-    return fabric
+    return Fabric(accelerator=kind, devices=[int(index)] if index else 1, strategy="auto", precision=FABRIC[precision])
 
 
 def total(tensor: Tensor, place: Place) -> Tensor:
@@ -99,15 +85,31 @@ def gathered(values: dict[KeyT, ValueT], place: Place) -> dict[KeyT, ValueT]:
     return {key: value for part in parts for key, value in part.items()}
 
 
-def average_gradients(parameters: list[torch.nn.Parameter], place: Place) -> None:
-    """Average the gradients of parameters that are not in the wrapped network (a loss's own)."""
+def average_gradients(parameters: Sequence[nn.Parameter], place: Place) -> None:
+    """Give all processes the mean gradient of each parameter, in one message.
+
+    Not by DistributedDataParallel: its hooks would need to know which outputs a loss looks at, and when a group of batches ends.
+    A parameter that no process has a gradient for keeps none.
+    """
+    if place.world_size == 1:
+        return
+    has = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=place.device)
+    flat = torch.cat([has, *(torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters)])
+    distributed.all_reduce(flat)
+    somewhere, *means = torch.split(flat, [len(parameters), *(p.numel() for p in parameters)])
+    for parameter, known, mean in zip(parameters, somewhere.tolist(), means, strict=True):
+        if known:
+            parameter.grad = (mean / place.world_size).view_as(parameter)
+
+
+def share_state(module: nn.Module, place: Place) -> None:
+    """Give all processes the first one's parameters and buffers."""
     if place.world_size > 1:
-        for parameter in parameters:
-            if parameter.grad is not None:
-                parameter.grad.copy_(total(parameter.grad, place) / place.world_size)
+        for tensor in module.state_dict().values():
+            distributed.broadcast(tensor, src=0)
 
 
-def average_buffers(module: torch.nn.Module, place: Place) -> None:
+def average_buffers(module: nn.Module, place: Place) -> None:
     """Give all processes the mean of their running statistics, so that each image of the epoch has counted."""
     if place.world_size > 1:
         for buffer in module.buffers():
@@ -121,42 +123,8 @@ def barrier(place: Place) -> None:
         total(torch.zeros(1), place)
 
 
-class _Given(ClusterEnvironment):
-    """Tells Fabric about processes that exist already."""
-
-    def __init__(self, place: Place) -> None:
-        super().__init__()
-        self._place = place
-
-    creates_processes_externally = property(lambda self: True)
-    main_address = property(lambda self: os.environ.get("MASTER_ADDR", "127.0.0.1"))
-    main_port = property(lambda self: int(os.environ.get("MASTER_PORT", "0")))
-
-    @staticmethod
-    def detect() -> bool:
-        return False
-
-    def world_size(self) -> int:
-        return self._place.world_size
-
-    def set_world_size(self, size: int) -> None:
-        pass
-
-    def global_rank(self) -> int:
-        return self._place.rank
-
-    def set_global_rank(self, rank: int) -> None:
-        pass
-
-    def local_rank(self) -> int:
-        return self._place.rank
-
-    def node_rank(self) -> int:
-        return 0
-
-
 def _spawned(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, emit: Emit, world_size: int, device: str) -> ResultT:
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     followers: list[_Follower] = []
     with tempfile.TemporaryDirectory() as folder, _threads_shared(world_size):
         rendezvous = (Path(folder) / "rendezvous").as_uri()
@@ -177,10 +145,22 @@ def _spawned(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, emit: Emit
                 follower.process.join(timeout=30.0)
             return result
         except Exception as error:
-            raise next((f.failure for f in followers if f.failed()), None) or error from error
+            failure = next((f.failure for f in followers if f.failed()), None)
+            if failure is None:
+                raise
+            raise failure from error
         finally:
             for follower in followers:
                 follower.end()
+
+
+def _context() -> Any:
+    """Processes forked from a server that has imported everything but computed nothing; spawned where there is no such server."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["segbench.training.fit"])
+    return context
 
 
 @dataclass

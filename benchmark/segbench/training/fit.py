@@ -144,14 +144,12 @@ def optimise(session: Session, group: Sequence[TrainBatch], progress: Progress, 
         inputs = batch.inputs
         if job.settings.train.channels_last:
             inputs = tuple(x.contiguous(memory_format=torch.channels_last) for x in inputs)
-        postponed = place.world_size > 1 and index < len(group) - 1
-        with fabric.no_backward_sync(session.forward, enabled=postponed):
-            outputs = session.forward(*inputs)
-            value = session.loss(outputs, LossBatch(inputs, batch.mask, batch.extras), progress)
-            # averaging over processes divides by their number
-            fabric.backward(value.total * (pixels[index] / everywhere * place.world_size))
+        outputs = session.forward(*inputs)
+        value = session.loss(outputs, LossBatch(inputs, batch.mask, batch.extras), progress)
+        # averaging over processes divides by their number
+        fabric.backward(value.total * (pixels[index] / everywhere * place.world_size))
         meter.add(value, outputs["logits"], batch.mask, pixels=pixels[index])
-    average_gradients(session.loss.parameters(), place)
+    average_gradients(session.trained, place)
     clip = job.settings.train.clip
     norm = fabric.clip_gradients(session.forward, session.optimizer, max_norm=math.inf if clip is None else clip, error_if_nonfinite=False)
     session.optimizer.step()

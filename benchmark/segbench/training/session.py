@@ -19,7 +19,7 @@ from segbench.settings import Settings
 from segbench.sizes import parse_growing_size
 from segbench.specs import LossSpec, ModelSpec, Sample, Task
 from segbench.training.checkpoints import Checkpoint, differing_keys, init_from, load_model_state, plain, read_checkpoint, write_checkpoint
-from segbench.training.distributed import Place, barrier, make_fabric
+from segbench.training.distributed import Place, barrier, make_fabric, share_state
 from segbench.training.losses import AppliedLoss, build_loss
 from segbench.training.meta import describe_training
 from segbench.training.optim import build_optimizer
@@ -88,15 +88,16 @@ class Session:
     fabric: Fabric
     precision: Precision
     network: Network
-    """the plain network, which is evaluated and saved; ``forward`` runs it in the chosen precision and averages gradients"""
+    """the plain network, which is evaluated and saved; ``forward`` runs it in the chosen precision"""
     forward: Any
     loss: AppliedLoss
     optimizer: Any
     state: State
 
     @property
-    def device(self) -> torch.device:
-        return torch.device(self.place.device)
+    def trained(self) -> list[torch.nn.Parameter]:
+        """The parameters of the network and of the loss that are trained."""
+        return [p for p in [*self.network.parameters(), *self.loss.parameters()] if p.requires_grad]
 
     @property
     def best_path(self) -> Path:
@@ -167,6 +168,7 @@ def open_session(job: Job, place: Place) -> Session:
     network.to(device)
     if settings.compile:
         network.compile()
+    share_state(network, place)
     optimizer = build_optimizer([*network.parameters(), *loss.parameters()], settings, device=device)
     forward, wrapped = fabric.setup(network, optimizer)
     state = State(Stopping(settings.patience), notes=notes)
