@@ -306,7 +306,8 @@ def _finish(session: _Session) -> RunResult:
         kept = session.store.read_json("race.json")
         session.result = session.result.model_copy(update={"race": (kept or {}).get("race")})
     result = session.publish(complete=True)
-    session.result = result.model_copy(update={"claims": judge(session.catalog.claims(), result)})
+    defaults = {spec.name: spec.options().values() for spec, _ in session.catalog.specs("models")}
+    session.result = result.model_copy(update={"claims": judge(session.catalog.claims(), result, default_options=defaults)})
     result = session.publish(complete=True)
     notes = write_reports(result, session.store.directory, session.catalog, formats=("markdown",))
     if notes:
