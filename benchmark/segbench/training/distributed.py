@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -133,7 +134,8 @@ def _spawned(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, emit: Emit
                 ours, theirs = context.Pipe()
                 arguments = (work, job, Place(rank, world_size, _device_of(device, rank)), rendezvous, theirs)
                 process = context.Process(target=_follow, args=arguments)
-                process.start()
+                with _hidden_main():
+                    process.start()
                 theirs.close()
                 followers.append(_Follower(process, ours))
             for follower in followers:
@@ -163,6 +165,18 @@ def _context() -> Any:
     return context
 
 
+@contextlib.contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Keep multiprocessing from importing the main script in the new process, where one without a guard would run again."""
+    main = sys.modules["__main__"].__dict__
+    saved = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(saved)
+
+
 @dataclass
 class _Follower:
     """A spawned process, seen from the first one."""
@@ -174,7 +188,10 @@ class _Follower:
     def wait_until_ready(self) -> None:
         wait([self.connection, self.process.sentinel])
         if not self.connection.poll() or self.connection.recv() != "ready":
-            raise RuntimeError("a training process ended before it could start")
+            raise RuntimeError(
+                "a training process ended before it could start; models, losses and datasets must live in importable modules, "
+                "not in the script that is run"
+            )
 
     def failed(self) -> bool:
         """Whether this process failed by itself, and not because another one left."""

@@ -13,6 +13,7 @@ import torch
 
 from segbench.data.loading import TrainBatch, TrainLoader, train_loader
 from segbench.inputs import InputPlan
+from segbench.measure.memory import PeakMemory
 from segbench.registry import Chosen
 from segbench.results import Epoch, Training
 from segbench.settings import Settings
@@ -64,7 +65,7 @@ def fit(
 def train(job: Job, place: Place, emit: Emit) -> Training:
     """What each process does."""
     settings = job.settings.train
-    with training_mode(deterministic=settings.deterministic) as nondeterministic:
+    with PeakMemory(place.device) as memory, training_mode(deterministic=settings.deterministic) as nondeterministic:
         session = open_session(job, place)
         loader = train_loader(
             job.train_samples,
@@ -89,7 +90,7 @@ def train(job: Job, place: Place, emit: Emit) -> Training:
                 ticker.epoch(row)
         finally:
             loader.close()
-    return record(session)
+    return record(session, peak_memory_mb=memory.peak_mb if ticker.ticked else None)
 
 
 def train_epoch(session: Session, loader: TrainLoader, ticker: Ticker) -> Epoch:

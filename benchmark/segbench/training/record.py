@@ -7,7 +7,7 @@ from segbench.training.diagnosis import diagnose
 from segbench.training.session import Session, State
 
 
-def record(session: Session) -> Training:
+def record(session: Session, *, peak_memory_mb: float | None) -> Training:
     """What ``run.json`` says about this training; makes sure that ``best.pt`` exists."""
     job, state, place, settings = session.job, session.state, session.place, session.job.settings.train
     best_epoch = state.stopping.best_epoch
@@ -31,6 +31,7 @@ def record(session: Session) -> Training:
         seconds=state.seconds,
         validation_seconds=state.validation_seconds if job.val_samples is not None else None,
         images_per_second=_images_per_second(state),
+        peak_memory_mb=peak_memory_mb,
         device=place.device,
         precision=session.precision,
         batch_size=settings.batch_size,

@@ -19,6 +19,7 @@ class Ticker:
     emit: Emit
     epochs: int
     done: int
+    ticked: bool = False
     _started: float = field(default_factory=time.perf_counter)
     _epoch_started: float = field(default_factory=time.perf_counter)
     _last: float = 0.0
@@ -46,7 +47,7 @@ class Ticker:
     def epoch(self, row: Epoch) -> None:
         """An epoch, its validation and its checkpoints are done."""
         now = time.perf_counter()
-        self._epoch_started = now
+        self._epoch_started, self.ticked = now, True
         self.emit("epoch", {**row.model_dump(mode="json"), "epochs": self.epochs, "eta_seconds": self._left(row.epoch, now)})
 
     def _left(self, epochs: float, now: float) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from segbench.data.pictures import prediction_panel
 from segbench.measure.quality import score
+from segbench.names import slug
 from segbench.results import Epoch
 from segbench.specs import Progress
 from segbench.training.evaluate import Evaluation, evaluate
-from segbench.training.pictures import fixed_indices, write_pictures
-from segbench.training.session import Session
+from segbench.training.session import Job, Session
 
 
 def validate(session: Session, row: Epoch) -> tuple[Epoch, bool]:
@@ -53,6 +54,25 @@ def _evaluate(session: Session, row: Epoch) -> Evaluation:
         loss=session.loss,
         progress=Progress(row.epoch - 1, settings.train.epochs, steps, steps // row.epoch * settings.train.epochs),
     )
-    if wanted and place.first and job.pictures:
-        write_pictures(job.val_samples, found.predictions, task=job.task, directory=job.pictures, suffix=f"-epoch{row.epoch:03d}")
+    if wanted and place.first:
+        _draw(job, found, row.epoch)
     return found
+
+
+def fixed_indices(count: int, wanted: int) -> tuple[int, ...]:
+    """``wanted`` positions spread evenly over ``count`` samples, always the same.
+
+    >>> fixed_indices(10, 2), fixed_indices(2, 4)
+    ((2, 7), (0, 1))
+    """
+    wanted = min(wanted, count)
+    return tuple(int((i + 0.5) * count / wanted) for i in range(wanted))
+
+
+def _draw(job: Job, found: Evaluation, epoch: int) -> None:
+    assert job.val_samples is not None and job.pictures is not None
+    job.pictures.mkdir(parents=True, exist_ok=True)
+    for index, prediction in sorted(found.predictions.items()):
+        sample = job.val_samples[index]
+        panel = prediction_panel(sample, prediction, job.task, caption=f"epoch {epoch}")
+        panel.save(job.pictures / f"{slug(sample.id)}-epoch{epoch:03d}.png")
