@@ -69,10 +69,10 @@ class PhotoSamples(Samples):
 
 
 def tensor(array: Array) -> Tensor:
-    """A tensor over the same memory."""
+    """A tensor over the same memory where that is contiguous and may be written to, else over a copy."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
 def read_image(path: Path, *, channels: int) -> Array:

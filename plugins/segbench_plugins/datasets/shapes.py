@@ -103,7 +103,8 @@ def _paint(name: str, inside: Array, rng: np.random.Generator) -> Array:
     rows, columns = np.nonzero(inside)
     slope = rng.normal(0, 0.25, 2).astype(np.float32) / len(inside)
     shade = 1 + slope[0] * (rows - len(inside) / 2) + slope[1] * (columns - len(inside) / 2)
-    return (colour[:, None] * shade).astype(np.float32)
+    shaded: Array = (colour[:, None] * shade).astype(np.float32)
+    return shaded
 
 
 def _colour(hue: float, rng: np.random.Generator) -> Array:

@@ -63,7 +63,7 @@ def check_data(root: Path, options: VocOptions) -> list[Problem]:
         try:
             pairs = _pairs(base, split, options)
         except DataError as error:
-            problems += [Problem(str(error), where=split), Problem(f"split 'trainval': {error}", where="trainval")]
+            problems.append(Problem(str(error), where=split))
             continue
         gone = missing((path for pair in pairs.values() for path in pair), split=split, listed=f"{_LISTS}/{split}.txt")
         problems += [gone] if gone else []

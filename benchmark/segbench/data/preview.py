@@ -1,0 +1,99 @@
+"""A sheet of samples with their labels, to see at a glance whether images, masks and class names belong together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+from torch.nn import functional
+
+from segbench.data.pictures import IGNORED, Picture, column, labelled, overlay, palette_of, row, small_font, to_rgb
+from segbench.errors import DataError, StoreError
+from segbench.options import Options
+from segbench.specs import DatasetSpec, Sample, Task, resolve
+
+_CELL = 240  # longest side of a picture, in pixels
+_SHEET_COLUMNS = 2
+_LEGEND_WIDTH = 150
+
+
+def write_preview(
+    spec: DatasetSpec,
+    options: Options,
+    task: Task,
+    root: Path | None,
+    path: Path,
+    split: str,
+    count: int = 8,
+) -> Path:
+    """Write a PNG with ``count`` samples spread over a split: each input beside the label over it, and the classes' colours below.
+
+    Returns ``path``. Raises :class:`DataError` where samples cannot be read, :class:`StoreError` where the file cannot be written.
+    """
+    samples: Sequence[Sample] = resolve(spec.load)(root, split, options)
+    if not len(samples) or count < 1:
+        raise DataError(f"there is nothing to show: split '{split}' of '{spec.name}' has {len(samples)} samples, {count} were asked for")
+    cells = [_cell(samples[index], task) for index in spread(len(samples), count)]
+    rows = [row(cells[start : start + _SHEET_COLUMNS]) for start in range(0, len(cells), _SHEET_COLUMNS)]
+    sheet = column([*rows, legend(task, width=max(r.width for r in rows))])
+    return save_picture(sheet, path)
+
+
+def spread(total: int, count: int) -> list[int]:
+    """Up to ``count`` positions, evenly spread over ``total``.
+
+    >>> spread(10, 4), spread(3, 8)
+    ([0, 3, 6, 9], [0, 1, 2])
+    """
+    if count >= total or count == 1:
+        return list(range(min(total, count)))
+    return [round(i * (total - 1) / (count - 1)) for i in range(count)]
+
+
+def legend(task: Task, *, width: int) -> Image.Image:
+    """The name of each class beside its colour, with the ignored pixels' colour last."""
+    per_row = max(1, width // _LEGEND_WIDTH)
+    entries = [*zip(task.class_names, palette_of(task), strict=True), (f"ignored ({task.ignore_index})", IGNORED)]
+    canvas = Image.new("RGB", (max(width, _LEGEND_WIDTH), 18 * -(-len(entries) // per_row) + 4), "white")
+    pen = ImageDraw.Draw(canvas)
+    for index, (name, colour) in enumerate(entries):
+        x, y = index % per_row * _LEGEND_WIDTH, index // per_row * 18 + 2
+        pen.rectangle((x, y + 1, x + 14, y + 14), fill=colour, outline="black")
+        pen.text((x + 19, y), name, fill="black", font=small_font())
+    return canvas
+
+
+def save_picture(picture: Image.Image, path: Path) -> Path:
+    """Write a PNG under a temporary name, then rename it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(part, format="PNG")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
+def _cell(sample: Sample, task: Task) -> Image.Image:
+    pictures = {name: to_rgb(image, name, task) for name, image in sample.inputs.items()}
+    first = next(iter(pictures.values()))
+    mask = sample.mask if sample.mask.shape == first.shape[:2] else _fitted(sample.mask, first)
+    shown = [*pictures.items(), ("label", overlay(first, mask, task))]
+    return labelled(row([labelled(_small(picture), name) for name, picture in shown]), sample.id)
+
+
+def _fitted(mask: Tensor, picture: Picture) -> Tensor:
+    """A mask of another size than its image, stretched to it: the sheet is where such a fault should be seen."""
+    return functional.interpolate(mask[None, None].to(torch.float64), size=picture.shape[:2], mode="nearest")[0, 0].long()
+
+
+def _small(picture: Picture) -> Image.Image:
+    image = Image.fromarray(picture)
+    image.thumbnail((_CELL, _CELL), Image.Resampling.NEAREST if max(image.size) <= _CELL else Image.Resampling.LANCZOS)
+    return image
