@@ -25,39 +25,42 @@ _CONV: dict[str, ConvBlock] = {"standard": partial(cbr, kernel=3), "separable": 
 
 
 class DeepLab(nn.Module):
-    """Image (N, C, H, W) -> logits (N, K, H, W), for H and W of at least 32.
-
-    The encoder is tapped at strides 4, 8 and 16. The decoder has two convolutions: with a mid-level skip the first stands at
-    stride 8 and the second at stride 4, without one both stand at stride 4.
-    """
+    """Image (N, C, H, W) -> logits (N, K, H, W), for H and W of at least 32. The encoder is tapped at strides 4, 8 and 16."""
 
     def __init__(self, num_classes: int, in_channels: int, options: DeepLabOptions) -> None:
         super().__init__()
         self.encoder, (low, mid, deep) = create_encoder(options, in_channels, strides=DEEPLAB_STRIDES)
-        conv = _CONV[options.decoder]
-        context, width = options.aspp_channels, options.decoder_channels
-        self.aspp = ASPP(deep, context, rates=options.aspp_rates, dropout=nn.Dropout(options.aspp_dropout))
-        self.low = cbr(low, options.low_channels, 1)
-        if options.mid_channels:
-            self.mid: nn.Module | None = cbr(mid, options.mid_channels, 1)
-            inner, outer = conv(context + options.mid_channels, width), conv(width + options.low_channels, width)
-        else:
-            self.mid = None
-            inner, outer = conv(context + options.low_channels, width), conv(width, width)
-        self.decoder = nn.ModuleList([inner, outer])
-        self.head = nn.Conv2d(width, num_classes, 1)
+        self.aspp = ASPP(deep, options.aspp_channels, rates=options.aspp_rates, dropout=nn.Dropout(options.aspp_dropout))
+        self.decoder = Decoder(low, mid, options)
+        self.head = nn.Conv2d(options.decoder_channels, num_classes, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         low, mid, deep = self.encoder(image)
-        maps = self._decode(self.low(low), mid, self.aspp(deep))
-        return resize(self.head(maps), image)
+        return resize(self.head(self.decoder(low, mid, self.aspp(deep))), image)
 
-    def _decode(self, low: Tensor, mid: Tensor, context: Tensor) -> Tensor:
-        inner, outer = self.decoder
+
+class Decoder(nn.Module):
+    """Two convolutions that lead the context back to stride 4: (N, C, H/4, W/4), (.., H/8, W/8), (.., H/16, W/16) -> (.., H/4, W/4).
+
+    With a mid-level skip the first stands at stride 8 and the second at stride 4, without one both stand at stride 4.
+    """
+
+    def __init__(self, low: int, mid: int, options: DeepLabOptions) -> None:
+        super().__init__()
+        context, width = options.aspp_channels, options.decoder_channels
+        conv = _CONV[options.decoder]
+        self.low = cbr(low, options.low_channels, 1)
+        self.mid = cbr(mid, options.mid_channels, 1) if options.mid_channels else None
         if self.mid is None:
-            maps: Tensor = outer(inner(_join(context, low)))
+            self.inner, self.outer = conv(context + options.low_channels, width), conv(width, width)
         else:
-            maps = outer(_join(inner(_join(context, self.mid(mid))), low))
+            self.inner, self.outer = conv(context + options.mid_channels, width), conv(width + options.low_channels, width)
+
+    def forward(self, low: Tensor, mid: Tensor, context: Tensor) -> Tensor:
+        if self.mid is None:
+            maps: Tensor = self.outer(self.inner(_join(context, self.low(low))))
+        else:
+            maps = self.outer(_join(self.inner(_join(context, self.mid(mid))), self.low(low)))
         return maps
 
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -29,30 +28,24 @@ _FUSED = 512
 class FloodNet(nn.Module):
     """sar (N, C1, H, W), optical (N, C2, H, W) -> logits (N, K, H, W), for H and W of at least 32.
 
-    Subclasses fill in ``fuse`` (both inputs' features to one map), ``cnn`` and ``transformer`` (features to logits at half and at a
-    quarter to the whole of the input's size) and ``refine`` (logits to logits).
+    Subclasses fill in ``context`` (both inputs' features to one map at stride 32), ``decoder`` (branches from there: "cnn" to half the
+    input's size, and perhaps "transformer" to a size of its own) and ``head`` (the branches' maps to logits: all that knows classes).
     """
 
-    fuse: nn.Module
-    cnn: nn.Module
-    transformer: nn.Module
-    refine: nn.Module
+    context: nn.Module
+    head: nn.Module
 
-    def __init__(self, num_classes: int, sar: int, optical: int, options: FloodOptions) -> None:
+    def __init__(self, sar: int, optical: int, options: FloodOptions) -> None:
         super().__init__()
         self.project_sar = nn.Conv2d(sar, 3, 1, bias=False)
         self.project_optical = nn.Conv2d(optical, 3, 1, bias=False)
         self.encoder, (deep,) = create_encoder(options, 3, strides=FLOOD_STRIDES)
         self.encoded = 2 * deep
-        self.context = _context(options)
-        self.blend: nn.Module | None = _blend(num_classes, options) if options.dual_decoder else None
+        self.decoder = nn.ModuleDict()
 
     def forward(self, sar: Tensor, optical: Tensor) -> Tensor:
-        maps = self.context(self.fuse(self._encode(sar, optical)))
-        logits = self.cnn(maps)
-        if self.blend is not None:
-            logits = self.blend(logits, resize(self.transformer(maps), logits))
-        return resize(self.refine(logits), sar)
+        maps = self.context(self._encode(sar, optical))
+        return resize(self.head(*(branch(maps) for branch in self.decoder.values())), sar)
 
     def _encode(self, sar: Tensor, optical: Tensor) -> Tensor:
         # One pass over both: BatchNorm then trains on the mixture of the two that it will meet in evaluation.
@@ -65,27 +58,48 @@ class FloodOriginal(FloodNet):
     """The network with ASPP, CBAM and non-local attention."""
 
     def __init__(self, num_classes: int, sar: int, optical: int, options: FloodOptions) -> None:
-        super().__init__(num_classes, sar, optical, options)
-        self.fuse = nn.Sequential(cbr(self.encoded, 1024, 1), cbr(1024, _FUSED, 1), *_gates(options))
-        self.cnn = _branch(_ups(_FUSED, (256, 128, 64, 32), bias=True), 32, num_classes)
+        super().__init__(sar, optical, options)
+        self.context = nn.Sequential(cbr(self.encoded, 1024, 1), cbr(1024, _FUSED, 1), *_gates(options), *_aspp(options))
+        self.decoder["cnn"] = nn.Sequential(*_ups(_FUSED, (256, 128, 64, 32), bias=True))
         if options.dual_decoder:
             attended = [*_ups(_FUSED, (256, 256), bias=True), NonLocalAttention(256)]
-            self.transformer = _branch([*attended, *_ups(256, (128, 64, 32), bias=True)], 32, num_classes)
-        self.refine = _branch([cbr(num_classes, 16), cbr(16, 8)], 8, num_classes)
+            self.decoder["transformer"] = nn.Sequential(*attended, *_ups(256, (128, 64, 32), bias=True))
+        refine = [cbr(num_classes, 16), cbr(16, 8), nn.Conv2d(8, num_classes, 1)]
+        self.head = FusionHead(num_classes, 32, options, refine=nn.Sequential(*refine))
 
 
 class FloodEfficient(FloodNet):
-    """The lighter network: pooled attention, one 1x1 fusion, no context block unless asked for."""
+    """The lighter network: pooled attention, one 1x1 fusion, no ASPP and no CBAM unless asked for."""
 
     def __init__(self, num_classes: int, sar: int, optical: int, options: FloodOptions) -> None:
-        super().__init__(num_classes, sar, optical, options)
-        self.fuse = nn.Sequential(cbr(self.encoded, _FUSED, 1), nn.Dropout2d(0.1), *_gates(options))
+        super().__init__(sar, optical, options)
+        self.context = nn.Sequential(cbr(self.encoded, _FUSED, 1), nn.Dropout2d(0.1), *_gates(options), *_aspp(options))
         attended = [Up(_FUSED, 256, bias=False), EfficientAttention(256, reduction=8), *_ups(256, (128, 64, 32), bias=False)]
-        self.cnn = _branch([*attended, cbr(32, 16), nn.Dropout2d(0.2)], 16, num_classes)
+        self.decoder["cnn"] = nn.Sequential(*attended, cbr(32, 16), nn.Dropout2d(0.2))
         if options.dual_decoder:
-            attended = [cbr(_FUSED, 256, 1), EfficientAttention(256, reduction=4), *_ups(256, (128, 64, 32), bias=False)]
-            self.transformer = _branch(attended, 32, num_classes)
-        self.refine = _branch([cbr(num_classes, 16)], 16, num_classes)
+            attended = [cbr(_FUSED, 256, 1), EfficientAttention(256, reduction=4)]
+            self.decoder["transformer"] = nn.Sequential(*attended, *_ups(256, (128, 64, 32), bias=False))
+        refine = [cbr(num_classes, 16), nn.Conv2d(16, num_classes, 1)]
+        self.head = FusionHead(num_classes, 16, options, refine=nn.Sequential(*refine))
+
+
+class FusionHead(nn.Module):
+    """Classifies each branch's map, fuses the logits at the size of the first, and refines them there."""
+
+    def __init__(self, num_classes: int, channels: int, options: FloodOptions, *, refine: nn.Module) -> None:
+        super().__init__()
+        self.cnn = nn.Conv2d(channels, num_classes, 1)
+        if options.dual_decoder:
+            self.transformer = nn.Conv2d(32, num_classes, 1)
+            self.blend = GatedBlend(num_classes) if options.fusion == "gate" else WeightedBlend()
+        self.refine = refine
+
+    def forward(self, cnn: Tensor, transformer: Tensor | None = None) -> Tensor:
+        maps = self.cnn(cnn)
+        if transformer is not None:
+            maps = self.blend(maps, resize(self.transformer(transformer), maps))
+        logits: Tensor = self.refine(maps)
+        return logits
 
 
 class GatedBlend(nn.Module):
@@ -122,24 +136,15 @@ def build_efficient(task: Task, options: FloodOptions) -> FloodEfficient:
     return FloodEfficient(task.num_classes, task.inputs["sar"], task.inputs["optical"], options)
 
 
-def _context(options: FloodOptions) -> nn.Module:
-    if not options.aspp:
-        return nn.Identity()
-    return nn.Sequential(ASPP(_FUSED, _FUSED, rates=(1, 6, 12, 18), dropout=nn.Dropout2d(0.1)), *_gates(options))
-
-
 def _gates(options: FloodOptions) -> list[nn.Module]:
     return [CBAM(_FUSED)] if options.cbam else []
 
 
-def _blend(num_classes: int, options: FloodOptions) -> nn.Module:
-    return GatedBlend(num_classes) if options.fusion == "gate" else WeightedBlend()
+def _aspp(options: FloodOptions) -> list[nn.Module]:
+    if not options.aspp:
+        return []
+    return [ASPP(_FUSED, _FUSED, rates=(1, 6, 12, 18), dropout=nn.Dropout2d(0.1)), *_gates(options)]
 
 
 def _ups(inputs: int, outputs: Sequence[int], *, bias: bool) -> list[nn.Module]:
     return [Up(i, o, bias=bias) for i, o in zip((inputs, *outputs[:-1]), outputs, strict=True)]
-
-
-def _branch(layers: Sequence[nn.Module], channels: int, num_classes: int) -> nn.Sequential:
-    named = [(str(i), layer) for i, layer in enumerate(layers)]
-    return nn.Sequential(OrderedDict([*named, ("classify", nn.Conv2d(channels, num_classes, 1))]))

@@ -17,9 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 SIZES = [(32, 32), (75, 130)]
 Perturb = Callable[[nn.Module], nn.Module]
+FloodKind = type[FloodOriginal] | type[FloodEfficient]
 
 
-def small_flood(kind: type[FloodNet], **options: Any) -> FloodNet:
+def small_flood(kind: FloodKind, **options: Any) -> FloodNet:
     declared = FloodOptions if kind is FloodOriginal else FloodEfficientOptions
     return kind(2, 2, 13, declared.resolve({"encoder": "resnet18", **options}))
 
@@ -50,7 +51,7 @@ def test_the_first_decoder_convolution_stands_at_stride_8_only_with_a_mid_skip(m
     heights = []
     with torch.device("meta"):
         network = DeepLab(3, 3, DeepLabOptions.resolve({"mid_channels": mid_channels}))
-        for conv in network.decoder:
+        for conv in (network.decoder.inner, network.decoder.outer):
             conv.register_forward_hook(lambda module, inputs, output: heights.append(output.shape[-2]))
         network(torch.empty(2, 3, 96, 64))
     assert tuple(96 // height for height in heights) == strides
@@ -74,7 +75,7 @@ def test_deeplab_joins_several_inputs_by_channel(flood_task: Task) -> None:
 
 @pytest.mark.parametrize("kind", [FloodOriginal, FloodEfficient])
 @pytest.mark.parametrize(("aspp", "cbam", "dual_decoder"), list(itertools.product([False, True], repeat=3)))
-def test_every_mixture_of_flood_options_is_a_network(kind: type[FloodNet], aspp: bool, cbam: bool, dual_decoder: bool) -> None:
+def test_every_mixture_of_flood_options_is_a_network(kind: FloodKind, aspp: bool, cbam: bool, dual_decoder: bool) -> None:
     fusion = "gate" if aspp == cbam else "weighted"
     with torch.device("meta"):
         network = small_flood(kind, aspp=aspp, cbam=cbam, dual_decoder=dual_decoder, fusion=fusion)
@@ -84,7 +85,7 @@ def test_every_mixture_of_flood_options_is_a_network(kind: type[FloodNet], aspp:
 
 @pytest.mark.parametrize("option", ["aspp", "cbam", "dual_decoder"])
 @pytest.mark.parametrize("kind", [FloodOriginal, FloodEfficient])
-def test_each_flood_block_can_be_switched_off(kind: type[FloodNet], option: str) -> None:
+def test_each_flood_block_can_be_switched_off(kind: FloodKind, option: str) -> None:
     with torch.device("meta"):
         with_block, without = (small_flood(kind, **{option: on}) for on in (True, False))
     assert sum(p.numel() for p in with_block.parameters()) > sum(p.numel() for p in without.parameters())
@@ -98,7 +99,7 @@ def test_each_flood_block_can_be_switched_off(kind: type[FloodNet], option: str)
     ],
 )
 def test_flood_networks_give_finite_logits_at_odd_sizes_with_open_attention(
-    kind: type[FloodNet], build: Callable[..., nn.Module], options: FloodOptions, flood_task: Task, perturb: Perturb
+    kind: FloodKind, build: Callable[..., nn.Module], options: FloodOptions, flood_task: Task, perturb: Perturb
 ) -> None:
     network = perturb(build(flood_task, options)).eval()
     assert isinstance(network, kind)
@@ -110,7 +111,7 @@ def test_flood_networks_give_finite_logits_at_odd_sizes_with_open_attention(
 
 
 @pytest.mark.parametrize("kind", [FloodOriginal, FloodEfficient])
-def test_attention_has_no_say_at_first_and_some_once_gamma_moves(kind: type[FloodNet]) -> None:
+def test_attention_has_no_say_at_first_and_some_once_gamma_moves(kind: FloodKind) -> None:
     network = small_flood(kind).eval()
     inputs = torch.randn(1, 2, 64, 64), torch.randn(1, 13, 64, 64)
     with torch.inference_mode():
@@ -149,7 +150,7 @@ def test_weight_of_the_cnn_branch_starts_at_the_sigmoid_of_0_7() -> None:
 
 
 @pytest.mark.parametrize("kind", [DeepLab, FloodOriginal, FloodEfficient])
-def test_same_seed_same_weights(kind: type[nn.Module]) -> None:
+def test_same_seed_same_weights(kind: type[DeepLab] | FloodKind) -> None:
     def build(seed: int) -> dict[str, Tensor]:
         torch.manual_seed(seed)
         network = DeepLab(2, 3, DeepLabOptions.resolve()) if kind is DeepLab else small_flood(kind)  # type: ignore[arg-type]
@@ -161,7 +162,7 @@ def test_same_seed_same_weights(kind: type[nn.Module]) -> None:
 
 
 @pytest.mark.parametrize("kind", [FloodOriginal, FloodEfficient])
-def test_every_parameter_learns_once_gamma_has_moved(kind: type[FloodNet]) -> None:
+def test_every_parameter_learns_once_gamma_has_moved(kind: FloodKind) -> None:
     torch.manual_seed(0)
     network = small_flood(kind)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
