@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -66,7 +67,7 @@ def cached(samples: Sequence[Sample], *, key: str, settings: DataSettings, repor
 
 
 def _build(samples: Sequence[Sample], directory: Path, *, key: str, limit: int) -> CachedSamples | None:
-    scratch = directory.with_name(f"{directory.name}.{os.getpid()}.tmp")
+    scratch = directory.with_name(f"{directory.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     shutil.rmtree(scratch, ignore_errors=True)
     try:
         size = write_entry(samples, scratch, key=key, limit=min(limit, shutil.disk_usage(directory.parent).free))

@@ -12,7 +12,7 @@ from segbench.errors import DataError
 from segbench.specs import Normalisation, Sample, Task
 
 SAMPLES = 500
-_FLOOR = 1e-6
+_CONSTANT = 1e-9  # deviation as a share of the mean below which only rounding is left
 
 
 class ChannelStatistics:
@@ -44,7 +44,7 @@ class ChannelStatistics:
     def deviation(self) -> Tensor:
         """Population standard deviation; 1 for a channel that is constant, which normalisation then only shifts."""
         deviation = (self._squares / self.count.clamp(min=1)).sqrt()
-        constant = deviation <= _FLOOR * self.mean.abs().clamp(min=_FLOOR)
+        constant = deviation <= _CONSTANT * self.mean.abs()
         return deviation.where(~constant, 1.0)
 
 
