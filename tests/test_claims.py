@@ -362,10 +362,29 @@ def test_costs_do_not_depend_on_the_loss() -> None:
     assert verdict.cells == ["small--ce--s0", "small--focal--s0"]
 
 
-def test_scores_from_other_starting_weights_are_not_compared() -> None:
-    pretrained = {"model_options": {"pretrained": True}}
-    verdict = only(judge([relative("miou", "points", 0.0)], run(scored("small", 0.7, resolved=pretrained), scored("large", 0.6))))
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"recipe": "enhanced"},
+        {"settings": {"train.lr": 0.1}},
+        {"loss": "focal"},
+        {"resolved": {"train": {"epochs": 5}, "model_options": {"pretrained": True}}},
+        {"resolved": {"train": {"epochs": 50}}},
+        {"resolved": {"train": {"epochs": 5}}, "training": Training(protocol_changed="batch 8 -> 4")},
+    ],
+)
+def test_scores_are_compared_only_where_both_were_trained_alike(other: dict[str, Any]) -> None:
+    alike: dict[str, Any] = {"resolved": {"train": {"epochs": 5}}}
+    stated = relative("miou", "points", 0.0)
+    assert only(judge([stated], run(scored("small", 0.7, **alike), scored("large", 0.6, **alike)))).verdict == "kept"
+    verdict = only(judge([stated], run(scored("small", 0.7, **alike), scored("large", 0.6, **{**alike, **other}))))
     assert verdict.missing == "needs large under the same loss, recipe, settings and circumstances"
+
+
+def test_of_like_costs_only_those_under_the_conditions_are_averaged() -> None:
+    cells = [cell("small", params=1, recipe="enhanced"), cell("small", params=2_520_000)]
+    verdict = only(judge([claim(conditions={"recipe": "smoke"})], run(*cells)))
+    assert (verdict.verdict, verdict.measured_value) == ("kept", 2_520_000)
 
 
 def test_a_claim_about_losses() -> None:

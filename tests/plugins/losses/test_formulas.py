@@ -101,6 +101,15 @@ def test_dice_by_hand(make_loss: MakeLoss) -> None:
     assert value.item() == pytest.approx(0.25, rel=1e-6)
 
 
+def test_dice_without_smoothing_bears_a_class_that_is_neither_there_nor_predicted(make_loss: MakeLoss) -> None:
+    logits = torch.tensor([3.0, 1.0, -1e4]).reshape(1, 3, 1, 1).requires_grad_()
+    value = make_loss("dice[smooth=0]", 3)(logits, torch.zeros(1, 1, 1, dtype=torch.int64))
+    (gradient,) = torch.autograd.grad(value, logits)
+    p = 1 / (1 + np.exp(-2.0))
+    assert value.item() == pytest.approx(1 - 2 * p / (p + 1), rel=1e-5)
+    assert gradient.isfinite().all()
+
+
 def test_combined_is_focal_plus_weighted_dice(scene: Any, make_loss: MakeLoss) -> None:
     ce = scene.cross_entropies
     focal = (0.5 * (1 - np.exp(-ce)) ** 3 * ce).mean()
