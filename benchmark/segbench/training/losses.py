@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,7 +47,8 @@ class AppliedLoss:
         with torch.autocast(batch.mask.device.type, enabled=False):
             if self.spec.takes == "batch":
                 resized = {name: resize_logits(value.float(), size) for name, value in outputs.items()}
-                return self._sum(self.function(resized, batch, progress))
+                weights = {name: weight for name, weight in self._weights.items() if name in outputs}
+                return self._sum(self.function(resized, dataclasses.replace(batch, output_weights=weights), progress))
             parts = {
                 name: weight * self._scalar(self.function(resize_logits(outputs[name].float(), size), batch.mask))
                 for name, weight in self._weights.items()

@@ -29,7 +29,7 @@ class Schedule(nn.Module):
         loss = self.first if progress.share < self.at else self.then
         total = loss(outputs["logits"], batch.mask)
         for name, weight in batch.output_weights.items():
-            if name != "logits" and weight:
+            if name != "logits" and name in outputs:
                 total = total + weight * loss(outputs[name], batch.mask)
         return total
 

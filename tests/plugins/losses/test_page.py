@@ -106,7 +106,7 @@ def test_the_second_loss_takes_over_at_its_share(step: int, now: str, schedule: 
 def test_auxiliary_outputs_count_with_their_weight(schedule: Schedule, make_scene: Any, make_loss: Any) -> None:
     scene, other = make_scene(3), make_scene(3, seed=1)
     outputs = {"logits": scene.logits, "aux": other.logits, "unnamed": other.logits}
-    batch = LossBatch(inputs=(), mask=scene.mask, output_weights={"logits": 1.0, "aux": 0.4})
+    batch = LossBatch(inputs=(), mask=scene.mask, output_weights={"logits": 1.0, "aux": 0.4, "gone": 0.5})
     value = schedule(outputs, batch, Progress(epoch=0, epochs=1, step=0, steps=10))
     loss = make_loss("focal[gamma=1]", 3)
     torch.testing.assert_close(value, loss(scene.logits, scene.mask) + 0.4 * loss(other.logits, scene.mask))
