@@ -119,8 +119,9 @@ def make_plan(config: RunConfig, catalog: Catalog, *, digest_of: Callable[[Path]
     root = data_root(config, dataset)
     _check(dataset, task)
     digest = digest_of(root) if root is not None else ""
+    split = _default_split(dataset, root) if base.eval.split is None else None
     cells = [
-        _cell(dataset, task, digest, *axes, variation=variation, seed=seed)
+        _cell(dataset, task, digest, *_with_split(axes, split), variation=variation, seed=seed)
         for recipe in recipes
         for variation in _variations(config)
         for axes in _axes(config, catalog, recipe, config.settings(recipe, variation))
@@ -226,6 +227,28 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _default_split(dataset: Chosen[DatasetSpec], root: Path | None) -> str | None:
+    """The split to score where the user names none: test where the dataset has one and its data are there, else val."""
+    names = dataset.spec.split_names(dataset.options)
+    if "test" in names:
+        try:
+            if len(resolve(dataset.spec.load)(root, "test", dataset.options)):
+                return "test"
+        except DataError:
+            pass
+    return "val" if "val" in names else None
+
+
+_Axes = tuple[Chosen[ModelSpec], Chosen[LossSpec], Recipe, Settings]
+
+
+def _with_split(axes: _Axes, split: str | None) -> _Axes:
+    model, loss, recipe, settings = axes
+    if settings.eval.split is not None or split is None:
+        return axes
+    return model, loss, recipe, settings.model_copy(update={"eval": settings.eval.model_copy(update={"split": split})})
+
+
 def _cell(
     dataset: Chosen[DatasetSpec],
     task: Task,
@@ -303,9 +326,7 @@ def _variations(config: RunConfig) -> list[dict[str, Any]]:
     return [dict(zip(keys, values, strict=True)) for values in itertools.product(*config.vary.values())]
 
 
-def _axes(
-    config: RunConfig, catalog: Catalog, recipe: Recipe, settings: Settings
-) -> list[tuple[Chosen[ModelSpec], Chosen[LossSpec], Recipe, Settings]]:
+def _axes(config: RunConfig, catalog: Catalog, recipe: Recipe, settings: Settings) -> list[_Axes]:
     _refuse_required(recipe, settings)
     losses = config.losses or (recipe.loss or "ce",)
     _check_model_settings(config, settings, catalog)

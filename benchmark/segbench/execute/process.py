@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import SegbenchError
+from segbench.measure.contenders import quiet_environment
 from segbench.results import ErrorInfo
 
 Event = tuple[str, Mapping[str, Any]]
@@ -45,6 +46,8 @@ class Workers:
     """Starts worker processes. One fork server is shared by all of them; spawn where there is none."""
 
     def __init__(self) -> None:
+        # before torch is loaded anywhere: idle threads that spin would take the cores of whoever is timed
+        os.environ.update(quiet_environment())
         self.context = _context()
 
     def run(
@@ -72,7 +75,8 @@ class Workers:
         ours, theirs = self.context.Pipe(duplex=True)
         log.parent.mkdir(parents=True, exist_ok=True)
         process = self.context.Process(target=_main, args=(target, dict(job), theirs, str(log)), daemon=False)  # type: ignore[attr-defined]
-        process.start()
+        with _hidden_main():
+            process.start()
         theirs.close()
         return Worker(process, ours)
 
@@ -92,6 +96,18 @@ class Worker:
             self.process.join(0.2)
         kill_group(self.process.pid)
         self.process.join(_GRACE_SECONDS)
+
+
+@contextlib.contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Keep multiprocessing from importing the user's script in the worker: a script without a main guard would run again."""
+    main = sys.modules["__main__"]
+    saved = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+    main.__dict__["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(saved)
 
 
 def kill_group(pid: int | None) -> None:
