@@ -19,6 +19,12 @@ _RISE = 1.1
 _SPIKE = 1.5
 _LEARNT = 0.05
 _MIOU_STEP = 0.01
+_EXPLAINED_BY = {
+    # a curve that never moved is flat, and not on a plateau as well; one that broke or swings is not to be read further
+    "flat": frozenset({"unstable"}),
+    "overfitting": frozenset({"unstable", "oscillating"}),
+    "plateau": frozenset({"unstable", "oscillating", "flat", "overfitting"}),
+}
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,7 @@ def diagnose(history: Sequence[Epoch]) -> list[Diagnosis]:
     checks: tuple[Callable[[Curves], Diagnosis | None], ...] = (_unstable, _oscillating, _flat, _overfitting, _plateau, _underfitting)
     found = [diagnosis for check in checks if (diagnosis := check(curves)) is not None]
     kinds = {diagnosis.kind for diagnosis in found}
-    # a curve that never moved is flat, and not on a plateau as well; one that spoils itself has not merely stopped
-    found = [d for d in found if not (d.kind == "plateau" and kinds & {"flat", "overfitting", "oscillating", "unstable"})]
-    return found or [_healthy(curves)]
+    return [d for d in found if not kinds & _EXPLAINED_BY.get(d.kind, frozenset())] or [_healthy(curves)]
 
 
 def _unstable(curves: Curves) -> Diagnosis | None:

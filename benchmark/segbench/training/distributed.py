@@ -168,8 +168,8 @@ def _context() -> Any:
 @contextlib.contextmanager
 def _hidden_main() -> Iterator[None]:
     """Keep multiprocessing from importing the main script in the new process, where one without a guard would run again."""
-    main = sys.modules["__main__"].__dict__
-    saved = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+    main: dict[str, Any] = sys.modules["__main__"].__dict__
+    saved: dict[str, Any] = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
     main["__spec__"] = None
     try:
         yield

@@ -70,7 +70,8 @@ def fixed_indices(count: int, wanted: int) -> tuple[int, ...]:
 
 
 def _draw(job: Job, found: Evaluation, epoch: int) -> None:
-    assert job.val_samples is not None and job.pictures is not None
+    assert job.val_samples is not None
+    assert job.pictures is not None
     job.pictures.mkdir(parents=True, exist_ok=True)
     for index, prediction in sorted(found.predictions.items()):
         sample = job.val_samples[index]

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from segbench.inputs import InputPlan
+from segbench.network import Network, build_network
+from segbench.settings import Settings
+from segbench.specs import ModelSpec, Normalisation, Sample, Task
+from segbench.training.evaluate import Evaluation, evaluate
+from segbench.training.losses import build_loss
+from torch import Tensor, nn
+from torch.nn import functional
+
+TASK = Task(class_names=("a", "b", "c"), normalisation={"image": Normalisation((0.0,) * 3, (1.0,) * 3, 1 / 255)})
+PLAN = InputPlan((("image",),), (3,), TASK.normalisation)
+
+
+class Given(nn.Module):
+    """Its logits are the image: the brightest channel is the class. In training mode it is wrong everywhere."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return -image if self.training else image
+
+
+def network(model: nn.Module) -> Network:
+    return Network(model, ModelSpec(name="given", summary="-", build="-"), 3)
+
+
+def uneven(count: int = 9) -> list[Sample]:
+    """Images of several sizes with random labels, some ignored."""
+    samples = []
+    for index in range(count):
+        generator = torch.Generator().manual_seed(index)
+        size = ((12, 16), (16, 12), (21, 9))[index % 3]
+        image = torch.randint(0, 256, (3, *size), generator=generator).to(torch.uint8)
+        mask = torch.randint(0, 4, size, generator=generator)
+        mask[mask == 3] = 255
+        samples.append(Sample({"image": image}, mask, f"image-{index}"))
+    return samples
+
+
+def settings(**sections: Any) -> Settings:
+    return Settings.model_validate({"train": {"image_size": 16}, "eval": {"resize": "none"}, **sections})
+
+
+def run(samples: Sequence[Sample], model: nn.Module | None = None, chosen: Settings | None = None, **more: Any) -> Evaluation:
+    made = network(model or Given().train())
+    return evaluate(made, samples, task=TASK, plan=PLAN, settings=chosen or settings(), device="cpu", **more)
+
+
+def counted(prediction: Tensor, mask: Tensor) -> np.ndarray[Any, Any]:
+    """Pixel by pixel."""
+    matrix = np.zeros((3, 3), dtype=np.int64)
+    for label, predicted in zip(mask.flatten().tolist(), prediction.flatten().tolist(), strict=True):
+        if label != 255:
+            matrix[label, predicted] += 1
+    return matrix
+
+
+def test_matrices_of_given_predictions_are_exact_and_in_the_order_of_the_split() -> None:
+    samples = uneven()
+    model = Given().train()
+    found = run(samples, model, want_pictures=(4, 7))
+    assert found.ids == tuple(sample.id for sample in samples)
+    assert found.matrices.dtype == np.int64
+    for sample, matrix in zip(samples, found.matrices, strict=True):
+        assert (matrix == counted(sample.inputs["image"].argmax(0), sample.mask)).all()
+    assert set(found.predictions) == {4, 7}
+    assert found.predictions[4].dtype == torch.uint8
+    values = samples[4].inputs["image"]
+    assert torch.equal(values.gather(0, found.predictions[4].long()[None])[0], values.max(0).values)
+    assert model.training, "the network's mode is put back"
+    assert found.loss is None
+
+
+def test_logits_are_resized_to_the_label_and_labels_never_are() -> None:
+    sample = uneven(1)[0]
+    for size, resize in (((8, 24), "warp"), ((6, 8), "keep-aspect")):
+        chosen = settings(eval={"image_size": f"{size[0]}x{size[1]}", "resize": resize})
+        inputs: list[Tensor] = []
+
+        class Spy(Given):
+            def forward(self, image: Tensor) -> Tensor:
+                inputs.append(image)  # noqa: B023
+                return functional.avg_pool2d(image, 2)
+
+        found = run([sample], Spy(), chosen)
+        assert inputs[0].shape[-2:] == size
+        logits = functional.interpolate(functional.avg_pool2d(inputs[0], 2), size=sample.mask.shape, mode="bilinear")
+        assert (found.matrices[0] == counted(logits.argmax(1)[0], sample.mask)).all()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 64])
+def test_batch_size_does_not_matter(lab: Any, batch_size: int) -> None:
+    job = lab.job()
+    trained = build_network(job.model.spec, job.model_task, job.model.options, seed=3)
+    samples = [*lab.tiny.Samples(7), *lab.tiny.Samples(4, first=40, size=24), *lab.tiny.Samples(4, first=50)]
+
+    def matrices(size: int, order: Sequence[int]) -> np.ndarray[Any, Any]:
+        chosen = lab.settings(eval={"batch_size": size})
+        found = evaluate(trained, [samples[i] for i in order], task=job.task, plan=job.plan, settings=chosen, device="cpu")
+        return found.matrices
+
+    reference = matrices(3, range(15))
+    order = torch.randperm(15, generator=torch.Generator().manual_seed(batch_size)).tolist()
+    assert (matrices(batch_size, order) == reference[order]).all()
+
+
+def test_processes_share_the_images_without_repeating_any() -> None:
+    samples = uneven(7)
+    whole = run(samples).matrices
+    seen = []
+    for rank in range(3):
+        model = network(Given())
+        inner = model.forward
+        model.forward = lambda *inputs, inner=inner: (seen.append(len(inputs[0])), inner(*inputs))[1]  # type: ignore[method-assign]
+        from segbench.training import evaluate as module
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "total", lambda tensor, place: tensor)
+            patch.setattr(module, "gathered", lambda values, place: dict.fromkeys(range(7), "id") if values and 0 not in values else values)
+            try:
+                part = evaluate(model, samples, task=TASK, plan=PLAN, settings=settings(), device="cpu", rank=rank, world_size=3)
+            except KeyError:
+                continue
+            own = range(rank, 7, 3)
+            assert (part.matrices[list(own)] == whole[list(own)]).all()
+            assert not part.matrices[[i for i in range(7) if i not in own]].any()
+    assert sum(seen) == 7
+
+
+def test_tiles_give_what_one_pass_gives_where_the_network_looks_at_single_pixels() -> None:
+    samples = uneven()
+    whole, tiled = run(samples), run(samples, chosen=settings(eval={"resize": "none", "tile": 8, "overlap": 0.5}))
+    assert (whole.matrices == tiled.matrices).all()
+
+
+def test_the_loss_is_the_mean_over_valid_pixels_of_the_split(lab: Any) -> None:
+    samples = uneven()
+    samples[2].mask.fill_(255)
+    loss = build_loss(lab.catalog.loss("mean-ce"), TASK, aux_weights={}, seed=0, device=torch.device("cpu"))
+    found = run(samples, loss=loss, chosen=settings(eval={"resize": "none", "batch_size": 4}))
+    total = pixels = 0.0
+    for sample in samples:
+        logits = sample.inputs["image"][None].float() / 255
+        total += float(functional.cross_entropy(logits, sample.mask[None], ignore_index=255, reduction="sum"))
+        pixels += float((sample.mask != 255).sum())
+    assert found.loss == pytest.approx(total / pixels, rel=1e-5)
+
+
+def test_evaluation_is_float32_whatever_training_ran_in() -> None:
+    dtypes = []
+
+    class Spy(Given):
+        def forward(self, image: Tensor) -> Tensor:
+            dtypes.append(functional.conv2d(image, torch.ones(3, 3, 1, 1)).dtype)
+            return image
+
+    run(uneven(2), Spy(), settings(train={"image_size": 16, "precision": "bf16"}))
+    assert set(dtypes) == {torch.float32}
