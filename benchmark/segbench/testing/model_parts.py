@@ -43,8 +43,8 @@ def head_holds_all_that_depends_on_classes(subject: ModelSubject) -> None:
 
 def deployed_gives_the_same_logits(subject: ModelSubject) -> None:
     """The deployed form gives the trained network's logits, has no auxiliary output, and leaves the network whole."""
-    network = subject.build().eval()
-    inputs = subject.inputs(subject.sizes[0])
+    network = subject.lived_in()
+    inputs = subject.inputs(subject.size)
     before = _outputs(network, inputs)
     names = list(network.state_dict())
     with during("deployed"):
@@ -56,7 +56,7 @@ def deployed_gives_the_same_logits(subject: ModelSubject) -> None:
         fail("the deployed model still computes auxiliary outputs: set deployed in the spec to a function that drops them")
     with torch.no_grad(), during("the deployed model's forward"):
         logits = shipped(*inputs)
-    if not torch.allclose(logits, resize_logits(before["logits"], subject.sizes[0]), rtol=1e-4, atol=1e-5):
+    if not torch.allclose(logits, resize_logits(before["logits"], subject.size), rtol=1e-4, atol=1e-5):
         fail("the deployed model gives other logits than the network it was made from: it drops something that is needed")
     if _count(shipped) > _count(network):
         fail("the deployed model has more parameters than the network that it was made from")

@@ -69,6 +69,16 @@ class ModelSubject:
             _, model_task = plan_inputs(self.spec, task, self.options)
             return build_network(self.spec, model_task, self.options, seed=seed)
 
+    def lived_in(self) -> Network:
+        """A network whose weights and running statistics have moved: a scalar at 0 or fresh statistics hide faults."""
+        network = self.build().train()
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), during("forward in training mode at batch 4"):
+            torch.manual_seed(0)
+            for parameter in network.parameters():
+                parameter.add_(torch.randn_like(parameter), alpha=0.05)
+            network(*self.inputs(self.size, batch=4))
+        return network.eval()
+
     def inputs(self, size: tuple[int, int], *, task: Task | None = None, batch: int = 1, seed: int = 0) -> tuple[Tensor, ...]:
         """Normal noise (N, C, H, W) for each input, always the same for one seed."""
         generator = torch.Generator().manual_seed(seed)

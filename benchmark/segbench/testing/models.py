@@ -56,7 +56,7 @@ def auxiliary_outputs_are_named(subject: ModelSubject) -> None:
 
 def eval_is_deterministic(subject: ModelSubject) -> None:
     """In eval mode the same image gives the same logits, and the images beside it in a batch do not matter."""
-    network = subject.build().eval()
+    network = subject.lived_in()
     inputs = subject.inputs(subject.size, batch=2)
     before = [x.clone() for x in inputs]
     first = _logits(network, inputs, "forward in eval mode")
