@@ -213,8 +213,8 @@ def _split_problems(tally: _Tally, samples: int, task: Task) -> Iterator[Problem
         )
     if tally.ignored > tally.pixels / 2:
         yield Problem(
-            f"{tally.ignored / tally.pixels:.0%} of the pixels are ignored (label value {task.ignore_index}). If this value is a class, map it "
-            f'(value_map="{task.ignore_index}:1") or declare another ignore index.',
+            f"{tally.ignored / tally.pixels:.0%} of the pixels are ignored (label value {task.ignore_index}). "
+            f'If this value is a class, map it (value_map="{task.ignore_index}:1") or declare another ignore index.',
             "warning",
             where=tally.split,
         )

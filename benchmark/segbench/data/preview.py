@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,7 +76,8 @@ def save_picture(picture: Image.Image, path: Path) -> Path:
         picture.save(part, format="PNG")
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
     return path
 

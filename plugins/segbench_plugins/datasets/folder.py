@@ -6,7 +6,6 @@ A split named one by one (``train=..``) is a list file of stems or file names, o
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import re
 from collections.abc import Sequence
@@ -17,25 +16,20 @@ import numpy as np
 from segbench import DataError, Normalisation, OptionError, Problem, Sample, Task, did_you_mean
 
 from segbench_plugins.datasets import FolderOptions, folder_splits
+from segbench_plugins.datasets.pairing import image_folders, scene_of, split_files
 from segbench_plugins.datasets.reading import (
     RASTERIO_HINT,
     Array,
     Samples,
-    find_root,
     read_image,
     read_mask,
     read_raster,
-    some,
     tensor,
 )
 from segbench_plugins.datasets.value_map import ValueMap, parse_value_map
 
-PICTURES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"))
 RASTERS = frozenset((".tif", ".tiff"))
 _STORED = (np.uint8, np.int16, np.uint16, np.float32)
-
-Files = dict[str, tuple[Path, ...]]
-"""For each stem its files: one per input, then the mask."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +74,16 @@ def task(options: FolderOptions) -> Task:
 
 def load(root: Path, split: str, options: FolderOptions) -> FolderSamples:
     """The samples of one split: in the order of its list file, else by stem. Raises :class:`DataError` for images without a mask."""
-    files, lonely = _split_files(root, split, options)
-    if lonely:
-        raise DataError(f"split '{split}': {lonely[0].message}")
+    files, lonely = split_files(root, split, options)
+    for problem in lonely:
+        if problem.severity == "error":
+            raise DataError(f"split '{split}': {problem.message}")
     return FolderSamples(tuple(files), tuple(files.values()), _inputs(options), _value_map(options), options.fill)
 
 
 def groups(root: Path, split: str, options: FolderOptions) -> Sequence[str]:
     """The scene of each sample: what the ``group`` pattern matches in its stem, else the stem."""
-    return [_scene(stem, options) for stem in load(root, split, options).ids]
+    return [scene_of(stem, options) for stem in load(root, split, options).ids]
 
 
 def check_data(root: Path, options: FolderOptions) -> list[Problem]:
@@ -96,7 +91,7 @@ def check_data(root: Path, options: FolderOptions) -> list[Problem]:
     problems = []
     for split in folder_splits(options):
         try:
-            _, lonely = _split_files(root, split, options)
+            _, lonely = split_files(root, split, options)
             problems += lonely
         except DataError as error:
             problems.append(Problem(str(error), where=split))
@@ -105,17 +100,13 @@ def check_data(root: Path, options: FolderOptions) -> list[Problem]:
 
 
 def _inputs(options: FolderOptions) -> dict[str, int]:
-    images = _image_folders(options)
+    images = image_folders(options)
     if not len(options.inputs) == len(options.bands) == len(images) or len(set(options.inputs)) < len(options.inputs):
         raise OptionError(
             f"folder: inputs, bands and images need one entry each per input, got inputs=({','.join(options.inputs)}), "
             f"bands=({','.join(map(str, options.bands))}), images=({','.join(images)})"
         )
     return dict(zip(options.inputs, options.bands, strict=True))
-
-
-def _image_folders(options: FolderOptions) -> tuple[str, ...]:
-    return (options.images,) if isinstance(options.images, str) else options.images
 
 
 def _normalisation(options: FolderOptions, inputs: dict[str, int]) -> dict[str, Normalisation]:
@@ -144,99 +135,6 @@ def _check_split(options: FolderOptions) -> None:
         re.compile(options.group)
     except re.error as error:
         raise OptionError(f"folder: group = '{options.group}' is not a regular expression: {error}") from None
-
-
-def _split_files(root: Path, split: str, options: FolderOptions) -> tuple[Files, list[Problem]]:
-    """The files of a split, and what is wrong with the folders they are in."""
-    named = getattr(options, split)
-    if named is None:
-        files, lonely = _paired(root, [root / name for name in _image_folders(options)], root / options.masks, options)
-        return _share(files, split, options), lonely
-    if (root / named).is_file():
-        files, lonely = _paired(root, [root / name for name in _image_folders(options)], root / options.masks, options)
-        return _listed(root / named, files, options), lonely
-    if not (root / named).is_dir() and not any((root / name / named).is_dir() for name in _image_folders(options)):
-        raise DataError(f"{split} = '{named}': there is no such list file or sub-folder in {root} or in its image folder.")
-    inner = (root / named).is_dir()
-    folders = [root / named / name if inner else root / name / named for name in _image_folders(options)]
-    return _paired(root, folders, root / named / options.masks if inner else root / options.masks / named, options)
-
-
-def _paired(root: Path, images: Sequence[Path], masks: Path, options: FolderOptions) -> tuple[Files, list[Problem]]:
-    find_root(root, (".",), ".", "Give the folder that holds your images and masks as --data DIR.")
-    suffixes = (options.image_suffix,) * len(images) if isinstance(options.image_suffix, str) else options.image_suffix
-    if len(suffixes) != len(images):
-        raise OptionError(f"folder: image_suffix needs one entry, or one for each of {len(images)} inputs")
-    columns = [_by_stem(folder, suffix) for folder, suffix in zip(images, suffixes, strict=True)]
-    labels = _by_stem(masks, options.mask_suffix)
-    common = sorted(stem for stem in columns[0] if stem in labels and all(stem in column for column in columns))
-    problems = []
-    for folder, column in zip(images, columns, strict=True):
-        alone = sorted(set(column) - set(common))
-        if alone:
-            problems.append(
-                Problem(f"{some(alone)} in {folder}, but without a partner of the same stem in {_others(folder, images, masks)}. {_ADVICE}")
-            )
-    alone = sorted(set(labels) - set().union(*columns))
-    lonely_masks = [Problem(f"{some(alone)} in {masks}, but without an image of the same stem.", "warning")] if alone else []
-    if not common:
-        raise DataError(f"no image in {images[0]} has a mask of the same stem in {masks}. {_ADVICE}")
-    return {stem: (*(column[stem] for column in columns), labels[stem]) for stem in common}, problems or lonely_masks
-
-
-_ADVICE = "Add or remove files, or say how stems differ: image_suffix, mask_suffix."
-
-
-def _others(folder: Path, images: Sequence[Path], masks: Path) -> str:
-    return " or ".join(str(path) for path in (*images, masks) if path != folder)
-
-
-def _by_stem(folder: Path, suffix: str) -> dict[str, Path]:
-    if not folder.is_dir():
-        near = did_you_mean(folder.name, (path.name for path in folder.parent.iterdir())) if folder.parent.is_dir() else ""
-        raise DataError(f"the folder {folder} is not there.{near} Name yours: folder[images=..,masks=..]")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in PICTURES or path.name.startswith(".") or not path.stem.endswith(suffix):
-            continue
-        stem = path.stem.removesuffix(suffix)
-        if stem in found:
-            raise DataError(f"{found[stem]} and {path} have the same stem: which of them counts? Remove one.")
-        found[stem] = path
-    if not found:
-        raise DataError(f"{folder} holds no pictures ({', '.join(sorted(PICTURES))}){f' ending in {suffix}' if suffix else ''}.")
-    return found
-
-
-def _share(files: Files, split: str, options: FolderOptions) -> Files:
-    """Scenes in the order of their hashes, cut at the shares: sizes are exact, and independent of the order of files on disk."""
-    scenes = sorted({_scene(stem, options) for stem in files}, key=lambda scene: hashlib.sha256(scene.encode()).digest())
-    names = folder_splits(options)
-    if len(scenes) < len(names):
-        raise DataError(f"{len(scenes)} images or scenes are too few to make {len(names)} splits.")
-    cuts = [0, *(round(sum(options.split[: i + 1]) * len(scenes)) for i in range(len(names)))]
-    for i in range(len(names)):  # at least one scene each
-        cuts[i + 1] = min(max(cuts[i + 1], cuts[i] + 1), len(scenes) - (len(names) - 1 - i))
-    index = names.index(split)
-    chosen = set(scenes[cuts[index] : cuts[index + 1]])
-    return {stem: paths for stem, paths in files.items() if _scene(stem, options) in chosen}
-
-
-def _listed(file: Path, files: Files, options: FolderOptions) -> Files:
-    """The files that a list names, one stem or file name a line (of several words the first counts)."""
-    suffix = options.image_suffix if isinstance(options.image_suffix, str) else options.image_suffix[0]
-    names = [re.split(r"[\s,;]", line.strip())[0] for line in file.read_text().splitlines() if line.strip()]
-    stems = [Path(name).stem if Path(name).suffix.lower() in PICTURES else Path(name).name for name in names]
-    stems = list(dict.fromkeys(stem.removesuffix(suffix) for stem in stems))
-    unknown = [stem for stem in stems if stem not in files]
-    if unknown:
-        raise DataError(f"{file} lists stems without image and mask: {some(unknown)} not there.")
-    return {stem: files[stem] for stem in stems}
-
-
-def _scene(stem: str, options: FolderOptions) -> str:
-    found = re.search(options.group, stem) if options.group else None
-    return found.group(found.lastindex or 0) if found else stem
 
 
 def _read_input(path: Path, bands: int, fill: float | None) -> Array:
