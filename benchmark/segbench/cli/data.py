@@ -1,0 +1,125 @@
+"""``segbench data``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.group(name="data", short_help="Check, preview or fetch a dataset.")
+def command() -> None:
+    """Look at a dataset before a night of training: check, preview, fetch."""
+
+
+@command.command("check")
+@click.argument("dataset")
+@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the dataset.")
+def check(dataset: str, data: Path | None) -> int:
+    """Read every sample of DATASET and say what is wrong with it. Exit 1 where something makes a run impossible."""
+    chosen, task, root = _open(dataset, data)
+    from segbench.data.check import check_dataset
+
+    report = check_dataset(chosen.spec, chosen.options, task, root)
+    for split in report.splits:
+        _print_split(split, task)
+    order = {"error": 0, "warning": 1}
+    for problem in sorted(report.problems, key=lambda p: order[p.severity]):
+        where = f"{problem.where}: " if problem.where else ""
+        click.echo(f"{problem.severity.upper()}: {where}{problem.message}")
+    errors = sum(problem.severity == "error" for problem in report.problems)
+    warnings = len(report.problems) - errors
+    verdict = "can be used" if report.ok else "cannot be used as it is"
+    click.echo(f"{chosen} {verdict}: {errors} errors, {warnings} warnings.")
+    return 0 if report.ok else 1
+
+
+@command.command("preview")
+@click.argument("dataset")
+@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the dataset.")
+@click.option("--split", default="train", show_default=True, metavar="NAME")
+@click.option("--count", type=click.IntRange(min=1, max=64), default=8, show_default=True, metavar="N", help="How many samples.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("preview.png"), show_default=True, metavar="FILE")
+def preview(dataset: str, data: Path | None, split: str, count: int, out: Path) -> int:
+    """Write a picture grid of DATASET: inputs beside their labels, with the legend."""
+    chosen, task, root = _open(dataset, data)
+    from segbench.cli.output import relative
+    from segbench.data.preview import write_preview
+
+    write_preview(chosen.spec, chosen.options, task, root, out, split, count)
+    click.echo(relative(out.absolute()))
+    return 0
+
+
+@command.command("fetch")
+@click.argument("dataset")
+@click.option("--data", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder to download into.")
+@click.option("--mirror", "mirrors", multiple=True, metavar="URL", help="Where to look first. Repeatable.")
+def fetch(dataset: str, data: Path, mirrors: tuple[str, ...]) -> int:
+    """Download DATASET into DIR: resumes, checks sums, and keeps archives inside the folder."""
+    from segbench.compat import require_torch
+    from segbench.registry import load_catalog
+
+    require_torch()
+    chosen = load_catalog().dataset(dataset)
+    from segbench.data.fetch import fetch_dataset
+
+    with _download_bar() as progress:
+        fetched = fetch_dataset(chosen.spec, chosen.options, data, mirrors=mirrors, progress=progress)
+    click.echo(f"{len(fetched.downloaded)} files downloaded, {len(fetched.already_there)} were there already.")
+    if fetched.unchecked:
+        click.echo(f"No checksum is known for: {', '.join(fetched.unchecked)}", err=True)
+    click.echo(f"Check them: segbench data check {chosen} --data {data}")
+    return 0
+
+
+def _open(dataset: str, data: Path | None) -> tuple[Any, Any, Path | None]:
+    from segbench.compat import require_torch
+    from segbench.config import load_config
+    from segbench.plan import data_root
+    from segbench.registry import load_catalog
+    from segbench.specs import resolve
+
+    require_torch()
+    chosen = load_catalog().dataset(dataset)
+    root = data_root(load_config(flags={"dataset": dataset, "data": str(data) if data else None}), chosen)
+    return chosen, resolve(chosen.spec.task)(chosen.options), root
+
+
+def _print_split(split: Any, task: Any) -> None:
+    sizes = sorted(split.sizes.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{size} ({count})" for size, count in sizes[:3]) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else "")
+    click.echo(f"{split.split}: {split.samples} samples, labels {shown or '-'}")
+    if split.ignored_share is not None:
+        click.echo(f"  ignored {split.ignored_share:.2%}")
+    width = max(len(name) for name in task.class_names)
+    for name, share, count in zip(task.class_names, split.class_shares, split.class_samples, strict=False):
+        click.echo(f"  {name:<{width}} {share:8.3%} of labelled pixels, in {count} samples")
+    for name, share in split.missing_share.items():
+        if share:
+            click.echo(f"  {name}: {share:.3%} NaN or infinite")
+
+
+def _download_bar() -> Any:
+    import contextlib
+    from collections.abc import Iterator
+
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    @contextlib.contextmanager
+    def shown() -> Iterator[Any]:
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bars:
+            tasks: dict[str, Any] = {}
+
+            def report(download: Any, done: int, total: int | None) -> None:
+                name = download.target
+                if name not in tasks:
+                    tasks[name] = bars.add_task(name, total=total)
+                bars.update(tasks[name], completed=done, total=total)
+
+            yield report
+
+    return shown()
