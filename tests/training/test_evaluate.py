@@ -110,29 +110,6 @@ def test_batch_size_does_not_matter(lab: Any, batch_size: int) -> None:
     assert (matrices(batch_size, order) == reference[order]).all()
 
 
-def test_processes_share_the_images_without_repeating_any() -> None:
-    samples = uneven(7)
-    whole = run(samples).matrices
-    seen = []
-    for rank in range(3):
-        model = network(Given())
-        inner = model.forward
-        model.forward = lambda *inputs, inner=inner: (seen.append(len(inputs[0])), inner(*inputs))[1]  # type: ignore[method-assign]
-        from segbench.training import evaluate as module
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "total", lambda tensor, place: tensor)
-            patch.setattr(module, "gathered", lambda values, place: dict.fromkeys(range(7), "id") if values and 0 not in values else values)
-            try:
-                part = evaluate(model, samples, task=TASK, plan=PLAN, settings=settings(), device="cpu", rank=rank, world_size=3)
-            except KeyError:
-                continue
-            own = range(rank, 7, 3)
-            assert (part.matrices[list(own)] == whole[list(own)]).all()
-            assert not part.matrices[[i for i in range(7) if i not in own]].any()
-    assert sum(seen) == 7
-
-
 def test_tiles_give_what_one_pass_gives_where_the_network_looks_at_single_pixels() -> None:
     samples = uneven()
     whole, tiled = run(samples), run(samples, chosen=settings(eval={"resize": "none", "tile": 8, "overlap": 0.5}))

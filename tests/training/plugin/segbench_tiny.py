@@ -29,6 +29,8 @@ class Samples(Sequence[Sample]):
         return self.length
 
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
+        if not 0 <= index < self.length:
+            raise IndexError(index)
         number = self.first + index
         generator = torch.Generator().manual_seed(number)
         half = self.size // 2
