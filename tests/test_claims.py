@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from segbench.claim_figures import bounds, outcome
 from segbench.claims import judge
 from segbench.quantities import QUANTITIES

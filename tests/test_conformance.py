@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 import torch
+
 from segbench.registry import Catalog, Chosen, load_catalog
 from segbench.specs import DatasetSpec, LossSpec, ModelSpec
 from segbench.testing import DatasetSubject, LossSubject, ModelSubject, checks_for, run_checks

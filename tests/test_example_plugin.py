@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from segbench.testing import checks_for
 
 EXAMPLE = Path(__file__).parent.parent / "plugins" / "examples"

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from segbench import ConfigError, ModelSpec, NoOptions, Normalisation, PluginError, Task
 from segbench.inputs import plan_inputs
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from segbench.errors import ConfigError
 from segbench.names import Choice, format_value, parse_choice, parse_choices, parse_value, parse_values, slug, split_outside
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from segbench import ModelSpec, NoOptions, PluginError, Task
 from segbench.network import Network, build_network, deploy, read_output, resize_logits
-from torch import Tensor, nn
 
 TASK = Task(class_names=("a", "b", "c"))
 

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 import pytest
+
 from segbench import NoOptions, OptionError, Options, PluginError, option
 from segbench.options import describe, describe_type
 

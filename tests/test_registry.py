@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from segbench import LossSpec, ModelSpec, OptionError, Options, Recipe, UnknownNameError, hookimpl, hookspecs
 from segbench.hookspecs import hookspec
 from segbench.registry import KINDS, OBSERVERS, SINGULAR, Catalog, Plugin, PluginWarning, load_catalog, source_hash

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from segbench.errors import ConfigError
 from segbench.sizes import format_size, parse_growing_size, parse_size, size_at
 

@@ -10,6 +10,10 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large
+from torchvision.models.segmentation.deeplabv3 import DeepLabV3
+
 from segbench import Choice, LossSpec, ModelSpec, NoOptions, Normalisation, Sample, Task
 from segbench.inputs import plan_inputs
 from segbench.network import Network, build_network, deploy, resize_logits
@@ -17,9 +21,6 @@ from segbench.registry import Chosen, Plugin
 from segbench.settings import Settings
 from segbench.testing import ModelConformance
 from segbench.training.fit import fit
-from torch import Tensor, nn
-from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large
-from torchvision.models.segmentation.deeplabv3 import DeepLabV3
 
 
 @pytest.fixture(autouse=True)

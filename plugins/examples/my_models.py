@@ -1,5 +1,6 @@
-from segbench import ModelSpec, Options, Task, hookimpl, option
 from torch import nn
+
+from segbench import ModelSpec, Options, Task, hookimpl, option
 
 
 class TinyOptions(Options):

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable, Sequence
 
 from segbench import CellResult, Deployment, Latency, RunResult
-
 from segbench_reports import wording
 
 AXES = ("model", "loss", "recipe", "settings", "seed")

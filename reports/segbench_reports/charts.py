@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from segbench import CellResult, Epoch, RunResult
-
 from segbench_reports import wording
 from segbench_reports.cells import finite, single_latency, variant, varying_axes
 from segbench_reports.escape import plain

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
-from segbench import CellResult, ReportTarget, RunResult
 
+from segbench import CellResult, ReportTarget, RunResult
 from segbench_reports import wording
 from segbench_reports.cells import deployment, single_latency, throughput
 from segbench_reports.escape import spreadsheet

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from segbench import CellResult, RunResult
-
 from segbench_reports import wording
 from segbench_reports.cells import cell_name, varying_axes
 

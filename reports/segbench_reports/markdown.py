@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from segbench import ReportTarget, RunResult
-
 from segbench_reports import wording
 from segbench_reports.cells import dataset_name
 from segbench_reports.escape import markdown

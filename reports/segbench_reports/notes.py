@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from segbench import CellResult, RunResult
-
 from segbench_reports import wording
 from segbench_reports.cells import cell_name, deployment, scored_splits, single_latency, throughput
 from segbench_reports.summary import conditions

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from segbench import Latency, RunResult
-
 from segbench_reports import wording
 from segbench_reports.cells import cell_name, dataset_name, scored_splits, single_latency, unfinished, variant
 from segbench_reports.tables import Figure, Row, Table, overlap

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from segbench import CellResult, Latency, RunResult
-
 from segbench_reports import wording
 from segbench_reports.cells import axis_text, deployment, finite, group_key, single_latency, throughput, varying_axes
 

@@ -11,8 +11,8 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
-from segbench import ReportTarget, RunResult
 
+from segbench import ReportTarget, RunResult
 from segbench_reports import wording
 from segbench_reports.cells import dataset_name, scored_splits, variant
 from segbench_reports.escape import plain

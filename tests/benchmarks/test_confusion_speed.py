@@ -11,9 +11,10 @@ from collections.abc import Callable
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
-from segbench.measure.confusion import confusion_matrices
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from segbench.measure.confusion import confusion_matrices
 
 CLASSES = 21
 IGNORE = 255

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+
 from segbench.data import entries
 from segbench.data.cache import cache_folder, cache_key, cached
 from segbench.data.entries import CachedSamples, open_entry
-from segbench.data.layers import LayeredSamples, training_samples
+from segbench.data.layers import LayeredSamples, samples_at, training_samples
 from segbench.data.loading import TrainBatch, train_loader
 from segbench.data.transforms import Policy
 from segbench.errors import DataError
@@ -297,6 +298,8 @@ def test_the_resized_layer_is_what_training_reads(tmp_path: Path) -> None:
     assert tuple(samples.at((10, 14))[1].mask.shape) == (10, 14)
     assert tuple(samples.at((20, 20))[1].mask.shape) == (19, 24)
     assert tuple(samples[1].mask.shape) == (19, 24)
+    assert samples_at(samples, (10, 14), "standard") is samples.at((10, 14))
+    assert tuple(samples_at(samples, (10, 14), "enhanced")[1].mask.shape) == (19, 24)
     assert len(_entries(tmp_path)) == 2
 
 

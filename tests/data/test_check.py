@@ -10,10 +10,11 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
+
 from segbench import DataError, DatasetSpec, NoOptions, Problem, Sample, Task
 from segbench.data.check import DataReport, check_dataset
 from segbench.data.labels import count_values, label_fault
-from torch import Tensor
 
 Array = npt.NDArray[Any]
 TASK = Task(class_names=("ground", "water", "roof"))

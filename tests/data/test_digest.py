@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from segbench.data.digest import data_digest
 from segbench.errors import DataError
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from segbench import DataError, DatasetSpec, Download, NoOptions
 from segbench.data.archive import unpack
 from segbench.data.fetch import fetch_dataset, fetch_file

@@ -3,17 +3,20 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
+from segbench.data.cache import cached
 from segbench.data.loading import EvalBatch, TrainBatch, TrainItems, eval_loader, resolve_workers, train_loader
 from segbench.errors import ConfigError, DataError
 from segbench.inputs import InputPlan
-from segbench.settings import TrainSettings
+from segbench.settings import DataSettings, TrainSettings
 from segbench.specs import Normalisation, Sample, Task
-from torch import Tensor
 
 NORM = {"image": Normalisation((0.5, 0.4, 0.3), (0.25, 0.2, 0.5), scale=1 / 255)}
 TASK = Task(class_names=("a", "b", "c"), normalisation=NORM)
@@ -257,6 +260,15 @@ def test_ignored_labels_are_no_mistake() -> None:
     assert (batch.mask == 255).all()
 
 
+@pytest.mark.parametrize(("ignore_index", "highest"), [(-1, 299), (999, 299), (-1, 200)])
+def test_more_classes_than_8_bits_hold(ignore_index: int, highest: int) -> None:
+    task = Task(class_names=tuple(f"c{i}" for i in range(300)), normalisation=NORM, ignore_index=ignore_index)
+    mask = torch.full((18, 24), highest)
+    mask[0] = ignore_index
+    (batch,) = train_loader([_with(mask)] * 2, task=task, plan=PLAN, settings=_settings(image_size="18x24", augmentation="none"), seed=0)
+    assert torch.equal(batch.mask[0], mask)
+
+
 def test_workers_can_be_spawned() -> None:
     items = TrainItems(_samples(4), TASK, PLAN, "enhanced", 5, edges)
     copy = pickle.loads(pickle.dumps(items))
@@ -274,10 +286,21 @@ def test_moving_a_batch_keeps_what_it_holds() -> None:
 
 
 def test_workers_follow_the_cores() -> None:
-    assert resolve_workers(5, device="cpu") == 5
-    assert 0 <= resolve_workers("auto", device="cpu") <= 2
-    assert 1 <= resolve_workers("auto", device="cuda") <= 8
-    assert resolve_workers("auto", device="cuda", world_size=10_000) == 1
+    def workers(setting: int | Literal["auto"] = "auto", **how: Any) -> int:
+        return resolve_workers(setting, _samples(40), **{"device": "cpu", "cores": 2, **how})
+
+    assert workers(5) == 5
+    assert [workers(cores=cores) for cores in (1, 2, 4, 64)] == [0, 1, 2, 2]
+    assert [workers(cores=cores, device="cuda") for cores in (1, 2, 4, 64)] == [1, 1, 3, 8]
+    assert workers(cores=16, device="cuda", world_size=4) == 3
+    assert resolve_workers("auto", _samples(8), device="cpu", cores=8) == 0
+    assert resolve_workers(2, _samples(8), device="cpu", cores=8) == 2
+
+
+def test_a_decoded_cache_needs_fewer_workers_on_a_cpu(tmp_path: Path) -> None:
+    decoded = cached(_samples(40), key="k", settings=DataSettings(cache_dir=str(tmp_path)))
+    assert [resolve_workers("auto", decoded, device="cpu", cores=cores) for cores in (1, 2, 4)] == [0, 0, 1]
+    assert resolve_workers("auto", decoded, device="cuda", cores=16) == 8
 
 
 MIXED = [(18, 24), (24, 18), (18, 24), (9, 12), (30, 30), (24, 18), (18, 24), (9, 12), (18, 24), (60, 20)]

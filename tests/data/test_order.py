@@ -4,6 +4,7 @@ import math
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from segbench.data.order import count_batches, epoch_batches, sample_seed
 
 COUNTS = st.integers(2, 80)

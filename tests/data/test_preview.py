@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
 from segbench import DataError, DatasetSpec, NoOptions, Sample, StoreError, Task
 from segbench.data.pictures import IGNORED, WRONG, colorize, default_palette, error_map, overlay, prediction_panel, to_rgb
 from segbench.data.preview import legend, write_preview

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
+
 from segbench.data.statistics import ChannelStatistics, compute_normalisation
 from segbench.errors import DataError
 from segbench.specs import Sample, Task
-from torch import Tensor
 
 TASK = Task(class_names=("a", "b"), inputs={"sar": 2, "optical": 1}, rgb=())
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from segbench.data.tiling import blend_weights, tiled_logits, windows
 from torch import Tensor
+
+from segbench.data.tiling import blend_weights, tiled_logits, windows
 
 LENGTHS = st.integers(1, 70)
 SIZES = st.tuples(LENGTHS, LENGTHS)

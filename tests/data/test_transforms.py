@@ -4,6 +4,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+
 from segbench.data.reading import Fields
 from segbench.data.transforms import (
     Policy,
@@ -18,7 +20,6 @@ from segbench.data.transforms import (
     warp,
 )
 from segbench.specs import Task
-from torch import Tensor
 
 ROWS, COLUMNS = 40, 56
 POLICIES: tuple[Policy, ...] = ("none", "standard", "enhanced")

@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from segbench.errors import DataError
-from segbench.measure.confusion import _on_device, confusion_matrices, confusion_matrix
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from segbench.errors import DataError
+from segbench.measure.confusion import _on_device, confusion_matrices, confusion_matrix
 
 Labels = npt.NDArray[np.int64]
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from segbench.measure import environment
 from segbench.measure.environment import describe_environment
 from segbench.registry import Plugin

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 import torchvision
-from segbench.measure.fvcore_counter import count_fvcore
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from segbench.measure.fvcore_counter import count_fvcore
 
 SEGMENTATION = [
     ("lraspp_mobilenet_v3_large", 2.175),

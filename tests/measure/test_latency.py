@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+
 from segbench.measure.contenders import Conditions, Contender, LocalContender, local_contender, quiet_environment
 from segbench.measure.latency import Pace, measure_latency, race
 from segbench.results import Latency

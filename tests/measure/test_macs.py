@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import torch
 import torchvision
-from segbench.measure import _dry_run
-from segbench.measure.macs import _missing_formulas, count_macs
-from segbench.measure.params import count_params
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
+
+from segbench.measure import _dry_run
+from segbench.measure.macs import _missing_formulas, count_macs
+from segbench.measure.params import count_params
 
 SEGMENTATION = [
     ("lraspp_mobilenet_v3_large", 3_221_538, 2.086, 1.975),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from segbench.measure.memory import PeakMemory, measure_inference_memory
 
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from segbench.measure.params import count_params, float32_mb
 from torch import nn
+
+from segbench.measure.params import count_params, float32_mb
 
 
 def test_shared_parameters_count_once_and_buffers_not_at_all() -> None:

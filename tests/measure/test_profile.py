@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+
 from segbench.measure.profile import profile_network
 from segbench.results import CellResult
-from torch import Tensor, nn
 
 
 class _TwoInputs(nn.Module):

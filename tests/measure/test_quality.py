@@ -13,10 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from segbench.measure.confusion import confusion_matrices
-from segbench.measure.quality import score
 from torch import Tensor
 from torchmetrics.functional import classification as reference
+
+from segbench.measure.confusion import confusion_matrices
+from segbench.measure.quality import score
 
 NAMES = ("a", "b", "c", "d")
 Matrices = npt.NDArray[np.int64]

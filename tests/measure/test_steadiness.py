@@ -4,6 +4,7 @@ import random
 import statistics
 
 import pytest
+
 from segbench.measure.steadiness import is_falling, median_interval, quantile_of, samples_needed
 
 

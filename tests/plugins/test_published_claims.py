@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from segbench.claims import judge
 from segbench.quantities import QUANTITIES
 from segbench.results import CellResult, RunResult

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from segbench.config import RunConfig, load_config
 from segbench.settings import TrainSettings
 from segbench_plugins.losses import segbench_losses

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from segbench import CellResult, ReportTarget, RunResult
 
 GOLDEN = Path(__file__).parent / "golden"

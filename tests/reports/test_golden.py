@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from segbench import ReportTarget, RunResult
 from segbench_reports import csv_rows, json_text, markdown, terminal
 

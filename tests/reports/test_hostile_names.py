@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+
 from segbench import CellResult, ReportTarget, RunResult
 from segbench_reports import csv_rows, markdown, terminal
 from segbench_reports.escape import code_block

@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+
 from segbench import CellResult, ReportTarget, RunResult
 from segbench_reports import charts, markdown
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
+
 from segbench import CellResult, ReportTarget, RunResult
 from segbench_reports import csv_rows, json_text, markdown, terminal
 

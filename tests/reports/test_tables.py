@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from segbench import CellResult, RunResult
 from segbench_reports.tables import Row, Table, main_table
 

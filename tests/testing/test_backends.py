@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from segbench import BackendSpec, NoOptions, Options, option
 from segbench.testing import BackendSubject, checks_for
 from segbench.testing.check import run_all
-from torch import Tensor, nn
 
 Inputs = tuple[Tensor, ...]
 

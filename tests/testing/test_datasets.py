@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+
 from segbench import DatasetSpec, NoOptions, Options, Problem, Sample, Task, option
 from segbench.testing import DatasetSubject, checks_for
 from segbench.testing.check import run_all

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
 from segbench import LossBatch, LossSpec, NoOptions, Options, Progress, Task, option
 from segbench.testing import LossSubject, checks_for
 from segbench.testing.check import run_all
-from torch import Tensor, nn
-from torch.nn import functional
 
 IGNORE = 255
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
 from segbench import ModelSpec, NoOptions, Normalisation, Options, Task, option
 from segbench.testing import ModelSubject, checks_for
 from segbench.testing.check import run_all
-from torch import Tensor, nn
-from torch.nn import functional
 
 Built = Callable[[Task, Options], nn.Module]
 

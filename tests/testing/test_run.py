@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from segbench import Choice, Claim, NoOptions
 from segbench.registry import KINDS, Chosen, Plugin
 from segbench.testing import (

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from segbench.inputs import plan_inputs
 from segbench.registry import Catalog, Plugin
 from segbench.results import Training

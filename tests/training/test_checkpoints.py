@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from torch import nn
+
 from segbench.errors import CheckpointError, StoreError
 from segbench.training.checkpoints import Checkpoint, differing_keys, init_from, load_model_state, read_checkpoint, write_checkpoint
 from segbench.training.meta import load_network
-from torch import nn
 
 
 def model(classes: int = 3, width: int = 4) -> nn.Module:

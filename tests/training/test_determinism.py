@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+
 from segbench.training.determinism import seed_everything, training_mode
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from segbench.results import Epoch
 from segbench.training.diagnosis import diagnose
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from segbench.errors import ConfigError, DeviceError
 from segbench.training.checkpoints import read_checkpoint
 from segbench.training.distributed import Place, run_in_processes, total

@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
 from segbench.inputs import InputPlan
 from segbench.network import Network, build_network
 from segbench.settings import Settings
 from segbench.specs import ModelSpec, Normalisation, Sample, Task
 from segbench.training.evaluate import Evaluation, evaluate
 from segbench.training.losses import build_loss
-from torch import Tensor, nn
-from torch.nn import functional
 
 TASK = Task(class_names=("a", "b", "c"), normalisation={"image": Normalisation((0.0,) * 3, (1.0,) * 3, 1 / 255)})
 PLAN = InputPlan((("image",),), (3,), TASK.normalisation)

@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+
 from segbench.settings import Settings
 from segbench.training.failures import NonFiniteLossError, halved, is_out_of_memory
 

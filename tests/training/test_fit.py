@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from segbench.errors import CheckpointError, ConfigError
 from segbench.results import Training
 from segbench.training.checkpoints import read_checkpoint
 from segbench.training.distributed import Place
 from segbench.training.failures import NonFiniteLossError
 from segbench.training.session import open_session
-from torch import Tensor
 
 CLOCKS = {"seconds", "images_per_second"}
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional
+
 from segbench.errors import PluginError
 from segbench.specs import LossBatch, LossSpec, Progress
 from segbench.training.losses import AppliedLoss, build_loss, valid_pixels
-from torch import Tensor
-from torch.nn import functional
 
 PROGRESS = Progress(0, 1, 0, 1)
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from segbench.training.distributed import Place
 from segbench.training.failures import NonFiniteLossError
 from segbench.training.losses import LossValue

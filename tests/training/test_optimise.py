@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from segbench.data.loading import TrainBatch
 from segbench.specs import Progress
 from segbench.training.distributed import Place
 from segbench.training.fit import optimise
 from segbench.training.meter import Meter
 from segbench.training.session import Session, open_session
-from torch import Tensor
 
 
 def batches(lab: Any, counts: list[int]) -> list[TrainBatch]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from segbench.errors import ConfigError
 from segbench.training.precision import choose_precision
 

@@ -5,11 +5,12 @@ import warnings
 
 import pytest
 import torch
+from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, PolynomialLR
+
 from segbench.settings import TrainSettings
 from segbench.training.optim import build_optimizer, set_rate
 from segbench.training.schedules import Plateau, Rate, Schedule, rate_at
-from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, PolynomialLR
 
 
 @pytest.mark.parametrize("steps", [4, 5, 10, 137])

@@ -82,8 +82,10 @@ class Normaliser:
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def _one(self, name: str, values: Tensor) -> Tensor:
-        # the product is a new tensor, so what follows may work in place
-        return (values.to(torch.float32) * self._norms[name].scale).sub_(self._means[name]).div_(self._stds[name])
+        wide = values.to(torch.float32)
+        # in place where the conversion has made a new tensor: on a CPU that takes half the time
+        scaled = wide * self._norms[name].scale if wide is values else wide.mul_(self._norms[name].scale)
+        return scaled.sub_(self._means[name]).div_(self._stds[name])
 
 
 def stack(tensors: Sequence[Tensor]) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from segbench.data.batches import EvalBatch, Normaliser, TrainBatch, planned_normalisation, stack
-from segbench.data.layers import samples_at
+from segbench.data.entries import CachedSamples
+from segbench.data.layers import LayeredSamples, samples_at
 from segbench.data.order import count_batches, epoch_batches, sample_seed
 from segbench.data.reading import read_fields
 from segbench.data.transforms import Policy, Resize, augment, evaluation_size, resize_image
@@ -32,6 +33,8 @@ Key = tuple[int, int, int, int]
 """Epoch, height, width, index: what a worker needs to know, sent with each index so that persistent workers are never out of date."""
 
 _HELD = 64
+_HANDFUL = 32
+_MOST_WORKERS = 8
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def train_loader(
     device = torch.device(device)
     first_size = parse_growing_size(settings.image_size)[0][1]
     items = TrainItems(samples, task, plan, settings.augmentation, seed, prepare)
-    workers = resolve_workers(settings.workers, device=device, world_size=world_size)
+    workers = resolve_workers(settings.workers, samples, device=device, world_size=world_size)
     loader = TrainLoader(items, settings.batch_size, workers=workers, rank=rank, world_size=world_size, device=device)
     loader.set_epoch(0, first_size)
     return loader
@@ -189,7 +192,7 @@ def eval_loader(
     """
     device = torch.device(device)
     items = EvalItems(samples, task, plan, image_size, resize)
-    count = min(resolve_workers(workers, device=device, world_size=world_size), len(samples) // 8)
+    count = min(resolve_workers(workers, samples, device=device, world_size=world_size), len(samples) // 8)
     return EvalLoader(items, range(rank, len(samples), world_size), batch_size=batch_size, workers=count, device=device)
 
 
@@ -212,18 +215,28 @@ class EvalItems(Dataset[Any]):
         return {"inputs": inputs, "mask": fields.mask, "id": fields.id, "index": index, "size": size}
 
 
-def resolve_workers(setting: int | Literal["auto"], *, device: str | torch.device, world_size: int = 1) -> int:
-    """Worker processes of one loader.
+def resolve_workers(
+    setting: int | Literal["auto"],
+    samples: Sequence[Sample],
+    *,
+    device: str | torch.device,
+    world_size: int = 1,
+    cores: int | None = None,
+) -> int:
+    """Worker processes of one loader, where ``cores`` (None: those usable here) are shared by ``world_size`` processes.
 
-    ``auto`` beside a GPU: one per core but one, at most 8. On the CPU: none on up to two cores, where a worker would only take
-    time from training, else one or two.
+    ``auto`` beside a GPU: one per core but one, at most 8. On a CPU workers take their time from training (measured on two
+    cores: from decoded samples none is fastest, from PNG files one halves the time of an epoch): one, or two from four cores
+    on; one less where samples come out of the decoded cache; none for a handful of samples.
     """
     if setting != "auto":
         return setting
-    cores = _usable_cores() // world_size
-    if torch.device(device).type == "cpu":
-        return min(2, (cores - 1) // 2) if cores > 2 else 0
-    return max(1, min(8, cores - 1))
+    own = (_usable_cores() if cores is None else cores) // world_size
+    if torch.device(device).type != "cpu":
+        return max(1, min(_MOST_WORKERS, own - 1))
+    if own < 2 or len(samples) <= _HANDFUL:
+        return 0
+    return (2 if own >= 4 else 1) - isinstance(samples, CachedSamples | LayeredSamples)
 
 
 class _EpochOrder:

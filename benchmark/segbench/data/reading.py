@@ -86,12 +86,12 @@ def _check_inputs(sample: Sample, task: Task) -> None:
 
 
 def _check_labels(sample: Sample, task: Task) -> None:
-    low, high = (int(v) for v in sample.mask.aminmax())
-    if low >= 0 and high < task.num_classes:
-        return
-    bad = (sample.mask != task.ignore_index) & ((sample.mask < 0) | (sample.mask >= task.num_classes))
+    mask = compact(sample.mask, ignore_index=task.ignore_index)  # the comparisons below are several times as fast in 8 bits
+    bad = (mask >= task.num_classes) & (mask != task.ignore_index)
+    if mask.dtype != torch.uint8:
+        bad |= (mask < 0) & (mask != task.ignore_index)
     if bad.any():
-        values = torch.unique(sample.mask[bad]).tolist()
+        values = torch.unique(mask[bad]).tolist()
         raise DataError(
             f"sample '{sample.id}' has the label {', '.join(map(str, values[:5]))}{', ..' if len(values) > 5 else ''}, but the task has "
             f"{task.num_classes} classes (0 to {task.num_classes - 1}) and ignores {task.ignore_index}. "

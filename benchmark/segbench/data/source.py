@@ -21,7 +21,9 @@ def open_split(
     digest: str = "",
     report: Callable[[str], None] | None = None,
 ) -> Sequence[Sample]:
-    """The samples of one split; ``report`` hears why it is not cached, where it is not. Raises :class:`DataError` for a split that the dataset does not have, or that is empty."""
+    """The samples of one split; ``report`` hears why it is not cached, where it is not.
+
+    Raises :class:`DataError` for a split that the dataset does not have, or that is empty."""
     names = dataset.spec.split_names(dataset.options)
     if split not in names:
         raise DataError(f"dataset '{dataset}' has no split '{split}'. It has: {', '.join(names)}.")

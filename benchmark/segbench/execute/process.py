@@ -102,7 +102,7 @@ class Worker:
 def _hidden_main() -> Iterator[None]:
     """Keep multiprocessing from importing the user's script in the worker: a script without a main guard would run again."""
     main = sys.modules["__main__"]
-    saved = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+    saved: dict[str, Any] = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
     main.__dict__["__spec__"] = None
     try:
         yield

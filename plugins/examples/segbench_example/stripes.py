@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from segbench import Sample
 
+from segbench import Sample
 from segbench_example import StripesOptions
 
 # seeds of a split lie far apart, so that no image of one stands in the other

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from segbench import Task
 from torch import Tensor, nn
 
+from segbench import Task
 from segbench_example import TverskyOptions
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from segbench import Task
 from torch import Tensor, nn
 
+from segbench import Task
 from segbench_example import UnetOptions
 
 

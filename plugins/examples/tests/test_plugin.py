@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+
 from segbench import Task
 from segbench.testing import DatasetConformance, LossConformance, ModelConformance
 from segbench_example import SMALL, STRIPES, TVERSKY, UNET, TverskyOptions, UnetOptions

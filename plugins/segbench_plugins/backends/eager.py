@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from segbench import Options
     from torch import Tensor, nn
+
+    from segbench import Options
 
 
 def build(network: nn.Module, inputs: tuple[Tensor, ...], options: Options) -> Callable[..., Any]:

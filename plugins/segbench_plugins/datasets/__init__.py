@@ -41,6 +41,8 @@ class VocOptions(Options):
 class CamvidOptions(Options):
     """CamVid, SegNet version."""
 
+    test: bool = option(True, help="false where your copy has no test split: then val is what is scored")
+
 
 class Sen1Floods11Options(Options):
     """Sen1Floods11, hand-labelled chips."""
@@ -76,6 +78,11 @@ class FolderOptions(Options):
     fill: float | None = option(None, help="value that replaces NaN in GeoTIFFs of floats")
 
 
+def camvid_splits(options: CamvidOptions) -> tuple[str, ...]:
+    """All three splits, or those of a copy without test frames."""
+    return ("train", "val", "test") if options.test else ("train", "val")
+
+
 def folder_splits(options: FolderOptions) -> tuple[str, ...]:
     """Splits of a ``folder`` dataset: those named one by one, else one for each share in ``split``."""
     named = tuple(name for name in ("train", "val", "test") if getattr(options, name) is not None)
@@ -101,6 +108,7 @@ def segbench_datasets() -> Iterable[DatasetSpec]:
             "camvid",
             "CamVid road scenes, SegNet version, 11 classes (367 train, 101 val, 233 test).",
             CamvidOptions,
+            splits=camvid_splits,
             groups=True,
             source="Brostow et al., Pattern Recognition Letters 2009; split of Badrinarayanan et al., arXiv 1511.00561",
         ),

@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from segbench import DataError, Problem, Task
-
-from segbench_plugins.datasets import CamvidOptions
+from segbench_plugins.datasets import CamvidOptions, camvid_splits
 from segbench_plugins.datasets.reading import IMAGENET, PhotoSamples, find_root, missing, require
 
 VOID = 11
-SPLITS = ("train", "val", "test")
 CLASSES = {
     "Sky": (128, 128, 128),
     "Building": (128, 0, 0),
@@ -51,9 +49,9 @@ def groups(root: Path, split: str, options: CamvidOptions) -> Sequence[str]:
 
 
 def check_data(root: Path, options: CamvidOptions) -> list[Problem]:
-    """Splits without a list, and listed files that are not there. Many copies lack the test split."""
+    """Splits without a list, and listed files that are not there."""
     problems = []
-    for split in SPLITS:
+    for split in camvid_splits(options):
         try:
             pairs = _listed(root, split)
         except DataError as error:
@@ -68,7 +66,8 @@ def _listed(root: Path, split: str) -> tuple[tuple[Path, Path], ...]:
     base = find_root(root, (".", "CamVid", "SegNet/CamVid"), "train.txt", _LAYOUT)
     file = base / f"{split}.txt"
     if not file.is_file():
-        raise DataError(f"split '{split}' of CamVid is not here: there is no {file}. Choose another split, or add the list.")
+        without = " If your copy has no test frames, say so: camvid[test=false]." if split == "test" else ""
+        raise DataError(f"split '{split}' of CamVid is not here: there is no {file}.{without}")
     pairs = []
     for number, line in enumerate(file.read_text().splitlines(), start=1):
         words = line.split()

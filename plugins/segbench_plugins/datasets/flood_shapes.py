@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from segbench import IGNORE_INDEX, Sample, Task
 
+from segbench import IGNORE_INDEX, Sample, Task
 from segbench_plugins.datasets import FloodShapesOptions
 from segbench_plugins.datasets.reading import Array, Samples, tensor
 

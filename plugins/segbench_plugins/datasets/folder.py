@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from segbench import DataError, Normalisation, OptionError, Problem, Sample, Task, did_you_mean
 
+from segbench import DataError, Normalisation, OptionError, Problem, Sample, Task, did_you_mean
 from segbench_plugins.datasets import FolderOptions, folder_splits
 from segbench_plugins.datasets.pairing import image_folders, scene_of, split_files
 from segbench_plugins.datasets.reading import (

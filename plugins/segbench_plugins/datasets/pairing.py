@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segbench import DataError, OptionError, Problem, did_you_mean
-
 from segbench_plugins.datasets import FolderOptions, folder_splits
 from segbench_plugins.datasets.reading import find_root, some
 

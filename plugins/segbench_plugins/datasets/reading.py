@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
 from segbench import DataError, Normalisation, Problem, Sample
 
 if TYPE_CHECKING:

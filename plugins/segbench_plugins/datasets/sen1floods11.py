@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from segbench import IGNORE_INDEX, DataError, Download, OptionError, Problem, Sample, Task
 
+from segbench import IGNORE_INDEX, DataError, Download, OptionError, Problem, Sample, Task
 from segbench_plugins.datasets import Sen1Floods11Options
 from segbench_plugins.datasets.reading import RASTERIO_HINT, Array, Samples, missing, read_raster, require, tensor, unreadable
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from segbench import Normalisation, Sample, Task
 
+from segbench import Normalisation, Sample, Task
 from segbench_plugins.datasets import ShapesOptions
 from segbench_plugins.datasets.reading import Array, Samples, tensor
 

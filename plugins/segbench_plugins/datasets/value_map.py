@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from segbench import DataError, OptionError
 
+from segbench import DataError, OptionError
 from segbench_plugins.datasets.reading import Array
 
 _RULE = re.compile(r"(?:(-?\d+)(?:-(\d+))?|\*):(-?\d+|ignore)")

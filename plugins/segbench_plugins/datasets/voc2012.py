@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from segbench import DataError, Download, Problem, Task
-
 from segbench_plugins.datasets import VocOptions
 from segbench_plugins.datasets.reading import IMAGENET, PhotoSamples, find_root, missing, require
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from segbench import Task
 from torch import Tensor, nn
 
+from segbench import Task
 from segbench_plugins.losses import BceDiceOptions
 from segbench_plugins.losses.dice import mean_where, soft_dice
 from segbench_plugins.losses.valid import mean_over_valid, valid_pixels, without_ignored

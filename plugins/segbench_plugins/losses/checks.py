@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from segbench import Task
-
 from segbench_plugins.losses import BceDiceOptions, CrossEntropyOptions, FocalOptions
 
 

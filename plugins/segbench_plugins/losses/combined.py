@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from segbench import Task
 from torch import Tensor, nn
 
+from segbench import Task
 from segbench_plugins.losses import CombinedOptions
 from segbench_plugins.losses.dice import Dice
 from segbench_plugins.losses.focal import Focal

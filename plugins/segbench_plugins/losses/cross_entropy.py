@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from segbench import Task
 from torch import Tensor, nn
 
+from segbench import Task
 from segbench_plugins.losses import CrossEntropyOptions
 from segbench_plugins.losses.valid import mean_over_valid, valid_pixels, without_ignored
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from segbench import Task
 from torch import Tensor, nn
 
+from segbench import Task
 from segbench_plugins.losses import DiceOptions
 from segbench_plugins.losses.valid import valid_pixels, without_ignored
 

@@ -6,7 +6,6 @@ import importlib
 from collections.abc import Callable
 
 from segbench import LossSpec, OptionError, Options, SegbenchError, Task, did_you_mean, parse_choice
-
 from segbench_plugins.losses import ScheduleOptions, segbench_losses
 
 

@@ -6,9 +6,9 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from segbench import LossBatch, Options, Progress, Task
 from torch import Tensor, nn
 
+from segbench import LossBatch, Options, Progress, Task
 from segbench_plugins.losses import ScheduleOptions
 from segbench_plugins.losses.nesting import inner_loss
 

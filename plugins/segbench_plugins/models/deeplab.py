@@ -18,7 +18,6 @@ from segbench_plugins.models.layers import ConvBlock, cbr, resize, separable
 
 if TYPE_CHECKING:
     from segbench import Task
-
     from segbench_plugins.models import DeepLabOptions
 
 _CONV: dict[str, ConvBlock] = {"standard": partial(cbr, kernel=3), "separable": separable}

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import timm
 import torch
-from segbench import CheckpointError, ConfigError, Normalisation, did_you_mean
 from torch import nn
 
+from segbench import CheckpointError, ConfigError, Normalisation, did_you_mean
 from segbench_plugins.models.hub import missing_weights
 from segbench_plugins.models.weights import load_encoder, match_encoder, read_state
 

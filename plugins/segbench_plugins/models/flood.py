@@ -19,7 +19,6 @@ from segbench_plugins.models.layers import Up, cbr, resize
 
 if TYPE_CHECKING:
     from segbench import Task
-
     from segbench_plugins.models import FloodOptions
 
 _FUSED = 512

@@ -15,9 +15,9 @@ from typing import Any
 
 import timm
 import torch
-from segbench import CheckpointError
 from torch import Tensor, nn
 
+from segbench import CheckpointError
 from segbench_plugins.models.weight_names import canonical, to_timm
 
 _LOG = logging.getLogger(__name__)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segbench import RunResult, Verdict
-
 from segbench_reports import wording
 from segbench_reports.escape import markdown
 from segbench_reports.grid import folded, grid

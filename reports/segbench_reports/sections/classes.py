@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Sequence
 
 from segbench import CellResult, Quality, RunResult
-
 from segbench_reports import wording
 from segbench_reports.cells import cell_name, finite, group_key
 from segbench_reports.escape import markdown

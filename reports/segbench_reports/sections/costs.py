@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from segbench import CellResult, RunResult
-
 from segbench_reports import wording
 from segbench_reports.cells import deployment
 from segbench_reports.escape import markdown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from segbench import Environment, RunResult
-
 from segbench_reports import wording
 from segbench_reports.escape import code_block, markdown
 from segbench_reports.grid import bullets, grid

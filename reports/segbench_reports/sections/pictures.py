@@ -6,7 +6,6 @@ import os
 from pathlib import Path, PurePosixPath
 
 from segbench import CellResult, ReportTarget, RunResult
-
 from segbench_reports import charts
 from segbench_reports.cells import cell_name
 from segbench_reports.escape import link_target, markdown

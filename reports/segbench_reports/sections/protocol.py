@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from segbench import CellResult, RunResult
-
 from segbench_reports import wording
 from segbench_reports.cells import single_latency
 from segbench_reports.escape import markdown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from segbench import CellResult, RunResult, Training
-
 from segbench_reports import wording
 from segbench_reports.cells import cell_name, finite
 from segbench_reports.escape import markdown

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
+
 from segbench import NoOptions
 from segbench_plugins.backends import segbench_backends
 from segbench_plugins.backends.eager import build
-from torch import nn
 
 
 def test_eager_is_the_only_backend_and_names_its_builder() -> None:

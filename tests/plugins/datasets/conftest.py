@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import segbench_plugins.datasets
 from PIL import Image
+
+import segbench_plugins.datasets
 from segbench import Problem, Sample, Task
 from segbench.registry import Catalog, Plugin
 from segbench.specs import resolve

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+
 from segbench import DataError, Problem, Sample, Task
+from segbench.registry import Catalog
 
 Load = Callable[[str, "Path | None", str], Sequence[Sample]]
 Check = Callable[[str, Path], list[Problem]]
@@ -60,8 +62,18 @@ def test_a_missing_test_split_is_a_warning_in_the_check_and_an_error_on_loading(
     found = problems("camvid", root)
 
     assert [(p.severity, p.where) for p in found] == [("warning", "test")]
-    with pytest.raises(DataError, match=r"split 'test' of CamVid is not here: there is no .*test\.txt"):
+    with pytest.raises(
+        DataError,
+        match=r"split 'test' of CamVid is not here: there is no .*test\.txt\. If your copy has no test frames, say so: camvid\[test=false\]",
+    ):
         load("camvid", root, "test")
+
+
+def test_a_copy_without_test_frames_can_be_declared_as_such(root: Path, problems: Check, catalog: Catalog) -> None:
+    chosen = catalog.dataset("camvid[test=false]")
+
+    assert chosen.spec.split_names(chosen.options) == ("train", "val")
+    assert problems("camvid[test=false]", root) == []
 
 
 def test_a_listed_image_without_label_is_named(root: Path, load: Load, problems: Check) -> None:

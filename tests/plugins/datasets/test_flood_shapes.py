@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+
 from segbench import Sample, Task
 
 Load = Callable[[str, "Path | None", str], Sequence[Sample]]

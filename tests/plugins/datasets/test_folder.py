@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+
 from segbench import DataError, OptionError, Problem, Sample, Task
 from segbench.registry import Catalog
 

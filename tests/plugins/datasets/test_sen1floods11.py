@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+
 from segbench import DataError, Download, OptionError, Problem, Sample, Task
 from segbench.registry import Catalog
 from segbench.specs import resolve

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+
 from segbench import Sample, Task
 
 Load = Callable[[str, "Path | None", str], Sequence[Sample]]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from segbench import DataError, Problem, Sample, Task
 
 Load = Callable[[str, "Path | None", str], Sequence[Sample]]

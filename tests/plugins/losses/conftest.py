@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from torch import Tensor, nn
+
 from segbench import LossBatch, LossSpec, Progress, Task, parse_choice
 from segbench_plugins.losses import segbench_losses
-from torch import Tensor, nn
 
 IGNORE = 255
 Build = Callable[..., Callable[[Tensor, Tensor], Tensor]]

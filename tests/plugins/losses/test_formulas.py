@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from segbench_plugins.losses.focal import modulate
 from torch import Tensor
+
+from segbench_plugins.losses.focal import modulate
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 MakeLoss = Callable[..., Loss]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from segbench import LossBatch, OptionError, Progress, Task, parse_choice
 from segbench_plugins.losses import ScheduleOptions, segbench_losses
 from segbench_plugins.losses.nesting import inner_loss

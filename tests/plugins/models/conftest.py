@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from segbench import Task
 from torch import nn
+
+from segbench import Task
 
 
 @pytest.fixture(autouse=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
+
 from segbench_plugins.models.aspp import ASPP
 from segbench_plugins.models.attention import CBAM, EfficientAttention, NonLocalAttention
 from segbench_plugins.models.layers import Up, cbr, resize, separable
-from torch import Tensor, nn
-from torch.nn.functional import conv2d
 
 
 def pixelwise(convolution: nn.Conv2d, maps: Tensor) -> Tensor:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
+
 from segbench import Task, parse_choice
 from segbench_plugins import models
 from segbench_plugins.models import deeplab, flood
-from torch import nn
 
 BUILDERS: dict[str, Callable[[Task, Any], nn.Module]] = {
     "deeplab-original": deeplab.build,

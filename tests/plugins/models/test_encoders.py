@@ -12,6 +12,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+
 from segbench import CheckpointError, ConfigError, Normalisation, Task
 from segbench_plugins.models import DeepLabOptions, FloodOptions
 from segbench_plugins.models.checks import FITTING, check_deeplab, check_flood, normalise_image

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
 from segbench import Task
 from segbench_plugins.models import DeepLabOptimizedOptions, DeepLabOptions, FloodEfficientOptions, FloodOptions, deeplab, flood
 from segbench_plugins.models.deeplab import DeepLab
 from segbench_plugins.models.flood import FloodEfficient, FloodNet, FloodOriginal, GatedBlend, WeightedBlend
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 SIZES = [(32, 32), (75, 130)]
 Perturb = Callable[[nn.Module], nn.Module]

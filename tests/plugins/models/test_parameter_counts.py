@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
+
 from segbench_plugins.models import DeepLabOptimizedOptions, DeepLabOptions, FloodEfficientOptions, FloodOptions
 from segbench_plugins.models.deeplab import DeepLab
 from segbench_plugins.models.flood import FloodEfficient, FloodOriginal
-from torch import nn
 
 
 def count(build: type[nn.Module], *arguments: Any) -> int:

@@ -11,12 +11,13 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
+
 from segbench import CheckpointError, Task
 from segbench_plugins.models import DeepLabOptions, FloodEfficientOptions, deeplab, flood
 from segbench_plugins.models.checks import check_deeplab, check_flood
 from segbench_plugins.models.encoders import DEEPLAB_STRIDES, create_encoder
 from segbench_plugins.models.weights import match_encoder, read_state
-from torch import Tensor
 
 ENCODER = "mobilenetv3_small_050"
 State = dict[str, Tensor]

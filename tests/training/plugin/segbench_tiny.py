@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from segbench import LossBatch, LossSpec, ModelSpec, Normalisation, Options, Progress, Sample, Task, hookimpl, option
 from torch import Tensor, nn
 from torch.nn import functional
+
+from segbench import LossBatch, LossSpec, ModelSpec, Normalisation, Options, Progress, Sample, Task, hookimpl, option
 
 NORMALISATION = {"image": Normalisation((0.5,) * 3, (0.25,) * 3, 1 / 255)}
 
