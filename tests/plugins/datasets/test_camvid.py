@@ -64,7 +64,7 @@ def test_a_missing_test_split_is_a_warning_in_the_check_and_an_error_on_loading(
     assert [(p.severity, p.where) for p in found] == [("warning", "test")]
     with pytest.raises(
         DataError,
-        match=r"split 'test' of CamVid is not here: there is no .*test\.txt\. If your copy has no test frames, say so: camvid\[test=false\]",
+        match=r"no .*test\.txt\. If your copy has no test frames, say so: camvid\[test=false\]",
     ):
         load("camvid", root, "test")
 
