@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -52,6 +53,7 @@ def run(
     try:
         if fresh:
             store.clear()
+        plan = _normalised(plan, catalog, store, device)
         session = _open_session(plan, catalog, store, device, listener or Silent(), command)
         return _run(session)
     finally:
@@ -91,6 +93,29 @@ def run_stages(
         return session.publish(complete=True)
     finally:
         store.close()
+
+
+def _normalised(plan: Plan, catalog: Catalog, store: RunStore, device: str) -> Plan:
+    """The plan with mean and deviation of inputs that the dataset leaves open, computed once per data and kept beside the run."""
+    cell = next((cell for cell in plan.cells if cell.inputs.missing_normalisation()), None)
+    if cell is None:
+        return plan
+    key = [str(plan.dataset), plan.digest, cell.settings.train.split]
+    kept = store.read_json("normalisation.json") or {}
+    if kept.get("key") != key:
+        kept = {"key": key, "values": _statistics(plan, cell, catalog, store, device)}
+        store.write_text("normalisation.json", json.dumps(kept))
+    config = plan.config
+    data = {**config.overrides.get("data", {}), "normalisation": kept["values"]}
+    config = config.model_copy(update={"overrides": {**config.overrides, "data": data}})
+    return make_plan(config, catalog, digest_of=lambda root: plan.digest)
+
+
+def _statistics(plan: Plan, cell: Cell, catalog: Catalog, store: RunStore, device: str) -> dict[str, Any]:
+    from segbench.execute.cell import statistics
+
+    job = cell_job(cell, root=plan.root, digest=plan.digest, settings=cell.settings, device=device, directory=store.directory, stages=())
+    return statistics(job, lambda *_: None, catalog)
 
 
 def output_directory(config: RunConfig, plan: Plan) -> Path:
@@ -229,8 +254,6 @@ def _attempt(session: _Session, cell: Cell, row: CellResult, todo: Todo, setting
         if kind == "result":
             updates.update(_stage_fields(payload))
             session.store.write_cell(row.model_copy(update={**updates, "status": "pending"}))
-        elif kind == "normalisation":
-            updates["notes"] = [*row.notes, f"normalised by the training split: {dict(payload)}"]
         session.listener.on(kind, cell.describe(), payload)
 
     job = cell_job(

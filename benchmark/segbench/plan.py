@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -19,7 +20,7 @@ from segbench.registry import Catalog, Chosen, Plugin
 from segbench.results import CellResult
 from segbench.settings import Settings
 from segbench.sizes import Size, parse_growing_size, parse_size
-from segbench.specs import DatasetSpec, LossSpec, ModelSpec, Recipe, Task, resolve
+from segbench.specs import DatasetSpec, LossSpec, ModelSpec, Normalisation, Recipe, Task, resolve
 
 REQUIRED = "required"
 """Value of a recipe's setting that the user must give."""
@@ -63,6 +64,7 @@ class Cell:
             "loss_options": self.loss.options.values(),
             "dataset_options": self.dataset.options.values(),
             **settings,
+            "normalisation": {name: dataclasses.asdict(norm) for name, norm in self.inputs.normalisation.items()},
             "devices": self.settings.execute.devices,
             "device": device,
         }
@@ -262,6 +264,8 @@ def _cell(
     seed: int,
 ) -> Cell:
     inputs, model_task = plan_inputs(model.spec, task, model.options)
+    given = {name: Normalisation(norm.mean, norm.std, norm.scale) for name, norm in settings.data.normalisation.items()}
+    inputs = inputs.with_normalisation(given)
     train = _train_ingredients(model, loss, dataset, settings, seed, digest)
     evaluate = {**train, "eval": settings.eval.model_dump(exclude={"batch_size", "every"}) | {"split": scored_split(dataset, settings)}}
     measure = _measure_ingredients(model, model_task, settings)
@@ -297,6 +301,7 @@ def _train_ingredients(
         "model": _ingredients(model),
         "loss": _ingredients(loss),
         "dataset": {**_ingredients(dataset), "digest": digest},
+        "normalisation": settings.data.model_dump()["normalisation"],
         "train": settings.train.model_dump(exclude={"workers", "oom"}),
         "eval.every": settings.eval.every,
         "devices": settings.execute.devices,

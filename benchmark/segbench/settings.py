@@ -27,12 +27,23 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+class NormalisationSettings(Section):
+    """Mean and deviation per channel, in units of value * scale."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    scale: float = 1.0
+
+
 class DataSettings(Section):
     """``[data]``: where the data lies and how much of it is kept decoded."""
 
     path: str | None = Field(None, description="folder of the dataset")
     cache_gb: float = Field(4.0, ge=0.0, description="bound of the decoded cache in 10**9 bytes; 0 switches it off")
     cache_dir: str | None = Field(None, description="where the decoded cache lies (default: the user's cache folder)")
+    normalisation: dict[str, NormalisationSettings] = Field(
+        default_factory=dict, description="of inputs for which the dataset declares none; computed from the training split where not given"
+    )
 
 
 class TrainSettings(Section):

@@ -21,7 +21,18 @@ from pydantic import ValidationError
 from segbench.errors import StoreError
 from segbench.results import SCHEMA_VERSION, CellResult, RunResult
 
-_OWNED = ("cells", "checkpoints", "confusions", "predictions", "logs", "charts", "run.json", "config.toml", "race.json")
+_OWNED = (
+    "cells",
+    "checkpoints",
+    "confusions",
+    "predictions",
+    "logs",
+    "charts",
+    "run.json",
+    "config.toml",
+    "race.json",
+    "normalisation.json",
+)
 
 
 class RunStore:

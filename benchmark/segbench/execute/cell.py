@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,9 @@ def set_up(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) -
     task: Task = resolve(dataset.spec.task)(dataset.options)
     inputs, model_task = plan_inputs(model.spec, task, model.options)
     loss = catalog.loss(job["loss"]) if job.get("loss") else None
-    known = {name: Normalisation(**norm) for name, norm in job.get("normalisation", {}).items()}
+    known = {
+        name: Normalisation(tuple(norm["mean"]), tuple(norm["std"]), norm["scale"]) for name, norm in job.get("normalisation", {}).items()
+    }
     return Setup(job, model, loss, dataset, settings, task, model_task, inputs.with_normalisation(known), job["device"], catalog, emit)
 
 
@@ -91,7 +93,6 @@ def run(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) -> d
     started = time.perf_counter()
     with stage("plan"):
         setup = set_up(job, emit, catalog)
-        setup = _with_normalisation(setup, emit)
         _set_threads(setup)
     work = 0.0
     for name in job["stages"]:
@@ -224,15 +225,15 @@ def example_inputs(inputs: InputPlan, size: tuple[int, int], *, batch_size: int,
     return tuple(torch.randn(batch_size, channels, *size, generator=generator).to(device) for channels in inputs.channels)
 
 
-def _with_normalisation(setup: Setup, emit: Emit) -> Setup:
-    missing = setup.inputs.missing_normalisation()
-    if not missing or "train" not in setup.job["stages"]:
-        return setup
+def statistics(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) -> dict[str, Any]:
+    """Mean and deviation of the inputs for which the dataset declares none, from the training split."""
     from segbench.data.statistics import compute_normalisation
 
-    computed = compute_normalisation(setup.samples(setup.settings.train.split), setup.task, missing)
-    emit("normalisation", {name: {"mean": n.mean, "std": n.std, "scale": n.scale} for name, n in computed.items()})
-    return replace(setup, inputs=setup.inputs.with_normalisation(computed))
+    with stage("plan"):
+        setup = set_up(job, emit, catalog)
+        missing = setup.inputs.missing_normalisation()
+        computed = compute_normalisation(setup.samples(setup.settings.train.split), setup.task, missing)
+    return {name: asdict(norm) for name, norm in computed.items()}
 
 
 def _set_threads(setup: Setup) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def cell_job(
         "device": device,
         "directory": str(directory),
         "stages": list(stages),
+        "normalisation": {name: asdict(norm) for name, norm in cell.inputs.normalisation.items()},
         "checkpoint": str(checkpoint) if checkpoint else None,
         "identity": {"cell": cell.id, "train": cell.fingerprints["train"]},
     }
