@@ -97,7 +97,17 @@ def test_a_dataset_on_disk_needs_its_folder(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("x y z")
     given = spec(splits=lambda options: ["train"], unions={}, load=from_folder, embedded=False)
     assert failures(given, root=tmp_path) == {}
-    assert "dataset 'drawn' lies on disk: say where (root, or --data DIR)" in failures(given)["samples_fit_the_task"]
+    assert "dataset 'drawn' lies on disk: say where (root, or --data DIR)" in failures(given)["splits_load"]
+
+
+def test_what_is_there_of_a_partial_copy_is_still_checked(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("x y z")
+    (tmp_path / "val.txt").write_text("z")
+    given = spec(splits=("train", "val", "test", "all"), unions={"all": ("train", "test")}, load=from_folder, embedded=False)
+    failed = failures(given, root=tmp_path)
+    assert set(failed) == {"splits_load", "splits_share_no_sample"}
+    assert "loading 'test' raised FileNotFoundError" in failed["splits_load"]
+    assert "'train' and 'val' share 1 sample(s), such as 'z'" in failed["splits_share_no_sample"]
 
 
 class OutOfRange(Options):
@@ -196,6 +206,12 @@ BROKEN: dict[str, tuple[DatasetSpec, str, str, set[str]]] = {
         "samples_fit_the_task",
         "split 'train' is empty",
         ANY,
+    ),
+    "a split missing": (
+        spec(splits=("train", "dev"), unions={}),
+        "splits_load",
+        "loading 'dev' raised KeyError: 'dev'",
+        set(),
     ),
     "pairs": (changed(lambda s: (s.inputs["image"], s.mask)), "samples_fit_the_task", "train[0] is tuple instead of a Sample", ANY),
     "number as id": (changed(lambda s: Sample(s.inputs, s.mask, cast(str, 3))), "samples_fit_the_task", "train[0] has the id 3", ANY),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from segbench.options import Options
 from segbench.specs import DatasetSpec, Sample, resolve
-from segbench.testing.check import during, fail
+from segbench.testing.check import ConformanceError, during, fail
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class DatasetSubject:
     options: Options
     root: Path | None = None
     most: int | None = 500
-    _kept: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False, compare=False)
+    _kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -36,9 +36,22 @@ class DatasetSubject:
             return self.spec.split_names(self.options)
 
     @property
+    def missing(self) -> dict[str, str]:
+        """Splits that cannot be loaded, each with the reason."""
+        if "missing" not in self._kept:
+            self._kept["missing"] = {split: reason for split in self.splits if (reason := self._refusal(split))}
+        return self._kept["missing"]  # type: ignore[no-any-return]
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Splits that can be loaded, at least one: copies of a dataset are often partial."""
+        found = tuple(split for split in self.splits if split not in self.missing)
+        return found or fail("no split can be loaded")
+
+    @property
     def complete(self) -> bool:
         """Whether every sample is looked at."""
-        return self.most is None or all(len(self.samples(split)) <= self.most for split in self.splits)
+        return self.most is None or all(len(self.samples(split)) <= self.most for split in self.present)
 
     def make_task(self) -> Any:
         """A new ``task(options)``."""
@@ -55,7 +68,7 @@ class DatasetSubject:
 
     def samples(self, split: str) -> Sequence[Sample]:
         """The samples of a split, loaded once."""
-        key = ("samples", split)
+        key = f"samples of {split}"
         if key not in self._kept:
             self._kept[key] = self.load(split)
         return self._kept[key]  # type: ignore[no-any-return]
@@ -75,8 +88,15 @@ class DatasetSubject:
         """Digest of each image to its id."""
         return {image: sample_id for sample_id, image in self._digested(split)}
 
+    def _refusal(self, split: str) -> str:
+        try:
+            self.samples(split)
+        except ConformanceError as error:
+            return str(error)
+        return ""
+
     def _digested(self, split: str) -> list[tuple[str, str]]:
-        key = ("digests", split)
+        key = f"digests of {split}"
         if key not in self._kept:
             count = len(self.samples(split))
             most = count if self.most is None else self.most

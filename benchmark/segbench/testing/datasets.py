@@ -41,9 +41,15 @@ def splits_are_declared(subject: DatasetSubject) -> None:
             fail(f"the union '{union}' = {parts} speaks of {missing}, which is not among splits {names}")
 
 
+def splits_load(subject: DatasetSubject) -> None:
+    """Every split can be loaded from this folder; the other checks go on with those that can."""
+    for reason in subject.missing.values():
+        fail(reason)
+
+
 def samples_fit_the_task(subject: DatasetSubject) -> None:
     """Inputs (C, H, W) in a stored dtype, mask int64 (H, W) of the same size, labels within the task's range, ids texts."""
-    for split in subject.splits:
+    for split in subject.present:
         if not len(subject.samples(split)):
             fail(f"split '{split}' is empty")
         for index, sample in subject.some(split):
@@ -52,7 +58,7 @@ def samples_fit_the_task(subject: DatasetSubject) -> None:
 
 def splits_end(subject: DatasetSubject) -> None:
     """An index past the end raises IndexError, so that loops over a split end."""
-    for split in subject.splits:
+    for split in subject.present:
         samples = subject.samples(split)
         for index in (len(samples), len(samples) + 1):
             try:
@@ -67,7 +73,7 @@ def splits_end(subject: DatasetSubject) -> None:
 def splits_share_no_sample(subject: DatasetSubject) -> None:
     """No id and no image stands in two splits, other than in declared unions; a union is exactly its parts."""
     unions = subject.spec.unions
-    for one, other in combinations(subject.splits, 2):
+    for one, other in combinations(subject.present, 2):
         if _related(one, other, unions):
             continue
         same = set(subject.ids(one)) & set(subject.ids(other))
@@ -81,6 +87,8 @@ def splits_share_no_sample(subject: DatasetSubject) -> None:
                 "a model would be scored on what it was trained on"
             )
     for union, parts in unions.items():
+        if not {union, *parts} <= set(subject.present):
+            continue
         whole, sum_of_parts = sorted(subject.ids(union)), sorted(i for part in parts for i in subject.ids(part))
         if subject.complete and whole != sum_of_parts:
             fail(f"'{union}' has {len(whole)} samples, but {' + '.join(parts)} have {len(sum_of_parts)}: a union is exactly its parts")
@@ -88,7 +96,7 @@ def splits_share_no_sample(subject: DatasetSubject) -> None:
 
 def order_and_ids_are_stable(subject: DatasetSubject) -> None:
     """Loading again gives the same ids in the same order with the same content; ids of a split differ."""
-    for split in subject.splits:
+    for split in subject.present:
         ids = subject.ids(split)
         twice = sorted({i for i in ids if ids.count(i) > 1})
         if twice:
@@ -106,14 +114,14 @@ def order_and_ids_are_stable(subject: DatasetSubject) -> None:
 
 def workers_can_read(subject: DatasetSubject) -> None:
     """A split can be pickled, and a loader's worker reads the same samples."""
-    for split in subject.splits:
+    for split in subject.present:
         samples = subject.samples(split)
         with during(f"pickling '{split}'"):
             copy = pickle.loads(pickle.dumps(samples))
         for index, sample in subject.some(split, most=3):
             if digest(_read(copy, index, split)) != digest(sample):
                 fail(f"{split}[{index}] differs after pickling")
-    split = subject.splits[0]
+    split = subject.present[0]
     expected = [(index, digest(sample)) for index, sample in subject.some(split, most=3)]
     with during(f"reading '{split}' in a loader's worker"):
         found = [digest(sample) for sample in _in_worker(subject.samples(split), [index for index, _ in expected])]
@@ -125,7 +133,7 @@ def groups_fit(subject: DatasetSubject) -> None:
     """``groups`` names one scene per sample."""
     if subject.spec.groups is None:
         return
-    for split in subject.splits:
+    for split in subject.present:
         with during(f"groups of '{split}'"):
             groups = list(resolve(subject.spec.groups)(subject.root, split, subject.options))
         if len(groups) != len(subject.samples(split)) or not all(isinstance(g, str) for g in groups):
@@ -196,6 +204,7 @@ CHECKS: tuple[Check[DatasetSubject], ...] = tuple(
     for function in (
         task_reads_no_data,
         splits_are_declared,
+        splits_load,
         samples_fit_the_task,
         splits_end,
         splits_share_no_sample,
