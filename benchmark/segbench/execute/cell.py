@@ -138,6 +138,7 @@ def _train(setup: Setup, emit: Emit) -> dict[str, Any]:
             directory=setup.checkpoints,
             emit=emit,
             identity=setup.job["identity"],
+            pictures=setup.directory / "predictions" / str(setup.job["cell"]) / "epochs",
         )
     if training.peak_memory_mb is None:
         training.peak_memory_mb = memory.peak_mb
