@@ -1,0 +1,222 @@
+"""A plugin of tiny parts in which things go wrong on demand: found by its entry point, also in worker processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from segbench import DatasetSpec, LossSpec, ModelSpec, Normalisation, Options, Recipe, Sample, Task, hookimpl, option
+from torch import Tensor, nn
+from torch.nn import functional
+
+How = Literal["nothing", "raise", "exit", "abort", "segfault", "kill", "hang", "chatty", "nan", "memory", "child"]
+
+
+def go_wrong(how: str) -> None:
+    """Do it."""
+    if how == "raise":
+        raise ValueError("the loss [bold]fell[/bold] over\nin two lines")
+    if how == "exit":
+        sys.exit("leaving on my own")
+    if how == "abort":
+        os.abort()
+    if how == "segfault":
+        os.kill(os.getpid(), 11)
+    if how == "kill":
+        os.kill(os.getpid(), 9)
+    if how == "hang":
+        time.sleep(600)
+    if how == "memory":
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    if how == "chatty":
+        print("a line of noise\n" * 200_000, flush=True)
+        print("and on stderr", file=sys.stderr, flush=True)
+
+
+class DotOptions(Options):
+    width: int = option(4, minimum=1, help="channels")
+    weights: str | None = option(None, help="a file")
+
+
+class FragileOptions(DotOptions):
+    above: int = option(1000, help="out of memory in training above this batch size")
+    crash_at: int = option(0, help="abort at this batch size, outside of training")
+
+
+class Dot(nn.Module):
+    """Two convolutions."""
+
+    def __init__(self, channels: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(channels, width, 3, padding=1)
+        self.head = nn.Conv2d(width, classes, 1)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.head(functional.relu(self.body(torch.cat(inputs, 1))))  # type: ignore[no-any-return]
+
+
+class Fragile(Dot):
+    """Breaks at some batch sizes."""
+
+    def __init__(self, channels: int, options: FragileOptions, classes: int) -> None:
+        super().__init__(channels, options.width, classes)
+        self.above, self.crash_at = options.above, options.crash_at
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        if self.training and inputs[0].shape[0] > self.above:
+            go_wrong("memory")
+        if not self.training and inputs[0].shape[0] == self.crash_at:
+            go_wrong("abort")
+        return super().forward(*inputs)
+
+
+def build_dot(task: Task, options: DotOptions) -> nn.Module:
+    return Dot(sum(task.inputs.values()), options.width, task.num_classes)
+
+
+def build_fragile(task: Task, options: FragileOptions) -> nn.Module:
+    return Fragile(sum(task.inputs.values()), options, task.num_classes)
+
+
+class MishapOptions(Options):
+    how: How = option("nothing", help="what goes wrong")
+    at: int = option(1, minimum=1, help="at which call of a process")
+    file: str = option("", help="file that gets the process id; where it was there before, nothing goes wrong")
+
+
+class Mishap:
+    """Cross-entropy until something happens."""
+
+    def __init__(self, options: MishapOptions) -> None:
+        self.options, self.calls = options, 0
+
+    def __call__(self, logits: Tensor, mask: Tensor) -> Tensor:
+        self.calls += 1
+        loss = functional.cross_entropy(logits, mask, ignore_index=255)
+        file = Path(self.options.file) if self.options.file else None
+        if self.calls != self.options.at or (file and file.exists()):
+            return loss
+        pids = [os.getpid()]
+        if self.options.how in ("child", "hang"):
+            pids.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid)
+        if file:
+            file.with_suffix(".part").write_text(" ".join(map(str, pids)))
+            file.with_suffix(".part").rename(file)
+        go_wrong("hang" if self.options.how == "child" else self.options.how)
+        return loss * float("nan") if self.options.how == "nan" else loss
+
+
+def build_mishap(task: Task, options: MishapOptions) -> Mishap:
+    return Mishap(options)
+
+
+class DotsOptions(Options):
+    train: int = option(8, minimum=0, help="images")
+    val: int = option(3, minimum=0, help="images")
+    test: int = option(2, minimum=0, help="images")
+    size: int = option(16, minimum=4, help="height and width")
+
+
+class Dots(Sequence[Sample]):
+    """Images whose left half is dark and class 0, the right half bright and class 1."""
+
+    def __init__(self, split: str, count: int, size: int, channels: dict[str, int]) -> None:
+        self.split, self.count, self.size, self.channels = split, count, size, channels
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        mask = torch.zeros(self.size, self.size, dtype=torch.long)
+        mask[:, self.size // 2 + index % 2 :] = 1
+        inputs = {name: (mask * 200 + index).to(torch.uint8).repeat(channels, 1, 1) for name, channels in self.channels.items()}
+        return Sample(inputs, mask, f"{self.split}-{index}")
+
+
+_IMAGE, _RADAR = {"image": 3}, {"sar": 2, "optical": 3}
+_PARTS = ("train", "val", "test")
+
+
+def _splits(options: DotsOptions) -> tuple[str, ...]:
+    return (*(part for part in _PARTS if getattr(options, part)), "trainval")
+
+
+def _load(channels: dict[str, int], split: str, options: DotsOptions) -> Sequence[Sample]:
+    if split == "trainval":
+        return [*Dots("train", options.train, options.size, channels), *Dots("val", options.val, options.size, channels)]
+    return Dots(split, getattr(options, split), options.size, channels)
+
+
+def load_dots(root: Path | None, split: str, options: DotsOptions) -> Sequence[Sample]:
+    return _load(_IMAGE, split, options)
+
+
+def load_radar_dots(root: Path | None, split: str, options: DotsOptions) -> Sequence[Sample]:
+    return _load(_RADAR, split, options)
+
+
+def _task(channels: dict[str, int]) -> Task:
+    norms = {name: Normalisation((0.5,) * count, (0.5,) * count, 1 / 255) for name, count in channels.items()}
+    return Task(class_names=("dark", "bright"), inputs=channels, normalisation=norms, rgb=())
+
+
+def dots_task(options: Options) -> Task:
+    return _task(_IMAGE)
+
+
+def radar_task(options: Options) -> Task:
+    return _task(_RADAR)
+
+
+@hookimpl
+def segbench_models() -> Iterable[ModelSpec]:
+    return [
+        ModelSpec(name="dot", summary="two convolutions", build=build_dot, options=DotOptions, channels={"image": (3, 5)}),
+        ModelSpec(name="dot-pair", summary="two inputs", build=build_dot, options=DotOptions, inputs=("sar", "optical")),
+        ModelSpec(name="fragile", summary="breaks at some batch sizes", build=build_fragile, options=FragileOptions),
+    ]
+
+
+@hookimpl
+def segbench_losses() -> Iterable[LossSpec]:
+    return [LossSpec(name="mishap", summary="something goes wrong", build=build_mishap, options=MishapOptions)]
+
+
+@hookimpl
+def segbench_datasets() -> Iterable[DatasetSpec]:
+    common: dict[str, Any] = {"splits": _splits, "options": DotsOptions, "embedded": True, "unions": {"trainval": ("train", "val")}}
+    return [
+        DatasetSpec(name="dots", summary="halves", task=dots_task, load=load_dots, **common),
+        DatasetSpec(name="radar-dots", summary="halves, two inputs", task=radar_task, load=load_radar_dots, **common),
+    ]
+
+
+TINY = {
+    "train.epochs": 1,
+    "train.batch_size": 4,
+    "train.image_size": 16,
+    "train.lr": 0.01,
+    "train.workers": 0,
+    "train.precision": "off",
+    "eval.pictures": 0,
+    "data.cache_gb": 0.0,
+    "measure.latency": False,
+    "measure.memory": False,
+    "measure.threads": 1,
+}
+
+
+@hookimpl
+def segbench_recipes() -> Iterable[Recipe]:
+    return [
+        Recipe(name="tiny", summary="one epoch", settings=TINY, loss="ce", dataset="dots"),
+        Recipe(name="tiny-long", summary="three epochs", settings={**TINY, "train.epochs": 3}, dataset="dots"),
+    ]
