@@ -21,7 +21,6 @@ from segbench.events import Fanout, Listener, Observers, Silent
 from segbench.execute.jobs import cell_job
 from segbench.execute.process import Outcome, Workers, describe_error
 from segbench.measure.environment import describe_environment
-from segbench.names import slug
 from segbench.plan import Cell, Plan, changes, make_plan
 from segbench.race import race_cells
 from segbench.registry import Catalog, load_catalog
@@ -120,7 +119,7 @@ def _statistics(plan: Plan, cell: Cell, catalog: Catalog, store: RunStore, devic
 
 def output_directory(config: RunConfig, plan: Plan) -> Path:
     """``--out``, else ``runs/<dataset>-<recipe>``."""
-    return Path(config.out or f"runs/{slug(str(plan.dataset))}-{'-'.join(config.recipes)}").expanduser().absolute()
+    return Path(config.out or f"runs/{plan.dataset.choice.name}-{'-'.join(config.recipes)}").expanduser().absolute()
 
 
 def _data_digest(root: Path) -> str:

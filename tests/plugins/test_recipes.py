@@ -68,7 +68,7 @@ def test_training_on_val_lets_val_choose_no_checkpoint(name: str) -> None:
 def test_smoke_is_small() -> None:
     recipe = RECIPES["smoke"]
     train: Any = RunConfig().settings(recipe).train
-    assert (recipe.loss, recipe.dataset, train.batch_size, train.augmentation) == ("ce", "shapes", 8, "standard")
+    assert (recipe.loss, recipe.dataset, train.batch_size, train.augmentation) == ("ce", "shapes[size=64,train=192]", 8, "standard")
     assert train.epochs <= 20
     assert train.image_size <= 128
 

@@ -41,9 +41,9 @@ def segbench_recipes() -> Iterable[Recipe]:
         _recipe(
             "smoke",
             "proves that everything works, in about two minutes on two CPU cores",
-            {"train.epochs": 6, "train.batch_size": 8, "train.image_size": 64, "train.augmentation": "standard", "train.lr": 2e-3},
+            {"train.epochs": 6, "train.batch_size": 8, "train.image_size": 64, "train.augmentation": "standard", "train.lr": 5e-3},
             loss="ce",
-            dataset="shapes",
+            dataset="shapes[size=64,train=192]",
             source="segbench",
         ),
         _image("quick-test", "50 epochs, plain augmentation: a first look", epochs=50),
