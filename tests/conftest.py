@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from segbench.config import RunConfig, load_config
 from segbench.registry import Catalog, load_catalog
 from segbench.results import RunResult
@@ -106,14 +107,15 @@ def segbench(mishaps: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
     def call(*arguments: str | Path) -> Said:
         capfd.readouterr()
-        with warnings.catch_warnings(), pytest.raises(SystemExit) as ended:
-            warnings.simplefilter("default")
+        warnings.simplefilter("default")
+        with pytest.raises(SystemExit) as ended:
             main([str(a) for a in arguments])
         said = capfd.readouterr()
         code = ended.value.code
         return Said(code if isinstance(code, int) else 0, said.out, said.err)
 
-    yield call
+    with warnings.catch_warnings():
+        yield call
     warnings.showwarning = shown
     signal.signal(signal.SIGTERM, handler)
 

@@ -146,8 +146,12 @@ def _split(layer: Mapping[str, Any], where: str) -> tuple[dict[str, Any], dict[s
         elif "." in name:
             dotted[name] = value
         else:
+            if name in SECTIONS:
+                raise ConfigError(f"{where}: '{name}' is a section, not a setting. Write {name}.key, such as train.epochs=20.")
             known = [*_AXES, "data", *SECTIONS]
-            raise ConfigError(f"{where}: unknown key '{key}'.{did_you_mean(key, known)} Known: {', '.join(dict.fromkeys(known))}.")
+            sections = [setting for setting in all_settings() if setting.endswith(f".{key}")]
+            near = f" Did you mean '{sections[0]}'?" if sections else did_you_mean(key, known)
+            raise ConfigError(f"{where}: unknown key '{key}'.{near} Known: {', '.join(dict.fromkeys(known))}.")
     return top, _nested(dotted, where)
 
 
@@ -228,7 +232,8 @@ def _vary(value: Any, where: str) -> dict[str, tuple[Any, ...]]:
         _nested({key: values[0]}, f"{where}: vary")
         if key.split(".")[0] in ("execute", "data"):
             raise ConfigError(f"{where}: '{key}' cannot be varied: it does not change what is trained or measured")
-        varied[key] = _distinct(values, f"vary.{key}", where)
+        # a file has no null: the word is read as one here as in any other layer, or the cell would have another name
+        varied[key] = _distinct([None if v == "none" else v for v in values], f"vary.{key}", where)
     return varied
 
 
@@ -251,9 +256,29 @@ def _distinct(values: Iterable[Any], name: str, where: str) -> tuple[Any, ...]:
     return tuple(seen)
 
 
+_WORDS = {
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "model_type": "a table",
+    "dict_type": "a table",
+}
+
+
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"][:2])
+    if first["type"] in _WORDS:
+        return f"{key} = {first['input']!r} does not fit: expected {_WORDS[first['type']].format(**first.get('ctx', {}))}"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if message.startswith("Input"):
         return f"{key} = {first['input']!r} does not fit: {message}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -302,7 +303,7 @@ def _train_ingredients(
         "loss": _ingredients(loss),
         "dataset": {**_ingredients(dataset), "digest": digest},
         "normalisation": settings.data.model_dump()["normalisation"],
-        "train": settings.train.model_dump(exclude={"workers", "oom"}),
+        "train": {**settings.train.model_dump(exclude={"workers", "oom"}), "init_from": _content(settings.train.init_from)},
         "eval.every": settings.eval.every,
         "devices": settings.execute.devices,
         "seed": seed,
@@ -323,7 +324,28 @@ def _measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: S
 
 
 def _ingredients(chosen: Chosen[Any]) -> dict[str, Any]:
-    return {"name": chosen.choice.name, **chosen.options.values(), "plugin": chosen.plugin.identity()}
+    options = {key: _content(value) if key == "weights" else value for key, value in chosen.options.values().items()}
+    return {"name": chosen.choice.name, **options, "plugin": chosen.plugin.identity()}
+
+
+def _content(path: Any) -> Any:
+    """What a file holds instead of where it lies: a moved file changes no result, another one under the same name does."""
+    try:
+        status = Path(str(path)).expanduser().stat() if isinstance(path, str) else None
+    except (OSError, ValueError):
+        return path
+    if status is None or not Path(str(path)).expanduser().is_file():
+        return path
+    return _file_digest(str(Path(str(path)).expanduser()), status.st_size, status.st_mtime_ns)
+
+
+@functools.cache
+def _file_digest(path: str, size: int, modified: int) -> str:
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return f"sha256:{digest.hexdigest()[:16]}"
 
 
 def _variations(config: RunConfig) -> list[dict[str, Any]]:

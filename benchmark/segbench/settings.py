@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from segbench.errors import ConfigError
 from segbench.sizes import parse_growing_size, parse_size
@@ -24,7 +24,15 @@ def _as_value_error(check: Any, value: Any) -> None:
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, values are final."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic would read true as 1
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("it is no switch: true and false mean nothing here")
+        return value
 
 
 class NormalisationSettings(Section):
@@ -79,7 +87,7 @@ class TrainSettings(Section):
     @classmethod
     def _workers(cls, value: int | str) -> int | str:
         if isinstance(value, int) and value < 0:
-            raise ValueError("Input should be at least 0")
+            raise ValueError("at least 0, or auto")
         return value
 
 

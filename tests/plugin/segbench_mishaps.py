@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from segbench import DatasetSpec, LossSpec, ModelSpec, Normalisation, Options, Recipe, Sample, Task, hookimpl, option
 from torch import Tensor, nn
 from torch.nn import functional
+
+from segbench import DatasetSpec, LossSpec, ModelSpec, Normalisation, Options, Recipe, Sample, Task, hookimpl, option
 
 How = Literal["nothing", "raise", "exit", "abort", "segfault", "kill", "hang", "chatty", "nan", "memory", "child"]
 
