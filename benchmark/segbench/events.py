@@ -45,7 +45,7 @@ class Observers:
                 continue
             try:
                 impl.function(**{argument: available[argument] for argument in impl.argnames})
-            except Exception as error:  # foreign code: an observer must not cost a cell
+            except (Exception, SystemExit) as error:  # foreign code: an observer must not cost a cell
                 self.switched_off[name] = f"{hook} raised {type(error).__name__}: {error}"
                 warnings.warn(f"plugin '{name}' was switched off: {self.switched_off[name]}", PluginWarning, stacklevel=2)
 

@@ -7,7 +7,7 @@ import datetime
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from segbench.race import race_cells
 from segbench.registry import Catalog, load_catalog
 from segbench.reporting import write_reports
 from segbench.results import Artifacts, CellResult, ErrorInfo, Quality, RunResult, Training
+from segbench.settings import Settings
 from segbench.stages import PROFILE_FIELDS, Todo, carried_over, decide
 from segbench.store import RunStore
 
@@ -137,6 +138,7 @@ class _Session:
     store: RunStore
     device: str
     listener: Listener
+    observers: Observers
     result: RunResult
     rows: dict[str, CellResult]
     workers: Workers = field(default_factory=Workers)
@@ -185,7 +187,7 @@ def _open_session(plan: Plan, catalog: Catalog, store: RunStore, device: str, li
     observers = Observers(catalog)
     config = plan.config
     settings = plan.cells[0].settings if len(config.recipes) == 1 and not config.vary else None
-    store.write_text("config.toml", config_to_toml(config.model_copy(update={"dataset": str(plan.dataset)}), settings))
+    store.write_text("config.toml", config_to_toml(_anywhere(plan), settings and _anywhere_settings(plan, settings)))
     environment = describe_environment(catalog_plugins=catalog.plugins)
     environment.started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     result = RunResult(
@@ -196,7 +198,20 @@ def _open_session(plan: Plan, catalog: Catalog, store: RunStore, device: str, li
         warnings=[*notes, *(f"plugin '{p.name}' was skipped: {p.error}" for p in catalog.plugins if p.error)],
     )
     rows = {cell_id: _outdated(row, plan) for cell_id, row in old.items()}
-    return _Session(plan, catalog, store, device, Fanout(listener, observers), result, rows)
+    return _Session(plan, catalog, store, device, Fanout(listener, observers), observers, result, rows)
+
+
+def _anywhere(plan: Plan) -> RunConfig:
+    """The configuration as it can be run again from another folder, with the dataset that was chosen."""
+    overrides = dict(plan.config.overrides)
+    if plan.root is not None:
+        overrides["data"] = {**overrides.get("data", {}), "path": str(plan.root)}
+    return plan.config.model_copy(update={"dataset": str(plan.dataset), "overrides": overrides})
+
+
+def _anywhere_settings(plan: Plan, settings: Settings) -> Settings:
+    root = str(plan.root) if plan.root else None
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"path": root})})
 
 
 def _run_cell(session: _Session, cell: Cell, profiles: dict[str, Mapping[str, Any]]) -> None:
@@ -327,6 +342,8 @@ def _finish(session: _Session) -> RunResult:
     if session.result.race is None:
         kept = session.store.read_json("race.json")
         session.result = session.result.model_copy(update={"race": (kept or {}).get("race")})
+    notes = [f"plugin '{name}' was switched off: {why}" for name, why in session.observers.switched_off.items()]
+    session.result = session.result.model_copy(update={"warnings": [*session.result.warnings, *notes]})
     result = session.publish(complete=True)
     defaults = {spec.name: spec.options().values() for spec, _ in session.catalog.specs("models")}
     session.result = result.model_copy(update={"claims": judge(session.catalog.claims(), result, default_options=defaults)})
@@ -375,9 +392,9 @@ def _outdated(row: CellResult, plan: Plan) -> CellResult:
     return row.model_copy(update={"settings": {**row.settings, **extra}})
 
 
-def failures(result: RunResult) -> Sequence[CellResult]:
-    """Cells that did not come out well."""
-    return [cell for cell in result.cells if cell.status in ("failed", "interrupted")]
+def failures(result: RunResult, *, among: Collection[str] | None = None) -> Sequence[CellResult]:
+    """Cells that did not come out well; ``among``: the ids of this run's own, where its directory holds others too."""
+    return [cell for cell in result.cells if cell.status in ("failed", "interrupted") and (among is None or cell.id in among)]
 
 
 __all__ = ["SegbenchError", "failures", "output_directory", "run", "task_record"]

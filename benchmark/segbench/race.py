@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from segbench.plan import Cell
 from segbench.registry import Catalog
 from segbench.results import CellResult, Deployment, Latency, Memory
 from segbench.store import RunStore
+
+# one answer is at most a block of calls, or a model's first call
+_PATIENCE_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ def race_cells(
     Where one is missing all are raced again: times taken at another moment cannot be compared with them.
     """
     measure = cells[0].settings.measure if cells else None
-    if measure is None or not (measure.latency or measure.memory) or all(rows[cell.id].deployments for cell in cells):
+    if measure is None or not (measure.latency or measure.memory) or all(_measured(rows[cell.id]) for cell in cells):
         return None
     contenders: dict[str, Cell] = {}
     for cell in cells:
@@ -69,6 +73,10 @@ def race_cells(
     }
     by_cell = {cell.id: [deployments[cell.fingerprints["measure"]]] for cell in cells}
     return Raced(by_cell, record)
+
+
+def _measured(row: CellResult) -> bool:
+    return bool(row.deployments) and not any(deployment.error for deployment in row.deployments)
 
 
 def _measure(
@@ -134,7 +142,8 @@ class _Stable:
     def memory(self, cell: Cell) -> Memory:
         """Peak of inference and of a training step, each in a fresh process."""
         if self.inline:
-            return Memory.model_validate(LocalDeployment(self._job(cell), self.catalog).memory())
+            with _as_runtime_error():
+                return Memory.model_validate(LocalDeployment(self._job(cell), self.catalog).memory())
         worker = self._start(cell, "segbench.execute.contender:serve", "memory")
         try:
             memory = Memory.model_validate(_ask(worker, {"do": "memory"}))
@@ -151,7 +160,8 @@ class _Stable:
     def enter(self, key: str, cell: Cell) -> Callable[[Mapping[str, Any]], Any]:
         """Bring a contender to the start; it waits, asleep, until asked."""
         if self.inline:
-            deployment = LocalDeployment(self._job(cell), self.catalog)
+            with _as_runtime_error():
+                deployment = LocalDeployment(self._job(cell), self.catalog)
             return lambda command: deployment.contender(key, command["batch_size"])
         worker = self._start(cell, "segbench.execute.contender:serve", "latency")
         self.running[key] = worker
@@ -172,7 +182,11 @@ class _Stable:
 
     def _start(self, cell: Cell, target: str, what: str) -> Worker:
         worker = self.workers.start(target, self._job(cell), log=self._log(cell, what))
-        _receive(worker, "ready")
+        try:
+            _receive(worker, "ready")
+        except BaseException:
+            worker.end()
+            raise
         return worker
 
     def _job(self, cell: Cell) -> dict[str, Any]:
@@ -181,6 +195,14 @@ class _Stable:
 
     def _log(self, cell: Cell, what: str) -> Path:
         return self.store.directory / "logs" / f"{slug(str(cell.model))}--{what}.log"
+
+
+@contextlib.contextmanager
+def _as_runtime_error() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # foreign code: it costs this contender only
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
 def _ask(worker: Worker, command: Mapping[str, Any]) -> Any:
@@ -193,6 +215,8 @@ def _ask(worker: Worker, command: Mapping[str, Any]) -> Any:
 
 def _receive(worker: Worker, expected: str) -> Mapping[str, Any]:
     try:
+        if not worker.pipe.poll(_PATIENCE_SECONDS):
+            raise RuntimeError(f"its process gave no answer for {_PATIENCE_SECONDS:g} s")
         kind, payload = worker.pipe.recv()
     except (EOFError, OSError):
         raise RuntimeError(_gone(worker)) from None

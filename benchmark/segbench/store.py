@@ -10,7 +10,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,17 +20,19 @@ from pydantic import ValidationError
 from segbench.errors import StoreError
 from segbench.results import SCHEMA_VERSION, CellResult, RunResult
 
+_FOLDERS = ("cells", "checkpoints", "confusions", "predictions", "logs")
 _OWNED = (
-    "cells",
-    "checkpoints",
-    "confusions",
-    "predictions",
-    "logs",
-    "charts",
+    "cells/*.json",
+    "checkpoints/*/*.pt",
+    "confusions/*.npz",
+    "predictions/**/*.png",
+    "logs/*.log",
+    "charts/*.svg",
     "run.json",
     "config.toml",
     "race.json",
     "normalisation.json",
+    "report.md",
 )
 
 
@@ -45,7 +46,7 @@ class RunStore:
     def open(self) -> None:
         """Create the directory and take the lock; a second writer is refused."""
         with explained(self.directory):
-            for folder in ("cells", "checkpoints", "confusions", "predictions", "logs"):
+            for folder in _FOLDERS:
                 (self.directory / folder).mkdir(parents=True, exist_ok=True)
             self._lock = (self.directory / ".lock").open("a+")
         if not _try_lock(self._lock):
@@ -68,18 +69,23 @@ class RunStore:
             self._lock = None
 
     def clear(self) -> None:
-        """Remove what earlier runs wrote here (``--fresh``); other files stay."""
+        """Remove what earlier runs wrote here (``--fresh``); all other files stay, also in our folders."""
         with explained(self.directory):
-            for name in _OWNED:
-                path = self.directory / name
-                if path.is_dir():
-                    shutil.rmtree(path)
-                    path.mkdir()
-                elif path.exists():
-                    path.unlink()
+            for pattern in _OWNED:
+                for file in self.directory.glob(pattern):
+                    file.unlink()
+            for name in (*_FOLDERS, "charts"):
+                folders = sorted((self.directory / name).glob("**/"), reverse=True)
+                for folder in folders:
+                    if not any(folder.iterdir()) and (folder.name != name or name not in _FOLDERS):
+                        folder.rmdir()
 
     def read_cells(self) -> tuple[dict[str, CellResult], list[str]]:
-        """Finished cells by id, and a note for each file that cannot be read (its cell is run again)."""
+        """Finished cells by id, and a note for each file that cannot be read (its cell is run again).
+
+        Raises :class:`StoreError` where a newer segbench has written here.
+        """
+        _refuse_newer(self.directory / "run.json", self.read_json("run.json"))
         cells, notes = {}, []
         for file in sorted((self.directory / "cells").glob("*.json")):
             try:
@@ -128,12 +134,18 @@ def load_run(path: Path) -> RunResult:
         raise StoreError(f"'{path}' holds no run: there is no run.json. Give the directory that 'segbench run --out' wrote.")
     try:
         document = json.loads(file.read_bytes())
-        version = document.get("schema_version") if isinstance(document, dict) else None
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise StoreError(f"'{file}' has schema version {version}; this segbench reads up to {SCHEMA_VERSION}. Upgrade segbench.")
+        _refuse_newer(file, document)
+        if not isinstance(document, dict) or "schema_version" not in document:
+            raise ValueError("it has no schema_version: no segbench wrote it")
         return RunResult.model_validate(document)
     except (OSError, ValueError, ValidationError) as error:
         return _rebuild(directory, file, error)
+
+
+def _refuse_newer(file: Path, document: Any) -> None:
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise StoreError(f"'{file}' has schema version {version}; this segbench reads up to {SCHEMA_VERSION}. Upgrade segbench.")
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -128,13 +128,13 @@ class Dots(Sequence[Sample]):
     """Images whose left half is dark and class 0, the right half bright and class 1."""
 
     def __init__(self, split: str, count: int, size: int, channels: dict[str, int]) -> None:
-        self.split, self.count, self.size, self.channels = split, count, size, channels
+        self.split, self.length, self.size, self.channels = split, count, size, channels
 
     def __len__(self) -> int:
-        return self.count
+        return self.length
 
     def __getitem__(self, index: Any) -> Any:
-        if not 0 <= index < self.count:
+        if not 0 <= index < self.length:
             raise IndexError(index)
         mask = torch.zeros(self.size, self.size, dtype=torch.long)
         mask[:, self.size // 2 + index % 2 :] = 1

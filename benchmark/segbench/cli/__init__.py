@@ -7,6 +7,7 @@ wrong, 130 interrupted.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -67,6 +68,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the ``segbench`` command."""
+    _speak_any_encoding()
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -89,7 +91,28 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # the reader (head, less) has gone: not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 0
+    except Exception as error:  # a fault of ours or of a plugin: one line, too
+        if os.environ.get("SEGBENCH_TRACEBACK"):
+            raise
+        click.echo(_unexpected(error), err=True)
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _speak_any_encoding() -> None:
+    """Where a stream cannot show a sign (an ASCII pipe, an old console), show a question mark instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _unexpected(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return (
+        f"Unexpected error: {type(error).__name__}{': ' + lines[0] if lines else ''}\n"
+        "This is a fault of segbench or of a plugin, not yours; what was finished is kept. "
+        "Set SEGBENCH_TRACEBACK=1 to see where it happened, and report that with the command."
+    )
 
 
 def _interrupt(signum: int, frame: object) -> None:

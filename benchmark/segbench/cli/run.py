@@ -59,9 +59,9 @@ def command(config_file: Path | None, sets: tuple[str, ...], fresh: bool, dry_ru
     command_line = "segbench " + shlex.join(_without_paths(sys.argv[1:]))
     with progress_display() as display:
         result = run(config, catalog=catalog, listener=display, fresh=fresh, command=command_line)
-    directory = output_directory(config, make_plan(config, catalog))
-    _print_result(result, directory, catalog)
-    return 1 if failures(result) else 0
+    plan = make_plan(config, catalog)
+    _print_result(result, output_directory(config, plan), catalog)
+    return 1 if failures(result, among={cell.id for cell in plan.cells}) else 0
 
 
 def _print_plan(config: Any) -> int:

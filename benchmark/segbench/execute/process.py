@@ -95,6 +95,8 @@ class Worker:
         if self.process.is_alive():
             self.process.join(0.2)
         kill_group(self.process.pid)
+        if self.process.is_alive():  # so young that it does not lead its group yet
+            self.process.kill()
         self.process.join(_GRACE_SECONDS)
 
 
@@ -129,46 +131,49 @@ def _context() -> BaseContext:
 
 def _follow(worker: Worker, *, emit: Emit, log: Path, timeout: float | None, silence: float | None) -> Outcome:
     started = last = time.monotonic()
+    stage = "run"
     while True:
         now = time.monotonic()
         if timeout is not None and now - started > timeout:
-            return Outcome(error=_timed_out("timeout", f"it ran longer than execute.timeout = {timeout:g} s"))
+            return Outcome(error=_timed_out(stage, "timeout", f"it ran longer than execute.timeout = {timeout:g} s."))
         if silence is not None and now - last > silence:
-            return Outcome(error=_timed_out("hang", f"no sign of life for {silence:g} s"))
+            return Outcome(error=_timed_out(stage, "hang", f"no sign of life for execute.silence = {silence:g} s."))
         if not worker.pipe.poll(0.2):
             continue
         try:
             kind, payload = worker.pipe.recv()
         except (EOFError, OSError):
             worker.process.join(_GRACE_SECONDS)
-            return Outcome(error=_died(worker.process.exitcode, log))
+            return Outcome(error=_died(stage, worker.process.exitcode, log))
         last = time.monotonic()
         if kind == "done":
             return Outcome(value=payload)
         if kind == "failed":
             return Outcome(error=ErrorInfo.model_validate(payload))
+        if kind == "stage":
+            stage = str(payload["stage"])
         emit(kind, payload)
 
 
-def _timed_out(kind: str, message: str) -> ErrorInfo:
-    return ErrorInfo(stage="run", kind=kind, message=message, advice="Run the same command again to continue from its last checkpoint.")
+def _timed_out(stage: str, kind: str, message: str) -> ErrorInfo:
+    return ErrorInfo(stage=stage, kind=kind, message=message, advice="Run the same command again to continue from its last checkpoint.")
 
 
-def _died(exitcode: int | None, log: Path) -> ErrorInfo:
+def _died(stage: str, exitcode: int | None, log: Path) -> ErrorInfo:
     tail = _tail(log)
     said = f" It said last: {tail}" if tail else ""
     if exitcode is not None and exitcode < 0:
         name = signal.Signals(-exitcode).name
         if -exitcode == signal.SIGKILL:
             return ErrorInfo(
-                stage="run",
+                stage=stage,
                 kind="killed",
                 message=f"its process was killed from outside (SIGKILL).{said}",
                 advice="Where nobody did, the system ran out of memory: use a smaller train.batch_size or image_size. "
                 "Run the same command again to continue.",
             )
-        return ErrorInfo(stage="run", kind="crash", message=f"its process crashed ({name}).{said}", advice=f"See {log.name} in logs/.")
-    return ErrorInfo(stage="run", kind="crash", message=f"its process ended with exit code {exitcode}.{said}", advice="")
+        return ErrorInfo(stage=stage, kind="crash", message=f"its process crashed ({name}).{said}", advice=f"See {log.name} in logs/.")
+    return ErrorInfo(stage=stage, kind="crash", message=f"its process ended with exit code {exitcode}.{said}", advice="")
 
 
 def _tail(log: Path) -> str:
@@ -210,7 +215,8 @@ def describe_error(error: BaseException, stage: str = "run") -> ErrorInfo:
     stage = getattr(error, "segbench_stage", stage)
     text = str(error).strip() or type(error).__name__
     if isinstance(error, SegbenchError):
-        return ErrorInfo(stage=stage, kind=getattr(error, "kind", "error"), message=text, advice=getattr(error, "advice", ""))
+        message = str(getattr(error, "message", text))
+        return ErrorInfo(stage=stage, kind=getattr(error, "kind", "error"), message=message, advice=getattr(error, "advice", ""))
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     if _is_out_of_memory(error):
         return ErrorInfo(
@@ -220,7 +226,8 @@ def describe_error(error: BaseException, stage: str = "run") -> ErrorInfo:
             advice="Use a smaller train.batch_size or image_size, or set train.oom=halve.",
             traceback=trace,
         )
-    return ErrorInfo(stage=stage, kind="error", message=f"{type(error).__name__}: {text}", traceback=trace)
+    # a row has one line; the traceback has the rest
+    return ErrorInfo(stage=stage, kind="error", message=f"{type(error).__name__}: {text.splitlines()[0]}", traceback=trace)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
