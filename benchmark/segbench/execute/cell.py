@@ -68,6 +68,13 @@ class Setup:
         digest = self.job.get("digest", "")
         return open_split(self.dataset, self.root, split, self.settings.data, digest=digest, report=self.note)
 
+    def training_samples(self) -> Sequence[Sample]:
+        """The samples of the training split, also kept at the training sizes where that changes nothing."""
+        from segbench.data.source import open_training_split
+
+        digest = self.job.get("digest", "")
+        return open_training_split(self.dataset, self.root, self.settings, task=self.task, digest=digest, report=self.note)
+
     def note(self, message: str) -> None:
         """Tell the user something that does not stop the cell."""
         self.emit("note", {"message": message})
@@ -130,7 +137,7 @@ def _train(setup: Setup, emit: Emit) -> dict[str, Any]:
             task=setup.task,
             model_task=setup.model_task,
             plan=setup.inputs,
-            train_samples=setup.samples(settings.train.split),
+            train_samples=setup.training_samples(),
             val_samples=setup.samples(select_on) if select_on else None,
             settings=settings,
             seed=setup.job["seed"],
