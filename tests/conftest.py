@@ -20,6 +20,14 @@ from segbench.registry import Catalog, load_catalog
 from segbench.results import RunResult
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests leave the user's decoded cache alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEGBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def mishaps_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as pip fills it: the plugin's module and its metadata."""
