@@ -155,7 +155,7 @@ def _train(setup: Setup, emit: Emit) -> dict[str, Any]:
 def _evaluate(setup: Setup, emit: Emit) -> dict[str, Any]:
     from segbench.data.pictures import prediction_panel
     from segbench.measure.quality import score
-    from segbench.training.evaluate import evaluate
+    from segbench.training.evaluate import evaluate, evaluation_size
 
     split = scored_split(setup.dataset, setup.settings)
     samples = setup.samples(split)
@@ -179,10 +179,20 @@ def _evaluate(setup: Setup, emit: Emit) -> dict[str, Any]:
         path = folder / f"{_file_name(samples[index].id)}.png"
         prediction_panel(samples[index], prediction, setup.task).save(path)
         pictures.append(path.relative_to(setup.directory).as_posix())
-    quality: Quality = score(done.matrices, class_names=setup.task.class_names, split=split, headline=setup.task.headline)
-    quality.seconds = done.seconds
+    train = setup.settings.train
+    quality: Quality = score(
+        done.matrices,
+        class_names=setup.task.class_names,
+        split=split,
+        headline=setup.task.headline,
+        selected_on=train.select_on if train.select_on and overlapping(setup.dataset, train.select_on, split) else None,
+        trained_on=overlapping(setup.dataset, train.split, split),
+        image_size=evaluation_size(setup.settings),
+        resize=setup.settings.eval.resize,
+        seconds=done.seconds,
+    )
     return {
-        "quality": honest(quality, setup).model_dump(),
+        "quality": quality.model_dump(),
         "artifacts": {
             "best": _relative(setup, "best.pt"),
             "last": _relative(setup, "last.pt"),
@@ -205,16 +215,6 @@ def _profile(setup: Setup, emit: Emit) -> dict[str, Any]:
 
 
 _STAGES: dict[str, Callable[[Setup, Emit], dict[str, Any]]] = {"train": _train, "evaluate": _evaluate, "profile": _profile}
-
-
-def honest(quality: Quality, setup: Setup) -> Quality:
-    """What the score may be called: the selecting split is named, and a score on training images is no mIoU."""
-    train = setup.settings.train
-    if overlapping(setup.dataset, train.split, quality.split):
-        return quality.model_copy(update={"training_score": quality.miou, "miou": None})
-    if train.select_on and overlapping(setup.dataset, train.select_on, quality.split):
-        return quality.model_copy(update={"selected_on": train.select_on})
-    return quality
 
 
 def trained_network(setup: Setup) -> LoadedNetwork:
@@ -276,4 +276,4 @@ def _file_name(sample_id: str) -> str:
     return slug(sample_id)
 
 
-__all__ = ["Emit", "SegbenchError", "Setup", "example_inputs", "honest", "run", "set_up", "stage", "trained_network"]
+__all__ = ["Emit", "SegbenchError", "Setup", "example_inputs", "run", "set_up", "stage", "trained_network"]
