@@ -116,7 +116,7 @@ def kill_group(pid: int | None) -> None:
     """End a worker with all its children (loader workers, training processes)."""
     if pid is None:
         return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    with contextlib.suppress(ProcessLookupError, PermissionError, AttributeError):
         os.killpg(pid, signal.SIGKILL)
 
 
@@ -247,13 +247,15 @@ def _redirect(log: str) -> None:
 def _die_with_parent() -> None:
     """End this process group when the process that waits for it is gone, however that went.
 
-    The parent of a forked worker is the fork server, which lives exactly as long as the main process does.
+    The pipe to it tells: the fork server between them lives on for as long as any of its children does.
     """
-    parent = os.getppid()
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
+        parent.join()
         kill_group(os.getpid())
+        os._exit(1)  # where there are no process groups
 
     threading.Thread(target=watch, daemon=True, name="segbench-parent-watch").start()
