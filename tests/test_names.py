@@ -4,12 +4,14 @@ import string
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from segbench.errors import ConfigError
 from segbench.names import Choice, format_value, parse_choice, parse_choices, parse_value, parse_values, slug, split_outside
 
+# the same examples in every run, however slow the machine is
+steady = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 scalars = st.one_of(
     st.none(),
     st.booleans(),
@@ -28,6 +30,7 @@ def exact(value: Any) -> Any:
     return tuple(exact(v) for v in value) if isinstance(value, tuple) else (type(value), value)
 
 
+@steady
 @given(choices)
 def test_a_choice_is_read_back_from_its_text(choice: Choice) -> None:
     again = parse_choice(str(choice))
@@ -35,22 +38,26 @@ def test_a_choice_is_read_back_from_its_text(choice: Choice) -> None:
     assert exact(tuple(v for _, v in again.options)) == exact(tuple(v for _, v in choice.options))
 
 
+@steady
 @given(st.lists(choices, min_size=1, max_size=4))
 def test_a_list_of_choices_is_read_back_from_its_text(chosen: list[Choice]) -> None:
     assert parse_choices(", ".join(map(str, chosen))) == chosen
 
 
+@steady
 @given(values)
 def test_a_value_is_read_back_from_its_text(value: Any) -> None:
     assert exact(parse_value(format_value(value))) == exact(value)
 
 
+@steady
 @given(st.lists(values, min_size=1, max_size=4))
 def test_an_axis_is_read_back_from_its_text(axis: list[Any]) -> None:
     text = ",".join(format_value(v) for v in axis)
     assert exact(tuple(parse_values(text))) == exact(tuple(axis))
 
 
+@steady
 @given(st.text(max_size=30))
 def test_any_other_text_gives_a_choice_or_one_kind_of_error(text: str) -> None:
     try:
@@ -60,6 +67,7 @@ def test_any_other_text_gives_a_choice_or_one_kind_of_error(text: str) -> None:
     assert parse_choice(str(choice)) == choice
 
 
+@steady
 @given(st.text(max_size=200), st.integers(10, 80))
 def test_slugs_are_plain_file_names_within_the_limit(text: str, limit: int) -> None:
     name = slug(text, limit=limit)

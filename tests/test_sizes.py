@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from segbench.errors import ConfigError
 from segbench.sizes import format_size, parse_growing_size, parse_size, size_at
 
+# the same examples in every run, however slow the machine is
+steady = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 sides = st.integers(1, 5000)
 
 
+@steady
 @given(sides, sides)
 def test_a_size_is_read_back_from_its_text(height: int, width: int) -> None:
     assert parse_size(format_size((height, width))) == (height, width)

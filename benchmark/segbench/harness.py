@@ -25,7 +25,7 @@ from segbench.plan import Cell, Plan, changes, make_plan
 from segbench.race import race_cells
 from segbench.registry import Catalog, load_catalog
 from segbench.reporting import write_reports
-from segbench.results import Artifacts, CellResult, ErrorInfo, Quality, RunResult, Training
+from segbench.results import Artifacts, CellResult, ErrorInfo, Quality, RunResult, Training, Verdict
 from segbench.settings import Settings
 from segbench.stages import PROFILE_FIELDS, Todo, carried_over, decide
 from segbench.store import RunStore
@@ -345,14 +345,19 @@ def _finish(session: _Session) -> RunResult:
     notes = [f"plugin '{name}' was switched off: {why}" for name, why in session.observers.switched_off.items()]
     session.result = session.result.model_copy(update={"warnings": [*session.result.warnings, *notes]})
     result = session.publish(complete=True)
-    defaults = {spec.name: spec.options().values() for spec, _ in session.catalog.specs("models")}
-    session.result = result.model_copy(update={"claims": judge(session.catalog.claims(), result, default_options=defaults)})
+    session.result = result.model_copy(update={"claims": judge_claims(result, session.catalog)})
     result = session.publish(complete=True)
     notes = write_reports(result, session.store.directory, session.catalog, formats=("markdown",))
     if notes:
         session.result = result.model_copy(update={"warnings": [*result.warnings, *notes]})
         result = session.publish(complete=True)
     return result
+
+
+def judge_claims(result: RunResult, catalog: Catalog) -> list[Verdict]:
+    """Hold the catalog's published claims against a run."""
+    defaults = {spec.name: spec.options().values() for spec, _ in catalog.specs("models")}
+    return judge(catalog.claims(), result, default_options=defaults)
 
 
 def _config_record(plan: Plan, device: str) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from segbench.config import load_config
 from segbench.events import Listener
-from segbench.harness import run_stages
+from segbench.harness import judge_claims, run_stages
 from segbench.names import format_value, parse_choices
 from segbench.plan import SYNTHETIC
 from segbench.registry import Catalog
-from segbench.results import RunResult
+from segbench.results import CellResult, RunResult
 
 
 def profile_models(
@@ -31,8 +31,17 @@ def profile_models(
     config = load_config(sets=settings, flags={"models": models, "losses": "ce", "dataset": task, "device": device})
     with tempfile.TemporaryDirectory(prefix="segbench-profile-") as folder:
         result = run_stages(config, ("profile",), catalog=catalog, listener=listener, directory=Path(folder))
-    cells = [cell.model_copy(update={"loss": None, "recipe": None, "dataset": None, "seed": None}) for cell in result.cells]
-    return result.model_copy(update={"cells": cells})
+    result = result.model_copy(update={"cells": [_untrained(cell) for cell in result.cells]})
+    if dataset is None:
+        result.task.pop("dataset")
+        result.config.pop("dataset")
+    return result.model_copy(update={"claims": judge_claims(result, catalog)})
+
+
+def _untrained(cell: CellResult) -> CellResult:
+    """The row without what only a training would have."""
+    resolved = {key: value for key, value in cell.resolved.items() if key in ("model_options", "measure", "device")}
+    return cell.model_copy(update={"loss": None, "recipe": None, "dataset": None, "seed": None, "resolved": resolved})
 
 
 def _synthetic(models: str, catalog: Catalog, inputs: str | None, num_classes: int | None) -> str:

@@ -66,10 +66,16 @@ def _blocks(result: RunResult, target: ReportTarget) -> Iterable[RenderableType]
 
 def _title(result: RunResult) -> Text:
     splits = wording.listed(scored_splits(result))
-    name = plain(dataset_name(result) or "profile") + (f", scored on {splits}" if splits else "")
+    name = plain(dataset_name(result) or _untrained_title(result)) + (f", scored on {splits}" if splits else "")
     title = Text(name, style="bold")
     protocol = plain(protocol_line(result))
     return title.append(f"\n{protocol}", style="not bold dim") if protocol else title
+
+
+def _untrained_title(result: RunResult) -> str:
+    classes = result.task.get("num_classes")
+    inputs = ", ".join(f"{name} of {channels} channels" for name, channels in result.task.get("inputs", {}).items())
+    return "Profile of deployed models" + (f": {inputs}, {classes} classes" if classes and inputs else "")
 
 
 def _paragraphs(lines: Iterable[str], style: str = "") -> RenderableType:

@@ -60,7 +60,7 @@ class PlainProgress:
             error = payload["error"]
             return f"  failed in {error['stage']}: {error['message']} {error.get('advice') or ''}".rstrip()
         if event == "cell_end":
-            return f"  done: {result_text(payload)}"
+            return f"  {result_text(payload)}"
         if event == "note":
             return f"  {payload['message']}"
         if event == "race":
