@@ -19,6 +19,11 @@ class InputPlan:
     normalisation: Mapping[str, Normalisation]
     early_fusion: bool = False
 
+    def unused(self, task: Task) -> tuple[str, ...]:
+        """Inputs of the task that the model does not take."""
+        used = {name for group in self.groups for name in group}
+        return tuple(name for name in task.inputs if name not in used)
+
     def missing_normalisation(self) -> tuple[str, ...]:
         """Inputs whose mean and deviation must be computed from the training split."""
         return tuple(name for group in self.groups for name in group if name not in self.normalisation)
@@ -33,12 +38,13 @@ def plan_inputs(spec: ModelSpec, task: Task, options: Options) -> tuple[InputPla
 
     Raises :class:`ConfigError` where the dataset's inputs do not fit the model.
     """
-    if all(name in task.inputs for name in spec.inputs):
-        groups: tuple[tuple[str, ...], ...] = tuple((name,) for name in spec.inputs)
-        model_task, fused = task, False
-    elif len(spec.inputs) == 1:
-        groups = (tuple(task.inputs),)
+    if len(spec.inputs) == 1 and tuple(task.inputs) != spec.inputs:
+        # early fusion: a one-image model sees all there is, concatenated by channel
+        groups: tuple[tuple[str, ...], ...] = (tuple(task.inputs),)
         model_task, fused = _fused_task(spec.inputs[0], task), len(task.inputs) > 1
+    elif all(name in task.inputs for name in spec.inputs):
+        groups = tuple((name,) for name in spec.inputs)
+        model_task, fused = task, False
     else:
         raise ConfigError(
             f"model '{spec.name}' takes the inputs {_list(spec.inputs)}, but the dataset gives {_list(task.inputs)}. "

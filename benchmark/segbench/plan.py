@@ -83,6 +83,7 @@ class Cell:
             seed=self.seed,
             fingerprints=dict(self.fingerprints),
             early_fusion=self.inputs.early_fusion,
+            notes=[f"the model does not take the input '{name}'" for name in self.inputs.unused(self.task)],
             params_per_part={},
         )
 
