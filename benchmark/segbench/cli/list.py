@@ -84,8 +84,10 @@ def plugin_rows(catalog: Catalog) -> list[dict[str, Any]]:
 def _print_details(row: dict[str, Any]) -> None:
     from segbench.names import format_value
 
-    for option, info in row.get("options", {}).items():
-        click.echo(f"    {option}={format_value(info['default'])}    {info['help']}  ({info['type']})")
+    shown = {f"{option}={format_value(info['default'])}": info for option, info in row.get("options", {}).items()}
+    width = max(map(len, shown), default=0)
+    for text, info in shown.items():
+        click.echo(f"    {text:<{width}}  {info['help']}  ({info['type']})")
     for key in ("settings", "loss", "dataset", "statement", "conditions", "source", "plugin"):
         if row.get(key):
             value = ", ".join(f"{k}={v}" for k, v in row[key].items()) if isinstance(row[key], dict) else row[key]
