@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segbench import DatasetSpec, LossSpec, ModelSpec, Normalisation, Options, Recipe, Sample, Task, hookimpl, option
+from segbench import DatasetSpec, LossSpec, ModelSpec, Normalisation, Options, Recipe, Reporter, Sample, Task, hookimpl, option
 
 How = Literal["nothing", "raise", "exit", "abort", "segfault", "kill", "hang", "chatty", "nan", "memory", "child"]
 
@@ -221,3 +221,12 @@ def segbench_recipes() -> Iterable[Recipe]:
         Recipe(name="tiny", summary="one epoch", settings=TINY, loss="ce", dataset="dots"),
         Recipe(name="tiny-long", summary="three epochs", settings={**TINY, "train.epochs": 3}, dataset="dots"),
     ]
+
+
+def moody(result: Any, target: Any) -> str:
+    raise RuntimeError("not today\nnor tomorrow")
+
+
+@hookimpl
+def segbench_reporters() -> Iterable[Reporter]:
+    return [Reporter(name="moody", summary="never works", render=moody)]
