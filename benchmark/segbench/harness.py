@@ -297,7 +297,7 @@ def _run_inline(job: Mapping[str, Any], emit: Any, catalog: Catalog) -> Outcome:
 
     try:
         return Outcome(value=cell.run(job, emit, catalog))
-    except Exception as error:  # a cell's failure is its row, not the run's end
+    except (Exception, SystemExit) as error:  # a cell's failure is its row, not the run's end
         return Outcome(error=describe_error(error))
 
 
