@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -64,6 +65,7 @@ def run_in_processes(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, em
 
 def make_fabric(place: Place, precision: Precision) -> Fabric:
     """Fabric on this process's device. What processes share goes through the functions below, at points that the loop names."""
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision that segbench chose and records
     kind, _, index = place.device.partition(":")
     return Fabric(accelerator=kind, devices=[int(index)] if index else 1, strategy="auto", precision=FABRIC[precision])
 
