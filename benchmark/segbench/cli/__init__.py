@@ -73,10 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = cli.main(args=arguments, prog_name="segbench", standalone_mode=False)
-    except click.exceptions.Abort:
-        code = 130
-        click.echo("Interrupted.", err=True)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.exceptions.Abort):
         code = 130
         click.echo("Interrupted. What was finished is kept: the same command continues from there.", err=True)
     except click.UsageError as error:
