@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from segbench.cells import Cell
 from segbench.config import config_to_toml, load_config
 from segbench.errors import ConfigError, DataError, OptionError, UnknownNameError
-from segbench.plan import Cell, Plan, changes, make_plan
+from segbench.fingerprints import changes
+from segbench.plan import Plan, make_plan
 from segbench.registry import Catalog
 
 

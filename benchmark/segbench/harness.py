@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from segbench.cells import Cell
 from segbench.claims import judge
 from segbench.compat import require_torch
 from segbench.config import RunConfig, config_to_toml
@@ -20,8 +21,9 @@ from segbench.errors import SegbenchError, StoreError
 from segbench.events import Fanout, Listener, Observers, Silent
 from segbench.execute.jobs import cell_job
 from segbench.execute.process import Outcome, Workers, describe_error
+from segbench.fingerprints import changes
 from segbench.measure.environment import describe_environment
-from segbench.plan import Cell, Plan, changes, make_plan
+from segbench.plan import Plan, make_plan
 from segbench.race import race_cells
 from segbench.registry import Catalog, load_catalog
 from segbench.reporting import write_reports

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from segbench.config import load_config
+from segbench.dataset_choice import SYNTHETIC
 from segbench.events import Listener
 from segbench.harness import judge_claims, run_stages
 from segbench.names import format_value, parse_choices
-from segbench.plan import SYNTHETIC
 from segbench.registry import Catalog
 from segbench.results import CellResult, RunResult
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segbench.cells import Cell
 from segbench.events import Listener
 from segbench.execute.contender import Deployment as LocalDeployment
 from segbench.execute.contender import RemoteContender, training_step_memory
@@ -18,7 +19,6 @@ from segbench.execute.process import Worker, Workers
 from segbench.measure.contenders import Contender
 from segbench.measure.latency import Pace, Race, race
 from segbench.names import slug
-from segbench.plan import Cell
 from segbench.registry import Catalog
 from segbench.results import CellResult, Deployment, Latency, Memory
 from segbench.store import RunStore

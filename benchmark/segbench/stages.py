@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.plan import Cell, changes
+from segbench.cells import Cell
+from segbench.fingerprints import changes
 from segbench.results import CellResult
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segbench.cells import measured_size
 from segbench.execute.cell import Emit, Setup, example_inputs, set_up, trained_network
 from segbench.measure.contenders import Conditions, Contender, local_contender
 from segbench.measure.memory import PeakMemory, measure_inference_memory
 from segbench.measure.params import count_params
 from segbench.network import Network, build_network, deploy
-from segbench.plan import measured_size
 from segbench.registry import Catalog, load_catalog
 from segbench.specs import resolve
 

@@ -1,0 +1,100 @@
+"""Fingerprints: hashes of what changes a result, and of nothing else, so that only what changed is run again."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segbench.cells import measured_size
+from segbench.names import format_value
+from segbench.registry import Chosen
+from segbench.settings import Settings
+from segbench.specs import DatasetSpec, LossSpec, ModelSpec, Task
+
+
+def fingerprint(ingredients: Mapping[str, Any]) -> str:
+    """A short hash of everything that changes a result."""
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between two sets of ingredients, in words: ``loss.gamma 2 -> 3``."""
+    flat_old, flat_new = _flat(old), _flat(new)
+    keys = [*flat_new, *(k for k in flat_old if k not in flat_new)]
+    return [
+        f"{key} {format_value(flat_old.get(key))} -> {format_value(flat_new.get(key))}"
+        for key in keys
+        if flat_old.get(key) != flat_new.get(key)
+    ]
+
+
+def train_ingredients(
+    model: Chosen[ModelSpec], loss: Chosen[LossSpec], dataset: Chosen[DatasetSpec], settings: Settings, seed: int, digest: str
+) -> dict[str, Any]:
+    """What changes the trained weights."""
+    # workers, cache and validation batch size change no result; the validation's sizes are recorded with the training instead, so
+    # that another evaluation size does not cost a night of training
+    return {
+        "model": ingredients_of(model),
+        "loss": ingredients_of(loss),
+        "dataset": {**ingredients_of(dataset), "digest": digest},
+        "normalisation": settings.data.model_dump()["normalisation"],
+        "train": {**settings.train.model_dump(exclude={"workers", "oom"}), "init_from": _content(settings.train.init_from)},
+        "eval.every": settings.eval.every,
+        "devices": settings.execute.devices,
+        "seed": seed,
+    }
+
+
+def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Settings) -> dict[str, Any]:
+    """What changes the measured costs."""
+    # costs do not depend on what the weights are, only on the network's shape: cells of one model share one measurement
+    return {
+        "model": ingredients_of(model),
+        "num_classes": model_task.num_classes,
+        "inputs": dict(model_task.inputs),
+        "backend": "eager",
+        "input_size": list(measured_size(settings)),
+        "measure": settings.measure.model_dump(exclude={"input_size"}),
+        "train_batch": settings.train.batch_size,
+    }
+
+
+def ingredients_of(chosen: Chosen[Any]) -> dict[str, Any]:
+    """A plugin's part: name, options (a weights file by its content) and the code's version."""
+    options = {key: _content(value) if key == "weights" else value for key, value in chosen.options.values().items()}
+    return {"name": chosen.choice.name, **options, "plugin": chosen.plugin.identity()}
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def _content(path: Any) -> Any:
+    """What a file holds instead of where it lies: a moved file changes no result, another one under the same name does."""
+    try:
+        status = Path(str(path)).expanduser().stat() if isinstance(path, str) else None
+    except (OSError, ValueError):
+        return path
+    if status is None or not Path(str(path)).expanduser().is_file():
+        return path
+    return _file_digest(str(Path(str(path)).expanduser()), status.st_size, status.st_mtime_ns)
+
+
+@functools.cache
+def _file_digest(path: str, size: int, modified: int) -> str:
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return f"sha256:{digest.hexdigest()[:16]}"
