@@ -129,7 +129,7 @@ def test_each_mishap_costs_its_own_cell_and_says_why(bench: Any) -> None:
         assert (row.error.stage, row.error.kind, row.error.message) == (stage, kind, message)
         assert row.quality is None
         assert row.params == 122, "what was measured before is kept"
-    advice = {how: rows[_mishap(how)].error.advice for how in MISHAPS}  # type: ignore[union-attr]
+    advice = {how: rows[_mishap(how)].error.advice for how in MISHAPS}
     assert "lower train.lr" in advice["nan"]
     assert "train.oom=halve" in advice["memory"]
     assert "train.batch_size" in advice["kill"]

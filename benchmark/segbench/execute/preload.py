@@ -22,6 +22,9 @@ with warnings.catch_warnings():
         "PIL.Image",
         "segbench.execute.cell",
         "segbench.execute.contender",
+        "segbench.training.fit",
+        "segbench.training.evaluate",
+        "segbench.measure.profile",
     ):
         with contextlib.suppress(ImportError):
             importlib.import_module(_name)
