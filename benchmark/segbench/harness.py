@@ -7,7 +7,7 @@ import datetime
 import json
 import shutil
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from segbench.plan import Plan, make_plan
 from segbench.race import race_cells
 from segbench.registry import Catalog, load_catalog
 from segbench.reporting import write_reports
-from segbench.results import Artifacts, CellResult, ErrorInfo, Quality, RunResult, Training, Verdict
+from segbench.results import Artifacts, CellResult, Deployment, ErrorInfo, Quality, RunResult, Training, Verdict
 from segbench.settings import Settings
 from segbench.stages import PROFILE_FIELDS, Todo, carried_over, decide
 from segbench.store import RunStore
@@ -193,7 +193,7 @@ def _open_session(plan: Plan, catalog: Catalog, store: RunStore, device: str, li
     environment = describe_environment(catalog_plugins=catalog.plugins)
     environment.started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     result = RunResult(
-        command=command,
+        command=_all_commands(store, command, grown=bool(old)),
         config=_config_record(plan, device),
         environment=environment,
         task=task_record(plan),
@@ -216,6 +216,13 @@ def _anywhere_settings(plan: Plan, settings: Settings) -> Settings:
     return settings.model_copy(update={"data": settings.data.model_copy(update={"path": root})})
 
 
+def _all_commands(store: RunStore, command: str | None, *, grown: bool) -> str | None:
+    """The commands that made this directory's run, one a line."""
+    before = (store.read_json("run.json") or {}).get("command") if grown else None
+    lines = [line for line in str(before or "").splitlines() if line != command]
+    return "\n".join([*lines, *([command] if command else [])]) or None
+
+
 def _run_cell(session: _Session, cell: Cell, profiles: dict[str, Mapping[str, Any]]) -> None:
     old = session.rows.get(cell.id)
     todo = decide(cell, old, session.store.directory)
@@ -232,9 +239,12 @@ def _run_cell(session: _Session, cell: Cell, profiles: dict[str, Mapping[str, An
         todo = Todo(tuple(s for s in todo.stages if s != "profile"), todo.reason, todo.restart)
     if todo.restart:
         shutil.rmtree(session.store.directory / "checkpoints" / cell.id, ignore_errors=True)
+    # before anything runs: were the old row left there, an interrupted training would be thrown away as one under other settings
+    session.put(row)
     session.listener.on("cell", cell.describe(), {"stages": todo.stages, "reason": todo.reason})
     row = _execute(session, cell, row, todo)
-    profiles.setdefault(cell.fingerprints["measure"], _profile_of(row))
+    if row.params is not None:
+        profiles.setdefault(cell.fingerprints["measure"], _profile_of(row))
     session.put(row)
     session.listener.on("cell_end", cell.describe(), row.model_dump(exclude={"ingredients"}))
 
@@ -244,7 +254,7 @@ def _execute(session: _Session, cell: Cell, row: CellResult, todo: Todo) -> Cell
     settings = cell.settings
     changed = ""
     while True:
-        row, error = _attempt(session, cell, row, todo, settings)
+        row, error = _attempt(session, cell, row, todo, settings, changed)
         if error is None:
             break
         if error.kind != "out-of-memory" or settings.train.oom != "halve" or settings.train.batch_size < 4 or row.training is not None:
@@ -256,19 +266,20 @@ def _execute(session: _Session, cell: Cell, row: CellResult, todo: Todo) -> Cell
         shutil.rmtree(session.store.directory / "checkpoints" / cell.id, ignore_errors=True)
         session.listener.on("note", cell.describe(), {"message": changed})
     status = "ok" if error is None else "failed"
-    row = row.model_copy(update={"status": status, "error": error})
-    if changed and row.training is not None:
-        row.training.protocol_changed = changed
-    return row
+    return row.model_copy(update={"status": status, "error": error})
 
 
-def _attempt(session: _Session, cell: Cell, row: CellResult, todo: Todo, settings: Any) -> tuple[CellResult, ErrorInfo | None]:
+def _attempt(
+    session: _Session, cell: Cell, row: CellResult, todo: Todo, settings: Any, changed: str
+) -> tuple[CellResult, ErrorInfo | None]:
     log = session.store.directory / "logs" / f"{cell.id}.log"
     updates: dict[str, Any] = {}
 
     def on_event(kind: str, payload: Mapping[str, Any]) -> None:
         if kind == "result":
             updates.update(_stage_fields(payload))
+            if changed and "training" in payload:
+                updates["training"].protocol_changed = changed
             session.store.write_cell(row.model_copy(update={**updates, "status": "pending"}))
         session.listener.on(kind, cell.describe(), payload)
 
@@ -321,8 +332,8 @@ def _profile_of(row: CellResult) -> dict[str, Any]:
 
 def _race(session: _Session) -> None:
     """Measure memory and latency of every distinct deployed model of the run, against each other."""
-    current = {cell.id: cell for cell in session.plan.cells}
-    cells = [cell for cell_id, cell in current.items() if session.rows[cell_id].status == "ok"]
+    cells = [cell for cell in session.plan.cells if session.rows[cell.id].status == "ok"]
+    _share_deployments(session, known=_measured_models(session.rows.values()), only_missing=True)
     raced = race_cells(
         cells,
         session.rows,
@@ -334,10 +345,24 @@ def _race(session: _Session) -> None:
     )
     if raced is None:
         return
-    for cell_id, deployments in raced.deployments.items():
-        session.put(session.rows[cell_id].model_copy(update={"deployments": deployments}))
+    _share_deployments(session, known=raced.deployments, only_missing=False)
     session.result = session.result.model_copy(update={"race": raced.record})
     session.store.write_text("race.json", RunResult(race=raced.record).model_dump_json())
+
+
+def _measured_models(rows: Iterable[CellResult]) -> dict[str, list[Deployment]]:
+    """What is known of each distinct deployed model, by the fingerprint of its measurement; the newest race wins."""
+    measured = [row for row in rows if row.deployments and not any(deployment.error for deployment in row.deployments)]
+    measured.sort(key=lambda row: row.deployments[0].raced or "")
+    return {row.fingerprints.get("measure", ""): row.deployments for row in measured}
+
+
+def _share_deployments(session: _Session, *, known: Mapping[str, list[Deployment]], only_missing: bool) -> None:
+    """Give every row of a measured model, also of an earlier matrix in this directory, what was measured of it."""
+    for row in list(session.rows.values()):
+        deployments = known.get(row.fingerprints.get("measure", ""))
+        if deployments and row.status == "ok" and not (only_missing and row.deployments) and row.deployments != deployments:
+            session.put(row.model_copy(update={"deployments": deployments}))
 
 
 def _finish(session: _Session) -> RunResult:

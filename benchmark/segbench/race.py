@@ -29,7 +29,7 @@ _PATIENCE_SECONDS = 900.0
 
 @dataclass(frozen=True)
 class Raced:
-    """Deployments by cell, and the record that stands in ``run.json`` as ``race``."""
+    """Deployments by the fingerprint of their measurement, and the record that stands in ``run.json`` as ``race``."""
 
     deployments: dict[str, list[Deployment]]
     record: dict[str, Any]
@@ -62,8 +62,9 @@ def race_cells(
     finally:
         stable.close()
     listener.on("race", None, {"state": "end"})
+    measured = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     record = {
-        "measured": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "measured": measured,
         "models": {key: str(cell.model) for key, cell in contenders.items()},
         "cells": {cell.id: cell.fingerprints["measure"] for cell in cells},
         "rounds": measure.rounds,
@@ -71,8 +72,7 @@ def race_cells(
         "orders": orders,
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
     }
-    by_cell = {cell.id: [deployments[cell.fingerprints["measure"]]] for cell in cells}
-    return Raced(by_cell, record)
+    return Raced({key: [deployment.model_copy(update={"raced": measured})] for key, deployment in deployments.items()}, record)
 
 
 def _measured(row: CellResult) -> bool:

@@ -146,7 +146,7 @@ class Memory(Record):
 
 
 class Deployment(Record):
-    """One deployed form of a model."""
+    """One deployed form of a model. ``raced`` is when its latency was measured: only equal times were one race."""
 
     backend: str
     precision: str = "fp32"
@@ -155,6 +155,7 @@ class Deployment(Record):
     quality: Quality | None = None
     memory_mb: Memory | None = None
     latency: list[Latency] = Field(default_factory=list)
+    raced: str | None = None
     error: str | None = None
 
 

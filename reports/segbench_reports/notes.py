@@ -69,7 +69,10 @@ def _timing(result: RunResult) -> list[str]:
     setups = dict.fromkeys(conditions(entry).partition(", ")[2] for entry in [*single, *batched])
     rounds = (result.race or {}).get("rounds")
     turns = f", models taking turns in {rounds} rounds" if isinstance(rounds, int) and len(result.cells) > 1 else ""
-    return [f"Timed {' and '.join(forms)} at {' and '.join(setups)}{turns}: {'; '.join(meanings)}."]
+    timed = f"Timed {' and '.join(forms)} at {' and '.join(setups)}{turns}: {'; '.join(meanings)}."
+    races = {d.raced for d in map(deployment, result.cells) if d and d.latency}
+    apart = "Not all were timed in one race: do not compare latencies across races. Run all models in one command to race them together."
+    return [timed, *([apart] if len(races) > 1 else [])]
 
 
 def _cell_notes(cell: CellResult, table: Table) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from segbench import Latency, RunResult
 from segbench_reports import wording
-from segbench_reports.cells import cell_name, dataset_name, scored_splits, single_latency, unfinished, variant
+from segbench_reports.cells import cell_name, dataset_name, deployment, scored_splits, single_latency, unfinished, variant
 from segbench_reports.tables import Figure, Row, Table, overlap
 
 _MOST_SENTENCES = 4
@@ -98,12 +98,17 @@ def _costs(row: Row, base: Row) -> list[str]:
 
 def _speed(row: Row, base: Row, *, detailed: bool) -> list[str]:
     ratio, entry, other = _ratio(base, row, "latency_ms"), single_latency(row.cell), single_latency(base.cell)
-    if ratio is None or entry is None or other is None or conditions(entry) != conditions(other):
+    if ratio is None or entry is None or other is None or conditions(entry) != conditions(other) or _race(row) != _race(base):
         return []
     under = f" ({conditions(entry)})" if detailed else ""
     if overlap(row.figures["latency_ms"], base.figures["latency_ms"]):
         return [f"is neither faster nor slower beyond the noise of the timing{under}"]
     return [f"runs {wording.factor(ratio)}x as fast{under}"]
+
+
+def _race(row: Row) -> str | None:
+    found = deployment(row.cell)
+    return found.raced if found else None
 
 
 def _ratio(row: Row, base: Row, key: str) -> float | None:

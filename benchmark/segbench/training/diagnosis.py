@@ -162,7 +162,7 @@ def _plateau(curves: Curves) -> Diagnosis | None:
     if len(points) < 2 * MIN_EPOCHS:
         return None
     rate = curves.rate
-    decayed = bool(rate) and rate[-1] < 0.5 * max(rate)
+    decayed = not rate or rate[-1] < 0.5 * max(rate)
     length = len(points) // 2 if decayed else len(points) // 3
     before, after = max(v for _, v in points[:-length]), max(v for _, v in points[-length:])
     if after > before + (_MIOU_STEP / 2 if curves.val_miou else _LEARNT / 2 * abs(before)):

@@ -36,7 +36,8 @@ class NonFiniteLossError(TrainingError):
         return "Try in this order: " + "; ".join(steps) + "."
 
     def __str__(self) -> str:
-        return f"{self.message} {self.advice}"
+        """The message alone: whoever shows the error shows ``advice`` beside it."""
+        return self.message
 
     def __reduce__(self) -> tuple[object, ...]:
         return _non_finite_loss, (self.value, self.epoch, self.step, self.precision, self.lr)
