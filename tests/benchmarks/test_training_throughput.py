@@ -3,8 +3,6 @@
 Same network (``deeplab-optimized``, 21 classes, 128 x 128), batch (8), precision, loss, optimiser, clipping and loader. The harness's
 time is the one that ``run.json`` reports: an epoch with all its statistics, without validation and checkpoint. After each of its epochs the
 bare loop runs one, so that both meet the same machine; an epoch is compared with the mean of the bare ones before and after it.
-
-CPU time on a busy Xeon, one thread, bf16: the harness takes PLACEHOLDER of the bare loop's time.
 """
 
 from __future__ import annotations

@@ -40,7 +40,9 @@ def test_the_error_of_a_broken_loss_survives_the_way_between_processes() -> None
     assert isinstance(again, NonFiniteLossError)
     assert str(again) == str(error)
     assert (again.epoch, again.step, again.kind) == (3, 17, "non-finite-loss")
-    assert str(error) == (
-        "the training loss became infinite in epoch 3, step 17. Try in this order: lower train.lr (it was 0.5 at that step); "
+    assert str(error) == "the training loss became infinite in epoch 3, step 17."
+    assert again.advice == error.advice
+    assert error.advice == (
+        "Try in this order: lower train.lr (it was 0.5 at that step); "
         "set train.clip = 1 if it is none, and look for NaN in the inputs: segbench data check DATASET."
     )

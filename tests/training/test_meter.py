@@ -69,6 +69,9 @@ def test_training_miou_compares_every_kept_label_with_the_nearest_prediction() -
     logits[:, 1, :, 4:] = 1.0
     target.add(LossValue(torch.tensor(1.0)), logits, mask, pixels=torch.tensor(1))
     assert target.miou() == 1.0
+    for _ in range(3):
+        target.add(LossValue(torch.tensor(1.0)), torch.randn(1, 3, 8, 8), mask, pixels=torch.tensor(1))
+    assert target.miou() == 1.0, "three of four batches are not looked at"
     logits[:, 2, :, 6:] = 2.0  # half of class 1 is taken for class 2
     target.add(LossValue(torch.tensor(1.0)), logits, mask, pixels=torch.tensor(1))
     # class 0: 6 + 6 of 12; class 1: 6 + 3 of 12, nothing else predicted as it; class 2 has no labels

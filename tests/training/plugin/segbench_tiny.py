@@ -79,7 +79,7 @@ class Unpooling(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         small, places = functional.max_pool2d(self.conv(image), 2, return_indices=True)
-        return functional.max_unpool2d(small, places, [2])
+        return functional.max_unpool2d(small, places, [2, 2])
 
 
 class Tracked(nn.Module):
