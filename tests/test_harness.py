@@ -193,6 +193,22 @@ def test_a_score_on_training_images_is_no_miou(bench: Any) -> None:
     assert (chosen.quality.split, chosen.quality.selected_on) == ("val", "val")
 
 
+def test_a_checkpoint_knows_on_which_images_it_was_trained(bench: Any, tmp_path: Path) -> None:
+    from segbench.evaluation import evaluate_checkpoint
+
+    bench.run(sets=[INLINE, "train.split=trainval", "train.select_on=none"])
+    (file,) = bench.directory.glob("checkpoints/*/best.pt")
+    flags = {"dataset": "dots", "device": "cpu"}
+    scored = _only(
+        evaluate_checkpoint(
+            file, catalog=bench.catalog, listener=bench.heard, out=tmp_path / "o", sets=[INLINE, "eval.split=val"], flags=flags
+        )
+    )
+    assert scored.quality is not None
+    assert scored.quality.miou is None
+    assert scored.quality.training_score is not None
+
+
 class Stop:
     """Ctrl-C at the nth event of a kind."""
 
@@ -216,6 +232,44 @@ def test_an_interrupted_run_continues(bench: Any) -> None:
     assert [cell.status for cell in done.cells] == ["ok", "ok"]
     assert len(bench.heard.of("kept")) == 1
     assert [payload["epoch"] for _, payload in bench.heard.of("epoch")] == [3]
+
+
+def test_what_a_changed_run_had_trained_when_it_was_stopped_is_not_thrown_away(bench: Any) -> None:
+    axes: dict[str, Any] = {"losses": "ce,focal", "recipes": "tiny-long"}
+    bench.run(**axes, sets=[INLINE])
+    changed = [INLINE, "train.lr=0.02"]
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(listener=Stop("epoch", 5), **axes, sets=changed)
+    half = {cell.loss: cell for cell in load_run(bench.directory).cells}
+    assert (half["focal"].status, half["focal"].training) == ("pending", None), "nothing of the old training stands as this one's"
+    bench.run(**axes, sets=changed)
+    assert list(bench.heard.reasons.values()) == ["continued"]
+    assert [payload["epoch"] for _, payload in bench.heard.of("epoch")] == [3]
+
+
+def test_a_model_whose_first_cell_fell_is_still_profiled(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from segbench.execute import cell as stages
+
+    profile, calls = stages._STAGES["profile"], []
+
+    def once_broken(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 1:
+            raise RuntimeError("killed")
+        return profile(*given)
+
+    monkeypatch.setitem(stages._STAGES, "profile", once_broken)
+    run = bench.run(losses="ce,focal", sets=[INLINE])
+    assert [(cell.status, cell.params) for cell in run.cells] == [("failed", None), ("ok", 122)]
+
+
+def test_a_halved_batch_is_marked_also_where_the_run_is_stopped_before_its_score(bench: Any) -> None:
+    axes: dict[str, Any] = {"models": "fragile[above=2]", "sets": [INLINE, "train.oom=halve"]}
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(listener=Stop("result", 3), **axes)
+    done = _only(bench.run(**axes))
+    assert done.training is not None
+    assert done.training.protocol_changed is not None
 
 
 def test_observers_hear_everything_and_cost_nothing(bench: Any) -> None:

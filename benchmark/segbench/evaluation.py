@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def evaluate_checkpoint(
         raise CheckpointError(f"'{file}' does not say which model it is of: it was not written by segbench.")
     size = format_size((int(meta["image_size"][0]), int(meta["image_size"][1])))
     given = {"models": [str(meta["model"])], "losses": ["ce"], "train.image_size": size, **(flags or {})}
-    config = load_config(sets=sets, flags=given)
+    config = load_config(sets=[*_history(meta), *sets], flags=given)
     plan = make_plan(config, catalog)
     own = task_from_dict(meta["task"])
     if plan.task.num_classes != own.num_classes or dict(plan.task.inputs) != dict(own.inputs):
@@ -61,3 +61,10 @@ def evaluate_checkpoint(
         )
     checkpoints = {cell.id: file.absolute() for cell in plan.cells}
     return run_stages(config, ("evaluate",), catalog=catalog, listener=listener, directory=out.absolute(), checkpoints=checkpoints)
+
+
+def _history(meta: Mapping[str, Any]) -> list[str]:
+    """What the checkpoint was trained and chosen on, without which a score on its own training images would pass as a real one."""
+    if "train_split" not in meta:  # written before this was kept
+        return []
+    return [f"train.split={meta['train_split']}", f"train.select_on={meta['select_on'] or 'none'}"]
