@@ -256,3 +256,14 @@ def test_a_thousand_cells_are_planned_in_moments(plan: Planner) -> None:
     made = plan(losses="ce,focal", vary=(f"train.lr={','.join(str(i / 1000) for i in range(1, 51))}",), seeds="0,1,2,3,4,5,6,7,8,9")
     assert len(made.cells) == 1000
     assert time.process_time() - started < 3.0, "a second on an idle machine: see tests/benchmarks"
+
+
+def test_models_trained_at_other_sizes_do_not_share_the_memory_of_a_training_step(mishaps: Catalog) -> None:
+    flags = {"models": "dot", "losses": "ce", "dataset": "dots", "recipes": "tiny"}
+
+    def measured(*sets: str) -> str:
+        (cell,) = make_plan(load_config(sets=sets, flags=flags), mishaps).cells
+        return cell.fingerprints["measure"]
+
+    assert measured("measure.input_size=24", "train.image_size=16") != measured("measure.input_size=24", "train.image_size=32")
+    assert measured("measure.input_size=24", "train.image_size=24") == measured("train.image_size=24", "eval.image_size=24")

@@ -13,6 +13,7 @@ from segbench.cells import measured_size
 from segbench.names import format_value
 from segbench.registry import Chosen
 from segbench.settings import Settings
+from segbench.sizes import parse_growing_size
 from segbench.specs import DatasetSpec, LossSpec, ModelSpec, Task
 
 
@@ -53,6 +54,7 @@ def train_ingredients(
 def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Settings) -> dict[str, Any]:
     """What changes the measured costs."""
     # costs do not depend on what the weights are, only on the network's shape: cells of one model share one measurement
+    trained_at = parse_growing_size(settings.train.image_size)[-1][1]
     return {
         "model": ingredients_of(model),
         "num_classes": model_task.num_classes,
@@ -61,6 +63,8 @@ def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Se
         "input_size": list(measured_size(settings)),
         "measure": settings.measure.model_dump(exclude={"input_size"}),
         "train_batch": settings.train.batch_size,
+        # the memory of a training step is taken at the training size, whatever the other costs are taken at
+        **({} if trained_at == measured_size(settings) else {"train_size": list(trained_at)}),
     }
 
 
