@@ -240,7 +240,8 @@ def _run_cell(session: _Session, cell: Cell, profiles: dict[str, Mapping[str, An
     if todo.restart:
         shutil.rmtree(session.store.directory / "checkpoints" / cell.id, ignore_errors=True)
     # before anything runs: were the old row left there, an interrupted training would be thrown away as one under other settings
-    session.put(row)
+    if old is not None:
+        session.put(row)
     session.listener.on("cell", cell.describe(), {"stages": todo.stages, "reason": todo.reason})
     row = _execute(session, cell, row, todo)
     if row.params is not None:

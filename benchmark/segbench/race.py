@@ -68,7 +68,7 @@ def race_cells(
         "models": {key: str(cell.model) for key, cell in contenders.items()},
         "cells": {cell.id: cell.fingerprints["measure"] for cell in cells},
         "rounds": measure.rounds,
-        "threads": stable.threads,
+        "threads": measure.threads or stable.threads,
         "orders": orders,
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
     }
