@@ -100,7 +100,7 @@ def train_epoch(session: Session, loader: TrainLoader, ticker: Ticker) -> Epoch:
     epoch, size = state.epochs_done, size_at(parse_growing_size(settings.image_size), state.epochs_done / settings.epochs)
     seed_everything(job.seed, epoch, place.rank)
     loader.set_epoch(epoch, size)
-    session.forward.train()
+    session.network.train()
     # on the CPU looking at each loss is free; elsewhere it would make the device wait
     every = 1 if place.device == "cpu" and place.world_size == 1 else 20
     meter = Meter(place, job.task.num_classes, job.task.ignore_index, epoch + 1, every, session.precision)
@@ -145,14 +145,15 @@ def optimise(session: Session, group: Sequence[TrainBatch], progress: Progress, 
         inputs = batch.inputs
         if job.settings.train.channels_last:
             inputs = tuple(x.contiguous(memory_format=torch.channels_last) for x in inputs)
-        outputs = session.forward(*inputs)
+        with fabric.autocast():
+            outputs = session.network(*inputs)
         value = session.loss(outputs, LossBatch(inputs, batch.mask, batch.extras), progress)
         # averaging over processes divides by their number
         fabric.backward(value.total * (pixels[index] / everywhere * place.world_size))
         meter.add(value, outputs["logits"], batch.mask, pixels=pixels[index])
     average_gradients(session.trained, place)
     clip = job.settings.train.clip
-    norm = fabric.clip_gradients(session.forward, session.optimizer, max_norm=math.inf if clip is None else clip, error_if_nonfinite=False)
+    norm = fabric.clip_gradients(session.wrapped, session.optimizer, max_norm=math.inf if clip is None else clip, error_if_nonfinite=False)
     session.optimizer.step()
     session.optimizer.zero_grad()
     assert norm is not None

@@ -88,8 +88,8 @@ class Session:
     fabric: Fabric
     precision: Precision
     network: Network
-    """the plain network, which is evaluated and saved; ``forward`` runs it in the chosen precision"""
-    forward: Any
+    wrapped: Any
+    """the network as Fabric knows it; it is not called, as it would turn inputs into half precision before the network sees them"""
     loss: AppliedLoss
     optimizer: Any
     state: State
@@ -171,9 +171,9 @@ def open_session(job: Job, place: Place) -> Session:
         network.compile()
     share_state(network, place)
     optimizer = build_optimizer([*network.parameters(), *loss.parameters()], settings, device=device)
-    forward, wrapped = fabric.setup(network, optimizer)
+    wrapped, own_optimizer = fabric.setup(network, optimizer)
     state = State(Stopping(settings.patience), notes=notes)
-    session = Session(job, place, fabric, precision, network, forward, loss, wrapped, state)
+    session = Session(job, place, fabric, precision, network, wrapped, loss, own_optimizer, state)
     if previous is not None:
         session.restore(previous)
     barrier(place)
