@@ -32,7 +32,7 @@ def evaluate_run(
     if not known & set(trained):
         raise StoreError(f"'{run}' has no trained cells yet (no checkpoints/<cell>/best.pt).")
     digest = hashlib.sha256(json.dumps([list(sets), flags], default=str, sort_keys=True).encode()).hexdigest()[:8]
-    name = slug("-".join(text.removeprefix("eval.") for text in sets)) if sets else f"again-{digest}"
+    name = slug("-".join([*(text.removeprefix("eval.") for text in sets), *([digest] if flags else [])])) or "again"
     directory = (run / "evaluations" / name).absolute()
     checkpoints = {cell: trained[cell].absolute() for cell in sorted(known & set(trained))}
     result = run_stages(config, ("evaluate",), catalog=catalog, listener=listener, directory=directory, checkpoints=checkpoints)

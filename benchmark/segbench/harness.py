@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from segbench.cells import Cell
-from segbench.claims import judge
 from segbench.compat import require_torch
 from segbench.config import RunConfig, config_to_toml
 from segbench.devices import resolve_device
@@ -24,10 +23,11 @@ from segbench.execute.process import Outcome, Workers, describe_error
 from segbench.fingerprints import changes
 from segbench.measure.environment import describe_environment
 from segbench.plan import Plan, make_plan
-from segbench.race import race_cells
+from segbench.publishing import config_record, differences, judge_claims, machine_record, public, task_record
+from segbench.race import is_measured, race_cells
 from segbench.registry import Catalog, load_catalog
 from segbench.reporting import write_reports
-from segbench.results import Artifacts, CellResult, Deployment, ErrorInfo, Quality, RunResult, Training, Verdict
+from segbench.results import Artifacts, CellResult, Deployment, ErrorInfo, Quality, RunResult, Training
 from segbench.settings import Settings
 from segbench.stages import PROFILE_FIELDS, Todo, carried_over, decide
 from segbench.store import RunStore
@@ -145,6 +145,9 @@ class _Session:
     rows: dict[str, CellResult]
     workers: Workers = field(default_factory=Workers)
     checkpoints: dict[str, Path] = field(default_factory=dict)
+    machine: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, CellResult] = field(default_factory=dict)
+    """Rows as they are shown until their cell's turn comes: an old score must not stand beside new settings."""
 
     def put(self, row: CellResult) -> None:
         """Keep a row, in memory and on disk."""
@@ -153,9 +156,9 @@ class _Session:
 
     def publish(self, *, complete: bool) -> RunResult:
         """Write ``run.json``."""
-        # what fingerprints are made of stays in the cells' own files: run.json is for readers
-        cells = [row.model_copy(update={"ingredients": {}}) for row in self.rows.values()]
-        self.result = self.result.model_copy(update={"cells": cells, "complete": complete})
+        rows = [self.waiting.get(row.id, row) for row in self.rows.values()]
+        self.result = self.result.model_copy(update={"cells": rows, "complete": complete})
+        self.result = public(self.result)
         self.store.write_run(self.result)
         return self.result
 
@@ -165,8 +168,11 @@ def _run(session: _Session) -> RunResult:
     session.listener.on("plan", None, {"cells": [cell.describe() for cell in session.plan.cells]})
     profiles: dict[str, Mapping[str, Any]] = {}
     last_written = 0.0
+    for cell in session.plan.cells:
+        _await(session, cell)
     try:
         for cell in session.plan.cells:
+            session.waiting.pop(cell.id, None)
             _run_cell(session, cell, profiles)
             if time.monotonic() - last_written > min(30.0, 0.02 * (time.monotonic() - started)):
                 session.publish(complete=False)
@@ -194,13 +200,14 @@ def _open_session(plan: Plan, catalog: Catalog, store: RunStore, device: str, li
     environment.started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     result = RunResult(
         command=_all_commands(store, command, grown=bool(old)),
-        config=_config_record(plan, device),
+        config=config_record(plan, device),
         environment=environment,
         task=task_record(plan),
         warnings=[*notes, *(f"plugin '{p.name}' was skipped: {p.error}" for p in catalog.plugins if p.error)],
     )
     rows = {cell_id: _outdated(row, plan) for cell_id, row in old.items()}
-    return _Session(plan, catalog, store, device, Fanout(listener, observers), observers, result, rows)
+    machine = machine_record(environment, device)
+    return _Session(plan, catalog, store, device, Fanout(listener, observers), observers, result, rows, machine=machine)
 
 
 def _anywhere(plan: Plan) -> RunConfig:
@@ -221,6 +228,21 @@ def _all_commands(store: RunStore, command: str | None, *, grown: bool) -> str |
     before = (store.read_json("run.json") or {}).get("command") if grown else None
     lines = [line for line in str(before or "").splitlines() if line != command]
     return "\n".join([*lines, *([command] if command else [])]) or None
+
+
+def _await(session: _Session, cell: Cell) -> None:
+    """Note how a cell that must run again is shown until then, and what was measured on another machine."""
+    old = session.rows.get(cell.id)
+    if old is None:
+        return
+    todo = decide(cell, old, session.store.directory)
+    if todo.stages:
+        session.waiting[cell.id] = carried_over(cell, old, todo, cell.blank(session.device))
+    changed = differences(old.machine, session.machine) if old.machine and "train" not in todo.stages else []
+    if changed:
+        warning = f"{cell.id} was trained elsewhere ({', '.join(changed)}): its training speed does not compare with this machine's"
+        session.result.warnings.append(warning)
+        session.listener.on("note", cell.describe(), {"message": warning})
 
 
 def _run_cell(session: _Session, cell: Cell, profiles: dict[str, Mapping[str, Any]]) -> None:
@@ -267,7 +289,8 @@ def _execute(session: _Session, cell: Cell, row: CellResult, todo: Todo) -> Cell
         shutil.rmtree(session.store.directory / "checkpoints" / cell.id, ignore_errors=True)
         session.listener.on("note", cell.describe(), {"message": changed})
     status = "ok" if error is None else "failed"
-    return row.model_copy(update={"status": status, "error": error})
+    machine = session.machine if "train" in todo.stages else row.machine
+    return row.model_copy(update={"status": status, "error": error, "machine": machine})
 
 
 def _attempt(
@@ -334,7 +357,7 @@ def _profile_of(row: CellResult) -> dict[str, Any]:
 def _race(session: _Session) -> None:
     """Measure memory and latency of every distinct deployed model of the run, against each other."""
     cells = [cell for cell in session.plan.cells if session.rows[cell.id].status == "ok"]
-    _share_deployments(session, known=_measured_models(session.rows.values()), only_missing=True)
+    _share_deployments(session, known=_measured_models(session.rows.values(), session.machine), only_missing=True)
     raced = race_cells(
         cells,
         session.rows,
@@ -343,6 +366,7 @@ def _race(session: _Session) -> None:
         device=session.device,
         listener=session.listener,
         catalog=session.catalog,
+        machine=session.machine,
     )
     if raced is None:
         return
@@ -351,9 +375,9 @@ def _race(session: _Session) -> None:
     session.store.write_text("race.json", RunResult(race=raced.record).model_dump_json())
 
 
-def _measured_models(rows: Iterable[CellResult]) -> dict[str, list[Deployment]]:
+def _measured_models(rows: Iterable[CellResult], machine: Mapping[str, str]) -> dict[str, list[Deployment]]:
     """What is known of each distinct deployed model, by the fingerprint of its measurement; the newest race wins."""
-    measured = [row for row in rows if row.deployments and not any(deployment.error for deployment in row.deployments)]
+    measured = [row for row in rows if is_measured(row, machine)]
     measured.sort(key=lambda row: row.deployments[0].raced or "")
     return {row.fingerprints.get("measure", ""): row.deployments for row in measured}
 
@@ -382,36 +406,6 @@ def _finish(session: _Session) -> RunResult:
     return result
 
 
-def judge_claims(result: RunResult, catalog: Catalog) -> list[Verdict]:
-    """Hold the catalog's published claims against a run."""
-    defaults = {spec.name: spec.options().values() for spec, _ in catalog.specs("models")}
-    return judge(catalog.claims(), result, default_options=defaults)
-
-
-def _config_record(plan: Plan, device: str) -> dict[str, Any]:
-    config = plan.config.model_dump(mode="json", exclude={"out"})
-    # a published run.json says what was run, not where the author keeps things
-    config.get("overrides", {}).get("data", {}).pop("path", None)
-    config.get("overrides", {}).get("data", {}).pop("cache_dir", None)
-    return {**config, "dataset": str(plan.dataset), "device": device}
-
-
-def task_record(plan: Plan) -> dict[str, Any]:
-    """What reports and claims need to know of the task."""
-    task = plan.task
-    return {
-        "dataset": str(plan.dataset),
-        "summary": plan.dataset.spec.summary,
-        "num_classes": task.num_classes,
-        "class_names": list(task.class_names),
-        "inputs": dict(task.inputs),
-        "ignore_index": task.ignore_index,
-        "palette": [list(colour) for colour in task.palette],
-        "headline": task.headline,
-        "splits": list(plan.dataset.spec.split_names(plan.dataset.options)),
-    }
-
-
 def _outdated(row: CellResult, plan: Plan) -> CellResult:
     """A row of an earlier matrix in the same directory: what it does not share with this run's settings becomes visible."""
     if any(cell.id == row.id for cell in plan.cells) or not plan.cells:
@@ -430,4 +424,4 @@ def failures(result: RunResult, *, among: Collection[str] | None = None) -> Sequ
     return [cell for cell in result.cells if cell.status in ("failed", "interrupted") and (among is None or cell.id in among)]
 
 
-__all__ = ["SegbenchError", "failures", "output_directory", "run", "task_record"]
+__all__ = ["SegbenchError", "failures", "output_directory", "run"]

@@ -44,13 +44,14 @@ def race_cells(
     device: str,
     listener: Listener,
     catalog: Catalog,
+    machine: Mapping[str, str],
 ) -> Raced | None:
     """Measure the models of these cells against each other; None where nothing is missing.
 
     Where one is missing all are raced again: times taken at another moment cannot be compared with them.
     """
     measure = cells[0].settings.measure if cells else None
-    if measure is None or not (measure.latency or measure.memory) or all(_measured(rows[cell.id]) for cell in cells):
+    if measure is None or not (measure.latency or measure.memory) or all(is_measured(rows[cell.id], machine) for cell in cells):
         return None
     contenders: dict[str, Cell] = {}
     for cell in cells:
@@ -72,11 +73,15 @@ def race_cells(
         "orders": orders,
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
     }
-    return Raced({key: [deployment.model_copy(update={"raced": measured})] for key, deployment in deployments.items()}, record)
+    return Raced(
+        {key: [deployment.model_copy(update={"raced": measured, "machine": dict(machine)})] for key, deployment in deployments.items()},
+        record,
+    )
 
 
-def _measured(row: CellResult) -> bool:
-    return bool(row.deployments) and not any(deployment.error for deployment in row.deployments)
+def is_measured(row: CellResult, machine: Mapping[str, str]) -> bool:
+    """Whether a row has been measured, without a fault, on this machine with this torch."""
+    return bool(row.deployments) and all(d.error is None and d.machine == dict(machine) for d in row.deployments)
 
 
 def _measure(

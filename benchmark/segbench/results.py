@@ -156,6 +156,7 @@ class Deployment(Record):
     memory_mb: Memory | None = None
     latency: list[Latency] = Field(default_factory=list)
     raced: str | None = None
+    machine: dict[str, str] = Field(default_factory=dict)
     error: str | None = None
 
 
@@ -186,6 +187,7 @@ class CellResult(Record):
     error: ErrorInfo | None = None
     fingerprints: dict[str, str] = Field(default_factory=dict)
     ingredients: dict[str, Any] = Field(default_factory=dict)
+    machine: dict[str, str] = Field(default_factory=dict)
     params: int | None = None
     params_trained: int | None = None
     params_trainable: int | None = None

@@ -39,6 +39,9 @@ def decide(cell: Cell, old: CellResult | None, directory: Path) -> Todo:
     elif changed["evaluate"] or old.quality is None:
         stages.append("evaluate")
         reasons.append(f"re-evaluated: {_why(cell, old, 'evaluate')}" if changed["evaluate"] else "continued")
+    if not stages and old.status != "ok":
+        # its process fell after the last stage: what that stage gave is done again rather than trusted
+        return Todo(("evaluate",), "continued")
     return Todo(tuple(stages), "; ".join(reasons))
 
 
@@ -50,7 +53,7 @@ def carried_over(cell: Cell, old: CellResult | None, todo: Todo, blank: CellResu
     if "profile" not in todo.stages:
         kept.update({name: getattr(old, name) for name in PROFILE_FIELDS})
     if "train" not in todo.stages:
-        kept["training"] = old.training
+        kept |= {"training": old.training, "machine": old.machine}
     if "evaluate" not in todo.stages:
         kept["quality"] = old.quality
         kept["artifacts"] = old.artifacts
@@ -58,7 +61,12 @@ def carried_over(cell: Cell, old: CellResult | None, todo: Todo, blank: CellResu
     if old.fingerprints.get("measure") == cell.fingerprints["measure"]:
         kept["deployments"] = old.deployments
     if not todo.stages:
-        kept |= {"status": old.status, "error": old.error, "notes": old.notes}
+        kept |= {
+            "status": old.status,
+            "error": old.error,
+            "notes": old.notes,
+            "resolved": {**blank.resolved, "device": old.resolved.get("device")},
+        }
     return blank.model_copy(update=kept)
 
 

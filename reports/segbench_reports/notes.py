@@ -17,7 +17,7 @@ def table_notes(result: RunResult, table: Table) -> list[str]:
         notes += _timing(result)
     if "training_score" in keys:
         notes.append("Training score: scored on images that were also trained on. It says nothing about new images and is not ranked.")
-    chosen = [c for c in result.cells if c.quality and c.quality.selected_on and c.quality.selected_on == c.quality.split]
+    chosen = [c for c in result.cells if c.quality and c.quality.selected_on]
     if chosen:
         split = " and ".join(scored_splits(result))
         notes.append(f"The scored split ({split}) also chose the best checkpoint: these scores are somewhat optimistic.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -209,10 +210,11 @@ def _profile(setup: Setup, emit: Emit) -> dict[str, Any]:
     size = measured_size(setup.settings)
     network = build_network(setup.model.spec, setup.model_task, setup.model.options, seed=0)
     inputs = example_inputs(setup.inputs, size, batch_size=1)
-    deployed = deploy(network)
+    # a plugin's deployed() may take parts off in place: what was trained is counted on a copy
+    trained, deployed = copy.deepcopy(network), deploy(network)
     # parts are prefixes of the plugin's own model
     parts = {part: tuple(f"network.model.{prefix}" for prefix in prefixes) for part, prefixes in setup.model.spec.parts.items()}
-    return {"profile": profile_network(deployed, inputs, parts=parts, trained=network).fields()}
+    return {"profile": profile_network(deployed, inputs, parts=parts, trained=trained).fields()}
 
 
 _STAGES: dict[str, Callable[[Setup, Emit], dict[str, Any]]] = {"train": _train, "evaluate": _evaluate, "profile": _profile}
