@@ -3,6 +3,9 @@
 Same network (``deeplab-optimized``, 21 classes, 128 x 128), batch (8), precision, loss, optimiser, clipping and loader. The harness's
 time is the one that ``run.json`` reports: an epoch with all its statistics, without validation and checkpoint. After each of its epochs the
 bare loop runs one, so that both meet the same machine; an epoch is compared with the mean of the bare ones before and after it.
+
+Measured as CPU time on one core of a busy Xeon, bf16, 4 batches per epoch, 12 pairs: 0.983 (0.965 to 1.001) of the bare loop's speed,
+and 1.203 (1.194 to 1.213) times that of the same loop decoding PNG files.
 """
 
 from __future__ import annotations
