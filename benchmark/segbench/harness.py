@@ -156,7 +156,9 @@ class _Session:
 
     def publish(self, *, complete: bool) -> RunResult:
         """Write ``run.json``."""
-        rows = [self.waiting.get(row.id, row) for row in self.rows.values()]
+        # this command's cells in its order, then those of earlier matrices
+        order = {cell.id: place for place, cell in enumerate(self.plan.cells)}
+        rows = [self.waiting.get(row.id, row) for row in sorted(self.rows.values(), key=lambda row: order.get(row.id, len(order)))]
         self.result = self.result.model_copy(update={"cells": rows, "complete": complete})
         self.result = public(self.result)
         self.store.write_run(self.result)

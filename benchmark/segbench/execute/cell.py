@@ -126,31 +126,27 @@ def stage(name: str) -> Iterator[None]:
 
 
 def _train(setup: Setup, emit: Emit) -> dict[str, Any]:
-    from segbench.measure.memory import PeakMemory
     from segbench.training.fit import fit
 
     settings = setup.settings
     select_on = settings.train.select_on
     assert setup.loss is not None
-    with PeakMemory(setup.device) as memory:
-        training: Training = fit(
-            model=setup.model,
-            loss=setup.loss,
-            task=setup.task,
-            model_task=setup.model_task,
-            plan=setup.inputs,
-            train_samples=setup.training_samples(),
-            val_samples=setup.samples(select_on) if select_on else None,
-            settings=settings,
-            seed=setup.job["seed"],
-            device=setup.device,
-            directory=setup.checkpoints,
-            emit=emit,
-            identity=setup.job["identity"],
-            pictures=setup.directory / "predictions" / str(setup.job["cell"]) / "epochs",
-        )
-    if training.peak_memory_mb is None:
-        training.peak_memory_mb = memory.peak_mb
+    training: Training = fit(
+        model=setup.model,
+        loss=setup.loss,
+        task=setup.task,
+        model_task=setup.model_task,
+        plan=setup.inputs,
+        train_samples=setup.training_samples(),
+        val_samples=setup.samples(select_on) if select_on else None,
+        settings=settings,
+        seed=setup.job["seed"],
+        device=setup.device,
+        directory=setup.checkpoints,
+        emit=emit,
+        identity=setup.job["identity"],
+        pictures=setup.directory / "predictions" / str(setup.job["cell"]) / "epochs",
+    )
     return {"training": training.model_dump()}
 
 
