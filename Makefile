@@ -17,12 +17,12 @@ lint: $(READY)  ## style, types, import rules and generated text
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m cogapp --check -P README.md
+	$(BIN)/python -m cogapp --check README.md
 
 format: $(READY)  ## put sources and generated text in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/python -m cogapp -r -P README.md
+	$(BIN)/python -m cogapp -r README.md
 
 bench: $(READY)  ## the benchmarks of the program itself
 	$(BIN)/python -m pytest tests/benchmarks -m "" --benchmark-enable --benchmark-only -p no:cacheprovider
