@@ -15,7 +15,7 @@ from segbench.harness import run_stages
 from segbench.names import slug
 from segbench.plan import make_plan
 from segbench.registry import Catalog
-from segbench.results import RunResult
+from segbench.results import CellResult, RunResult
 from segbench.sizes import format_size
 
 
@@ -60,7 +60,8 @@ def evaluate_checkpoint(
             f"dataset '{plan.dataset}' has {plan.task.num_classes} on {dict(plan.task.inputs)}. Give the dataset that it was trained for."
         )
     checkpoints = {cell.id: file.absolute() for cell in plan.cells}
-    return run_stages(config, ("evaluate",), catalog=catalog, listener=listener, directory=out.absolute(), checkpoints=checkpoints)
+    result = run_stages(config, ("evaluate",), catalog=catalog, listener=listener, directory=out.absolute(), checkpoints=checkpoints)
+    return result.model_copy(update={"cells": [_as_trained(cell, meta) for cell in result.cells]})
 
 
 def _history(meta: Mapping[str, Any]) -> list[str]:
@@ -68,3 +69,9 @@ def _history(meta: Mapping[str, Any]) -> list[str]:
     if "train_split" not in meta:  # written before this was kept
         return []
     return [f"train.split={meta['train_split']}", f"train.select_on={meta['select_on'] or 'none'}"]
+
+
+def _as_trained(cell: CellResult, meta: Mapping[str, Any]) -> CellResult:
+    """The row with what the checkpoint says of its training in place of settings that it was not trained with."""
+    resolved = {key: value for key, value in cell.resolved.items() if key in ("model_options", "dataset_options", "eval", "device")}
+    return cell.model_copy(update={"loss": meta.get("loss"), "recipe": None, "seed": meta.get("seed"), "resolved": resolved})
