@@ -128,6 +128,10 @@ def segbench(mishaps: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     signal.signal(signal.SIGTERM, handler)
 
 
+def _answer_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def command(mishaps: Catalog, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """The command line in a process of its own."""
@@ -141,6 +145,8 @@ def command(mishaps: Catalog, tmp_path: Path) -> Iterator[Callable[..., subproce
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # a test runner in the background may have been started with Ctrl-C switched off, and children inherit that
+            preexec_fn=_answer_interrupts,  # noqa: PLW1509 - it only resets a signal
         )
         started.append(process)
         return process
