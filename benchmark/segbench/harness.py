@@ -31,6 +31,7 @@ from segbench.results import Artifacts, CellResult, Deployment, ErrorInfo, Quali
 from segbench.settings import Settings
 from segbench.stages import PROFILE_FIELDS, Todo, carried_over, decide
 from segbench.store import RunStore
+from segbench.training.failures import halved
 
 
 def run(
@@ -282,12 +283,11 @@ def _execute(session: _Session, cell: Cell, row: CellResult, todo: Todo) -> Cell
         row, error = _attempt(session, cell, row, todo, settings, changed)
         if error is None:
             break
-        if error.kind != "out-of-memory" or settings.train.oom != "halve" or settings.train.batch_size < 4 or row.training is not None:
+        smaller = halved(settings)
+        if error.kind != "out-of-memory" or settings.train.oom != "halve" or smaller is None or row.training is not None:
             break
-        train = settings.train
-        smaller = {"batch_size": train.batch_size // 2, "accumulate": train.accumulate * 2}
-        settings = settings.model_copy(update={"train": train.model_copy(update=smaller)})
-        changed = f"protocol changed: out of memory, batch {smaller['batch_size']} x {smaller['accumulate']} accumulated steps"
+        settings = smaller
+        changed = f"protocol changed: out of memory, batch {settings.train.batch_size} x {settings.train.accumulate} accumulated steps"
         shutil.rmtree(session.store.directory / "checkpoints" / cell.id, ignore_errors=True)
         session.listener.on("note", cell.describe(), {"message": changed})
     status = "ok" if error is None else "failed"

@@ -48,8 +48,8 @@ def test_it_can_be_published() -> None:
         name="mine:models",
         package="mine",
         version="1.0",
-        origin=str(Path.home() / "work" / "mine"),
-        error=f"ImportError: cannot import name 'x' from 'mine' ({Path.home()}/work/mine/__init__.py)",
+        origin=str(Path.home() / "projects" / "mine"),
+        error=f"ImportError: cannot import name 'x' from 'mine' ({Path.home()}/projects/mine/__init__.py)",
     )
     text = describe_environment(catalog_plugins=[broken]).model_dump_json()
     assert "(__init__.py)" in text
