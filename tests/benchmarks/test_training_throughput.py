@@ -36,8 +36,8 @@ from segbench.specs import Normalisation, Sample, Task, resolve
 from segbench.training.fit import fit
 from segbench.training.precision import choose_precision
 
-PAIRS = 12
-T_95 = 2.201  # two-sided, 11 degrees of freedom
+PAIRS = 30
+T_95 = 2.045  # two-sided, 29 degrees of freedom
 IMAGES = 96
 CLASSES = 21
 TASK = Task(
