@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segbench.errors import (
+        BackendError,
         CheckpointError,
         ConfigError,
         DataError,
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
     from segbench.names import Choice, parse_choice, slug
     from segbench.options import NoOptions, Options, option
     from segbench.results import (
+        Ablation,
+        AblationStep,
         CellResult,
+        Comparison,
         Deployment,
+        Drift,
         Environment,
         Epoch,
         Latency,
@@ -54,6 +59,7 @@ if TYPE_CHECKING:
         Reporter,
         ReportTarget,
         Sample,
+        Target,
         Task,
     )
 
@@ -61,33 +67,40 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "errors": (
-        "CheckpointError ConfigError DataError DeviceError OptionError PluginError SegbenchError StoreError TrainingError "
+        "BackendError CheckpointError ConfigError DataError DeviceError OptionError PluginError SegbenchError StoreError TrainingError "
         "UnknownNameError did_you_mean"
     ),
     "hookspecs": "hookimpl",
     "names": "Choice parse_choice slug",
     "options": "NoOptions Options option",
-    "results": "CellResult Deployment Environment Epoch Latency Memory Quality RunResult Training Verdict",
+    "results": (
+        "Ablation AblationStep CellResult Comparison Deployment Drift Environment Epoch Latency Memory Quality RunResult Training Verdict"
+    ),
     "specs": (
         "IGNORE_INDEX BackendSpec Claim DatasetSpec Download LossBatch LossSpec ModelSpec Normalisation Problem Progress Recipe Reporter "
-        "ReportTarget Sample Task"
+        "ReportTarget Sample Target Task"
     ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
     "IGNORE_INDEX",
+    "Ablation",
+    "AblationStep",
+    "BackendError",
     "BackendSpec",
     "CellResult",
     "CheckpointError",
     "Choice",
     "Claim",
+    "Comparison",
     "ConfigError",
     "DataError",
     "DatasetSpec",
     "Deployment",
     "DeviceError",
     "Download",
+    "Drift",
     "Environment",
     "Epoch",
     "Latency",
@@ -110,6 +123,7 @@ __all__ = [
     "Sample",
     "SegbenchError",
     "StoreError",
+    "Target",
     "Task",
     "Training",
     "TrainingError",

@@ -22,6 +22,7 @@ else:
 
 DEFAULT_MODELS = ("deeplab-original", "deeplab-optimized")
 DEFAULT_RECIPE = "smoke"
+DEFAULT_BACKENDS = ("eager",)
 
 
 class RunConfig(BaseModel):
@@ -35,6 +36,7 @@ class RunConfig(BaseModel):
     recipes: tuple[str, ...] = (DEFAULT_RECIPE,)
     vary: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
+    backends: tuple[str, ...] = DEFAULT_BACKENDS
     device: str = "auto"
     out: str | None = None
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -90,7 +92,10 @@ def config_to_toml(config: RunConfig, settings: Settings | None = None) -> str:
         document["losses"] = list(config.losses)
     if config.dataset is not None:
         document["dataset"] = config.dataset
-    document |= {"recipes": list(config.recipes), "seeds": list(config.seeds), "device": config.device}
+    document |= {"recipes": list(config.recipes), "seeds": list(config.seeds)}
+    if config.backends != DEFAULT_BACKENDS:
+        document["backends"] = list(config.backends)
+    document["device"] = config.device
     sections = settings.model_dump() if settings else config.overrides
     for section, values in sections.items():
         kept = {k: _toml_value(v) for k, v in values.items()}
@@ -127,8 +132,15 @@ def _assignment(text: str) -> tuple[str, Any]:
     return key.strip(), parse_value(value.strip())
 
 
-_AXES = ("models", "losses", "dataset", "recipes", "vary", "seeds", "device", "out")
-_ALIASES = {"recipe": "recipes", "model_names": "models", "loss": "losses", "seed": "seeds", "datasets": "dataset"}
+_AXES = ("models", "losses", "dataset", "recipes", "vary", "seeds", "backends", "device", "out")
+_ALIASES = {
+    "recipe": "recipes",
+    "model_names": "models",
+    "loss": "losses",
+    "seed": "seeds",
+    "datasets": "dataset",
+    "backend": "backends",
+}
 
 
 def _split(layer: Mapping[str, Any], where: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -185,6 +197,9 @@ def all_settings() -> list[str]:
 def _axis(name: str, value: Any, where: str) -> Any:
     if name in ("models", "losses"):
         return _choices(value, name, where)
+    if name == "backends":
+        # every other form is compared with the network as it was trained
+        return tuple(dict.fromkeys((*DEFAULT_BACKENDS, *_choices(value, name, where))))
     if name == "recipes":
         return tuple(_texts(value, name, where))
     if name == "seeds":

@@ -44,6 +44,10 @@ class DeviceError(SegbenchError):
     """The device that was asked for is not there."""
 
 
+class BackendError(SegbenchError):
+    """A backend cannot take a model (which operator, which shape), or is not installed (how to install it)."""
+
+
 class TrainingError(SegbenchError):
     """Training cannot go on (for example, the loss is not a finite number)."""
 

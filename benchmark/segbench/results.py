@@ -132,6 +132,23 @@ class Latency(Record):
     notes: list[str] = Field(default_factory=list)
 
 
+class Drift(Record):
+    """How far a deployment's logits (N, K, H, W) lie from those of the eager fp32 network on the same images.
+
+    ``max_abs`` and ``mean_abs`` are in units of logits, ``reference_std`` is the eager logits' deviation, which gives them a scale;
+    ``label_agreement`` is the share of pixels with the same argmax. ``sizes`` repeats this at further sizes where the file takes them.
+    """
+
+    images: int = 0
+    input_size: tuple[int, int] | None = None
+    max_abs: float | None = None
+    mean_abs: float | None = None
+    reference_std: float | None = None
+    label_agreement: float | None = None
+    sizes: list[Drift] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+
+
 class Memory(Record):
     """Megabytes (2**20 bytes). ``inference_peak`` and ``training_peak`` include the weights; ``activation_peak`` = peak - before."""
 
@@ -146,12 +163,20 @@ class Memory(Record):
 
 
 class Deployment(Record):
-    """One deployed form of a model. ``raced`` is when its latency was measured: only equal times were one race."""
+    """One deployed form of a model. ``raced`` is when its latency was measured: only equal times were one race.
+
+    ``backend`` is the name as the user wrote it, options in brackets (``openvino[precision=int8]``). ``file_mb`` and ``export_seconds``
+    are null where nothing is exported. ``quality`` is measured again through this backend, on the sizes that it takes.
+    """
 
     backend: str
     precision: str = "fp32"
+    version: str | None = None
     file_mb: float | None = None
-    drift: dict[str, Any] | None = None
+    export_seconds: float | None = None
+    fixed_size: tuple[int, int] | None = None
+    artifact: str | None = None
+    drift: Drift | None = None
     quality: Quality | None = None
     memory_mb: Memory | None = None
     latency: list[Latency] = Field(default_factory=list)
@@ -243,15 +268,75 @@ class Environment(Record):
     notes: list[str] = Field(default_factory=list)
 
 
+class Comparison(Record):
+    """One thing measured on two sides, with its uncertainty.
+
+    ``reading`` is ``ratio`` (subject / baseline) or ``difference`` (subject - baseline, in the quantity's own unit: mIoU as a share);
+    ``low`` and ``high`` bound it with ``confidence``, and are null where nothing can be said. ``verdict`` for times: faster, slower;
+    for scores: better, worse; for both: no difference shown (the interval holds ratio 1 or difference 0), cannot tell (no interval).
+    ``scope`` says what the verdict is about ("these two checkpoints", "the architectures under this recipe", "this machine"),
+    ``method`` how the interval was made, ``n`` over how many independent units (rounds, images, groups, seeds).
+    ``headline`` marks comparisons with the run's baseline; the others belong to all-pairs tables, whose p values are Holm-corrected.
+    ``context`` holds what both sides share (batch_size, input_size, device, dataset, split, loss, recipe, settings).
+    """
+
+    quantity: str
+    subject: str
+    baseline: str
+    subject_cells: list[str] = Field(default_factory=list)
+    baseline_cells: list[str] = Field(default_factory=list)
+    subject_backend: str | None = None
+    baseline_backend: str | None = None
+    reading: Literal["ratio", "difference"] = "difference"
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    confidence: float = 0.95
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    verdict: Literal["faster", "slower", "better", "worse", "no difference shown", "cannot tell"] = "cannot tell"
+    headline: bool = True
+    scope: str = ""
+    method: str = ""
+    unit: str = ""
+    n: int | None = None
+    reason: str = ""
+    context: dict[str, Any] = Field(default_factory=dict)
+
+
+class AblationStep(Record):
+    """One step of a walk from one preset to another: which option changed, and the models on both sides of the step."""
+
+    option: str
+    before: str
+    after: str
+    subject: str
+    baseline: str
+
+
+class Ablation(Record):
+    """A walk from ``start`` to ``end``, one option at a time; deltas are read from the cells of the models that the steps name."""
+
+    start: str
+    end: str
+    steps: list[AblationStep] = Field(default_factory=list)
+
+
 class Verdict(Record):
-    """A published claim beside what was measured. ``verdict``: kept, kept (exceeded), broken, not tested here."""
+    """A published claim beside what was measured.
+
+    ``verdict``: kept, kept (exceeded), broken, cannot tell (the measured interval holds both), not tested here. ``low`` and ``high`` bound
+    ``measured_value`` with 95 % confidence where an interval could be had.
+    """
 
     claim: str
     summary: str
     claimed: str
     measured: str | None = None
     measured_value: float | None = None
-    verdict: Literal["kept", "kept (exceeded)", "broken", "not tested here"]
+    low: float | None = None
+    high: float | None = None
+    verdict: Literal["kept", "kept (exceeded)", "broken", "cannot tell", "not tested here"]
     missing: str | None = None
     subject: str | None = None
     cells: list[str] = Field(default_factory=list)
@@ -269,5 +354,8 @@ class RunResult(Record):
     task: dict[str, Any] = Field(default_factory=dict)
     race: dict[str, Any] | None = None
     cells: list[CellResult] = Field(default_factory=list)
+    comparisons: list[Comparison] = Field(default_factory=list)
+    ablation: Ablation | None = None
+    instruments: dict[str, Any] | None = None
     claims: list[Verdict] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)

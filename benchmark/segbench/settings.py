@@ -130,6 +130,14 @@ class MeasureSettings(Section):
         return value
 
 
+class DeploySettings(Section):
+    """``[deploy]``: what is checked of every backend but eager."""
+
+    quality: bool = Field(True, description="score each deployed form again on the scored split")
+    calibration: Positive = Field(128, description="training images that quantization is calibrated on")
+    drift_images: Positive = Field(8, description="images of the scored split on which logits are compared with the eager network's")
+
+
 class ExecuteSettings(Section):
     """``[execute]``."""
 
@@ -147,6 +155,7 @@ class Settings(Section):
     train: TrainSettings = Field(default_factory=TrainSettings)
     eval: EvalSettings = Field(default_factory=EvalSettings)
     measure: MeasureSettings = Field(default_factory=MeasureSettings)
+    deploy: DeploySettings = Field(default_factory=DeploySettings)
     execute: ExecuteSettings = Field(default_factory=ExecuteSettings)
 
 

@@ -275,15 +275,59 @@ class DatasetSpec(_Spec):
         return tuple(self.splits(options)) if callable(self.splits) else self.splits
 
 
-@dataclass(frozen=True, kw_only=True)
-class BackendSpec(_BuiltSpec):
-    """A way to deploy a trained network: ``build(network, inputs, options) -> callable(*inputs) -> logits``.
+@dataclass(frozen=True)
+class Target:
+    """Where a deployed model runs: device ("cpu", "cuda:0") and CPU threads (None: the runtime's own choice)."""
 
-    ``network`` is in eval mode, ``inputs`` are example tensors; ``precisions`` the numeric formats that it can run.
+    device: str = "cpu"
+    threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendSpec(_Spec):
+    """A way to deploy a trained network. ``network`` maps inputs (N, C, H, W) to logits (N, K, H, W), in eval mode.
+
+    In memory (``eager``, ``compile``), where nothing is written:
+    build       ``build(network, inputs, options) -> callable(*inputs) -> logits``; ``inputs`` are example tensors
+
+    Through a file, which can be shipped without segbench and torch (``onnxruntime``, ``openvino``):
+    export      ``export(network, inputs, folder, options, calibration) -> Path``: write the file for exactly these input shapes below
+                ``folder`` and return its path; ``calibration`` is a sequence of input tuples from the training split, empty where the
+                backend does not calibrate. An operator that cannot be exported is named in the :class:`~segbench.BackendError` raised
+    load        ``load(path, options, target) -> callable(*inputs) -> logits``, in a process that has no network; idle threads must not spin
+
+    precision   ``precision(options) -> "fp32" | "bf16" | "fp16" | "int8"``; by default the option ``precision`` where there is one
+    calibrates  ``calibrates(options) -> bool``: whether export needs calibration images
+    devices     where it can run
+    package     the distribution whose version is recorded beside the results ("onnxruntime")
+    check       ``check(task, options) -> [what is missing and how to get it, ..]``, called at planning
     """
 
+    build: Ref | None = None
+    export: Ref | None = None
+    load: Ref | None = None
+    options: type[Options] = NoOptions
     precisions: tuple[str, ...] = ("fp32",)
+    precision: Ref | None = None
+    calibrates: Ref | None = None
+    devices: tuple[str, ...] = ("cpu", "cuda")
+    package: str | None = None
     check: Ref | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.build is None) == (self.export is None) or (self.export is None) != (self.load is None):
+            raise PluginError(f"backend '{self.name}' needs either build, or export and load")
+
+    def precision_of(self, options: Options) -> str:
+        """The numeric format that this choice of options runs in."""
+        if self.precision is not None:
+            return str(resolve(self.precision)(options))
+        return str(getattr(options, "precision", self.precisions[0]))
+
+    def needs_calibration(self, options: Options) -> bool:
+        """Whether export wants images of the training split."""
+        return bool(self.calibrates is not None and resolve(self.calibrates)(options))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ _FLAGS = {"epochs": "train.epochs", "batch_size": "train.batch_size", "image_siz
 @click.option("--recipe", "recipes", metavar="A,B", help="Named settings.  [default: smoke]")
 @click.option("--vary", multiple=True, metavar="KEY=V,V", help="Make a setting an axis, as in train.lr=1e-3,1e-4. Repeatable.")
 @click.option("--seeds", metavar="0,1,..", help="Seeds, as an axis.  [default: 0]")
+@click.option("--backends", metavar="A,B[..]", help="Forms in which each model is deployed and measured.  [default: eager]")
 @click.option("--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with any of these and more.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Any setting, as in train.epochs=20. Repeatable.")
 @click.option("--epochs", metavar="N", help="Short for --set train.epochs=N.")

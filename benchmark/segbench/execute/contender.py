@@ -31,6 +31,7 @@ class Deployment:
         deployed = deploy(network)
         self.weights_mb = count_params(deployed, parts={}).size_mb
         backend = catalog.backend("eager")
+        assert backend.spec.build is not None
         self._call: Callable[..., Any] = resolve(backend.spec.build)(deployed, self._inputs(1), backend.options)
 
     def contender(self, name: str, batch_size: int) -> Contender:

@@ -36,6 +36,7 @@ class BackendSubject:
     def built(self, network: nn.Module) -> Callable[..., Any]:
         """What ``build`` makes of the network."""
         self.refuse_missing()
+        assert self.spec.build is not None
         with torch.no_grad(), during("build"):
             run = resolve(self.spec.build)(network, (self.image(),), self.options)
         if not callable(run):
