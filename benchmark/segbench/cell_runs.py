@@ -1,0 +1,141 @@
+"""One cell of a run: what of it must run, running that, and the row that comes of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from segbench.cells import Cell
+from segbench.execute.jobs import cell_job
+from segbench.execute.process import Outcome, describe_error
+from segbench.publishing import differences
+from segbench.registry import Catalog
+from segbench.results import Artifacts, CellResult, ErrorInfo, Quality, Training
+from segbench.run_session import RunSession
+from segbench.stages import PROFILE_FIELDS, Todo, carried_over, decide
+from segbench.training.failures import halved
+
+
+def await_cell(session: RunSession, cell: Cell) -> None:
+    """Note how a cell that must run again is shown until then, and what was measured on another machine."""
+    old = session.rows.get(cell.id)
+    if old is None:
+        return
+    todo = decide(cell, old, session.store.directory)
+    if todo.stages:
+        session.waiting[cell.id] = carried_over(cell, old, todo, cell.blank(session.device))
+    changed = differences(old.machine, session.machine) if old.machine and "train" not in todo.stages else []
+    if changed:
+        warning = f"{cell.id} was trained elsewhere ({', '.join(changed)}): its training speed does not compare with this machine's"
+        session.result.warnings.append(warning)
+        session.listener.on("note", cell.describe(), {"message": warning})
+
+
+def run_cell(session: RunSession, cell: Cell, profiles: dict[str, Mapping[str, Any]]) -> None:
+    """Run what a cell's row lacks and put the new row on disk. ``profiles`` is filled: counts by the fingerprint of their measurement."""
+    old = session.rows.get(cell.id)
+    todo = decide(cell, old, session.store.directory)
+    blank = cell.blank(session.device).model_copy(update={"ingredients": dict(cell.ingredients)})
+    row = carried_over(cell, old, todo, blank)
+    if not todo.stages:
+        session.rows[cell.id] = row
+        profiles.setdefault(cell.fingerprints["measure"], _profile_of(row))
+        session.listener.on("kept", cell.describe(), {"status": row.status})
+        return
+    known = profiles.get(cell.fingerprints["measure"])
+    if known is not None and "profile" in todo.stages:
+        row = row.model_copy(update=dict(known))
+        todo = Todo(tuple(s for s in todo.stages if s != "profile"), todo.reason, todo.restart)
+    if todo.restart:
+        shutil.rmtree(session.store.directory / "checkpoints" / cell.id, ignore_errors=True)
+    # before anything runs: were the old row left there, an interrupted training would be thrown away as one under other settings
+    if old is not None:
+        session.put(row)
+    session.listener.on("cell", cell.describe(), {"stages": todo.stages, "reason": todo.reason})
+    row = execute_cell(session, cell, row, todo)
+    if row.params is not None:
+        profiles.setdefault(cell.fingerprints["measure"], _profile_of(row))
+    session.put(row)
+    session.listener.on("cell_end", cell.describe(), row.model_dump(exclude={"ingredients"}))
+
+
+def execute_cell(session: RunSession, cell: Cell, row: CellResult, todo: Todo) -> CellResult:
+    """Run a cell's stages; on out of memory, halve the batch where that was asked for."""
+    settings = cell.settings
+    changed = ""
+    while True:
+        row, error = _attempt(session, cell, row, todo, settings, changed)
+        if error is None:
+            break
+        smaller = halved(settings)
+        if error.kind != "out-of-memory" or settings.train.oom != "halve" or smaller is None or row.training is not None:
+            break
+        settings = smaller
+        changed = f"protocol changed: out of memory, batch {settings.train.batch_size} x {settings.train.accumulate} accumulated steps"
+        shutil.rmtree(session.store.directory / "checkpoints" / cell.id, ignore_errors=True)
+        session.listener.on("note", cell.describe(), {"message": changed})
+    status = "ok" if error is None else "failed"
+    machine = session.machine if "train" in todo.stages else row.machine
+    return row.model_copy(update={"status": status, "error": error, "machine": machine})
+
+
+def _attempt(
+    session: RunSession, cell: Cell, row: CellResult, todo: Todo, settings: Any, changed: str
+) -> tuple[CellResult, ErrorInfo | None]:
+    log = session.store.directory / "logs" / f"{cell.id}.log"
+    updates: dict[str, Any] = {}
+
+    def on_event(kind: str, payload: Mapping[str, Any]) -> None:
+        if kind == "result":
+            updates.update(_stage_fields(payload))
+            if changed and "training" in payload:
+                updates["training"].protocol_changed = changed
+            session.store.write_cell(row.model_copy(update={**updates, "status": "pending"}))
+        session.listener.on(kind, cell.describe(), payload)
+
+    job = cell_job(
+        cell,
+        root=session.plan.root,
+        digest=session.plan.digest,
+        settings=settings,
+        device=session.device,
+        directory=session.store.directory,
+        stages=todo.stages,
+        checkpoint=session.checkpoints.get(cell.id),
+    )
+    if session.plan.cells[0].settings.execute.where == "inline":
+        outcome = _run_inline(job, on_event, session.catalog)
+    else:
+        execute = settings.execute
+        outcome = session.workers.run(
+            "segbench.execute.cell:run", job, emit=on_event, log=log, timeout=execute.timeout, silence=execute.silence
+        )
+    if outcome.value is not None:
+        updates["overhead_seconds"] = outcome.value["overhead_seconds"]
+    return row.model_copy(update=updates), outcome.error
+
+
+def _run_inline(job: Mapping[str, Any], emit: Any, catalog: Catalog) -> Outcome:
+    from segbench.execute import cell
+
+    try:
+        return Outcome(value=cell.run(job, emit, catalog))
+    except (Exception, SystemExit) as error:  # a cell's failure is its row, not the run's end
+        return Outcome(error=describe_error(error))
+
+
+def _stage_fields(payload: Mapping[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if "profile" in payload:
+        fields.update(payload["profile"])
+    if "training" in payload:
+        fields["training"] = Training.model_validate(payload["training"])
+    if "quality" in payload:
+        fields["quality"] = Quality.model_validate(payload["quality"])
+        fields["artifacts"] = Artifacts.model_validate(payload["artifacts"])
+    return fields
+
+
+def _profile_of(row: CellResult) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in PROFILE_FIELDS}
