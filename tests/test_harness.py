@@ -90,6 +90,33 @@ def test_varied_settings_and_seeds_are_told_in_the_rows(bench: Any) -> None:
     assert {cell.params for cell in run.cells} == {122, 152}
 
 
+def test_varied_measure_settings_hold_in_the_race(bench: Any) -> None:
+    quick = [INLINE, "measure.latency=true"]
+    run = bench.run(vary=("measure.rounds=1,2", "measure.input_size=16,8x12"), sets=quick)
+    found = [
+        (len(entry.rounds_ms), entry.input_size, entry.batch_size)
+        for cell in run.cells
+        for deployment in cell.deployments
+        for entry in deployment.latency
+    ]
+    assert found == [(rounds, size, batch) for rounds in (1, 2) for size in ((16, 16), (8, 12)) for batch in (1, 8)]
+    races = [cell.deployments[0].raced for cell in run.cells]
+    assert races[0] == races[1]
+    assert races[2] == races[3]
+    assert races[0] != races[2], "cells with other settings of the race are raced apart"
+    assert run.race is not None
+    assert [(group["rounds"], len(group["models"]), group["threads"]) for group in run.race["groups"]] == [(1, 2, 1), (2, 2, 1)]
+    assert "rounds" not in run.race
+    assert "Models with other measure settings were raced apart." in (bench.directory / "report.md").read_text()
+    assert bench.run(vary=("measure.rounds=1,2", "measure.input_size=16,8x12"), sets=quick).race == run.race, "nothing was missing"
+    assert not bench.heard.of("race")
+
+    alone = bench.run(vary=("measure.latency=true,false",), sets=[INLINE, "measure.rounds=1"], fresh=True)
+    assert [len(cell.deployments) for cell in alone.cells] == [1, 0]
+    assert alone.race is not None
+    assert (alone.race["rounds"], list(alone.race["cells"])) == (1, [alone.cells[0].id])
+
+
 def test_the_written_config_repeats_the_run_from_anywhere(bench: Any, tmp_path: Path) -> None:
     from segbench.harness import run
 

@@ -21,6 +21,7 @@ from segbench.measure.latency import Pace, Race, race
 from segbench.names import slug
 from segbench.registry import Catalog
 from segbench.results import CellResult, Deployment, Latency, Memory
+from segbench.settings import MeasureSettings
 from segbench.store import RunStore
 
 # one answer is at most a block of calls, or a model's first call
@@ -48,35 +49,69 @@ def race_cells(
 ) -> Raced | None:
     """Measure the models of these cells against each other; None where nothing is missing.
 
-    Where one is missing all are raced again: times taken at another moment cannot be compared with them.
+    Where one is missing all are raced again: times taken at another moment cannot be compared with them. Cells whose ``measure``
+    settings differ in more than the input size are raced apart.
     """
-    measure = cells[0].settings.measure if cells else None
-    if measure is None or not (measure.latency or measure.memory) or all(is_measured(rows[cell.id], machine) for cell in cells):
+    groups = [group for group in _groups(cells) if group.settings.latency or group.settings.memory]
+    if all(is_measured(rows[cell.id], machine) for group in groups for cell in group.cells):
         return None
-    contenders: dict[str, Cell] = {}
-    for cell in cells:
-        contenders.setdefault(cell.fingerprints["measure"], cell)
-    listener.on("race", None, {"state": "start", "contenders": len(contenders)})
-    stable = _Stable(workers, store, device, catalog, inline=cells[0].settings.execute.where == "inline")
-    try:
-        deployments, orders = _measure(contenders, stable, listener)
-    finally:
-        stable.close()
+    listener.on("race", None, {"state": "start", "contenders": sum(len(group.contenders) for group in groups)})
+    raced = []
+    for group in groups:
+        stable = _Stable(workers, store, device, catalog, inline=cells[0].settings.execute.where == "inline")
+        try:
+            raced.append(_race_group(group, stable, listener, machine))
+        finally:
+            stable.close()
     listener.on("race", None, {"state": "end"})
-    measured = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    record = {
-        "measured": measured,
-        "models": {key: str(cell.model) for key, cell in contenders.items()},
-        "cells": {cell.id: cell.fingerprints["measure"] for cell in cells},
-        "rounds": measure.rounds,
-        "threads": measure.threads or stable.threads,
-        "orders": orders,
+    records = [each.record for each in raced]
+    whole = {
+        "measured": records[-1]["measured"],
+        "models": {key: model for record in records for key, model in record["models"].items()},
+        "cells": {cell.id: cell.fingerprints["measure"] for group in groups for cell in group.cells},
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
     }
-    return Raced(
-        {key: [deployment.model_copy(update={"raced": measured, "machine": dict(machine)})] for key, deployment in deployments.items()},
-        record,
-    )
+    # one race has one number of rounds, threads and orders; several keep their own
+    whole |= {name: records[0][name] for name in ("rounds", "threads", "orders")} if len(records) == 1 else {"groups": records}
+    return Raced({key: value for each in raced for key, value in each.deployments.items()}, whole)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Cells that are raced under the same settings, each at its own input size, and the distinct models among them."""
+
+    settings: MeasureSettings
+    cells: tuple[Cell, ...]
+
+    @property
+    def contenders(self) -> dict[str, Cell]:
+        """One cell for each fingerprint of a measurement."""
+        found: dict[str, Cell] = {}
+        for cell in self.cells:
+            found.setdefault(cell.fingerprints["measure"], cell)
+        return found
+
+
+def _groups(cells: Sequence[Cell]) -> list[_Group]:
+    found: dict[MeasureSettings, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(cell.settings.measure.model_copy(update={"input_size": None}), []).append(cell)
+    return [_Group(settings, tuple(members)) for settings, members in found.items()]
+
+
+def _race_group(group: _Group, stable: _Stable, listener: Listener, machine: Mapping[str, str]) -> Raced:
+    deployments, orders = _measure(group, stable, listener)
+    # to the millisecond: equal times mean one race
+    measured = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+    record = {
+        "measured": measured,
+        "models": {key: str(cell.model) for key, cell in group.contenders.items()},
+        "rounds": group.settings.rounds,
+        "threads": group.settings.threads or stable.threads,
+        "orders": orders,
+    }
+    stamp = {"raced": measured, "machine": dict(machine)}
+    return Raced({key: [deployment.model_copy(update=stamp)] for key, deployment in deployments.items()}, record)
 
 
 def is_measured(row: CellResult, machine: Mapping[str, str]) -> bool:
@@ -84,13 +119,11 @@ def is_measured(row: CellResult, machine: Mapping[str, str]) -> bool:
     return bool(row.deployments) and all(d.error is None and d.machine == dict(machine) for d in row.deployments)
 
 
-def _measure(
-    contenders: Mapping[str, Cell], stable: _Stable, listener: Listener
-) -> tuple[dict[str, Deployment], dict[str, list[list[str]]]]:
+def _measure(group: _Group, stable: _Stable, listener: Listener) -> tuple[dict[str, Deployment], dict[str, list[list[str]]]]:
+    contenders, measure = group.contenders, group.settings
     memories: dict[str, Memory] = {}
     errors: dict[str, str] = {}
     lanes: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
-    measure = next(iter(contenders.values())).settings.measure
     for key, cell in contenders.items():
         listener.on("race", cell.describe(), {"state": "memory"})
         try:

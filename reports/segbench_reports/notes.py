@@ -71,7 +71,9 @@ def _timing(result: RunResult) -> list[str]:
     turns = f", models taking turns in {rounds} rounds" if isinstance(rounds, int) and len(result.cells) > 1 else ""
     timed = f"Timed {' and '.join(forms)} at {' and '.join(setups)}{turns}: {'; '.join(meanings)}."
     races = {d.raced for d in map(deployment, result.cells) if d and d.latency}
-    apart = "Not all were timed in one race: do not compare latencies across races. Run all models in one command to race them together."
+    apart = "Not all were timed in one race: do not compare latencies across races. "
+    settings = "Models with other measure settings were raced apart."
+    apart += settings if (result.race or {}).get("groups") else "Run all models in one command to race them together."
     return [timed, *([apart] if len(races) > 1 else [])]
 
 
