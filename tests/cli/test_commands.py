@@ -61,6 +61,14 @@ def test_a_run_is_reported_scored_again_and_grown(segbench: Any, finished: Any, 
     (scored,) = json.loads(one.out)["cells"]
     assert run.cells[0].quality is not None
     assert scored["quality"]["miou"] == pytest.approx(run.cells[0].quality.miou)
+    kept = segbench("evaluate", "--checkpoint", best, "--dataset", "dots", "--device", "cpu", "--out", "kept")
+    assert "Data: kept/run.json" in kept.out, kept.err
+    (told_again,) = load_run(tmp_path / "kept").cells
+    assert told_again.quality is not None
+    assert told_again.quality.miou == pytest.approx(scored["quality"]["miou"])
+    assert "## Results" in (tmp_path / "kept" / "report.md").read_text()
+    full = segbench("evaluate", "--checkpoint", best, "--dataset", "dots", "--device", "cpu", "--out", "kept")
+    assert (full.code, full.err) == (2, "Error: 'kept' is not empty: give --out a new folder.\n")
     other = segbench("evaluate", "--checkpoint", best, "--dataset", "shapes", "--device", "cpu")
     assert other.code == 2
     assert "was trained for 2 classes" in other.err

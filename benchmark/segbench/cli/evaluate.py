@@ -18,6 +18,7 @@ import click
 @click.option("--split", metavar="NAME", help="Split to score.")
 @click.option("--image-size", metavar="N|HxW", help="Short for --set eval.image_size=..")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Any setting of [eval], as in eval.resize=warp. Repeatable.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep run.json, report.md and pictures there.")
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"cells": [..]}, and nothing else.')
 def command(
@@ -28,6 +29,7 @@ def command(
     split: str | None,
     image_size: str | None,
     sets: tuple[str, ...],
+    out: Path | None,
     device: str,
     as_json: bool,
 ) -> int:
@@ -37,10 +39,14 @@ def command(
 
     if (run is None) == (checkpoint is None):
         raise ConfigError("Give either the directory of a run, or --checkpoint FILE with --dataset NAME.")
+    if out is not None and run is not None:
+        raise ConfigError("--out goes with --checkpoint: the scores of a run are kept in its own directory, under evaluations/.")
+    if out is not None and out.exists() and any(out.iterdir()):
+        raise ConfigError(f"'{out}' is not empty: give --out a new folder.")
     require_torch()
     from segbench.cli.output import relative, terminal
     from segbench.cli.progress import progress_display
-    from segbench.evaluation import evaluate_checkpoint, evaluate_run
+    from segbench.evaluation import evaluate_checkpoint, evaluate_run, keep
     from segbench.harness import failures
     from segbench.registry import load_catalog
     from segbench.reporting import render
@@ -56,7 +62,10 @@ def command(
             result, directory = evaluate_run(run, catalog=catalog, listener=display, sets=texts, flags=flags)
         else:
             assert checkpoint is not None
-            result = evaluate_checkpoint(checkpoint, catalog=catalog, listener=display, out=Path(folder), sets=texts, flags=flags)
+            result = evaluate_checkpoint(checkpoint, catalog=catalog, listener=display, out=out or Path(folder), sets=texts, flags=flags)
+            directory = out
+    if out is not None:
+        keep(result, out, catalog)
     if as_json:
         click.echo(json.dumps({"cells": [cell.model_dump(mode="json") for cell in result.cells]}, indent=1))
         return 1 if failures(result) else 0
