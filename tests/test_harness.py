@@ -204,8 +204,8 @@ def test_out_of_memory_halves_the_batch_where_asked_for(bench: Any) -> None:
     assert halved.status == "ok"
     assert halved.training is not None
     assert (halved.training.batch_size, halved.training.accumulate) == (2, 2)
-    assert halved.training.protocol_changed == "protocol changed: out of memory, batch 2 x 2 accumulated steps"
-    assert "protocol changed" in (bench.directory / "report.md").read_text()
+    assert halved.training.protocol_changed == "out of memory, batch 2 x 2 accumulated steps"
+    assert "protocol changed: out of memory" in (bench.directory / "report.md").read_text()
     hopeless = _only(bench.run(models="fragile[above=1]", sets=[INLINE, "train.oom=halve"], fresh=True))
     assert hopeless.status == "failed", "a batch of one never reaches BatchNorm"
 

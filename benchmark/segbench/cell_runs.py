@@ -72,9 +72,9 @@ def execute_cell(session: RunSession, cell: Cell, row: CellResult, todo: Todo) -
         if error.kind != "out-of-memory" or settings.train.oom != "halve" or smaller is None or row.training is not None:
             break
         settings = smaller
-        changed = f"protocol changed: out of memory, batch {settings.train.batch_size} x {settings.train.accumulate} accumulated steps"
+        changed = f"out of memory, batch {settings.train.batch_size} x {settings.train.accumulate} accumulated steps"
         shutil.rmtree(session.store.directory / "checkpoints" / cell.id, ignore_errors=True)
-        session.listener.on("note", cell.describe(), {"message": changed})
+        session.listener.on("note", cell.describe(), {"message": f"protocol changed: {changed}"})
     status = "ok" if error is None else "failed"
     machine = session.machine if "train" in todo.stages else row.machine
     return row.model_copy(update={"status": status, "error": error, "machine": machine})

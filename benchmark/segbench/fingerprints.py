@@ -62,7 +62,9 @@ def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Se
         "backend": "eager",
         "input_size": list(measured_size(settings)),
         "measure": settings.measure.model_dump(exclude={"input_size"}),
+        # the memory of a training step is taken by the training's own code, all but its loss
         "train_batch": settings.train.batch_size,
+        "train_step": settings.train.model_dump(include={"precision", "channels_last", "deterministic", "accumulate"}),
         # the memory of a training step is taken at the training size, whatever the other costs are taken at
         **({} if trained_at == measured_size(settings) else {"train_size": list(trained_at)}),
     }

@@ -13,7 +13,7 @@ from typing import Any
 from segbench.cells import Cell
 from segbench.events import Listener
 from segbench.execute.contender import Deployment as LocalDeployment
-from segbench.execute.contender import RemoteContender, training_step_memory
+from segbench.execute.contender import RemoteContender
 from segbench.execute.jobs import cell_job
 from segbench.execute.process import Worker, Workers
 from segbench.measure.contenders import Contender
@@ -181,19 +181,18 @@ class _Stable:
         """Peak of inference and of a training step, each in a fresh process."""
         if self.inline:
             with _as_runtime_error():
-                return Memory.model_validate(LocalDeployment(self._job(cell), self.catalog).memory())
+                memory = Memory.model_validate(LocalDeployment(self._job(cell), self.catalog).memory())
+            return memory.model_copy(update={"notes": ["training step not measured: execute.where = inline has no process for it"]})
         worker = self._start(cell, "segbench.execute.contender:serve", "memory")
         try:
             memory = Memory.model_validate(_ask(worker, {"do": "memory"}))
         finally:
             worker.end()
-        log = self._log(cell, "memory")
-        step = self.workers.run(
-            f"{training_step_memory.__module__}:{training_step_memory.__name__}", self._job(cell), emit=lambda *_: None, log=log
-        )
-        if step.value is None:
-            return memory
-        return memory.model_copy(update={"training_peak": step.value["training_peak"]})
+        log, job = self._log(cell, "memory"), self._job(cell)
+        step = self.workers.run("segbench.execute.training_step:training_step_memory", job, emit=lambda *_: None, log=log)
+        if step.error is not None:
+            return memory.model_copy(update={"notes": [f"training step not measured: {step.error.message}"]})
+        return memory.model_copy(update=step.value)
 
     def enter(self, key: str, cell: Cell) -> Callable[[Mapping[str, Any]], Any]:
         """Bring a contender to the start; it waits, asleep, until asked."""

@@ -150,7 +150,10 @@ class Drift(Record):
 
 
 class Memory(Record):
-    """Megabytes (2**20 bytes). ``inference_peak`` and ``training_peak`` include the weights; ``activation_peak`` = peak - before."""
+    """Megabytes (2**20 bytes). ``inference_peak`` and ``training_peak`` include the weights; ``activation_peak`` = peak - before.
+
+    ``training_method`` is what the training step was; ``notes`` say why something was not measured.
+    """
 
     weights: float | None = None
     inference_peak: float | None = None
@@ -160,6 +163,8 @@ class Memory(Record):
     batch_size: int | None = None
     input_size: tuple[int, int] | None = None
     method: str | None = None
+    training_method: str | None = None
+    notes: list[str] = Field(default_factory=list)
 
 
 class Deployment(Record):

@@ -84,4 +84,6 @@ def _cell_notes(cell: CellResult, table: Table) -> list[str]:
         notes.append("all inputs are concatenated by channel (early fusion)")
     if cell.training and cell.training.protocol_changed:
         notes.append(f"protocol changed: {cell.training.protocol_changed}")
+    found = deployment(cell)
+    notes += found.memory_mb.notes if found and found.memory_mb else []
     return [f"{name}: {note}" for note in notes]

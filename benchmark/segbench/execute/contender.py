@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segbench.cells import measured_size
 from segbench.execute.cell import Emit, Setup, example_inputs, set_up, trained_network
 from segbench.measure.contenders import Conditions, Contender, local_contender
-from segbench.measure.memory import PeakMemory, measure_inference_memory
+from segbench.measure.memory import measure_inference_memory
 from segbench.measure.params import count_params
 from segbench.network import Network, build_network, deploy
 from segbench.registry import Catalog, load_catalog
@@ -102,35 +102,6 @@ class RemoteContender:
         """Milliseconds of each of so many calls, made one after the other in the contender's process."""
         samples: list[float] = self._ask({"do": "block", "batch_size": self._batch_size, "calls": calls})
         return samples
-
-
-def training_step_memory(job: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
-    """Peak memory in MB of training steps (forward, backward, AdamW) at the training batch and size, weights and gradients included."""
-    setup = set_up(job, emit)
-    train = setup.settings.train
-    torch.set_num_threads(int(job["threads"]))
-    network = build_network(setup.model.spec, setup.model_task, setup.model.options, seed=0).to(setup.device).train()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-6)
-    from segbench.sizes import parse_growing_size
-
-    size = parse_growing_size(train.image_size)[-1][1]
-    inputs = example_inputs(setup.inputs, size, batch_size=train.batch_size, device=setup.device)
-    mask = torch.zeros((train.batch_size, *size), dtype=torch.long, device=setup.device)
-    _step(network, optimiser, inputs, mask)
-    with PeakMemory(setup.device) as memory:
-        _step(network, optimiser, inputs, mask)
-    return {"training_peak": memory.peak_mb, "method": memory.method}
-
-
-def _step(network: Network, optimiser: torch.optim.Optimizer, inputs: tuple[Tensor, ...], mask: Tensor) -> None:
-    from segbench.network import resize_logits
-
-    outputs = network(*inputs)
-    size = (int(mask.shape[-2]), int(mask.shape[-1]))
-    losses = [nn.functional.cross_entropy(resize_logits(logits.float(), size), mask) for logits in outputs.values()]
-    torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
 
 
 def _network(setup: Setup) -> Network:

@@ -7,7 +7,7 @@ from typing import Any
 
 from segbench import CellResult, RunResult
 from segbench_reports import wording
-from segbench_reports.cells import single_latency
+from segbench_reports.cells import deployment, single_latency
 from segbench_reports.escape import markdown
 from segbench_reports.grid import folded, grid
 from segbench_reports.summary import conditions
@@ -71,6 +71,12 @@ def _timed(cell: CellResult) -> str:
     return conditions(entry) if entry else ""
 
 
+def _training_step(cell: CellResult) -> str:
+    found = deployment(cell)
+    memory = found.memory_mb if found else None
+    return (memory.training_method if memory and memory.training_peak is not None else None) or ""
+
+
 _LINES: dict[str, Reader] = {
     "dataset": lambda cell: cell.dataset or "",
     "recipe": lambda cell: cell.recipe or "",
@@ -93,6 +99,7 @@ _LINES: dict[str, Reader] = {
     "device": _device,
     "seed": lambda cell: "" if cell.seed is None else str(cell.seed),
     "latency": _timed,
+    "memory of a training step": _training_step,
 }
 
 
