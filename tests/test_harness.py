@@ -299,6 +299,26 @@ def test_a_halved_batch_is_marked_also_where_the_run_is_stopped_before_its_score
     assert done.training.protocol_changed is not None
 
 
+def test_an_interrupted_training_at_a_halved_batch_goes_on_with_it(bench: Any) -> None:
+    axes: dict[str, Any] = {"models": "fragile[above=2]", "recipes": "tiny-long"}
+    halve, never = [INLINE, "train.oom=halve"], [INLINE, "train.oom=fail"]
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(listener=Stop("epoch", 2), **axes, sets=halve)
+    done = _only(bench.run(**axes, sets=halve))
+    assert [payload["epoch"] for _, payload in bench.heard.of("epoch")] == [3], "two epochs were on disk"
+    assert done.training is not None
+    assert (done.training.batch_size, done.training.accumulate) == (2, 2)
+    assert done.training.protocol_changed == "out of memory, batch 2 x 2 accumulated steps"
+    assert [epoch.epoch for epoch in done.training.history] == [1, 2, 3]
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(listener=Stop("epoch", 2), **axes, sets=halve, fresh=True)
+    refused = _only(bench.run(**axes, sets=never))
+    assert refused.error is not None
+    assert refused.error.kind == "out-of-memory", "what was trained at another batch is not continued unmarked"
+    assert not list(bench.directory.glob("checkpoints/*/*"))
+
+
 def test_observers_hear_everything_and_cost_nothing(bench: Any) -> None:
     heard: list[Any] = []
 

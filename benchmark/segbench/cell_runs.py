@@ -13,8 +13,9 @@ from segbench.publishing import differences
 from segbench.registry import Catalog
 from segbench.results import Artifacts, CellResult, ErrorInfo, Quality, Training
 from segbench.run_session import RunSession
+from segbench.settings import Settings
+from segbench.smaller_batch import departure, settings_of, smaller_batch
 from segbench.stages import PROFILE_FIELDS, Todo, carried_over, decide
-from segbench.training.failures import halved
 
 
 def await_cell(session: RunSession, cell: Cell) -> None:
@@ -62,35 +63,30 @@ def run_cell(session: RunSession, cell: Cell, profiles: dict[str, Mapping[str, A
 
 def execute_cell(session: RunSession, cell: Cell, row: CellResult, todo: Todo) -> CellResult:
     """Run a cell's stages; on out of memory, halve the batch where that was asked for."""
-    settings = cell.settings
-    changed = ""
+    settings = settings_of(cell, session.store, train="train" in todo.stages)
     while True:
-        row, error = _attempt(session, cell, row, todo, settings, changed)
-        if error is None:
+        row, error = _attempt(session, cell, row, todo, settings)
+        if error is None or error.kind != "out-of-memory" or row.training is not None:
             break
-        smaller = halved(settings)
-        if error.kind != "out-of-memory" or settings.train.oom != "halve" or smaller is None or row.training is not None:
+        smaller = smaller_batch(settings, cell, session.store)
+        if smaller is None:
             break
         settings = smaller
-        changed = f"out of memory, batch {settings.train.batch_size} x {settings.train.accumulate} accumulated steps"
-        shutil.rmtree(session.store.directory / "checkpoints" / cell.id, ignore_errors=True)
-        session.listener.on("note", cell.describe(), {"message": f"protocol changed: {changed}"})
+        session.listener.on("note", cell.describe(), {"message": f"protocol changed: {departure(settings, cell)}"})
     status = "ok" if error is None else "failed"
     machine = session.machine if "train" in todo.stages else row.machine
     return row.model_copy(update={"status": status, "error": error, "machine": machine})
 
 
-def _attempt(
-    session: RunSession, cell: Cell, row: CellResult, todo: Todo, settings: Any, changed: str
-) -> tuple[CellResult, ErrorInfo | None]:
+def _attempt(session: RunSession, cell: Cell, row: CellResult, todo: Todo, settings: Settings) -> tuple[CellResult, ErrorInfo | None]:
     log = session.store.directory / "logs" / f"{cell.id}.log"
     updates: dict[str, Any] = {}
 
     def on_event(kind: str, payload: Mapping[str, Any]) -> None:
         if kind == "result":
             updates.update(_stage_fields(payload))
-            if changed and "training" in payload:
-                updates["training"].protocol_changed = changed
+            if "training" in payload:
+                updates["training"].protocol_changed = departure(settings, cell) or None
             session.store.write_cell(row.model_copy(update={**updates, "status": "pending"}))
         session.listener.on(kind, cell.describe(), payload)
 

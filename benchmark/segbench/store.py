@@ -24,6 +24,7 @@ _FOLDERS = ("cells", "checkpoints", "confusions", "predictions", "logs")
 _OWNED = (
     "cells/*.json",
     "checkpoints/*/*.pt",
+    "checkpoints/*/batch.json",
     "confusions/*.npz",
     "predictions/**/*.png",
     "logs/*.log",
