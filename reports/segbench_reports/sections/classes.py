@@ -14,17 +14,27 @@ from segbench_reports.tables import Table
 
 
 def per_class(result: RunResult, table: Table) -> str:
-    """One row per class and one column per cell (turned where cells are many); means where there are several seeds."""
+    """One row per class and one column per cell (turned where cells are many); means where there are several seeds.
+
+    Scores on images that were trained on say so, and are never the best.
+    """
     groups = _groups(result)
     first = groups[0][0].quality if groups else None
     if first is None or not first.class_names:
         return ""
     axes = [axis for axis in table.axes if axis != "seed"]
-    names = [markdown(cell_name(group[0], axes)) for group in groups]
+    ranked = [not any(cell.quality and cell.quality.training_score is not None for cell in group) for group in groups]
+    names = [
+        markdown(cell_name(group[0], axes)) + ("" if honest else " (training score)") for group, honest in zip(groups, ranked, strict=True)
+    ]
     scores = [_scores(group) for group in groups]
     classes, shares = [markdown(name) for name in first.class_names], _pixel_shares(first)
-    best = [_best([row[i] if i < len(row) else None for row in scores]) for i in range(len(classes))]
-    marked = [[_marked(value, best[i]) for i, value in enumerate(row[: len(classes)])] for row in scores]
+    compared = [row for row, honest in zip(scores, ranked, strict=True) if honest]
+    best = [_best([row[i] if i < len(row) else None for row in compared]) for i in range(len(classes))]
+    marked = [
+        [_marked(value, best[i] if honest else "") for i, value in enumerate(row[: len(classes)])]
+        for row, honest in zip(scores, ranked, strict=True)
+    ]
     marked = [row + [wording.NOT_MEASURED] * (len(classes) - len(row)) for row in marked]
     if len(groups) > max(6, len(classes)):
         return grid(["cell", *classes], [[name, *row] for name, row in zip(names, marked, strict=True)])
