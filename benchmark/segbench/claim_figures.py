@@ -83,7 +83,7 @@ def circumstance(key: str, value: Any) -> str:
     >>> circumstance("batch_size", 1), circumstance("device", "cpu"), circumstance("images", 51)
     ('batch 1', 'cpu', '51 images')
     """
-    if key in ("device", "input_size", "image_size", "precision", "split"):
+    if key in ("device", "input_size", "image_size", "precision", "split", "backend"):
         return str(value)
     return f"batch {value}" if key == "batch_size" else f"{value} {key}"
 
@@ -94,7 +94,7 @@ def _figure(value: float, claim: Claim, quantity: Quantity) -> str:
             return _counted(value)
         number = value * quantity.scale
         # 18 stays 18, and 9.6 becomes 9.60 where two decimals are the custom
-        return f"{number:.{0 if number == round(number) else quantity.digits}f} {quantity.unit}".rstrip()
+        return f"{number:.{0 if math.isclose(number, round(number)) else quantity.digits}f} {quantity.unit}".rstrip()
     number, unit = _reading(value, claim, quantity)
     return f"{number:{_sign(claim)}.{_decimals(number)}f}{unit}"
 

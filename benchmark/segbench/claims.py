@@ -5,7 +5,7 @@ A claim is judged only by cells that meet its conditions; otherwise the verdict 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -65,7 +65,9 @@ def _judge_claim(claim: Claim, bench: _Bench) -> list[Verdict]:
             judged.append(_verdict(claim, quantity, group, bench.partners(claim, quantity, group)))
     if judged:
         return judged
-    reason = next(iter(missing), f"{in_words(claim.quantity)} was not measured")
+    # of several reasons the one that is nearest to a verdict: the fewest things missing, best of all only the other side
+    nearest = sorted(missing, key=lambda reason: (reason.count("; "), not reason.startswith(f"needs {claim.baseline} ")))
+    reason = next(iter(nearest), f"{in_words(claim.quantity)} was not measured")
     return [_untested(claim, reason, cells=missing.get(reason, []))]
 
 
@@ -100,10 +102,13 @@ class _Bench:
         """Readings of the baseline that stand under the same conditions as the group's."""
         if claim.baseline is None:
             return []
-        wanted = self._kinship(group[0], quantity, claim)
+        # what the claim varies between its two sides: train.batch_size, which among the circumstances is just batch_size
+        varied = {*claim.baseline_conditions, *(key.rpartition(".")[2] for key in claim.baseline_conditions)}
+        wanted = self._kinship(group[0], quantity, claim, varied)
         cells = [cell for cell in self.cells(claim.baseline)[0] if not _changed_protocol(cell, quantity)]
         samples = [_Sample(cell, reading) for cell in cells for reading in quantity.read(cell)]
-        return [s for s in samples if self._kinship(s, quantity, claim) == wanted and s.reading.value is not None]
+        like = [s for s in samples if self._kinship(s, quantity, claim, varied) == wanted and s.reading.value is not None]
+        return [s for s in like if not any(unmet(key, item, self.actual(key, s)) for key, item in claim.baseline_conditions.items())]
 
     def actual(self, key: str, sample: _Sample) -> Any:
         """What holds for a reading under a condition's key: a circumstance, a field of its row, or a setting such as train.epochs."""
@@ -120,8 +125,8 @@ class _Bench:
             return found
         return found.get(name) if isinstance(found, Mapping) else None
 
-    def _kinship(self, sample: _Sample, quantity: Quantity, claim: Claim) -> str:
-        """A text that is equal for readings under the same circumstances."""
+    def _kinship(self, sample: _Sample, quantity: Quantity, claim: Claim, varied: Collection[str] = ()) -> str:
+        """A text that is equal for readings under the same circumstances, ``varied`` ones aside."""
         cell = sample.cell
         shared: dict[str, Any] = {
             "circumstances": dict(sample.reading.circumstances),
@@ -131,7 +136,12 @@ class _Bench:
             shared |= {"dataset": cell.dataset, "recipe": cell.recipe, "settings": cell.settings, "pretrained": _pretrained(cell)}
             if _split_subject(claim.subject)[1] is None:
                 shared["loss"] = cell.loss
-        return as_text(shared)
+        equal = {
+            key: {k: v for k, v in item.items() if k not in varied} if isinstance(item, Mapping) else item
+            for key, item in shared.items()
+            if key not in varied
+        }
+        return as_text(equal)
 
     def _holds(self, cell: CellResult, model: str, loss: str | None) -> bool:
         if loss is not None and (cell.loss is None or parse_choice(cell.loss) != parse_choice(loss)):
@@ -186,6 +196,9 @@ def _baseline_lacks(claim: Claim, group: Sequence[_Sample], bench: _Bench, quant
     readings = [reading for cell in cells for reading in quantity.read(cell)]
     if all(reading.value is None for reading in readings):
         return next((r.why for r in readings if r.why), f"{in_words(claim.quantity)} of {claim.baseline} was not measured")
+    if claim.baseline_conditions:
+        other = ", ".join(f"{in_words(key)} {_in_short(item)}" for key, item in claim.baseline_conditions.items())
+        return f"needs {claim.baseline} with {other} beside it and all else equal"
     return f"needs {claim.baseline} under the same loss, recipe, settings and circumstances"
 
 
@@ -223,6 +236,10 @@ def _untested(claim: Claim, missing: str, cells: Iterable[str] = ()) -> Verdict:
         cells=_unique(cells),
         source=claim.source,
     )
+
+
+def _in_short(item: Any) -> str:
+    return " or ".join(map(str, item)) if isinstance(item, (tuple, list)) else str(item)
 
 
 def _mean(samples: Sequence[_Sample]) -> float:

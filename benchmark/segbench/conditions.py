@@ -18,6 +18,10 @@ WORDS = {
     "params": "parameters",
     "size_mb": "size",
     "latency_ms": "latency",
+    "deployed_latency_ms": "latency as deployed",
+    "deployed_file_mb": "size of the exported file",
+    "encoder_params": "parameters of the encoder",
+    "training_hours": "training time",
     "throughput_images_per_second": "throughput",
     "inference_memory_mb": "inference memory",
     "training_memory_mb": "training memory",
@@ -48,7 +52,7 @@ def in_words(key: str) -> str:
     >>> in_words("num_classes"), in_words("latency_ms")
     ('class count', 'latency')
     """
-    return WORDS.get(key, key.replace("_", " "))
+    return WORDS.get(key, key if "." in key else key.replace("_", " "))
 
 
 def as_text(value: Any) -> str:

@@ -48,6 +48,14 @@ def _count(name: str) -> Callable[[CellResult], Iterator[Reading]]:
     return read
 
 
+def _part(name: str) -> Callable[[CellResult], Iterator[Reading]]:
+    def read(cell: CellResult) -> Iterator[Reading]:
+        if name in cell.params_per_part:
+            yield Reading(cell.params_per_part[name])
+
+    return read
+
+
 def _cost(name: str) -> Callable[[CellResult], Iterator[Reading]]:
     def read(cell: CellResult) -> Iterator[Reading]:
         shape = cell.input_shape
@@ -80,6 +88,24 @@ def _throughput(cell: CellResult) -> Iterator[Reading]:
     for latency in _latencies(cell):
         if latency.batch_size > 1:
             yield Reading(latency.images_per_second, _circumstances(latency))
+
+
+def _form(deployment: Deployment) -> dict[str, Any]:
+    """In which form a model was deployed: the backend's name without its options, and the numeric format."""
+    return {"backend": deployment.backend.partition("[")[0], "precision": deployment.precision}
+
+
+def _deployed_latency_ms(cell: CellResult) -> Iterator[Reading]:
+    for deployment in cell.deployments:
+        for latency in deployment.latency:
+            if latency.batch_size == 1:
+                yield Reading(latency.p50_ms, {**_form(deployment), **_circumstances(latency)})
+
+
+def _deployed_file_mb(cell: CellResult) -> Iterator[Reading]:
+    for deployment in cell.deployments:
+        if deployment.file_mb is not None:
+            yield Reading(deployment.file_mb, _form(deployment))
 
 
 def _inference_memory(cell: CellResult) -> Iterator[Reading]:
@@ -120,6 +146,12 @@ def _seconds_per_epoch(cell: CellResult) -> Iterator[Reading]:
         yield Reading(done.seconds / done.epochs_run, _training_circumstances(cell))
 
 
+def _training_hours(cell: CellResult) -> Iterator[Reading]:
+    done = cell.training
+    if done is not None and done.seconds is not None:
+        yield Reading(done.seconds / 3600, _training_circumstances(cell))
+
+
 def _score(name: str) -> Callable[[CellResult], Iterator[Reading]]:
     def read(cell: CellResult) -> Iterator[Reading]:
         quality = cell.quality
@@ -152,16 +184,20 @@ def _quality(name: str) -> Quantity:
 QUANTITIES: Mapping[str, Quantity] = {
     "params": Quantity(_count("params"), "network", unit="M", scale=1e-6),
     "params_trained": Quantity(_count("params_trained"), "network", unit="M", scale=1e-6),
+    "encoder_params": Quantity(_part("encoder"), "network", unit="M", scale=1e-6),
     "size_mb": Quantity(_count("size_mb"), "network", unit="MB"),
     "macs": Quantity(_cost("macs"), "network", unit="G", scale=1e-9, digits=3),
     "flops": Quantity(_cost("flops"), "network", unit="G", scale=1e-9, digits=3),
     "fvcore_flops": Quantity(_cost("fvcore_flops"), "network", unit="G", scale=1e-9, digits=3),
     "latency_ms": Quantity(_latency_ms, "network", unit="ms"),
+    "deployed_latency_ms": Quantity(_deployed_latency_ms, "network", unit="ms"),
+    "deployed_file_mb": Quantity(_deployed_file_mb, "network", unit="MB"),
     "throughput_images_per_second": Quantity(_throughput, "network", unit="images/s", rate=True),
     "inference_memory_mb": Quantity(_inference_memory, "network", unit="MB", digits=1),
     "training_memory_mb": Quantity(_training_memory, "network", unit="MB", digits=1),
     "train_images_per_second": Quantity(_train_rate, "training", unit="images/s", rate=True),
     "train_seconds_per_epoch": Quantity(_seconds_per_epoch, "training", unit="s"),
+    "training_hours": Quantity(_training_hours, "training", unit="h", digits=1),
     "miou": _quality("miou"),
     "miou_micro": _quality("miou_micro"),
     "miou_imagewise": _quality("miou_imagewise"),
@@ -170,4 +206,5 @@ QUANTITIES: Mapping[str, Quantity] = {
     "mean_accuracy": _quality("mean_accuracy"),
     "headline_iou": _quality("headline_iou"),
 }
-"""Every quantity that a claim can name. Costs and speeds are of the eager deployment in fp32; latency is the median at batch 1."""
+"""Every quantity that a claim can name. Costs and speeds are of the eager deployment in fp32, ``deployed_*`` of every form with its backend
+and precision among the circumstances; latency is the median at batch 1."""

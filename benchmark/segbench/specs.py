@@ -225,6 +225,23 @@ class LossFunction(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LossFormula:
+    """A loss's mathematics, written a second time so that ``segbench verify`` can hold the loss against it on the user's machine.
+
+    function     ``function(logits, mask, ignore_index=.., options=.., share=..) -> float``: plain numpy in float64, logits (N, K, H, W)
+                 and mask (N, H, W) as arrays, ``share`` of training that has passed; calls nothing of the loss itself
+    choices      the loss with options, beside its defaults: ``("focal[gamma=1]",)``
+    worked       ``worked() -> [(what, expected, measured), ..]``: worked figures of a paper or guide, ``measured`` by the loss's code
+    num_classes  classes of the scene it is tried on
+    """
+
+    function: Ref
+    choices: tuple[str, ...] = ()
+    worked: Ref | None = None
+    num_classes: int = 5
+
+
+@dataclass(frozen=True, kw_only=True)
 class LossSpec(_BuiltSpec):
     """A training loss: ``build(task, options) -> callable`` (an ``nn.Module`` where it has parameters or buffers).
 
@@ -233,11 +250,13 @@ class LossSpec(_BuiltSpec):
                       batch :class:`LossBatch`, progress :class:`Progress`; parts are summed and logged
     prepare           ``prepare(mask) -> {name: tensor}``, run in the loader's worker after geometry; fills ``batch.extras``
     check             ``check(task, options) -> [what is missing, ..]``, called at planning
+    formula           :class:`LossFormula`, which ``segbench verify`` holds the loss against
     """
 
     takes: Literal["logits", "batch"] = "logits"
     prepare: Ref | None = None
     check: Ref | None = None
+    formula: LossFormula | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,6 +373,8 @@ class Claim(_Spec):
     comparator   about (value +- tolerance, relative), at least, at most, range (low..high)
     value        the figure; for ``range`` the low end, with ``high`` the other
     conditions   what must hold for the claim to be judged ({"dataset": "voc2012", "image_size": 512, "device": "cuda"})
+    baseline_conditions  what must hold for the baseline instead, where it differs from the subject in a setting and not (only) in its
+                 model ({"train.batch_size": 8} beside conditions {"train.batch_size": 16}); all else is equal on both sides
     source       where it stands
     """
 
@@ -369,6 +390,7 @@ class Claim(_Spec):
     unit: str = ""
     good: Literal["higher", "lower"] = "higher"
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    baseline_conditions: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.comparator == "range" and (self.high is None or self.high < self.value):

@@ -1,0 +1,399 @@
+"""The figures of the "Optimized Lightweight Segmentation Model Guide" (DeepLabV3+ on MobileNetV3, Pascal VOC 2012).
+
+Scores are held against VOC's validation split, scored whole (1 449 images), after training as the guide says. Its figures on speed and
+memory name no device (the report names the one they were tested on) and no size; 512 x 512 is the guide's default. Percentages of mIoU
+are read as points, which is how its tables use them.
+
+Not here: figures that no measurement can meet or miss ("fast convergence"), the course of the curves by epoch, and the parameters of a
+single convolution (the guide's example of 20 928 for a separable 3x3 from 160 to 128 channels is 9 * 160 + 160 * 128 = 21 920).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from segbench import Claim
+
+ORIGINAL = "deeplab-original"
+OPTIMIZED = "deeplab-optimized"
+
+CLASSES: Mapping[str, Any] = {"num_classes": 21}
+VOC_VAL: Mapping[str, Any] = {"dataset": "voc2012", "split": "val", "images": 1449}
+STANDARD: Mapping[str, Any] = {**VOC_VAL, "train.split": "train", "train.augmentation": "standard", "image_size": 512}
+ENHANCED: Mapping[str, Any] = {**STANDARD, "train.augmentation": "enhanced"}
+TRAINVAL: Mapping[str, Any] = {**ENHANCED, "train.split": "trainval"}
+VOC_512: Mapping[str, Any] = {"dataset": "voc2012", "image_size": 512, "batch_size": 8}
+ANY_RECIPE: Mapping[str, Any] = {
+    **VOC_VAL,
+    "recipe": ("quick-test", "enhanced", "quick-baseline", "efficient", "budget-gpu"),
+    "train.epochs": (30, 50, 80, 100),
+}
+
+
+def claims() -> Iterator[Claim]:
+    """All of the guide's figures, in the order of its sections."""
+    yield from _sizes()
+    yield from _expected_scores()
+    yield from _gains()
+    yield from _losses()
+    yield from _tables()
+    yield from _durations()
+    yield from _against_the_original()
+    yield from _further_optimizations()
+
+
+def _source(section: str) -> str:
+    return f"the DeepLab guide, {section}"
+
+
+def _sizes() -> Iterator[Claim]:
+    section = _source("Parameter Reduction")
+    for preset, params, size in ((ORIGINAL, 6.83, 26.06), (OPTIMIZED, 2.52, 9.60)):
+        name = preset.removeprefix("deeplab-")
+        yield _count(f"{name}-params", preset, "params", params * 1e6, 0.005e6, f"the {name} model has {params} M parameters", section)
+        yield _count(f"{name}-size", preset, "size_mb", size, 0.005, f"the {name} model takes {size:.2f} MB", section)
+    for quantity, what in (("params", "63 % fewer parameters"), ("size_mb", "63 % smaller")):
+        yield _relative(
+            f"{quantity.removesuffix('_mb')}-reduction",
+            quantity,
+            "reduction",
+            0.63,
+            summary=f"the optimized model has {what}" if quantity == "params" else f"the optimized model is {what}",
+            source=section,
+            conditions=CLASSES,
+            tolerance=0.005 / 0.63,
+        )
+    yield Claim(
+        name="deeplab/mobile-app",
+        summary="for a mobile app: must be, and is, below 10 MB",
+        subject=OPTIMIZED,
+        quantity="size_mb",
+        comparator="at most",
+        value=10.0,
+        good="lower",
+        conditions=CLASSES,
+        source=_source("Real-World Trade-offs"),
+    )
+
+
+def _expected_scores() -> Iterator[Claim]:
+    baseline = {**STANDARD, "train.epochs": 50}
+    yield Claim(
+        name="deeplab/original-miou",
+        summary="the original reaches 58.03 % mIoU after 50 epochs on train",
+        subject=ORIGINAL,
+        quantity="miou",
+        comparator="about",
+        value=0.5803,
+        tolerance=0.00005 / 0.5803,
+        conditions=baseline,
+        source=_source("Current Baseline"),
+    )
+    targets = _source("Optimized Model Targets")
+    yield _score("target-basic", "ce", 55, 58, STANDARD, "no enhancements: 55-58 % mIoU", targets)
+    yield _score("target-focal", "focal", 56, 59, STANDARD, "with focal loss: 56-59 % mIoU", targets)
+    yield _score("target-enhanced", "focal", 57, 60, ENHANCED, "with enhanced augmentation: 57-60 % mIoU", targets)
+    yield _score("target-trainval", "focal", 60, 63, TRAINVAL, "with the trainval split: 60-63 % mIoU", targets)
+    yield _score("target-full", "focal", 62, 66, TRAINVAL, "trainval, focal loss and enhanced augmentation: 62-66 % mIoU", targets)
+    strategies = (
+        ("quick-test", "focal", 55, 58, {**STANDARD, "train.epochs": 50}, "1"),
+        ("enhanced", "focal", 58, 61, {**ENHANCED, "train.epochs": 100}, "2"),
+        ("maximum", "combined", 62, 66, {**TRAINVAL, "train.epochs": 150}, "3"),
+        ("fine-tune", "focal", 60, 64, {**TRAINVAL, "train.epochs": 100, "recipe": "fine-tune"}, "4"),
+    )
+    for recipe, loss, low, high, conditions, number in strategies:
+        summary = f"{recipe}: {low}-{high} % mIoU"
+        yield _score(f"strategy-{recipe}", loss, low, high, conditions, summary, _source(f"Training Strategies, {number}"))
+
+
+def _gains() -> Iterator[Claim]:
+    section = _source("Training Strategies, 2")
+    yield _points(
+        "enhanced-gain",
+        "enhanced augmentation gains 2-4 points of mIoU",
+        (2, 4),
+        source=section,
+        conditions={**VOC_VAL, "train.augmentation": "enhanced"},
+        baseline_conditions={"train.augmentation": "standard"},
+    )
+    yield _points(
+        "trainval-gain",
+        "training on trainval gains 3-5 points of mIoU",
+        (3, 5),
+        source=_source("Training Strategies, 3"),
+        conditions={**VOC_VAL, "train.split": "trainval"},
+        baseline_conditions={"train.split": "train"},
+    )
+    yield Claim(
+        name="deeplab/combined-over-focal",
+        summary="adding Dice to the focal loss gains 1-2 points of mIoU",
+        subject=f"{OPTIMIZED}|combined",
+        baseline=f"{OPTIMIZED}|focal",
+        quantity="miou",
+        reading="points",
+        comparator="range",
+        value=0.01,
+        high=0.02,
+        conditions=VOC_VAL,
+        source=_source("Training Strategies, 3"),
+    )
+
+
+def _losses() -> Iterator[Claim]:
+    for loss, low, high in (("focal", 2, 3), ("dice", 1, 2), ("combined", 3, 4)):
+        yield Claim(
+            name=f"deeplab/{loss}-gain",
+            summary=f"{loss} loss gains {low}-{high} points of mIoU over cross-entropy",
+            subject=f"{OPTIMIZED}|{loss}",
+            baseline=f"{OPTIMIZED}|ce",
+            quantity="miou",
+            reading="points",
+            comparator="range",
+            value=low / 100,
+            high=high / 100,
+            conditions=VOC_VAL,
+            source=_source("Loss Function Comparison"),
+        )
+
+
+def _tables() -> Iterator[Claim]:
+    batches, sizes = _source("Batch Size"), _source("Image Size")
+    for batch, points in ((4, -1.0), (16, 0.5)):
+        yield _points(
+            f"batch-{batch}-miou",
+            f"batch {batch} instead of 8: {points:+g} points of mIoU",
+            (points, points),
+            source=batches,
+            conditions={**VOC_VAL, "train.batch_size": batch},
+            baseline_conditions={"train.batch_size": 8},
+        )
+    for batch in (4, 8, 16):
+        yield Claim(
+            name=f"deeplab/batch-{batch}-memory",
+            summary=f"batch {batch} needs a GPU of {batch} GB",
+            subject=OPTIMIZED,
+            quantity="training_memory_mb",
+            comparator="at most",
+            value=batch * 1024.0,
+            good="lower",
+            conditions={"device": "cuda", "image_size": 512, "batch_size": batch},
+            source=batches,
+        )
+    for size, points in ((256, -5.0), (384, -2.0), (640, 1.0)):
+        yield _points(
+            f"size-{size}-miou",
+            f"training at {size} instead of 512: {points:+g} points of mIoU",
+            (points, points),
+            source=sizes,
+            conditions={**VOC_VAL, "train.image_size": size},
+            baseline_conditions={"train.image_size": 512},
+        )
+
+
+def _durations() -> Iterator[Claim]:
+    targets = _source("Optimized Model Targets")
+    epochs = (("standard", "train", 20, 30), ("enhanced", "train", 25, 35), ("enhanced", "trainval", 40, 60))
+    for augmentation, split, low, high in epochs:
+        yield Claim(
+            name=f"deeplab/epoch-{augmentation}-{split}",
+            summary=f"an epoch takes {low}-{high} minutes ({augmentation} augmentation, {split})",
+            subject=OPTIMIZED,
+            quantity="train_seconds_per_epoch",
+            comparator="range",
+            value=low * 60.0,
+            high=high * 60.0,
+            good="lower",
+            conditions={**VOC_512, "train.augmentation": augmentation, "train.split": split},
+            source=targets,
+        )
+    for recipe, low, high in (("quick-baseline", 1, 2), ("efficient", 3, 4), ("maximum", 8, 12)):
+        yield Claim(
+            name=f"deeplab/hours-{recipe}",
+            summary=f"the recipe {recipe} takes {low}-{high} hours",
+            subject=OPTIMIZED,
+            quantity="training_hours",
+            comparator="range",
+            value=float(low),
+            high=float(high),
+            good="lower",
+            conditions={"dataset": "voc2012", "recipe": recipe},
+            source=_source("Training Recipes"),
+        )
+    yield Claim(
+        name="deeplab/enhanced-time",
+        summary="enhanced augmentation lengthens training by 20-30 %",
+        subject=OPTIMIZED,
+        baseline=OPTIMIZED,
+        quantity="train_seconds_per_epoch",
+        reading="ratio",
+        comparator="range",
+        value=1.2,
+        high=1.3,
+        good="lower",
+        conditions={"dataset": "voc2012", "train.augmentation": "enhanced"},
+        baseline_conditions={"train.augmentation": "standard"},
+        source=_source("Summary"),
+    )
+
+
+def _against_the_original() -> Iterator[Claim]:
+    section = _source("Benchmarking Your Results")
+    size = {"input_size": 512}
+    yield _relative(
+        "faster-as-less-time",
+        "latency_ms",
+        "reduction",
+        0.3,
+        high=0.4,
+        summary="inference takes 30-40 % less time",
+        source=_source("Summary"),
+        conditions=size,
+    )
+    yield _relative(
+        "faster-as-more-speed",
+        "latency_ms",
+        "speedup",
+        1.3,
+        high=1.4,
+        summary="inference is 30-40 % faster, read as 1.3-1.4x the speed",
+        source=section,
+        conditions=size,
+    )
+    for phase, key in (("inference", "input_size"), ("training", "image_size")):
+        yield _relative(
+            f"{phase}-memory",
+            f"{phase}_memory_mb",
+            "reduction",
+            0.6,
+            summary=f"60 % less memory, read as that of {phase}",
+            source=section,
+            conditions={key: 512},
+            tolerance=0.005 / 0.6,
+        )
+    yield Claim(
+        name="deeplab/miou-loss",
+        summary="the optimized model stays within 1-2 points of mIoU of the original",
+        subject=OPTIMIZED,
+        baseline=ORIGINAL,
+        quantity="miou",
+        reading="points",
+        comparator="range",
+        value=-0.02,
+        high=-0.01,
+        conditions=ANY_RECIPE,
+        source=section,
+    )
+
+
+def _further_optimizations() -> Iterator[Claim]:
+    section = _source("Further Optimizations")
+    int8: Mapping[str, Any] = {"precision": "int8"}
+    fp32: Mapping[str, Any] = {"precision": "fp32"}
+    for name, quantity, low, high, summary in (
+        ("int8-size", "deployed_file_mb", 4.0, None, "INT8 quantization makes the file 4x smaller"),
+        ("int8-speed", "deployed_latency_ms", 2.0, 3.0, "INT8 quantization makes inference 2-3x faster"),
+    ):
+        yield Claim(
+            name=f"deeplab/{name}",
+            summary=summary,
+            subject=OPTIMIZED,
+            baseline=OPTIMIZED,
+            quantity=quantity,
+            reading="speedup",
+            comparator="about" if high is None else "range",
+            value=low,
+            high=high,
+            tolerance=0.5 / 4 if high is None else 0.0,
+            conditions=int8,
+            baseline_conditions=fp32,
+            source=section,
+        )
+
+
+def _count(name: str, subject: str, quantity: str, value: float, half_digit: float, summary: str, source: str) -> Claim:
+    return Claim(
+        name=f"deeplab/{name}",
+        summary=summary,
+        subject=subject,
+        quantity=quantity,
+        comparator="about",
+        value=value,
+        tolerance=half_digit / value,
+        good="lower",
+        conditions=CLASSES,
+        source=source,
+    )
+
+
+def _score(name: str, loss: str, low: int, high: int, conditions: Mapping[str, Any], summary: str, source: str) -> Claim:
+    return Claim(
+        name=f"deeplab/{name}",
+        summary=summary,
+        subject=f"{OPTIMIZED}|{loss}",
+        quantity="miou",
+        comparator="range",
+        value=low / 100,
+        high=high / 100,
+        conditions=conditions,
+        source=source,
+    )
+
+
+def _points(
+    name: str,
+    summary: str,
+    points: tuple[float, float],
+    *,
+    source: str,
+    conditions: Mapping[str, Any],
+    baseline_conditions: Mapping[str, Any],
+) -> Claim:
+    """A gain in mIoU by a setting; a single figure holds within half of its last digit."""
+    low, high = points
+    single = low == high
+    half_digit = 0.5 if low == int(low) else 0.05
+    return Claim(
+        name=f"deeplab/{name}",
+        summary=summary,
+        subject=OPTIMIZED,
+        baseline=OPTIMIZED,
+        quantity="miou",
+        reading="points",
+        comparator="about" if single else "range",
+        value=low / 100,
+        high=None if single else high / 100,
+        tolerance=half_digit / abs(low) if single else 0.0,
+        conditions=conditions,
+        baseline_conditions=baseline_conditions,
+        source=source,
+    )
+
+
+def _relative(
+    name: str,
+    quantity: str,
+    reading: Literal["reduction", "speedup"],
+    value: float,
+    *,
+    summary: str,
+    source: str,
+    conditions: Mapping[str, Any],
+    high: float | None = None,
+    tolerance: float = 0.0,
+) -> Claim:
+    """The optimized model against the original."""
+    return Claim(
+        name=f"deeplab/{name}",
+        summary=summary,
+        subject=OPTIMIZED,
+        baseline=ORIGINAL,
+        quantity=quantity,
+        reading=reading,
+        comparator="about" if high is None else "range",
+        value=value,
+        high=high,
+        tolerance=tolerance,
+        conditions=conditions,
+        source=source,
+    )
