@@ -236,6 +236,30 @@ def test_a_checkpoint_knows_on_which_images_it_was_trained(bench: Any, tmp_path:
     assert scored.quality.training_score is not None
 
 
+def test_on_another_dataset_the_names_of_splits_say_nothing_about_what_was_trained_on(bench: Any, tmp_path: Path) -> None:
+    from segbench.evaluation import evaluate_checkpoint
+
+    bench.run(sets=[INLINE])
+    (file,) = bench.directory.glob("checkpoints/*/best.pt")
+
+    def score(dataset: str, split: str) -> CellResult:
+        sets = [INLINE, f"eval.split={split}"]
+        flags = {"dataset": dataset, "device": "cpu"}
+        out = tmp_path / f"{dataset}-{split}"
+        return _only(evaluate_checkpoint(file, catalog=bench.catalog, listener=bench.heard, out=out, sets=sets, flags=flags))
+
+    own, other = score("dots", "train"), score("other-dots", "train")
+    assert own.quality is not None
+    assert other.quality is not None
+    assert (own.quality.miou, other.quality.training_score) == (None, None)
+    assert own.quality.training_score == other.quality.miou, "the images are the same under another name"
+    assert (own.notes, other.notes) == ([], ["trained on dots"])
+    chosen, fresh = score("dots", "val"), score("other-dots", "val")
+    assert chosen.quality is not None
+    assert fresh.quality is not None
+    assert (chosen.quality.selected_on, fresh.quality.selected_on) == ("val", None)
+
+
 class Stop:
     """Ctrl-C at the nth event of a kind."""
 

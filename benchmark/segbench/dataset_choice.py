@@ -73,6 +73,14 @@ def overlapping(dataset: Chosen[DatasetSpec], first: str, second: str) -> bool:
     return bool(members(first) & members(second))
 
 
+def same_dataset(trained_on: str | None, dataset: Chosen[DatasetSpec]) -> bool:
+    """Whether a checkpoint may have seen this dataset's images: not where it says that it was trained on one of another name.
+
+    Options are not compared: other classes are painted on the same images.
+    """
+    return trained_on is None or parse_choice(trained_on).name == dataset.choice.name
+
+
 def scored_split(dataset: Chosen[DatasetSpec], settings: Settings) -> str:
     """``eval.split``, else test where the dataset has one, else val."""
     if settings.eval.split is not None:

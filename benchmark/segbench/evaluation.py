@@ -83,5 +83,7 @@ def _history(meta: Mapping[str, Any]) -> list[str]:
 
 def _as_trained(cell: CellResult, meta: Mapping[str, Any]) -> CellResult:
     """The row with what the checkpoint says of its training in place of settings that it was not trained with."""
+    elsewhere = [f"trained on {meta['dataset']}"] if meta.get("dataset") not in (None, cell.dataset) else []
     resolved = {key: value for key, value in cell.resolved.items() if key in ("model_options", "dataset_options", "eval", "device")}
-    return cell.model_copy(update={"loss": meta.get("loss"), "recipe": None, "seed": meta.get("seed"), "resolved": resolved})
+    own = {"loss": meta.get("loss"), "recipe": None, "seed": meta.get("seed"), "resolved": resolved, "notes": [*cell.notes, *elsewhere]}
+    return cell.model_copy(update=own)

@@ -196,6 +196,7 @@ def segbench_datasets() -> Iterable[DatasetSpec]:
     common: dict[str, Any] = {"splits": _splits, "options": DotsOptions, "embedded": True, "unions": {"trainval": ("train", "val")}}
     return [
         DatasetSpec(name="dots", summary="halves", task=dots_task, load=load_dots, **common),
+        DatasetSpec(name="other-dots", summary="halves, again", task=dots_task, load=load_dots, **common),
         DatasetSpec(name="radar-dots", summary="halves, two inputs", task=radar_task, load=load_radar_dots, **common),
     ]
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from segbench.cells import measured_size
-from segbench.dataset_choice import find_dataset, overlapping, scored_split
+from segbench.dataset_choice import find_dataset, overlapping, same_dataset, scored_split
 from segbench.errors import CheckpointError, SegbenchError
 from segbench.inputs import InputPlan, plan_inputs
 from segbench.network import build_network, deploy
@@ -146,6 +146,7 @@ def _train(setup: Setup, emit: Emit) -> dict[str, Any]:
         emit=emit,
         identity=setup.job["identity"],
         pictures=setup.directory / "predictions" / str(setup.job["cell"]) / "epochs",
+        dataset=str(setup.dataset),
     )
     return {"training": training.model_dump()}
 
@@ -178,13 +179,14 @@ def _evaluate(setup: Setup, emit: Emit) -> dict[str, Any]:
         prediction_panel(samples[index], prediction, setup.task).save(path)
         pictures.append(path.relative_to(setup.directory).as_posix())
     train = setup.settings.train
+    seen = same_dataset(trained.meta.get("dataset"), setup.dataset)
     quality: Quality = score(
         done.matrices,
         class_names=setup.task.class_names,
         split=split,
         headline=setup.task.headline,
-        selected_on=train.select_on if train.select_on and overlapping(setup.dataset, train.select_on, split) else None,
-        trained_on=overlapping(setup.dataset, train.split, split),
+        selected_on=train.select_on if seen and train.select_on and overlapping(setup.dataset, train.select_on, split) else None,
+        trained_on=seen and overlapping(setup.dataset, train.split, split),
         image_size=evaluation_size(setup.settings),
         resize=setup.settings.eval.resize,
         seconds=done.seconds,

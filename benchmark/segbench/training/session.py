@@ -44,6 +44,7 @@ class Job:
     directory: Path
     identity: Mapping[str, Any]
     pictures: Path | None = None
+    dataset: str | None = None
 
 
 @dataclass
@@ -130,6 +131,7 @@ class Session:
             image_size=parse_growing_size(job.settings.train.image_size)[-1][1],
             seed=job.seed,
         )
+        meta.update(dataset=job.dataset)
         meta.update(train_split=job.settings.train.split, select_on=job.settings.train.select_on if job.val_samples is not None else None)
         meta.update(epoch=self.state.epochs_done, val_miou=self.state.stopping.best_score if not training else None)
         return Checkpoint(self.network.model.state_dict(), meta, job.identity, training)
