@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         DatasetSpec,
         Download,
         LossBatch,
+        LossFormula,
         LossSpec,
         ModelSpec,
         Normalisation,
@@ -77,8 +78,8 @@ _HOMES = {
         "Ablation AblationStep CellResult Comparison Deployment Drift Environment Epoch Latency Memory Quality RunResult Training Verdict"
     ),
     "specs": (
-        "IGNORE_INDEX BackendSpec Claim DatasetSpec Download LossBatch LossSpec ModelSpec Normalisation Problem Progress Recipe Reporter "
-        "ReportTarget Sample Target Task"
+        "IGNORE_INDEX BackendSpec Claim DatasetSpec Download LossBatch LossFormula LossSpec ModelSpec Normalisation Problem Progress "
+        "Recipe Reporter ReportTarget Sample Target Task"
     ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -105,6 +106,7 @@ __all__ = [
     "Epoch",
     "Latency",
     "LossBatch",
+    "LossFormula",
     "LossSpec",
     "Memory",
     "ModelSpec",

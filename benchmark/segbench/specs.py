@@ -311,10 +311,13 @@ class BackendSpec(_Spec):
 
     Through a file, which can be shipped without segbench and torch (``onnxruntime``, ``openvino``):
     export      ``export(network, inputs, folder, options, calibration) -> Path``: write the file for exactly these input shapes below
-                ``folder`` and return its path; ``calibration`` is a sequence of input tuples from the training split, empty where the
+                ``folder`` and return its path (all that lies there afterwards counts as the file's size); ``calibration`` is a sequence of input tuples from the training split, empty where the
                 backend does not calibrate. An operator that cannot be exported is named in the :class:`~segbench.BackendError` raised
     load        ``load(path, options, target) -> callable(*inputs) -> logits``, in a process that has no network; idle threads must not spin
+    annotate    ``annotate(path, {key: text}) -> None``: write metadata into the file, where its format has room for it
 
+    fixed_size  whether the form takes only the size that it was made for; by default a file does and a form in memory does not. Where
+                the options have ``dynamic``, that decides; a form that takes any size is tried at three others
     precision   ``precision(options) -> "fp32" | "bf16" | "fp16" | "int8"``; by default the option ``precision`` where there is one
     calibrates  ``calibrates(options) -> bool``: whether export needs calibration images
     devices     where it can run
@@ -325,6 +328,8 @@ class BackendSpec(_Spec):
     build: Ref | None = None
     export: Ref | None = None
     load: Ref | None = None
+    annotate: Ref | None = None
+    fixed_size: bool | None = None
     options: type[Options] = NoOptions
     precisions: tuple[str, ...] = ("fp32",)
     precision: Ref | None = None
@@ -343,6 +348,13 @@ class BackendSpec(_Spec):
         if self.precision is not None:
             return str(resolve(self.precision)(options))
         return str(getattr(options, "precision", self.precisions[0]))
+
+    def takes_any_size(self, options: Options) -> bool:
+        """Whether the form takes images of other sizes than it was made for."""
+        dynamic = getattr(options, "dynamic", None)
+        if dynamic is not None:
+            return bool(dynamic)
+        return self.export is None if self.fixed_size is None else not self.fixed_size
 
     def needs_calibration(self, options: Options) -> bool:
         """Whether export wants images of the training split."""

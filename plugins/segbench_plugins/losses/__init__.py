@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from segbench import LossSpec, Options, hookimpl, option
+from segbench import LossFormula, LossSpec, Options, hookimpl, option
 
 
 class CrossEntropyOptions(Options):
@@ -61,6 +61,9 @@ def segbench_losses() -> Iterable[LossSpec]:
             build="segbench_plugins.losses.cross_entropy:build",
             options=CrossEntropyOptions,
             check="segbench_plugins.losses.checks:check_cross_entropy",
+            formula=LossFormula(
+                function="segbench_plugins.losses.formulas:cross_entropy", choices=("ce[weights=(0.5,2,1,0,4)]", "ce[label_smoothing=0.1]")
+            ),
         ),
         LossSpec(
             name="focal",
@@ -68,6 +71,11 @@ def segbench_losses() -> Iterable[LossSpec]:
             build="segbench_plugins.losses.focal:build",
             options=FocalOptions,
             check="segbench_plugins.losses.checks:check_focal",
+            formula=LossFormula(
+                function="segbench_plugins.losses.formulas:focal",
+                choices=("focal[gamma=0]", "focal[alpha=(1,0.5,2,0,4),gamma=1]"),
+                worked="segbench_plugins.losses.focal:worked_figures",
+            ),
             source="Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, equation 5",
         ),
         LossSpec(
@@ -75,6 +83,7 @@ def segbench_losses() -> Iterable[LossSpec]:
             summary="1 - soft Dice, mean over the classes present",
             build="segbench_plugins.losses.dice:build",
             options=DiceOptions,
+            formula=LossFormula(function="segbench_plugins.losses.formulas:dice", choices=("dice[smooth=0]",)),
             source="Milletari et al., V-Net, 3DV 2016, section 3",
         ),
         LossSpec(
@@ -83,6 +92,7 @@ def segbench_losses() -> Iterable[LossSpec]:
             build="segbench_plugins.losses.combined:build",
             options=CombinedOptions,
             check="segbench_plugins.losses.checks:check_focal",
+            formula=LossFormula(function="segbench_plugins.losses.formulas:combined", choices=("combined[dice_weight=0.5,gamma=1]",)),
         ),
         LossSpec(
             name="schedule",
@@ -91,6 +101,7 @@ def segbench_losses() -> Iterable[LossSpec]:
             options=ScheduleOptions,
             takes="batch",
             check="segbench_plugins.losses.nesting:check_schedule",
+            formula=LossFormula(function="segbench_plugins.losses.formulas:schedule", choices=("schedule[at=0.9]",)),
         ),
         LossSpec(
             name="bce-dice",
@@ -98,5 +109,6 @@ def segbench_losses() -> Iterable[LossSpec]:
             build="segbench_plugins.losses.bce_dice:build",
             options=BceDiceOptions,
             check="segbench_plugins.losses.checks:check_two_classes",
+            formula=LossFormula(function="segbench_plugins.losses.formulas:bce_dice", choices=("bce-dice[pos_weight=1]",), num_classes=2),
         ),
     ]
