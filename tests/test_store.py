@@ -136,8 +136,19 @@ def test_a_full_disk_keeps_what_was_written(tmp_path: Path) -> None:
 
 
 def test_starting_over_removes_what_we_wrote_and_nothing_else(store: RunStore) -> None:
-    ours = ["cells/a.json", "checkpoints/a/best.pt", "confusions/a.npz", "predictions/a/x.png", "logs/a.log", "run.json", "report.md"]
-    theirs = ["notes.txt", "checkpoints/mine.bin", "checkpoints/a/readme.txt", "mine/best.pt", "logs/a/b.txt"]
+    again = "evaluations/split=val"
+    ours = [
+        "cells/a.json",
+        "checkpoints/a/best.pt",
+        "checkpoints/a/batch.json",
+        "confusions/a.npz",
+        "predictions/a/x.png",
+        "logs/a.log",
+        "run.json",
+        "report.md",
+    ]
+    ours += [f"{again}/cells/a.json", f"{again}/run.json", f"{again}/.lock", f"{again}/logs/a.log", "evaluations/mine/cells/a.json"]
+    theirs = ["evaluations/mine/notes.txt", "notes.txt", "checkpoints/mine.bin", "checkpoints/a/readme.txt", "mine/best.pt", "logs/a/b.txt"]
     for name in (*ours, *theirs):
         file = store.directory / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -146,5 +157,6 @@ def test_starting_over_removes_what_we_wrote_and_nothing_else(store: RunStore) -
     left = {file.relative_to(store.directory).as_posix() for file in store.directory.rglob("*") if file.is_file()}
     assert left == {*theirs, ".lock"}
     assert not (store.directory / "predictions" / "a").exists()
+    assert not (store.directory / again).exists()
     store.write_cell(_row())
     assert list(store.read_cells()[0]) == ["a"]

@@ -1,7 +1,8 @@
 """A run's directory: every write is atomic, one writer at a time, and a run that stopped anywhere can go on.
 
 ``cells/<cell>.json`` holds each finished cell and is the truth; ``run.json`` gathers them and is rebuilt from them where it is
-damaged. Beside them lie ``config.toml``, ``checkpoints/<cell>/``, ``confusions/<cell>.npz``, ``predictions/<cell>/``, ``logs/``.
+damaged. Beside them lie ``config.toml``, ``checkpoints/<cell>/``, ``confusions/<cell>.npz``, ``predictions/<cell>/``,
+``deployments/<cell>/``, ``logs/``.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from pydantic import ValidationError
 from segbench.errors import StoreError
 from segbench.results import SCHEMA_VERSION, CellResult, RunResult
 
-_FOLDERS = ("cells", "checkpoints", "confusions", "predictions", "logs")
+_FOLDERS = ("cells", "checkpoints", "confusions", "predictions", "deployments", "logs")
 _OWNED = (
     "cells/*.json",
     "checkpoints/*/*.pt",
     "checkpoints/*/batch.json",
     "confusions/*.npz",
     "predictions/**/*.png",
+    "deployments/**/*",
     "logs/*.log",
     "charts/*.svg",
     "run.json",
@@ -74,11 +76,15 @@ class RunStore:
         with explained(self.directory):
             for pattern in _OWNED:
                 for file in self.directory.glob(pattern):
-                    file.unlink()
-            for name in (*_FOLDERS, "charts"):
+                    if not file.is_dir():
+                        file.unlink()
+            for again in (self.directory / "evaluations").glob("*/cells"):
+                RunStore(again.parent).clear()
+                (again.parent / ".lock").unlink(missing_ok=True)
+            for name in (*_FOLDERS, "charts", "evaluations"):
                 folders = sorted((self.directory / name).glob("**/"), reverse=True)
                 for folder in folders:
-                    if not any(folder.iterdir()) and (folder.name != name or name not in _FOLDERS):
+                    if not any(folder.iterdir()) and (folder != self.directory / name or name not in _FOLDERS):
                         folder.rmdir()
 
     def read_cells(self) -> tuple[dict[str, CellResult], list[str]]:
