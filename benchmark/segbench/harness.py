@@ -18,7 +18,7 @@ from segbench.plan import Plan, make_plan
 from segbench.publishing import judge_claims
 from segbench.registry import Catalog, load_catalog
 from segbench.reporting import write_reports
-from segbench.results import CellResult, RunResult
+from segbench.results import Ablation, CellResult, RunResult
 from segbench.run_costs import measure_costs
 from segbench.run_normalisation import with_normalisation
 from segbench.run_session import RunSession, open_session
@@ -33,10 +33,12 @@ def run(
     listener: Listener | None = None,
     fresh: bool = False,
     command: str | None = None,
+    ablation: Ablation | None = None,
 ) -> RunResult:
     """Train, score and measure every cell of ``config``; finished ones are not run again.
 
     Results are written as they come, so that an interruption (or a crash of one cell) loses nothing that was finished.
+    ``ablation`` is the walk that the models make, for the report.
     Raises :class:`SegbenchError` kin for what cannot be planned or written.
     """
     require_torch()
@@ -49,7 +51,7 @@ def run(
         if fresh:
             store.clear()
         plan = with_normalisation(plan, catalog, store, device)
-        session = open_session(plan, catalog, store, device, listener or Silent(), command)
+        session = open_session(plan, catalog, store, device, listener or Silent(), command, ablation)
         return _run(session)
     finally:
         store.close()

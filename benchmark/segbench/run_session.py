@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from segbench.ablation import models_of
 from segbench.config import RunConfig, config_to_toml
 from segbench.errors import StoreError
 from segbench.events import Fanout, Listener, Observers
@@ -15,7 +17,7 @@ from segbench.measure.environment import describe_environment
 from segbench.plan import Plan
 from segbench.publishing import config_record, machine_record, public, task_record
 from segbench.registry import Catalog
-from segbench.results import CellResult, RunResult
+from segbench.results import Ablation, CellResult, RunResult
 from segbench.settings import Settings
 from segbench.store import RunStore
 
@@ -54,7 +56,15 @@ class RunSession:
         return self.result
 
 
-def open_session(plan: Plan, catalog: Catalog, store: RunStore, device: str, listener: Listener, command: str | None) -> RunSession:
+def open_session(
+    plan: Plan,
+    catalog: Catalog,
+    store: RunStore,
+    device: str,
+    listener: Listener,
+    command: str | None,
+    ablation: Ablation | None = None,
+) -> RunSession:
     """Take up what the run's directory holds. Raises :class:`StoreError` where that is of another dataset."""
     old, notes = store.read_cells()
     foreign = {row.dataset for row in old.values()} - {str(plan.dataset)}
@@ -74,6 +84,7 @@ def open_session(plan: Plan, catalog: Catalog, store: RunStore, device: str, lis
         config=config_record(plan, device),
         environment=environment,
         task=task_record(plan),
+        ablation=ablation or _earlier_ablation(store, {*(row.model for row in old.values()), *plan.config.models}),
         warnings=[*notes, *(f"plugin '{p.name}' was skipped: {p.error}" for p in catalog.plugins if p.error)],
     )
     rows = {cell_id: _outdated(row, plan) for cell_id, row in old.items()}
@@ -92,6 +103,15 @@ def _anywhere(plan: Plan) -> RunConfig:
 def _anywhere_settings(plan: Plan, settings: Settings) -> Settings:
     root = str(plan.root) if plan.root else None
     return settings.model_copy(update={"data": settings.data.model_copy(update={"path": root})})
+
+
+def _earlier_ablation(store: RunStore, models: Collection[str]) -> Ablation | None:
+    """The walk that an earlier command made in this directory, as long as all of its models are there."""
+    kept = (store.read_json("run.json") or {}).get("ablation")
+    if not kept:
+        return None
+    ablation = Ablation.model_validate(kept)
+    return ablation if all(model in models for model in models_of(ablation)) else None
 
 
 def _all_commands(store: RunStore, command: str | None, *, grown: bool) -> str | None:

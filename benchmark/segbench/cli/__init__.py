@@ -21,6 +21,7 @@ from segbench.errors import SegbenchError, did_you_mean
 COMMANDS = {
     "run": "Train, score and measure models under one protocol, and compare them.",
     "profile": "Measure params, macs, latency and memory without training.",
+    "ablate": "Walk from one model to another, one option at a time.",
     "evaluate": "Score trained cells or a checkpoint again, on any split or size.",
     "report": "Render a run in another format.",
     "list": "List models, losses, datasets, recipes, .. and plugins.",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from segbench.config import load_config
+from segbench.config import RunConfig, load_config
+
+if TYPE_CHECKING:
+    from segbench.results import Ablation
 
 _FLAGS = {"epochs": "train.epochs", "batch_size": "train.batch_size", "image_size": "train.image_size", "lr": "train.lr"}
 
@@ -43,11 +47,31 @@ def command(config_file: Path | None, sets: tuple[str, ...], fresh: bool, dry_ru
     segbench run --models deeplab-original,deeplab-optimized --dataset camvid --data DIR --recipe quick-baseline
     segbench run --models 'deeplab-optimized[aspp_channels=96]' --losses ce,'focal[gamma=3]' --vary train.lr=1e-3,1e-4
     """
-    shorts = [f"{key}={given.pop(flag)}" for flag, key in _FLAGS.items() if given.get(flag) is not None]
-    flags = {key: value for key, value in given.items() if value not in (None, ()) and key not in _FLAGS}
-    config = load_config(config_file, sets=[*sets, *shorts], flags=flags)
-    if dry_run:
-        return _print_plan(config)
+    config = read_config(config_file, {"sets": sets, **given})
+    return print_plan(config) if dry_run else run_and_print(config, fresh=fresh)
+
+
+def read_config(config_file: Path | None, given: Mapping[str, Any]) -> RunConfig:
+    """The configuration that a file and the command's flags give."""
+    shorts = [f"{key}={given[flag]}" for flag, key in _FLAGS.items() if given.get(flag) is not None]
+    flags = {key: value for key, value in given.items() if value not in (None, ()) and key not in (*_FLAGS, "sets")}
+    return load_config(config_file, sets=[*given.get("sets", ()), *shorts], flags=flags)
+
+
+def print_plan(config: RunConfig) -> int:
+    """Print the cells that would be run."""
+    from segbench.plan import make_plan
+    from segbench.registry import load_catalog
+
+    plan = make_plan(config, load_catalog())
+    click.echo(f"{len(plan.cells)} cells on {plan.dataset}:")
+    for cell in plan.cells:
+        click.echo(f"  {cell.id}")
+    return 0
+
+
+def run_and_print(config: RunConfig, *, fresh: bool, ablation: Ablation | None = None) -> int:
+    """Run, show progress and result, and give the exit code."""
     from segbench.compat import require_torch
 
     require_torch()
@@ -59,21 +83,10 @@ def command(config_file: Path | None, sets: tuple[str, ...], fresh: bool, dry_ru
     catalog = load_catalog()
     command_line = "segbench " + shlex.join(_without_paths(sys.argv[1:]))
     with progress_display() as display:
-        result = run(config, catalog=catalog, listener=display, fresh=fresh, command=command_line)
+        result = run(config, catalog=catalog, listener=display, fresh=fresh, command=command_line, ablation=ablation)
     plan = make_plan(config, catalog)
     _print_result(result, output_directory(config, plan), catalog)
     return 1 if failures(result, among={cell.id for cell in plan.cells}) else 0
-
-
-def _print_plan(config: Any) -> int:
-    from segbench.plan import make_plan
-    from segbench.registry import load_catalog
-
-    plan = make_plan(config, load_catalog())
-    click.echo(f"{len(plan.cells)} cells on {plan.dataset}:")
-    for cell in plan.cells:
-        click.echo(f"  {cell.id}")
-    return 0
 
 
 def _print_result(result: Any, directory: Path, catalog: Any) -> None:
