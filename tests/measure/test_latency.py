@@ -162,12 +162,12 @@ def test_a_contender_may_live_anywhere() -> None:
         conditions = CONDITIONS
 
         def block(self, calls: int) -> list[float]:
-            return [2.5] * (calls if calls < 50 else calls - 1)
+            return [2.5] * (calls if calls < 70 else calls - 1)
 
     result = race([Remote()], seed=0, pace=Pace(rounds=2, max_calls=40))
     assert result.latencies["remote"].p50_ms == 2.5
     short = race([Remote()], seed=0, pace=Pace(rounds=2, max_calls=60))
-    assert short.errors == {"remote": "RuntimeError: asked for 60 calls, got 59 times"}
+    assert short.errors == {"remote": "RuntimeError: asked for 76 calls, got 75 times"}
 
 
 def test_two_contenders_of_one_name_are_refused() -> None:
@@ -204,4 +204,5 @@ def test_on_a_gpu_events_measure_the_device_not_the_launch() -> None:
     per_call = (time.perf_counter() - start) * 1e3 / 50
     assert latency.p50_ms == pytest.approx(per_call, rel=0.2)
     assert latency.clock == "cuda_event"
-    assert "host time per call" in latency.notes[0]
+    assert latency.host_p50_ms is not None
+    assert latency.host_p50_ms >= latency.p50_ms * 0.9

@@ -2,7 +2,7 @@
 
 Warm-up lasts until the times stop falling (with a cap), the first call stands apart, every sample is kept. Rounds, not calls, are
 the independent units: a round is one block of calls per contender, in an order drawn anew each time, so that heat and other load hit
-all alike.
+all alike. A block's first calls find caches and clock as the contender before left them: they are kept apart as its lead-in.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from segbench.measure.contenders import Clock, Conditions, Contender, LocalContender, local_contender
-from segbench.measure.steadiness import is_falling, median_interval, quantile_of
+from segbench.measure.steadiness import is_falling, quantile_intervals, quantile_of
 from segbench.results import Latency
 
 WARMUP_BLOCK = 5
@@ -24,28 +24,43 @@ WARMUP_WINDOW = 10
 
 @dataclass(frozen=True)
 class Pace:
-    """How long to measure: a block has ``min_calls`` or more, until it lasts ``min_round_seconds`` or has ``max_calls``."""
+    """How long to measure: a block has ``min_calls`` or more, until it lasts ``min_round_seconds`` or has ``max_calls``.
+
+    Its lead-in comes before that: ``lead_in_calls`` or more, until it lasts ``lead_in_seconds`` (a clock needs milliseconds to rise).
+    """
 
     rounds: int = 10
     min_calls: int = 5
-    max_calls: int = 200
+    max_calls: int = 2000
     min_round_seconds: float = 0.2
+    lead_in_calls: int = 1
+    lead_in_seconds: float = 0.04
     max_warmup_calls: int = 100
     max_warmup_seconds: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.rounds < 1 or self.min_calls < 1 or self.max_calls < self.min_calls:
+        if self.rounds < 1 or self.min_calls < 1 or self.max_calls < self.min_calls or self.lead_in_calls < 0:
             raise ValueError(f"a race needs at least one round of at least one call: {self}")
 
 
 @dataclass(frozen=True)
 class Race:
-    """What :func:`race` found: latencies by name, why others fell out, and the order in which each round went."""
+    """What :func:`race` found: latencies by name, why others fell out, and the order in which each round went.
+
+    ``seconds`` is how long all rounds took, of which the contenders' own calls were ``call_seconds``.
+    """
 
     latencies: dict[str, Latency]
     errors: dict[str, str]
     order: list[list[str]]
     seed: int
+    seconds: float = 0.0
+    call_seconds: float = 0.0
+
+    @property
+    def overhead(self) -> float | None:
+        """Share of the rounds in which no contender was computing; None before there was any."""
+        return 1 - self.call_seconds / self.seconds if self.seconds > 0 else None
 
 
 @dataclass
@@ -55,10 +70,16 @@ class _Lane:
     contender: Contender
     first_ms: float = 0.0
     warmup_calls: int = 0
+    lead_in: int = 0
     calls: int = 0
     steady: bool = True
     wall_ms: list[float] = field(default_factory=list)
+    lead_ins: list[list[float]] = field(default_factory=list)
     rounds: list[list[float]] = field(default_factory=list)
+
+    @property
+    def call_seconds(self) -> float:
+        return sum(map(sum, (*self.lead_ins, *self.rounds))) / 1e3
 
 
 def measure_latency(
@@ -105,14 +126,16 @@ def race(
         _attempt(lambda lane: _warm_up(lane, pace, clock), lane, errors)
     order = []
     shuffler = random.Random(seed)
+    start = clock()
     for _ in range(pace.rounds):
         turn = [name for name in lanes if name not in errors]
         shuffler.shuffle(turn)
         order.append(turn)
         for name in turn:
             _attempt(lambda lane: _run_block(lane, clock), lanes[name], errors)
+    seconds = clock() - start
     latencies = {name: _latency(lane, seed=seed) for name, lane in lanes.items() if name not in errors}
-    return Race(latencies=latencies, errors=errors, order=order, seed=seed)
+    return Race(latencies, errors, order, seed, seconds, sum(lane.call_seconds for lane in lanes.values()))
 
 
 def _attempt(step: Callable[[_Lane], None], lane: _Lane, errors: dict[str, str]) -> None:
@@ -133,22 +156,27 @@ def _warm_up(lane: _Lane, pace: Pace, clock: Clock) -> None:
             break
     lane.warmup_calls = len(times)
     typical = max(statistics.median(times[-WARMUP_BLOCK:]), 1e-6)
-    lane.calls = min(max(pace.min_calls, math.ceil(pace.min_round_seconds * 1e3 / typical)), pace.max_calls)
+    # a little more, as the last calls of the warm-up may have been slow ones
+    lane.calls = min(max(pace.min_calls, math.ceil(1.05 * pace.min_round_seconds * 1e3 / typical)), pace.max_calls)
+    lane.lead_in = min(max(pace.lead_in_calls, math.ceil(pace.lead_in_seconds * 1e3 / typical)), pace.max_calls)
 
 
 def _run_block(lane: _Lane, clock: Clock) -> None:
+    asked = lane.lead_in + lane.calls
     start = clock()
-    samples = lane.contender.block(lane.calls)
-    lane.wall_ms.append((clock() - start) * 1e3 / lane.calls)
-    if len(samples) != lane.calls:
-        raise RuntimeError(f"asked for {lane.calls} calls, got {len(samples)} times")
-    lane.rounds.append(samples)
+    samples = lane.contender.block(asked)
+    lane.wall_ms.append((clock() - start) * 1e3 / asked)
+    if len(samples) != asked:
+        raise RuntimeError(f"asked for {asked} calls, got {len(samples)} times")
+    lane.lead_ins.append(samples[: lane.lead_in])
+    lane.rounds.append(samples[lane.lead_in :])
 
 
 def _latency(lane: _Lane, *, seed: int) -> Latency:
     conditions = lane.contender.conditions
     samples = [sample for block in lane.rounds for sample in block]
     mean = statistics.fmean(samples)
+    intervals = quantile_intervals(lane.rounds, (0.5, 0.9, 0.99), seed=seed)
     return Latency(
         batch_size=conditions.batch_size,
         input_size=conditions.input_size,
@@ -160,19 +188,18 @@ def _latency(lane: _Lane, *, seed: int) -> Latency:
         p90_ms=quantile_of(samples, 0.9),
         p99_ms=quantile_of(samples, 0.99),
         mean_ms=mean,
-        ci95_ms=median_interval(lane.rounds, seed=seed),
+        ci95_ms=intervals[0],
+        p90_ci95_ms=intervals[1],
+        p99_ci95_ms=intervals[2],
+        host_p50_ms=statistics.median(lane.wall_ms) if conditions.clock == "cuda_event" else None,
         images_per_second=conditions.batch_size * 1e3 / mean if mean > 0 else None,
         samples_ms=samples,
         rounds_ms=lane.rounds,
+        lead_in_ms=lane.lead_ins,
         clock=conditions.clock,
         notes=_notes(lane),
     )
 
 
 def _notes(lane: _Lane) -> list[str]:
-    notes = []
-    if not lane.steady:
-        notes.append(f"still getting faster after {lane.warmup_calls} warm-up calls")
-    if lane.contender.conditions.clock == "cuda_event":
-        notes.append(f"host time per call: {statistics.median(lane.wall_ms):.3f} ms")
-    return notes
+    return [] if lane.steady else [f"still getting faster after {lane.warmup_calls} warm-up calls"]
