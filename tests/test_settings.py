@@ -57,4 +57,4 @@ def test_settings_survive_a_job_file() -> None:
 
 
 def test_every_section_is_known() -> None:
-    assert SECTIONS == ("model", "data", "train", "eval", "measure", "execute")
+    assert SECTIONS == ("model", "data", "train", "eval", "measure", "deploy", "execute")

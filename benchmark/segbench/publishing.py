@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from segbench.claims import judge
 from segbench.plan import Plan
+from segbench.public_text import without_folders
 from segbench.registry import Catalog
 from segbench.results import Environment, RunResult, Verdict
-
-# an absolute path of at least two parts, not part of an address (https://..) or of a relative path
-_ABSOLUTE = re.compile(r"(?<![\w.:/\\~-])(?:[A-Za-z]:[\\/]|/)(?:[^\s'\"()\[\]<>|,;:/\\]+[\\/])+(?=[^\s'\"()\[\]<>|,;:/\\])")
 
 
 def public(result: RunResult) -> RunResult:
@@ -21,15 +18,6 @@ def public(result: RunResult) -> RunResult:
     for cell in document["cells"]:
         cell["ingredients"] = {}
     return RunResult.model_validate(_without_folders(document))
-
-
-def without_folders(text: str) -> str:
-    """A text with every absolute path cut down to its last part.
-
-    >>> without_folders("started from /home/me/runs/a/best.pt; see https://example.org/a/b and runs/c/d")
-    'started from best.pt; see https://example.org/a/b and runs/c/d'
-    """
-    return _ABSOLUTE.sub("", text)
 
 
 def config_record(plan: Plan, device: str) -> dict[str, Any]:
@@ -88,4 +76,4 @@ def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     return [f"{key} {old.get(key, '-')} -> {new.get(key, '-')}" for key in {**old, **new} if old.get(key) != new.get(key)]
 
 
-__all__ = ["config_record", "differences", "judge_claims", "machine_record", "public", "task_record", "without_folders"]
+__all__ = ["config_record", "differences", "judge_claims", "machine_record", "public", "task_record"]

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import math
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,8 +18,25 @@ def test_a_failed_allocation_on_the_host_is_recognised() -> None:
     assert is_out_of_memory(caught.value)
 
 
-def test_a_failed_allocation_on_a_gpu_is_recognised() -> None:
-    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+    ],
+)
+def test_a_failed_allocation_on_a_gpu_is_recognised(error: Exception) -> None:
+    assert is_out_of_memory(error)
+
+
+def test_an_array_too_large_and_a_process_without_room_are_recognised() -> None:
+    with pytest.raises(MemoryError) as caught:
+        np.empty(2**60, dtype=np.uint8)
+    assert is_out_of_memory(caught.value)
+    assert is_out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
+    assert not is_out_of_memory(OSError(errno.ENOSPC, "No space left on device"))
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("DefaultCPUAllocator: can't allocate memory"), KeyError("x")])

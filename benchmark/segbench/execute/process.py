@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import multiprocessing
 import os
 import signal
 import sys
@@ -16,16 +15,17 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
+from segbench.children import end_with_parent, hidden_main, server_context
 from segbench.errors import SegbenchError
 from segbench.measure.contenders import quiet_environment
 from segbench.results import ErrorInfo
+from segbench.training.failures import is_out_of_memory
 
 Event = tuple[str, Mapping[str, Any]]
 Emit = Callable[[str, Mapping[str, Any]], None]
@@ -48,7 +48,7 @@ class Workers:
     def __init__(self) -> None:
         # before torch is loaded anywhere: idle threads that spin would take the cores of whoever is timed
         os.environ.update(quiet_environment())
-        self.context = _context()
+        self.context = server_context("segbench.execute.preload")
 
     def run(
         self,
@@ -74,8 +74,8 @@ class Workers:
         """Start ``target`` in a process of its own."""
         ours, theirs = self.context.Pipe(duplex=True)
         log.parent.mkdir(parents=True, exist_ok=True)
-        process = self.context.Process(target=_main, args=(target, dict(job), theirs, str(log)), daemon=False)  # type: ignore[attr-defined]
-        with _hidden_main():
+        process = self.context.Process(target=_main, args=(target, dict(job), theirs, str(log)), daemon=False)
+        with hidden_main():
             process.start()
         theirs.close()
         return Worker(process, ours)
@@ -100,33 +100,12 @@ class Worker:
         self.process.join(_GRACE_SECONDS)
 
 
-@contextlib.contextmanager
-def _hidden_main() -> Iterator[None]:
-    """Keep multiprocessing from importing the user's script in the worker: a script without a main guard would run again."""
-    main = sys.modules["__main__"]
-    saved: dict[str, Any] = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
-    main.__dict__["__spec__"] = None
-    try:
-        yield
-    finally:
-        main.__dict__.update(saved)
-
-
 def kill_group(pid: int | None) -> None:
     """End a worker with all its children (loader workers, training processes)."""
     if pid is None:
         return
     with contextlib.suppress(ProcessLookupError, PermissionError, AttributeError):
         os.killpg(pid, signal.SIGKILL)
-
-
-def _context() -> BaseContext:
-    methods = multiprocessing.get_all_start_methods()
-    if "forkserver" not in methods:
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["segbench.execute.preload"])
-    return context
 
 
 def _follow(worker: Worker, *, emit: Emit, log: Path, timeout: float | None, silence: float | None) -> Outcome:
@@ -196,7 +175,7 @@ def _main(target: str, job: Mapping[str, Any], pipe: Connection, log: str) -> No
         with lock, contextlib.suppress(BrokenPipeError):
             pipe.send((kind, payload))
 
-    _die_with_parent()
+    end_with_parent(before=lambda: kill_group(os.getpid()))
     try:
         module, _, name = target.partition(":")
         with warnings.catch_warnings():
@@ -218,7 +197,7 @@ def describe_error(error: BaseException, stage: str = "run") -> ErrorInfo:
         message = str(getattr(error, "message", text))
         return ErrorInfo(stage=stage, kind=getattr(error, "kind", "error"), message=message, advice=getattr(error, "advice", ""))
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return ErrorInfo(
             stage=stage,
             kind="out-of-memory",
@@ -230,32 +209,9 @@ def describe_error(error: BaseException, stage: str = "run") -> ErrorInfo:
     return ErrorInfo(stage=stage, kind="error", message=f"{type(error).__name__}: {text.splitlines()[0]}", traceback=trace)
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
-
-
 def _redirect(log: str) -> None:
     with contextlib.suppress(OSError):
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
         os.close(handle)
-
-
-def _die_with_parent() -> None:
-    """End this process group when the process that waits for it is gone, however that went.
-
-    The pipe to it tells: the fork server between them lives on for as long as any of its children does.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        parent.join()
-        kill_group(os.getpid())
-        os._exit(1)  # where there are no process groups
-
-    threading.Thread(target=watch, daemon=True, name="segbench-parent-watch").start()

@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
+from segbench.public_text import without_folders
 from segbench.results import Environment, PluginInfo
 
 PACKAGES = ("torch", "torchvision", "timm", "fvcore", "lightning-fabric", "numpy", "pillow", "segbench")
@@ -80,12 +81,8 @@ def _version(package: str) -> str | None:
 
 
 def _plugin(plugin: PluginLike) -> PluginInfo:
-    return PluginInfo(name=plugin.name, version=plugin.version or None, origin=plugin.package or None, error=_without_paths(plugin.error))
-
-
-def _without_paths(text: str | None) -> str | None:
-    """A message with every absolute path cut down to its last part."""
-    return re.sub(r"(?<![\w.])(?:[A-Za-z]:)?(?:[/\\][^\s/\\'\"()]+)+[/\\]", "", text) if text else text
+    error = without_folders(plugin.error) if plugin.error else plugin.error
+    return PluginInfo(name=plugin.name, version=plugin.version or None, origin=plugin.package or None, error=error)
 
 
 def _usable_cores() -> int | None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
 import os
 import signal
-import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +18,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, distributed, nn
 
+from segbench.children import end_with_parent, hidden_main, server_context
 from segbench.errors import ConfigError, DeviceError
 from segbench.training.precision import FABRIC, Precision
 
@@ -127,7 +125,7 @@ def barrier(place: Place) -> None:
 
 
 def _spawned(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, emit: Emit, world_size: int, device: str) -> ResultT:
-    context = _context()
+    context = server_context("segbench.training.fit")
     followers: list[_Follower] = []
     with tempfile.TemporaryDirectory() as folder, _threads_shared(world_size):
         rendezvous = (Path(folder) / "rendezvous").as_uri()
@@ -136,7 +134,7 @@ def _spawned(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, emit: Emit
                 ours, theirs = context.Pipe()
                 arguments = (work, job, Place(rank, world_size, _device_of(device, rank)), rendezvous, theirs)
                 process = context.Process(target=_follow, args=arguments)
-                with _hidden_main():
+                with hidden_main():
                     process.start()
                 theirs.close()
                 followers.append(_Follower(process, ours))
@@ -156,27 +154,6 @@ def _spawned(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, emit: Emit
         finally:
             for follower in followers:
                 follower.end()
-
-
-def _context() -> Any:
-    """Processes forked from a server that has imported everything but computed nothing; spawned where there is no such server."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["segbench.training.fit"])
-    return context
-
-
-@contextlib.contextmanager
-def _hidden_main() -> Iterator[None]:
-    """Keep multiprocessing from importing the main script in the new process, where one without a guard would run again."""
-    main: dict[str, Any] = sys.modules["__main__"].__dict__
-    saved: dict[str, Any] = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
-    main["__spec__"] = None
-    try:
-        yield
-    finally:
-        main.update(saved)
 
 
 @dataclass
@@ -212,7 +189,7 @@ class _Follower:
 
 def _follow(work: Callable[[JobT, Place, Emit], Any], job: JobT, place: Place, rendezvous: str, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the first process, which ends this one
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    end_with_parent()
     connection.send("ready")
     try:
         with _threads_shared(place.world_size), _group(place, rendezvous):
@@ -222,13 +199,6 @@ def _follow(work: Callable[[JobT, Place, Emit], Any], job: JobT, place: Place, r
             connection.send(error)
         except Exception:  # what plugins raise need not be picklable
             connection.send(RuntimeError(f"{type(error).__name__}: {error}"))
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 @contextlib.contextmanager

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+import errno
 
 from segbench.errors import TrainingError
 from segbench.settings import Settings
 
-_CPU_ALLOCATOR = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory", "Unable to allocate")
+_SAID = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
 
 
 class NonFiniteLossError(TrainingError):
@@ -53,9 +53,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("no"))
     (True, False)
     """
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _CPU_ALLOCATOR)
+    # by name: whoever only waits for a worker need not import torch; and not every allocator has an exception of its own
+    named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    return named or (isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _SAID))
 
 
 def halved(settings: Settings) -> Settings | None:

@@ -1,0 +1,17 @@
+"""Text that may be published: no folder of the author's machine is in it."""
+
+from __future__ import annotations
+
+import re
+
+# an absolute path of at least two parts, not part of an address (https://..) or of a relative path
+_ABSOLUTE = re.compile(r"(?<![\w.:/\\~-])(?:[A-Za-z]:[\\/]|/)(?:[^\s'\"()\[\]<>|,;:/\\]+[\\/])+(?=[^\s'\"()\[\]<>|,;:/\\])")
+
+
+def without_folders(text: str) -> str:
+    """A text with every absolute path cut down to its last part.
+
+    >>> without_folders("started from /home/me/runs/a/best.pt; see https://example.org/a/b and runs/c/d")
+    'started from best.pt; see https://example.org/a/b and runs/c/d'
+    """
+    return _ABSOLUTE.sub("", text)
