@@ -1,0 +1,43 @@
+"""Parameters and multiply-adds of public networks against the published figures: params exactly, macs to the last printed digit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from segbench.measure import macs, params
+from segbench.verify.findings import Finding, judged
+from segbench.verify.networks import shapes_only
+from segbench.verify.published import ENCODERS, SAME_IN_TIMM, SEGMENTATION, TORCHVISION, Published
+
+
+def check() -> Iterator[Finding]:
+    """A row per network."""
+    for entry in (*SEGMENTATION, *ENCODERS, *SAME_IN_TIMM):
+        yield _count(entry)
+
+
+def _count(entry: Published) -> Finding:
+    network = shapes_only(entry)
+    image = torch.empty(1, 3, entry.size, entry.size, device="meta")
+    total = params.count_params(network, parts={}).total
+    counted = macs.count_macs(network, (image,))
+    printed = in_giga(counted, like=entry.macs)
+    return judged(
+        total == entry.params and printed == entry.macs,
+        subject=f"{entry.library} {entry.name} at {entry.size}",
+        expected=f"{entry.params:,} params, {entry.macs} GMACs",
+        measured=f"{total:,} params, {printed} GMACs",
+        reason=f"{total - entry.params:+,} params, {counted / 1e9 - float(entry.macs):+.4f} GMACs",
+        source=TORCHVISION,
+    )
+
+
+def in_giga(count: int, *, like: str) -> str:
+    """A count in units of 10**9 with as many decimals as ``like`` has.
+
+    >>> in_giga(2_085_716_000, like="2.086")
+    '2.086'
+    """
+    return f"{count / 1e9:.{len(like.partition('.')[2])}f}"

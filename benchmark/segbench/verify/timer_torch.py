@@ -1,0 +1,99 @@
+"""The timer against ``torch.utils.benchmark``, in turns on one small convolution."""
+
+from __future__ import annotations
+
+import logging
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from segbench.measure import latency
+from segbench.verify.findings import Finding
+from segbench.verify.ratios import compare
+
+LOOKS = (50, 100, 200)
+"""After how many pairs it is asked whether they suffice."""
+PATIENCE_SECONDS = 20.0
+CALLS = 20
+SIZE = 48
+
+_PACE = latency.Pace(rounds=1, min_calls=CALLS, max_calls=CALLS, min_round_seconds=0.0, max_warmup_calls=10)
+
+
+def check() -> Iterator[Finding]:
+    """One row: the median of 50 ratios or more, segbench's mean of 20 calls over that of ``torch.utils.benchmark``.
+
+    Both use one thread; which goes first is drawn for each pair, so that what disturbs the machine hits both alike. A busy machine
+    gets more pairs, up to 200 or 20 seconds.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield _compare(_workload())
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _compare(call: Callable[[], object]) -> Finding:
+    order, start = random.Random(0), time.perf_counter()
+    _pair(call, first=True)  # for the caches
+    pairs: list[tuple[float, float]] = []
+    for look in LOOKS:
+        pairs += [_pair(call, first=order.random() < 0.5) for _ in range(look - len(pairs))]
+        finding = compare(
+            [ours / theirs for ours, theirs in pairs],
+            subject=f"ratio of {look} interleaved pairs",
+            source="torch.utils.benchmark.Timer on the same call",
+            detail=f"it says {statistics.median(theirs for _, theirs in pairs):.3f} ms",
+        )
+        if finding.verdict == "ok" or time.perf_counter() - start > PATIENCE_SECONDS:
+            break
+    return finding
+
+
+def _workload() -> Callable[[], object]:
+    """A 3x3 convolution: long against what a clock costs, short against the slices in which the system shares out its cores."""
+    layer = nn.Conv2d(32, 32, 3, padding=1).eval()
+    image = torch.rand(1, 32, SIZE, SIZE)
+
+    def call() -> object:
+        with torch.inference_mode():
+            return layer(image)
+
+    return call
+
+
+def _pair(call: Callable[[], object], *, first: bool) -> tuple[float, float]:
+    if first:
+        ours = _ours(call)
+        return ours, _theirs(call)
+    theirs = _theirs(call)
+    return _ours(call), theirs
+
+
+def _ours(call: Callable[[], object]) -> float:
+    timed = latency.measure_latency(call, batch_size=1, input_size=(SIZE, SIZE), device="cpu", threads=1, pace=_PACE)
+    return timed.mean_ms if timed.mean_ms is not None else float("nan")
+
+
+def _theirs(call: Callable[[], object]) -> float:
+    """Milliseconds per call. It times calls as one block, which gives a mean: only with a mean can it be compared."""
+    timer = _peer().Timer(stmt="call()", globals={"call": call}, num_threads=1)
+    return float(timer.timeit(CALLS).median) * 1e3
+
+
+def _peer() -> Any:
+    """The other timer; its import talks of CUDA compilers, which nobody asked for."""
+    log = logging.getLogger("torch.utils.cpp_extension")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        from torch.utils import benchmark
+    finally:
+        log.setLevel(level)
+    return benchmark
