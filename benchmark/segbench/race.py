@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from segbench.cells import Cell
+from segbench.deployment_halves import EAGER, form_of
 from segbench.events import Listener
-from segbench.execute.contender import Deployment as LocalDeployment
-from segbench.execute.contender import RemoteContender
-from segbench.execute.jobs import cell_job
-from segbench.execute.process import Worker, Workers
+from segbench.execute.process import Workers
 from segbench.measure.contenders import Contender
+from segbench.measure.disturbance import Disturbance, Watch
 from segbench.measure.latency import Pace, Race, race
-from segbench.names import slug
 from segbench.registry import Catalog
 from segbench.results import CellResult, Deployment, Latency, Memory
 from segbench.settings import MeasureSettings
+from segbench.sizes import Size, format_size, parse_size
+from segbench.stable import Course, Entrant, Exported, Stable
 from segbench.store import RunStore
 
-# one answer is at most a block of calls, or a model's first call
-_PATIENCE_SECONDS = 900.0
+_PER_GROUP = ("rounds", "threads", "orders")
+_REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -47,222 +45,216 @@ def race_cells(
     catalog: Catalog,
     machine: Mapping[str, str],
 ) -> Raced | None:
-    """Measure the models of these cells against each other; None where nothing is missing.
+    """Measure the models of these cells, each through all of its backends, against each other; None where nothing is missing.
 
     Where one is missing all are raced again: times taken at another moment cannot be compared with them. Cells whose ``measure``
-    settings differ in more than the input size are raced apart.
+    settings differ in more than the input size are raced apart. What a row says a backend refuses is not tried again.
     """
-    groups = [group for group in _groups(cells) if group.settings.latency or group.settings.memory]
-    if all(is_measured(rows[cell.id], machine) for group in groups for cell in group.cells):
+    groups = [group for group in _groups(cells, rows) if group.settings.latency or group.settings.memory]
+    if all(is_measured(rows[cell.id], machine, cell.backends) for group in groups for cell in group.cells):
         return None
-    listener.on("race", None, {"state": "start", "contenders": sum(len(group.contenders) for group in groups)})
+    listener.on("race", None, {"state": "start", "contenders": sum(len(group.entrants) for group in groups)})
     raced = []
     for group in groups:
-        stable = _Stable(workers, store, device, catalog, inline=cells[0].settings.execute.where == "inline")
+        stable = Stable(workers, store, device, catalog, inline=cells[0].settings.execute.where == "inline")
         try:
-            raced.append(_race_group(group, stable, listener, machine))
+            raced.append(_Measurement(group, stable, listener).run(machine))
         finally:
             stable.close()
     listener.on("race", None, {"state": "end"})
-    records = [each.record for each in raced]
-    whole = {
-        "measured": records[-1]["measured"],
-        "models": {key: model for record in records for key, model in record["models"].items()},
-        "cells": {cell.id: cell.fingerprints["measure"] for group in groups for cell in group.cells},
-        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
-    }
-    # one race has one number of rounds, threads and orders; several keep their own
-    whole |= {name: records[0][name] for name in ("rounds", "threads", "orders")} if len(records) == 1 else {"groups": records}
-    return Raced({key: value for each in raced for key, value in each.deployments.items()}, whole)
+    return Raced({key: value for each in raced for key, value in each.deployments.items()}, _whole([each.record for each in raced], groups))
+
+
+def is_measured(row: CellResult, machine: Mapping[str, str], backends: Sequence[object] = (EAGER,)) -> bool:
+    """Whether a row has been measured through these backends, without a fault, on this machine with this torch.
+
+    An error with a kind is of another stage; a backend that refused the model counts as done.
+    """
+    return all(_is_measured(form_of(row, str(backend)), machine) for backend in backends)
+
+
+def _is_measured(form: Deployment | None, machine: Mapping[str, str]) -> bool:
+    if form is None:
+        return False
+    if form.error_kind == _REFUSED:
+        return True
+    return form.machine == dict(machine) and (form.error is None or form.error_kind is not None)
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Cells that are raced under the same settings, each at its own input size, and the distinct models among them."""
+    """Cells that are raced under the same settings, each at its own input size, and the distinct deployed models among them."""
 
     settings: MeasureSettings
     cells: tuple[Cell, ...]
+    entrants: Mapping[str, Entrant]
 
     @property
-    def contenders(self) -> dict[str, Cell]:
+    def models(self) -> dict[str, Cell]:
         """One cell for each fingerprint of a measurement."""
         found: dict[str, Cell] = {}
         for cell in self.cells:
             found.setdefault(cell.fingerprints["measure"], cell)
         return found
 
+    @property
+    def batch_sizes(self) -> list[int]:
+        return sorted({1, self.settings.batch_size, *(self.settings.batch_sizes or ())})
 
-def _groups(cells: Sequence[Cell]) -> list[_Group]:
+    @property
+    def legs(self) -> list[tuple[Size | None, int]]:
+        """Sizes and batches that are raced one after the other; without a size each model runs at its own."""
+        own = {cell.measured_size for cell in self.cells}
+        further = [size for size in map(parse_size, self.settings.input_sizes or ()) if own != {size}]
+        return [(size, batch) for size in (None, *dict.fromkeys(further)) for batch in self.batch_sizes]
+
+    def courses(self, cell: Cell) -> list[Course]:
+        """Sizes and batches at which one cell is raced."""
+        return list(dict.fromkeys((size or cell.measured_size, batch) for size, batch in self.legs))
+
+
+def _groups(cells: Sequence[Cell], rows: Mapping[str, CellResult]) -> list[_Group]:
     found: dict[MeasureSettings, list[Cell]] = {}
     for cell in cells:
         found.setdefault(cell.settings.measure.model_copy(update={"input_size": None}), []).append(cell)
-    return [_Group(settings, tuple(members)) for settings, members in found.items()]
+    return [_Group(settings, tuple(members), _entrants(members, rows)) for settings, members in found.items()]
 
 
-def _race_group(group: _Group, stable: _Stable, listener: Listener, machine: Mapping[str, str]) -> Raced:
-    deployments, orders = _measure(group, stable, listener)
-    # to the millisecond: equal times mean one race
-    measured = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
-    record = {
-        "measured": measured,
-        "models": {key: str(cell.model) for key, cell in group.contenders.items()},
-        "rounds": group.settings.rounds,
-        "threads": group.settings.threads or stable.threads,
-        "orders": orders,
+def _entrants(cells: Sequence[Cell], rows: Mapping[str, CellResult]) -> dict[str, Entrant]:
+    """Each model through each backend once, by its key; a cell whose form is refused does not stand for its model."""
+    found: dict[str, Entrant] = {}
+    for cell in cells:
+        for backend in cell.backends:
+            form = form_of(rows[cell.id], str(backend))
+            if form is None or form.error_kind != _REFUSED:
+                entrant = Entrant(cell, backend)
+                found.setdefault(entrant.key, entrant)
+    return found
+
+
+def _whole(records: Sequence[Mapping[str, Any]], groups: Sequence[_Group]) -> dict[str, Any]:
+    """One race has one number of rounds, threads and orders; several keep their own."""
+    merged = {name: {k: v for record in records for k, v in record[name].items()} for name in ("models", "contenders")}
+    shared = {name: records[0][name] for name in _PER_GROUP} if len(records) == 1 else {"groups": list(records)}
+    overheads = [record["overhead"] for record in records if record["overhead"] is not None]
+    return {
+        "measured": records[-1]["measured"],
+        **merged,
+        "cells": {cell.id: cell.fingerprints["measure"] for group in groups for cell in group.cells},
+        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "disturbances": list(dict.fromkeys(sentence for record in records for sentence in record["disturbances"])),
+        "machine_state": [record["machine_state"] for record in records if record["machine_state"]],
+        "overhead": max(overheads, default=None),
+        **shared,
     }
-    stamp = {"raced": measured, "machine": dict(machine)}
-    return Raced({key: [deployment.model_copy(update=stamp)] for key, deployment in deployments.items()}, record)
 
 
-def is_measured(row: CellResult, machine: Mapping[str, str]) -> bool:
-    """Whether a row has been measured, without a fault, on this machine with this torch."""
-    return bool(row.deployments) and all(d.error is None and d.machine == dict(machine) for d in row.deployments)
+@dataclass
+class _Measurement:
+    """One group's memory and race."""
 
+    group: _Group
+    stable: Stable
+    listener: Listener
+    memories: dict[str, Memory] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    exported: dict[str, Exported] = field(default_factory=dict)
+    latencies: dict[str, dict[Course, Latency]] = field(default_factory=dict)
+    orders: dict[str, list[list[str]]] = field(default_factory=dict)
+    races: list[Race] = field(default_factory=list)
 
-def _measure(group: _Group, stable: _Stable, listener: Listener) -> tuple[dict[str, Deployment], dict[str, list[list[str]]]]:
-    contenders, measure = group.contenders, group.settings
-    memories: dict[str, Memory] = {}
-    errors: dict[str, str] = {}
-    lanes: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
-    for key, cell in contenders.items():
-        listener.on("race", cell.describe(), {"state": "memory"})
+    def run(self, machine: Mapping[str, str]) -> Raced:
+        """Export, weigh and race all entrants; the record has what happened besides."""
+        for entrant in self.group.entrants.values():
+            self._prepare(entrant)
+        disturbance = self._race_all() if self.group.settings.latency else Disturbance()
+        # to the millisecond: equal times mean one race
+        measured = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+        stamp = {"raced": measured, "machine": dict(machine)}
+        deployments: dict[str, list[Deployment]] = {}
+        for entrant in self.group.entrants.values():
+            found = deployments.setdefault(entrant.cell.fingerprints["measure"], [])
+            found.append(self._deployment(entrant).model_copy(update=stamp))
+        return Raced(deployments, {"measured": measured, **self._record(disturbance)})
+
+    def _prepare(self, entrant: Entrant) -> None:
+        settings, key, spec = self.group.settings, entrant.key, entrant.backend.spec
+        self.listener.on("race", entrant.cell.describe(), {"state": "memory", "backend": str(entrant.backend)})
+        self.exported[key] = Exported({})
+        if self.stable.device.partition(":")[0] not in spec.devices:
+            self.errors[key] = f"{entrant.backend} runs on {' and '.join(spec.devices)}, this run is on {self.stable.device}"
+            return
+        courses = self.group.courses(entrant.cell) if settings.latency else [(entrant.cell.measured_size, 1)]
+        exported = self.exported[key] = self.stable.export(entrant, courses)
+        if exported.error is not None:
+            self.errors[key] = exported.error
+        if spec.export is not None and not exported.files:
+            return
         try:
-            if measure.memory:
-                memories[key] = stable.memory(cell)
-            if measure.latency:
-                lanes[key] = stable.enter(key, cell)
+            if settings.memory:
+                self.memories[key] = self.stable.memory(entrant, exported.files)
+            if settings.latency:
+                self.stable.enter(entrant, exported.files)
         except RuntimeError as error:
-            errors[key] = str(error)
-    latencies: dict[str, list[Latency]] = {key: [] for key in contenders}
-    orders = {}
-    for batch_size in sorted({1, measure.batch_size}) if measure.latency else ():
-        listener.on("race", None, {"state": "latency", "batch_size": batch_size, "contenders": len(lanes)})
-        raced = _race_batch(lanes, batch_size, measure.rounds, stable)
-        orders[str(batch_size)] = raced.order
-        errors |= {key: f"batch {batch_size}: {message}" for key, message in raced.errors.items()}
-        for key, latency in raced.latencies.items():
-            latencies[key].append(latency)
-    deployments = {
-        key: Deployment(backend="eager", memory_mb=memories.get(key), latency=latencies[key], error=errors.get(key)) for key in contenders
-    }
-    return deployments, orders
+            self.errors[key] = str(error)
 
+    def _race_all(self) -> Disturbance:
+        watch = Watch(self.stable.pids, device=self.stable.device)
+        before = self.stable.idle_seconds()
+        for size, batch_size in self.group.legs:
+            shown = {"state": "latency", "batch_size": batch_size, "contenders": len(self.stable.entered)}
+            self.listener.on("race", None, {**shown, "input_size": format_size(size) if size else None})
+            raced = self._race_leg(size, batch_size)
+            self.races.append(raced)
+            self.orders[f"{format_size(size)}/{batch_size}" if size else str(batch_size)] = raced.order
+            where = f"batch {batch_size}" + (f" at {format_size(size)}" if size else "")
+            self.errors |= {key: f"{where}: {message}" for key, message in raced.errors.items() if key not in self.errors}
+            for key, latency in raced.latencies.items():
+                self.latencies.setdefault(key, {})[latency.input_size, batch_size] = latency
+        after = self.stable.idle_seconds()
+        idle = {
+            self.group.entrants[key].name: (after[key][0] - before[key][0]) / max(after[key][1] - before[key][1], 1e-9)
+            for key in after
+            if key in before
+        }
+        return watch.stop(idle=idle)
 
-def _race_batch(lanes: Mapping[str, Callable[[Mapping[str, Any]], Any]], batch_size: int, rounds: int, stable: _Stable) -> Race:
-    entered: list[Contender] = []
-    errors = {}
-    for key, ask in lanes.items():
-        try:
-            entered.append(stable.contender(key, ask, batch_size))
-        except RuntimeError as error:
-            errors[key] = str(error)
-    raced = race(entered, seed=0, pace=Pace(rounds=rounds))
-    raced.errors.update(errors)
-    return raced
+    def _race_leg(self, size: Size | None, batch_size: int) -> Race:
+        contenders: list[Contender] = []
+        errors = {}
+        for key in self.stable.entered:
+            try:
+                contenders.append(self.stable.contender(key, (size or self.group.entrants[key].cell.measured_size, batch_size)))
+            except RuntimeError as error:
+                errors[key] = str(error)
+        raced = race(contenders, seed=0, pace=Pace(rounds=self.group.settings.rounds))
+        raced.errors.update(errors)
+        return raced
 
+    def _deployment(self, entrant: Entrant) -> Deployment:
+        key, backend = entrant.key, entrant.backend
+        exported = self.exported[key]
+        return Deployment(
+            backend=str(backend),
+            precision=backend.spec.precision_of(backend.options),
+            version=backend.spec.installed_version(),
+            file_mb=exported.file_mb,
+            export_seconds=exported.seconds,
+            memory_mb=self.memories.get(key),
+            latency=list(self.latencies.get(key, {}).values()),
+            error=self.errors.get(key),
+        )
 
-class _Stable:
-    """The contenders' processes (or, inline, objects)."""
-
-    def __init__(self, workers: Workers, store: RunStore, device: str, catalog: Catalog, *, inline: bool) -> None:
-        self.workers = workers
-        self.store = store
-        self.device = device
-        self.catalog = catalog
-        self.inline = inline
-        self.running: dict[str, Worker] = {}
-
-    @property
-    def threads(self) -> int:
-        """CPU threads of each contender."""
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-    def memory(self, cell: Cell) -> Memory:
-        """Peak of inference and of a training step, each in a fresh process."""
-        if self.inline:
-            with _as_runtime_error():
-                memory = Memory.model_validate(LocalDeployment(self._job(cell), self.catalog).memory())
-            return memory.model_copy(update={"notes": ["training step not measured: execute.where = inline has no process for it"]})
-        worker = self._start(cell, "segbench.execute.contender:serve", "memory")
-        try:
-            memory = Memory.model_validate(_ask(worker, {"do": "memory"}))
-        finally:
-            worker.end()
-        log, job = self._log(cell, "memory"), self._job(cell)
-        step = self.workers.run("segbench.execute.training_step:training_step_memory", job, emit=lambda *_: None, log=log)
-        if step.error is not None:
-            return memory.model_copy(update={"notes": [f"training step not measured: {step.error.message}"]})
-        return memory.model_copy(update=step.value)
-
-    def enter(self, key: str, cell: Cell) -> Callable[[Mapping[str, Any]], Any]:
-        """Bring a contender to the start; it waits, asleep, until asked."""
-        if self.inline:
-            with _as_runtime_error():
-                deployment = LocalDeployment(self._job(cell), self.catalog)
-            return lambda command: deployment.contender(key, command["batch_size"])
-        worker = self._start(cell, "segbench.execute.contender:serve", "latency")
-        self.running[key] = worker
-        return lambda command: _ask(worker, command)
-
-    def contender(self, key: str, ask: Callable[[Mapping[str, Any]], Any], batch_size: int) -> Contender:
-        """A contender at one batch size."""
-        if self.inline:
-            local: Contender = ask({"batch_size": batch_size})
-            return local
-        return RemoteContender(key, ask, batch_size)
-
-    def close(self) -> None:
-        """End all contenders."""
-        for worker in self.running.values():
-            worker.end()
-        self.running.clear()
-
-    def _start(self, cell: Cell, target: str, what: str) -> Worker:
-        worker = self.workers.start(target, self._job(cell), log=self._log(cell, what))
-        try:
-            _receive(worker, "ready")
-        except BaseException:
-            worker.end()
-            raise
-        return worker
-
-    def _job(self, cell: Cell) -> dict[str, Any]:
-        job = cell_job(cell, root=None, digest="", settings=cell.settings, device=self.device, directory=self.store.directory, stages=())
-        return {**job, "threads": cell.settings.measure.threads or self.threads}
-
-    def _log(self, cell: Cell, what: str) -> Path:
-        return self.store.directory / "logs" / f"{slug(str(cell.model))}--{what}.log"
-
-
-@contextlib.contextmanager
-def _as_runtime_error() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # foreign code: it costs this contender only
-        raise RuntimeError(f"{type(error).__name__}: {error}") from error
-
-
-def _ask(worker: Worker, command: Mapping[str, Any]) -> Any:
-    try:
-        worker.pipe.send(dict(command))
-    except OSError:
-        raise RuntimeError(_gone(worker)) from None
-    return _receive(worker, "reply").get("value")
-
-
-def _receive(worker: Worker, expected: str) -> Mapping[str, Any]:
-    try:
-        if not worker.pipe.poll(_PATIENCE_SECONDS):
-            raise RuntimeError(f"its process gave no answer for {_PATIENCE_SECONDS:g} s")
-        kind, payload = worker.pipe.recv()
-    except (EOFError, OSError):
-        raise RuntimeError(_gone(worker)) from None
-    if kind != expected:
-        raise RuntimeError(str(payload.get("message", kind)))
-    answer: Mapping[str, Any] = payload
-    return answer
-
-
-def _gone(worker: Worker) -> str:
-    worker.process.join(5)
-    return f"its process ended (exit code {worker.process.exitcode})"
+    def _record(self, disturbance: Disturbance) -> dict[str, Any]:
+        seconds = sum(raced.seconds for raced in self.races)
+        busy = sum(raced.call_seconds for raced in self.races)
+        return {
+            "models": {key: str(cell.model) for key, cell in self.group.models.items()},
+            "contenders": {key: {"model": str(e.cell.model), "backend": str(e.backend)} for key, e in self.group.entrants.items()},
+            "rounds": self.group.settings.rounds,
+            "threads": self.group.settings.threads or self.stable.threads,
+            "orders": self.orders,
+            "overhead": round(1 - busy / seconds, 4) if seconds > 0 else None,
+            "disturbances": list(disturbance.sentences),
+            "machine_state": dict(disturbance.figures),
+        }

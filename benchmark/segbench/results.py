@@ -112,7 +112,13 @@ class Quality(Record):
 
 
 class Latency(Record):
-    """Time per call of one batch in one deployment. ``ci95_ms`` is a 95 % interval of the median, from resampled rounds."""
+    """Time per call of one batch in one deployment.
+
+    ``rounds_ms`` holds the calls of each round, ``lead_in_ms`` those of the same round that came first after another contender had run:
+    no figure is made of them. ``samples_ms`` are all calls of all rounds. ``ci95_ms`` is a 95 % interval of the median, ``p90_ci95_ms`` and
+    ``p99_ci95_ms`` of those, from resampled rounds; a quantile without samples enough is null. On a GPU all of these are times of the
+    device, and ``host_p50_ms`` is the median over rounds of the wall time per call.
+    """
 
     batch_size: int
     input_size: tuple[int, int]
@@ -125,9 +131,13 @@ class Latency(Record):
     p99_ms: float | None = None
     mean_ms: float | None = None
     ci95_ms: tuple[float, float] | None = None
+    p90_ci95_ms: tuple[float, float] | None = None
+    p99_ci95_ms: tuple[float, float] | None = None
+    host_p50_ms: float | None = None
     images_per_second: float | None = None
     samples_ms: list[float] = Field(default_factory=list)
     rounds_ms: list[list[float]] = Field(default_factory=list)
+    lead_in_ms: list[list[float]] = Field(default_factory=list)
     clock: str | None = None
     notes: list[str] = Field(default_factory=list)
 
@@ -171,7 +181,10 @@ class Deployment(Record):
     """One deployed form of a model. ``raced`` is when its latency was measured: only equal times were one race.
 
     ``backend`` is the name as the user wrote it, options in brackets (``openvino[precision=int8]``). ``file_mb`` and ``export_seconds``
-    are null where nothing is exported. ``quality`` is measured again through this backend, on the sizes that it takes.
+    are null where nothing is exported. ``quality`` is measured again through this backend, on the sizes that it takes; with
+    ``fixed_size`` every image is padded up to that height and width. ``error`` says why something is missing; with ``error_kind``
+    "refused" the backend cannot take the model, and nothing but a change of either will help. ``fingerprint`` is of what the
+    drift and the quality depend on.
     """
 
     backend: str
@@ -188,6 +201,8 @@ class Deployment(Record):
     raced: str | None = None
     machine: dict[str, str] = Field(default_factory=dict)
     error: str | None = None
+    error_kind: str | None = None
+    fingerprint: str | None = None
 
 
 class Artifacts(Record):

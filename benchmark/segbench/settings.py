@@ -99,10 +99,31 @@ class EvalSettings(Section):
     resize: Literal["keep-aspect", "warp", "none"] = Field("keep-aspect", description="none: images at their own size")
     tile: SizeText | None = Field(None, description="size of tiles for images too large for one pass")
     overlap: Share = Field(0.25, description="share by which tiles overlap")
+    flip: bool = Field(False, description="test-time augmentation: average over the image and its mirror image")
+    scales: tuple[float, ...] = Field((1.0,), description="test-time augmentation: average over the image at these scales")
     every: Positive = Field(1, description="validate every n epochs")
     batch_size: Positive | None = Field(None, description="none: the training batch size")
     pictures: int = Field(4, ge=0, description="how many fixed samples are pictured")
     pictures_every: int | None = Field(None, ge=1, description="also every n epochs; none: at the end only")
+
+    @field_validator("resize", mode="before")
+    @classmethod
+    def _word(cls, value: Any) -> Any:
+        return "none" if value is None else value  # everywhere else the word stands for nothing
+
+    @field_validator("scales", mode="before")
+    @classmethod
+    def _several_scales(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(","))
+        return (value,) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+    @field_validator("scales")
+    @classmethod
+    def _distinct_scales(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value or len(set(value)) < len(value) or not all(0.1 <= scale <= 8 for scale in value):
+            raise ValueError("different factors from 0.1 to 8, such as (0.75,1,1.25)")
+        return value
 
     @field_validator("image_size", "tile")
     @classmethod
@@ -118,7 +139,9 @@ class MeasureSettings(Section):
     latency: bool = True
     memory: bool = True
     batch_size: Positive = Field(8, description="batch of the throughput table; latency is always at batch 1")
+    batch_sizes: tuple[Positive, ...] | None = Field(None, description="further batches, such as [2, 4]: cost against batch")
     input_size: SizeText | None = Field(None, description="N, HxW; none: the evaluation size")
+    input_sizes: tuple[SizeText, ...] | None = Field(None, description="further sizes, such as [256, 640]: cost against size")
     rounds: Positive = 10
     threads: Positive | None = Field(None, description="CPU threads; none: all physical cores")
 
@@ -127,6 +150,20 @@ class MeasureSettings(Section):
     def _size(cls, value: SizeText | None) -> SizeText | None:
         if value is not None:
             _as_value_error(parse_size, value)
+        return value
+
+    @field_validator("input_sizes", "batch_sizes", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(","))
+        return (value,) if isinstance(value, int) else value
+
+    @field_validator("input_sizes")
+    @classmethod
+    def _sizes(cls, value: tuple[SizeText, ...] | None) -> tuple[SizeText, ...] | None:
+        for size in value or ():
+            _as_value_error(parse_size, size)
         return value
 
 

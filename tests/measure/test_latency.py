@@ -205,4 +205,5 @@ def test_on_a_gpu_events_measure_the_device_not_the_launch() -> None:
     assert latency.p50_ms == pytest.approx(per_call, rel=0.2)
     assert latency.clock == "cuda_event"
     assert latency.host_p50_ms is not None
+    assert latency.p50_ms is not None
     assert latency.host_p50_ms >= latency.p50_ms * 0.9

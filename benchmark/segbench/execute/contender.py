@@ -1,25 +1,33 @@
-"""One deployed model in a process of its own, waiting to be released: times blocks of calls and measures memory."""
+"""One deployed model in a process of its own, waiting to be released: times blocks of calls and measures memory.
+
+A form that ships as a file is loaded from it: no network is built in its process, so that memory is that of its runtime.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from segbench.cells import measured_size
-from segbench.execute.cell import Emit, Setup, example_inputs, set_up, trained_network
+from segbench.errors import BackendError
+from segbench.execute.cell import Emit, example_inputs, set_up
+from segbench.execute.exporting import race_network
 from segbench.measure.contenders import Conditions, Contender, local_contender
 from segbench.measure.memory import measure_inference_memory
 from segbench.measure.params import count_params
-from segbench.network import Network, build_network, deploy
+from segbench.network import Deployed, deploy
 from segbench.registry import Catalog, load_catalog
-from segbench.specs import resolve
+from segbench.sizes import Size, format_size
+from segbench.specs import Target, resolve
 
 
 class Deployment:
-    """A model in its deployed form with example inputs per batch size."""
+    """A model through one backend, at whatever size and batch it is asked for."""
 
     def __init__(self, job: Mapping[str, Any], catalog: Catalog | None = None) -> None:
         catalog = catalog or load_catalog()
@@ -27,84 +35,118 @@ class Deployment:
         self.threads = int(job["threads"])
         torch.set_num_threads(self.threads)
         self.size = measured_size(self.setup.settings)
-        network = _network(self.setup).to(self.setup.device)
-        deployed = deploy(network)
-        self.weights_mb = count_params(deployed, parts={}).size_mb
-        backend = catalog.backend("eager")
-        assert backend.spec.build is not None
-        self._call: Callable[..., Any] = resolve(backend.spec.build)(deployed, self._inputs(1), backend.options)
+        self.backend = catalog.backend(job.get("backend", "eager"))
+        self.files: Mapping[str, str] = job.get("files", {})
+        self._network: Deployed | None = None
+        self.weights_mb: float | None = None
+        if self.backend.spec.build is not None:
+            self._network = deploy(race_network(self.setup).to(self.setup.device))
+            self.weights_mb = count_params(self._network, parts={}).size_mb
 
-    def contender(self, name: str, batch_size: int) -> Contender:
-        """The model at one batch size, to be raced in this process."""
-        inputs = self._inputs(batch_size)
+    def contender(self, name: str, size: Size, batch_size: int) -> Contender:
+        """The model at one size and batch, to be raced in this process."""
         return local_contender(
             name,
-            lambda: self._infer(inputs),
+            self._call(size, batch_size),
             batch_size=batch_size,
-            input_size=self.size,
+            input_size=size,
             device=self.setup.device,
             threads=self.threads if self.setup.device == "cpu" else None,
         )
 
     def memory(self) -> dict[str, Any]:
         """Peak memory of one image at a time."""
-        inputs = self._inputs(1)
         memory = measure_inference_memory(
-            lambda: self._infer(inputs), device=self.setup.device, weights_mb=self.weights_mb, batch_size=1, input_size=self.size
+            self._call(self.size, 1),
+            device=self.setup.device,
+            weights_mb=self.weights_mb or 0.0,
+            batch_size=1,
+            input_size=self.size,
         )
-        return memory.model_dump()
+        return memory.model_copy(update={"weights": self.weights_mb}).model_dump()
 
-    def _infer(self, inputs: tuple[Tensor, ...]) -> object:
-        with torch.inference_mode():
-            return self._call(*inputs)
+    def _call(self, size: Size, batch_size: int) -> Callable[[], object]:
+        inputs = example_inputs(self.setup.inputs, size, batch_size=batch_size, device=self.setup.device)
+        run = self._run(inputs, size, batch_size)
 
-    def _inputs(self, batch_size: int) -> tuple[Tensor, ...]:
-        return example_inputs(self.setup.inputs, self.size, batch_size=batch_size, device=self.setup.device)
+        def call() -> object:
+            with torch.inference_mode():
+                return run(*inputs)
+
+        return call
+
+    def _run(self, inputs: tuple[Tensor, ...], size: Size, batch_size: int) -> Callable[..., Any]:
+        spec, options = self.backend.spec, self.backend.options
+        if self._network is not None:
+            assert spec.build is not None
+            run: Callable[..., Any] = resolve(spec.build)(self._network, inputs, options)
+            return run
+        assert spec.load is not None
+        file = self.files.get(file_key(size, batch_size))
+        if file is None:
+            raise BackendError(f"nothing was exported for batch {batch_size} at {format_size(size)}")
+        loaded: Callable[..., Any] = resolve(spec.load)(Path(file), options, Target(self.setup.device, self.threads))
+        return loaded
+
+
+def file_key(size: Size, batch_size: int) -> str:
+    """Under which a job names the file for a size and a batch."""
+    return f"{format_size(size)}-b{batch_size}"
 
 
 def serve(job: Mapping[str, Any], emit: Emit) -> None:
-    """Answer commands from the pipe until told to stop: ``memory``, ``prepare``, ``block``."""
+    """Answer commands from the pipe until told to stop: ``memory``, ``conditions``, ``block``, ``idle``."""
     pipe = job["_pipe"]
-    deployment = Deployment(job)
-    lanes: dict[int, Contender] = {}
+    desk = _Desk(Deployment(job))
     emit("ready", {})
     while True:
-        command = pipe.recv()
+        command = desk.waited(pipe.recv)
         if command["do"] == "stop":
             return
         try:
-            emit("reply", {"value": _answer(deployment, lanes, command)})
+            emit("reply", {"value": desk.answer(command)})
         except Exception as error:  # reported to the race, which drops this contender only
             emit("error", {"message": f"{type(error).__name__}: {error}"})
 
 
-def _answer(deployment: Deployment, lanes: dict[int, Contender], command: Mapping[str, Any]) -> Any:
-    if command["do"] == "memory":
-        return deployment.memory()
-    batch_size = int(command["batch_size"])
-    if batch_size not in lanes:
-        lanes[batch_size] = deployment.contender("", batch_size)
-    if command["do"] == "conditions":
-        return vars(lanes[batch_size].conditions)
-    return lanes[batch_size].block(int(command["calls"]))
+class _Desk:
+    """Answers commands; holds one size and batch at a time, and counts what the process does while it has nothing to do."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.lane: Contender | None = None
+        self.idle = [0.0, 0.0]
+
+    def waited(self, receive: Callable[[], Any]) -> Any:
+        """The next command; CPU and wall seconds until it came are added up."""
+        used, start = time.process_time(), time.perf_counter()
+        command = receive()
+        self.idle[0] += time.process_time() - used
+        self.idle[1] += time.perf_counter() - start
+        return command
+
+    def answer(self, command: Mapping[str, Any]) -> Any:
+        if command["do"] == "memory":
+            return self.deployment.memory()
+        if command["do"] == "idle":
+            return list(self.idle)
+        if command["do"] == "conditions":
+            self.lane = None  # its network and buffers go before the next ones come
+            self.lane = self.deployment.contender("", (command["size"][0], command["size"][1]), int(command["batch_size"]))
+            return vars(self.lane.conditions)
+        assert self.lane is not None
+        return self.lane.block(int(command["calls"]))
 
 
 class RemoteContender:
-    """Our side of a contender in another process."""
+    """Our side of a contender in another process, at one size and batch."""
 
-    def __init__(self, name: str, ask: Callable[[Mapping[str, Any]], Any], batch_size: int) -> None:
+    def __init__(self, name: str, ask: Callable[[Mapping[str, Any]], Any], size: Size, batch_size: int) -> None:
         self.name = name
         self._ask = ask
-        self._batch_size = batch_size
-        self.conditions = Conditions(**ask({"do": "conditions", "batch_size": batch_size}))
+        self.conditions = Conditions(**ask({"do": "conditions", "size": size, "batch_size": batch_size}))
 
     def block(self, calls: int) -> list[float]:
         """Milliseconds of each of so many calls, made one after the other in the contender's process."""
-        samples: list[float] = self._ask({"do": "block", "batch_size": self._batch_size, "calls": calls})
+        samples: list[float] = self._ask({"do": "block", "calls": calls})
         return samples
-
-
-def _network(setup: Setup) -> Network:
-    if setup.checkpoint.exists():
-        return trained_network(setup).network
-    return build_network(setup.model.spec, setup.model_task, setup.model.options, seed=0)

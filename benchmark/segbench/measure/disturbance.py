@@ -47,7 +47,12 @@ class Watch:
     """
 
     def __init__(
-        self, pids: Callable[[], Iterable[int]], *, device: str = "cpu", root: Path = Path("/"), ask: Callable[[Sequence[str]], str] | None = None
+        self,
+        pids: Callable[[], Iterable[int]],
+        *,
+        device: str = "cpu",
+        root: Path = Path("/"),
+        ask: Callable[[Sequence[str]], str] | None = None,
     ) -> None:
         self._pids, self._device, self._root = pids, device, root
         self._ask = ask or _ask

@@ -155,7 +155,9 @@ def _resampled_quantiles(rounds: Sequence[Sequence[float]], quantiles: Sequence[
     picks = _picks(len(rounds), seed)
     times = np.stack([np.bincount(pick, minlength=len(rounds)) for pick in picks]).astype(np.int32)
     step = max(1, _CHUNK // len(samples))
-    parts = [_weighted(ordered, np.cumsum(times[i : i + step][:, owner], axis=1, dtype=np.int32), quantiles) for i in range(0, len(times), step)]
+    parts = [
+        _weighted(ordered, np.cumsum(times[i : i + step][:, owner], axis=1, dtype=np.int32), quantiles) for i in range(0, len(times), step)
+    ]
     return [np.concatenate([part[k] for part in parts]) for k in range(len(quantiles))]
 
 
@@ -198,4 +200,4 @@ def student_quantile(probability: float, freedom: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
-    return z + sum(term / freedom ** (k + 1) for k, term in enumerate(terms))
+    return float(z + sum(term / freedom ** (k + 1) for k, term in enumerate(terms)))

@@ -1,0 +1,241 @@
+"""Where the contenders of a race live: each in a process of its own, asleep until it is asked (or, inline, objects in this one)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segbench.cells import Cell
+from segbench.execute.contender import Deployment, RemoteContender, file_key
+from segbench.execute.exporting import export_for_race
+from segbench.execute.jobs import cell_job
+from segbench.execute.process import Worker, Workers, describe_error
+from segbench.measure.contenders import Contender
+from segbench.names import slug
+from segbench.registry import Catalog, Chosen
+from segbench.results import ErrorInfo, Memory
+from segbench.sizes import Size
+from segbench.specs import BackendSpec
+from segbench.store import RunStore
+
+# one answer is at most a block of calls, a model's first call, or an export
+_PATIENCE_SECONDS = 900.0
+
+Ask = Callable[[Mapping[str, Any]], Any]
+Course = tuple[Size, int]
+"""Height and width of the images, and how many of them are in a batch."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A model through a backend, as it takes part in a race; ``cell`` stands for all cells of that model."""
+
+    cell: Cell
+    backend: Chosen[BackendSpec]
+
+    @property
+    def key(self) -> str:
+        return f"{self.cell.fingerprints['measure']}|{self.backend}"
+
+    @property
+    def name(self) -> str:
+        """What a reader calls it."""
+        return str(self.cell.model) if str(self.backend) == "eager" else f"{self.cell.model} ({self.backend})"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Files by size and batch, what the first of them cost, and why others are missing."""
+
+    files: Mapping[str, str]
+    seconds: float | None = None
+    file_mb: float | None = None
+    error: str | None = None
+
+
+class Stable:
+    """The contenders' processes."""
+
+    def __init__(self, workers: Workers, store: RunStore, device: str, catalog: Catalog, *, inline: bool) -> None:
+        self.workers = workers
+        self.store = store
+        self.device = device
+        self.catalog = catalog
+        self.inline = inline
+        self.running: dict[str, Worker] = {}
+        self._asks: dict[str, Ask] = {}
+        self._exports = store.directory / "exports-for-race"
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of each contender where the settings name none."""
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def pids(self) -> list[int]:
+        """The contenders' processes."""
+        return [worker.process.pid for worker in self.running.values()]
+
+    def export(self, entrant: Entrant, courses: Sequence[Course]) -> Exported:
+        """Write a backend's files, each in a process of its own; stops at the first that fails."""
+        if entrant.backend.spec.export is None:
+            return Exported({})
+        files: dict[str, str] = {}
+        first: Mapping[str, Any] = {}
+        for size, batch_size in courses:
+            folder = self._exports / slug(entrant.key) / file_key(size, batch_size)
+            shutil.rmtree(folder, ignore_errors=True)
+            job = {**self._job(entrant), "size": list(size), "batch_size": batch_size, "folder": str(folder)}
+            written, error = self._run_export(entrant, job)
+            if error is not None:
+                message = " ".join(part for part in (error.message, error.advice) if part)
+                return Exported(files, first.get("seconds"), first.get("file_mb"), f"export at batch {batch_size}: {message}")
+            first = first or written
+            files[file_key(size, batch_size)] = written["path"]
+        return Exported(files, first["seconds"], first["file_mb"])
+
+    def memory(self, entrant: Entrant, files: Mapping[str, str]) -> Memory:
+        """Peak of inference and, for the network as it was trained, of a training step, each in a fresh process."""
+        if self.inline:
+            with _as_runtime_error():
+                memory = Memory.model_validate(Deployment(self._job(entrant, files), self.catalog).memory())
+            return memory.model_copy(update={"notes": ["training step not measured: execute.where = inline has no process for it"]})
+        worker = self._start(entrant, files, "memory")
+        try:
+            memory = Memory.model_validate(_ask(worker, {"do": "memory"}))
+        finally:
+            worker.end()
+        if entrant.backend.spec.build is None:
+            return memory.model_copy(update={"notes": ["its process holds PyTorch too, which the file itself does not need"]})
+        return self._with_training_step(memory, entrant) if str(entrant.backend) == "eager" else memory
+
+    def enter(self, entrant: Entrant, files: Mapping[str, str]) -> None:
+        """Bring a contender to the start; it waits, asleep, until asked."""
+        if self.inline:
+            with _as_runtime_error():
+                deployment = Deployment(self._job(entrant, files), self.catalog)
+            self._asks[entrant.key] = lambda command: deployment.contender(entrant.key, command["size"], command["batch_size"])
+            return
+        worker = self._start(entrant, files, "latency")
+        self.running[entrant.key] = worker
+        self._asks[entrant.key] = lambda command: _ask(worker, command)
+
+    @property
+    def entered(self) -> list[str]:
+        """Keys of those that have been brought to the start."""
+        return list(self._asks)
+
+    def contender(self, key: str, course: Course) -> Contender:
+        """A contender at one size and batch. Raises :class:`RuntimeError` where it cannot be run there."""
+        size, batch_size = course
+        if self.inline:
+            with _as_runtime_error():
+                local: Contender = self._asks[key]({"size": size, "batch_size": batch_size})
+            return local
+        return RemoteContender(key, self._asks[key], size, batch_size)
+
+    def idle_seconds(self) -> dict[str, tuple[float, float]]:
+        """CPU and wall seconds that each contender has waited for its turn so far."""
+        found = {}
+        for key in self.running:
+            with contextlib.suppress(RuntimeError):
+                used, waited = self._asks[key]({"do": "idle"})
+                found[key] = (used, waited)
+        return found
+
+    def close(self) -> None:
+        """End all contenders and remove what was exported for them."""
+        for worker in self.running.values():
+            worker.end()
+        self.running.clear()
+        self._asks.clear()
+        shutil.rmtree(self._exports, ignore_errors=True)
+
+    def _with_training_step(self, memory: Memory, entrant: Entrant) -> Memory:
+        step = self.workers.run(
+            "segbench.execute.training_step:training_step_memory",
+            self._job(entrant),
+            emit=lambda *_: None,
+            log=self._log(entrant, "memory"),
+        )
+        if step.error is not None:
+            return memory.model_copy(update={"notes": [f"training step not measured: {step.error.message}"]})
+        return memory.model_copy(update=step.value)
+
+    def _run_export(self, entrant: Entrant, job: Mapping[str, Any]) -> tuple[Mapping[str, Any], ErrorInfo | None]:
+        if self.inline:
+            try:
+                return export_for_race(job, lambda *_: None, self.catalog), None
+            except (Exception, SystemExit) as error:  # foreign code: it costs this contender only
+                return {}, describe_error(error)
+        outcome = self.workers.run(
+            "segbench.execute.exporting:export_for_race",
+            job,
+            emit=lambda *_: None,
+            log=self._log(entrant, "export"),
+            timeout=_PATIENCE_SECONDS,
+        )
+        return outcome.value or {}, outcome.error
+
+    def _start(self, entrant: Entrant, files: Mapping[str, str], what: str) -> Worker:
+        worker = self.workers.start("segbench.execute.contender:serve", self._job(entrant, files), log=self._log(entrant, what))
+        try:
+            _receive(worker, "ready")
+        except BaseException:
+            worker.end()
+            raise
+        return worker
+
+    def _job(self, entrant: Entrant, files: Mapping[str, str] | None = None) -> dict[str, Any]:
+        cell = entrant.cell
+        job = cell_job(cell, root=None, digest="", settings=cell.settings, device=self.device, directory=self.store.directory, stages=())
+        return {
+            **job,
+            "threads": cell.settings.measure.threads or self.threads,
+            "backend": str(entrant.backend),
+            "files": dict(files or {}),
+        }
+
+    def _log(self, entrant: Entrant, what: str) -> Path:
+        return self.store.directory / "logs" / f"{slug(entrant.name)}--{what}.log"
+
+
+@contextlib.contextmanager
+def _as_runtime_error() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # foreign code: it costs this contender only
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
+def _ask(worker: Worker, command: Mapping[str, Any]) -> Any:
+    try:
+        worker.pipe.send(dict(command))
+    except OSError:
+        raise RuntimeError(_gone(worker)) from None
+    return _receive(worker, "reply").get("value")
+
+
+def _receive(worker: Worker, expected: str) -> Mapping[str, Any]:
+    try:
+        if not worker.pipe.poll(_PATIENCE_SECONDS):
+            raise RuntimeError(f"its process gave no answer for {_PATIENCE_SECONDS:g} s")
+        kind, payload = worker.pipe.recv()
+    except (EOFError, OSError):
+        raise RuntimeError(_gone(worker)) from None
+    if kind != expected:
+        raise RuntimeError(str(payload.get("message", kind)))
+    answer: Mapping[str, Any] = payload
+    return answer
+
+
+def _gone(worker: Worker) -> str:
+    worker.process.join(5)
+    code = worker.process.exitcode
+    how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+    return f"its process ended ({how})"
