@@ -14,7 +14,11 @@ from segbench.names import format_value
 from segbench.registry import Chosen
 from segbench.settings import Settings
 from segbench.sizes import parse_growing_size
-from segbench.specs import DatasetSpec, LossSpec, ModelSpec, Task
+from segbench.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Task
+
+
+_ADDED_EVAL_DEFAULTS: dict[str, Any] = {"flip": False, "scales": (1.0,)}
+_ADDED_EVAL = set(_ADDED_EVAL_DEFAULTS)
 
 
 def fingerprint(ingredients: Mapping[str, Any]) -> str:
@@ -49,6 +53,12 @@ def train_ingredients(
         "devices": settings.execute.devices,
         "seed": seed,
     }
+
+
+def eval_ingredients(settings: Settings) -> dict[str, Any]:
+    """What of ``[eval]`` changes the scores; what was added later stands there only where it is used."""
+    added = {name: value for name, value in settings.eval.model_dump(include=_ADDED_EVAL).items() if value != _ADDED_EVAL_DEFAULTS[name]}
+    return settings.eval.model_dump(exclude={"batch_size", "every", *_ADDED_EVAL}) | added
 
 
 def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Settings) -> dict[str, Any]:

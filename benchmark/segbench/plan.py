@@ -12,7 +12,7 @@ from segbench.cells import Cell, cell_id
 from segbench.config import RunConfig
 from segbench.dataset_choice import choose_dataset, data_root, default_split, scored_split
 from segbench.errors import ConfigError, did_you_mean
-from segbench.fingerprints import fingerprint, measure_ingredients, train_ingredients
+from segbench.fingerprints import deploy_ingredients, eval_ingredients, fingerprint, measure_ingredients, train_ingredients
 from segbench.inputs import plan_inputs
 from segbench.options import describe
 from segbench.registry import Catalog, Chosen
@@ -90,8 +90,9 @@ def _cell(
     inputs, model_task = plan_inputs(model.spec, task, model.options)
     given = {name: Normalisation(norm.mean, norm.std, norm.scale) for name, norm in settings.data.normalisation.items()}
     inputs = inputs.with_normalisation(given)
+    _refuse_scales_of_fixed_forms(settings, backends)
     train = train_ingredients(model, loss, dataset, settings, seed, digest)
-    evaluate = {**train, "eval": settings.eval.model_dump(exclude={"batch_size", "every"}) | {"split": scored_split(dataset, settings)}}
+    evaluate = {**train, "eval": eval_ingredients(settings) | {"split": scored_split(dataset, settings)}}
     measure = measure_ingredients(model, model_task, settings)
     return Cell(
         id=cell_id(model, loss, recipe.name, variation, seed),
@@ -118,6 +119,27 @@ def _variations(config: RunConfig) -> list[dict[str, Any]]:
 def _axes(config: RunConfig, catalog: Catalog, recipe: Recipe, settings: Settings) -> list[_Axes]:
     _refuse_required(recipe, settings)
     losses = config.losses or (recipe.loss or "ce",)
+def _backends(config: RunConfig, catalog: Catalog, task: Task) -> tuple[Chosen[BackendSpec], ...]:
+    """The forms in which every model is deployed; each must be installed."""
+    backends = tuple(catalog.backend(text) for text in config.backends)
+    for chosen in backends:
+        _check(chosen, task)
+    return backends
+
+
+def _refuse_scales_of_fixed_forms(settings: Settings, backends: Sequence[Chosen[BackendSpec]]) -> None:
+    fixed = [str(chosen) for chosen in backends if not chosen.spec.takes_any_size(chosen.options)]
+    if settings.eval.scales != (1.0,) and fixed and settings.deploy.quality:
+        raise ConfigError(
+            f"eval.scales needs a network that takes any size, and {fixed[0]} is made for one. "
+            "Leave eval.scales out, score the deployed forms in a run without it, or set deploy.quality=false."
+        )
+
+
+def _versions(spec: BackendSpec) -> dict[str, str | None]:
+    return {"torch": importlib.metadata.version("torch"), **({spec.package: spec.installed_version()} if spec.package else {})}
+
+
     _check_model_settings(config, settings, catalog)
     return [
         (catalog.model(model, _model_options(model, settings, catalog)), catalog.loss(loss), recipe, settings)

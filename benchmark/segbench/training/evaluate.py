@@ -26,6 +26,7 @@ from segbench.sizes import Size, parse_growing_size, parse_size
 from segbench.specs import LossBatch, Progress, Sample, Task
 from segbench.training.distributed import Place, gathered, total
 from segbench.training.losses import AppliedLoss, valid_pixels
+from segbench.training.tta import augmented_logits, is_augmented
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def evaluate(
     with _evaluating(network):
         for batch in loader:
             ids.update(zip(batch.indices, batch.ids, strict=True))
-            outputs = _outputs(network, batch, settings)
+            outputs = _augmented(network, batch, settings) if is_augmented(settings.eval) else _outputs(network, batch.inputs, settings)
             for position, index in enumerate(batch.indices):
                 image = _image(outputs, batch, position)
                 prediction = image["logits"].max(dim=1).indices[0]  # four times as fast as argmax on a CPU
@@ -112,19 +113,28 @@ def evaluation_size(settings: Settings) -> Size:
     return parse_growing_size(settings.train.image_size)[-1][1]
 
 
-def _outputs(network: Network, batch: EvalBatch, settings: Settings) -> dict[str, Tensor]:
+def _augmented(network: Network, batch: EvalBatch, settings: Settings) -> dict[str, Tensor]:
+    """Mean over mirror images and scales, as logits at the inputs' size."""
+
+    def predict(inputs: tuple[Tensor, ...]) -> Tensor:
+        return _outputs(network, inputs, settings)["logits"]
+
+    return {"logits": augmented_logits(predict, batch.inputs, batch.content, flip=settings.eval.flip, scales=settings.eval.scales)}
+
+
+def _outputs(network: Network, inputs: tuple[Tensor, ...], settings: Settings) -> dict[str, Tensor]:
     """Raw outputs, or blended logits at the inputs' size where images are taken in tiles.
 
     ``forward`` is called directly, past a compiled one: every new image size would compile again.
     """
     if settings.eval.tile is None:
-        return network.forward(*batch.inputs)
+        return network.forward(*inputs)
 
-    def predict(inputs: tuple[Tensor, ...]) -> Tensor:
-        return resize_logits(network.forward(*inputs)["logits"], (inputs[0].shape[-2], inputs[0].shape[-1]))
+    def predict(part: tuple[Tensor, ...]) -> Tensor:
+        return resize_logits(network.forward(*part)["logits"], (part[0].shape[-2], part[0].shape[-1]))
 
     tile = parse_size(settings.eval.tile, key="eval.tile")
-    return {"logits": tiled_logits(predict, batch.inputs, tile=tile, overlap=settings.eval.overlap)}
+    return {"logits": tiled_logits(predict, inputs, tile=tile, overlap=settings.eval.overlap)}
 
 
 def _image(outputs: Mapping[str, Tensor], batch: EvalBatch, position: int) -> dict[str, Tensor]:

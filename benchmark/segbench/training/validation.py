@@ -9,6 +9,7 @@ from segbench.results import Epoch
 from segbench.specs import Progress
 from segbench.training.evaluate import Evaluation, evaluate
 from segbench.training.session import Job, Session
+from segbench.training.tta import without
 
 
 def validate(session: Session, row: Epoch) -> tuple[Epoch, bool]:
@@ -45,7 +46,8 @@ def _evaluate(session: Session, row: Epoch) -> Evaluation:
         job.val_samples,
         task=job.task,
         plan=job.plan,
-        settings=settings,
+        # checkpoints are chosen on the plain image: augmentation belongs to the final score, and its loss is none
+        settings=settings.model_copy(update={"eval": without(settings.eval)}),
         device=place.device,
         workers=settings.train.workers,
         rank=place.rank,

@@ -53,6 +53,18 @@ def _evaluated_at(cell: CellResult) -> str:
     return f"{size if size not in ('', 'none') else 'as trained'}, {resize}"
 
 
+def _augmented(cell: CellResult) -> str:
+    values = cell.resolved.get("eval")
+    if not isinstance(values, Mapping):
+        return ""
+    flip, scales = bool(values.get("flip")), [float(scale) for scale in values.get("scales") or (1.0,)]
+    if not flip and scales == [1.0]:
+        return ""
+    views = [*(["the mirror image"] if flip else []), *([f"scales {wording.setting(scales)}"] if scales != [1.0] else [])]
+    passes = len(scales) * (2 if flip else 1)
+    return f"mean probabilities over {' and '.join(views)}: {passes} passes per image; latency is of one"
+
+
 def _batch(cell: CellResult) -> str:
     batch, accumulate = _setting("train", "batch_size")(cell), _setting("train", "accumulate")(cell)
     return f"{batch} x {accumulate} accumulated" if accumulate not in ("", "1") else batch
@@ -86,6 +98,7 @@ _LINES: dict[str, Reader] = {
     "scored on split": _scored,
     "image size, training": _setting("train", "image_size"),
     "image size, evaluation": _evaluated_at,
+    "test-time augmentation": _augmented,
     "epochs": _setting("train", "epochs"),
     "batch size": _batch,
     "optimiser": lambda cell: "AdamW" if cell.resolved.get("train") else "",
