@@ -244,11 +244,11 @@ def _arranged(plots: Sequence[alt.LayerChart], columns: int) -> alt.HConcatChart
     rows = [alt.hconcat(*plots[i : i + columns], spacing=30) for i in range(0, len(plots), columns)]
     chart: alt.HConcatChart | alt.VConcatChart = rows[0] if len(rows) == 1 else alt.vconcat(*rows, spacing=30)
     chart = chart.resolve_scale(color="shared", shape="shared", strokeDash="shared")
-    finished: alt.HConcatChart | alt.VConcatChart = chart.configure(**_THEME).properties(background="#ffffff", padding=16)
+    finished: alt.HConcatChart | alt.VConcatChart = chart.configure(**THEME).properties(background="#ffffff", padding=16)
     return finished
 
 
-_THEME: dict[str, Any] = {
+THEME: dict[str, Any] = {
     "font": _FONT,
     "view": {"stroke": None},
     "title": {"anchor": "start", "frame": "group", "fontSize": 15, "fontWeight": 600, "color": _INK, "offset": 12},

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from segbench import CellResult, ReportTarget, RunResult
 from segbench_reports import wording
+from segbench_reports.ablation_steps import walks
 from segbench_reports.cells import deployment, single_latency, throughput
 from segbench_reports.escape import spreadsheet
 
@@ -33,13 +34,16 @@ _LATENCY = "device threads input_size first_ms p50_ms p90_ms p99_ms mean_ms ci95
 _THROUGHPUT = "batch_size images_per_second"
 _MEMORY = "weights inference_peak activation_peak training_peak"
 
+_ABLATION: dict[str, Any] = {f"ablation_{key}": None for key in ("step", "change", "verdict", "miou_change", "miou_low", "miou_high")}
+
 
 def render(result: RunResult, target: ReportTarget) -> str:
     """Comma-separated rows; empty where nothing was measured. Names that a spreadsheet would run get an apostrophe in front."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    rows = [_row(cell) for cell in result.cells]
-    writer.writerow(_row(CellResult(id="", model="")))  # the keys alone
+    steps = _ablation_steps(result)
+    rows = [_row(cell) | _ABLATION | steps.get(cell.id, {}) for cell in result.cells]
+    writer.writerow(_row(CellResult(id="", model="")) | _ABLATION)  # the keys alone
     for row in rows:
         writer.writerow(map(_field, row.values()))
     return stream.getvalue()
@@ -59,6 +63,25 @@ def _row(cell: CellResult) -> dict[str, Any]:
         **_values(throughput(cell), _THROUGHPUT, "throughput"),
         **_values(deployed.memory_mb if deployed else None, _MEMORY, "memory_mb"),
     }
+
+
+def _ablation_steps(result: RunResult) -> dict[str, dict[str, Any]]:
+    """By cell: which step of an ablation it ends, and what that step was found to do."""
+    found: dict[str, dict[str, Any]] = {}
+    for walk in walks(result):
+        found |= {cell.id: {"ablation_step": 0} for cell in walk.start}
+        for step in walk.steps:
+            miou = step.miou
+            values = {
+                "step": step.number,
+                "change": f"{step.change.option}={step.change.after}",
+                "verdict": step.outcome[0],
+                "miou_change": miou and miou.value,
+                "miou_low": miou and miou.low,
+                "miou_high": miou and miou.high,
+            }
+            found |= {cell.id: {f"ablation_{key}": value for key, value in values.items()} for cell in step.after}
+    return found
 
 
 def _values(record: BaseModel | None, keys: str, prefix: str = "") -> dict[str, Any]:

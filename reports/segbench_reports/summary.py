@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from segbench import Latency, RunResult
 from segbench_reports import wording
+from segbench_reports.ablation_steps import sentences as ablation_sentences
 from segbench_reports.cells import cell_name, dataset_name, deployment, scored_splits, single_latency, unfinished, variant
 from segbench_reports.tables import Figure, Row, Table, overlap
 
@@ -17,7 +18,8 @@ def summary(result: RunResult, table: Table) -> list[str]:
     """Sentences of plain text: the best, each model against the first, losses, seeds, failures, claims."""
     rows = [row for row in table.rows if row.ranked]
     where = " ".join([dataset_name(result), *scored_splits(result)])
-    sentences = _best(rows, table, where) + _models(rows, table, where) + _losses(rows, table)
+    compared = [row for row in rows if result.ablation is None or row.cell.model in (result.ablation.start, result.ablation.end)]
+    sentences = ablation_sentences(result) + _best(rows, table, where) + _models(compared, table, where) + _losses(rows, table)
     return [*sentences, *_seeds(rows), *_outcome(result)]
 
 

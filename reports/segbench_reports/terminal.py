@@ -14,10 +14,12 @@ from rich.text import Text
 
 from segbench import ReportTarget, RunResult
 from segbench_reports import wording
+from segbench_reports.ablation_steps import walks
 from segbench_reports.cells import dataset_name, scored_splits, variant
 from segbench_reports.escape import plain
 from segbench_reports.failures import failures
 from segbench_reports.notes import protocol_line, table_notes
+from segbench_reports.sections.ablation import plain_rows
 from segbench_reports.summary import summary, unfinished_note
 from segbench_reports.tables import Column, Row, Table, main_table
 
@@ -60,6 +62,7 @@ def _blocks(result: RunResult, target: ReportTarget) -> Iterable[RenderableType]
         yield _paragraphs(_notes(result, table, hidden, color=target.color), style="dim")
         yield Text()
     yield _paragraphs(map(plain, summary(result, table)))
+    yield from _ablation(result)
     yield from _failures(result)
     yield from _claims(result)
 
@@ -157,6 +160,18 @@ def _failures(result: RunResult) -> Iterable[RenderableType]:
         line = Text(plain(failure.name)).append(f"  {plain(failure.what)}", style="bold red")
         yield line
         yield Padding(Text(" ".join(part for part in (plain(failure.message), plain(failure.advice)) if part)), (0, 0, 0, 2))
+
+
+def _ablation(result: RunResult) -> Iterable[RenderableType]:
+    for walk in walks(result):
+        under = f" ({walk.name})" if walk.name else ""
+        yield Text(f"\n{plain(f'From {walk.ablation.start} to {walk.ablation.end}{under}, one option at a time')}", style="bold")
+        grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
+        for heading in ("change", "params", "MACs", "latency", "mIoU, points", "verdict"):
+            grid.add_column(heading, overflow="fold")
+        for row in plain_rows(walk):
+            grid.add_row(*(Text(plain(text)) for text in row))
+        yield grid
 
 
 def _claims(result: RunResult) -> Iterable[RenderableType]:
