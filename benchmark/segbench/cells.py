@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from segbench.dataset_choice import scored_split
@@ -14,7 +14,7 @@ from segbench.registry import Chosen
 from segbench.results import CellResult
 from segbench.settings import Settings
 from segbench.sizes import Size, parse_growing_size, parse_size
-from segbench.specs import DatasetSpec, LossSpec, ModelSpec, Task
+from segbench.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Task
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class Cell:
     model_task: Task
     fingerprints: Mapping[str, str]
     ingredients: Mapping[str, Any]
+    backends: tuple[Chosen[BackendSpec], ...] = ()
+    deploy_fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """By backend, so that another one more runs alone."""
 
     def describe(self) -> dict[str, Any]:
         """What observers and progress displays get."""

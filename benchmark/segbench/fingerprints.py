@@ -71,13 +71,34 @@ def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Se
         "inputs": dict(model_task.inputs),
         "backend": "eager",
         "input_size": list(measured_size(settings)),
-        "measure": settings.measure.model_dump(exclude={"input_size"}),
+        "measure": settings.measure.model_dump(exclude={"input_size", *_no_sweep(settings)}),
         # the memory of a training step is taken by the training's own code, all but its loss
         "train_batch": settings.train.batch_size,
         "train_step": settings.train.model_dump(include={"precision", "channels_last", "deterministic", "accumulate"}),
         # the memory of a training step is taken at the training size, whatever the other costs are taken at
         **({} if trained_at == measured_size(settings) else {"train_size": list(trained_at)}),
     }
+
+
+def deploy_ingredients(
+    backend: Chosen[BackendSpec], evaluated: str, settings: Settings, versions: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """What changes a deployed form's drift and quality; ``evaluated`` is the fingerprint of the cell's evaluation.
+
+    ``versions`` are of what exports and runs it: another version may well take what this one refuses.
+    """
+    unused = set() if backend.spec.needs_calibration(backend.options) else {"calibration"}
+    return {
+        "evaluate": evaluated,
+        "backend": ingredients_of(backend),
+        "deploy": settings.deploy.model_dump(exclude=unused),
+        "versions": dict(versions),
+    }
+
+
+def _no_sweep(settings: Settings) -> set[str]:
+    """Sweeps that are not asked for: they came later than the first results, which must not be measured again for them."""
+    return {name for name in ("input_sizes", "batch_sizes") if getattr(settings.measure, name) is None}
 
 
 def ingredients_of(chosen: Chosen[Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from segbench.inputs import plan_inputs
 from segbench.options import describe
 from segbench.registry import Catalog, Chosen
 from segbench.settings import Settings
-from segbench.specs import DatasetSpec, LossSpec, ModelSpec, Normalisation, Recipe, Task, resolve
+from segbench.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Normalisation, Recipe, Task, resolve
 
 REQUIRED = "required"
 """Value of a recipe's setting that the user must give."""
@@ -49,8 +50,9 @@ def make_plan(config: RunConfig, catalog: Catalog, *, digest_of: Callable[[Path]
     _check(dataset, task)
     digest = digest_of(root) if root is not None else ""
     split = default_split(dataset, root) if base.eval.split is None else None
+    backends = _backends(config, catalog, task)
     cells = [
-        _cell(dataset, task, digest, *_with_split(axes, split), variation=variation, seed=seed)
+        _cell(dataset, task, digest, *_with_split(axes, split), variation=variation, seed=seed, backends=backends)
         for recipe in recipes
         for variation in _variations(config)
         for axes in _axes(config, catalog, recipe, config.settings(recipe, variation))
@@ -86,14 +88,16 @@ def _cell(
     *,
     variation: Mapping[str, Any],
     seed: int,
+    backends: tuple[Chosen[BackendSpec], ...],
 ) -> Cell:
+    _refuse_scales_of_fixed_forms(settings, backends)
     inputs, model_task = plan_inputs(model.spec, task, model.options)
     given = {name: Normalisation(norm.mean, norm.std, norm.scale) for name, norm in settings.data.normalisation.items()}
     inputs = inputs.with_normalisation(given)
-    _refuse_scales_of_fixed_forms(settings, backends)
     train = train_ingredients(model, loss, dataset, settings, seed, digest)
     evaluate = {**train, "eval": eval_ingredients(settings) | {"split": scored_split(dataset, settings)}}
     measure = measure_ingredients(model, model_task, settings)
+    evaluated = fingerprint(evaluate)
     return Cell(
         id=cell_id(model, loss, recipe.name, variation, seed),
         model=model,
@@ -106,19 +110,15 @@ def _cell(
         inputs=inputs,
         task=task,
         model_task=model_task,
-        fingerprints={"train": fingerprint(train), "evaluate": fingerprint(evaluate), "measure": fingerprint(measure)},
+        fingerprints={"train": fingerprint(train), "evaluate": evaluated, "measure": fingerprint(measure)},
         ingredients={"train": train, "evaluate": evaluate, "measure": measure},
+        backends=backends,
+        deploy_fingerprints={
+            str(chosen): fingerprint(deploy_ingredients(chosen, evaluated, settings, _versions(chosen.spec))) for chosen in backends
+        },
     )
 
 
-def _variations(config: RunConfig) -> list[dict[str, Any]]:
-    keys = list(config.vary)
-    return [dict(zip(keys, values, strict=True)) for values in itertools.product(*config.vary.values())]
-
-
-def _axes(config: RunConfig, catalog: Catalog, recipe: Recipe, settings: Settings) -> list[_Axes]:
-    _refuse_required(recipe, settings)
-    losses = config.losses or (recipe.loss or "ce",)
 def _backends(config: RunConfig, catalog: Catalog, task: Task) -> tuple[Chosen[BackendSpec], ...]:
     """The forms in which every model is deployed; each must be installed."""
     backends = tuple(catalog.backend(text) for text in config.backends)
@@ -140,6 +140,14 @@ def _versions(spec: BackendSpec) -> dict[str, str | None]:
     return {"torch": importlib.metadata.version("torch"), **({spec.package: spec.installed_version()} if spec.package else {})}
 
 
+def _variations(config: RunConfig) -> list[dict[str, Any]]:
+    keys = list(config.vary)
+    return [dict(zip(keys, values, strict=True)) for values in itertools.product(*config.vary.values())]
+
+
+def _axes(config: RunConfig, catalog: Catalog, recipe: Recipe, settings: Settings) -> list[_Axes]:
+    _refuse_required(recipe, settings)
+    losses = config.losses or (recipe.loss or "ce",)
     _check_model_settings(config, settings, catalog)
     return [
         (catalog.model(model, _model_options(model, settings, catalog)), catalog.loss(loss), recipe, settings)

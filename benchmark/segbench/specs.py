@@ -7,6 +7,7 @@ at first use, or plain callables.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -311,8 +312,9 @@ class BackendSpec(_Spec):
 
     Through a file, which can be shipped without segbench and torch (``onnxruntime``, ``openvino``):
     export      ``export(network, inputs, folder, options, calibration) -> Path``: write the file for exactly these input shapes below
-                ``folder`` and return its path (all that lies there afterwards counts as the file's size); ``calibration`` is a sequence of input tuples from the training split, empty where the
-                backend does not calibrate. An operator that cannot be exported is named in the :class:`~segbench.BackendError` raised
+                ``folder`` (empty; all that lies there afterwards counts as its size) and return its path; ``calibration`` is a sequence
+                of input tuples from the training split, empty where the backend does not calibrate. An operator that cannot be exported
+                is named in the :class:`~segbench.BackendError` raised
     load        ``load(path, options, target) -> callable(*inputs) -> logits``, in a process that has no network; idle threads must not spin
     annotate    ``annotate(path, {key: text}) -> None``: write metadata into the file, where its format has room for it
 
@@ -348,6 +350,13 @@ class BackendSpec(_Spec):
         if self.precision is not None:
             return str(resolve(self.precision)(options))
         return str(getattr(options, "precision", self.precisions[0]))
+
+    def installed_version(self) -> str | None:
+        """The version of ``package``, None where it is not installed or none is named."""
+        try:
+            return importlib.metadata.version(self.package) if self.package else None
+        except importlib.metadata.PackageNotFoundError:
+            return None
 
     def takes_any_size(self, options: Options) -> bool:
         """Whether the form takes images of other sizes than it was made for."""
