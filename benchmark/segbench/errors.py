@@ -47,6 +47,8 @@ class DeviceError(SegbenchError):
 class BackendError(SegbenchError):
     """A backend cannot take a model (which operator, which shape), or is not installed (how to install it)."""
 
+    kind = "refused"
+
 
 class TrainingError(SegbenchError):
     """Training cannot go on (for example, the loss is not a finite number)."""

@@ -11,6 +11,7 @@ from typing import Any
 from segbench.cell_runs import await_cell, execute_cell, run_cell
 from segbench.compat import require_torch
 from segbench.config import RunConfig
+from segbench.deployments import deploy_cells
 from segbench.devices import resolve_device
 from segbench.errors import SegbenchError
 from segbench.events import Listener, Silent
@@ -111,6 +112,7 @@ def _run(session: RunSession) -> RunResult:
             if time.monotonic() - last_written > min(30.0, 0.02 * (time.monotonic() - started)):
                 session.publish(complete=False)
                 last_written = time.monotonic()
+        deploy_cells(session)
         measure_costs(session)
     except KeyboardInterrupt:
         session.publish(complete=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from segbench.deployment_halves import DEPLOYED, with_costs, without
 from segbench.race import is_measured, race_cells
 from segbench.results import CellResult, Deployment, RunResult
 from segbench.run_session import RunSession
@@ -33,13 +34,16 @@ def measure_costs(session: RunSession) -> None:
 def _measured_models(rows: Iterable[CellResult], machine: Mapping[str, str]) -> dict[str, list[Deployment]]:
     """What is known of each distinct deployed model, by the fingerprint of its measurement; the newest race wins."""
     measured = [row for row in rows if is_measured(row, machine)]
-    measured.sort(key=lambda row: row.deployments[0].raced or "")
-    return {row.fingerprints.get("measure", ""): row.deployments for row in measured}
+    measured.sort(key=lambda row: max(found.raced or "" for found in row.deployments))
+    return {row.fingerprints.get("measure", ""): [without(d, DEPLOYED) for d in row.deployments if d.raced] for row in measured}
 
 
 def _share_deployments(session: RunSession, *, known: Mapping[str, list[Deployment]], only_missing: bool) -> None:
     """Give every row of a measured model, also of an earlier matrix in this directory, what was measured of it."""
     for row in list(session.rows.values()):
-        deployments = known.get(row.fingerprints.get("measure", ""))
-        if deployments and row.status == "ok" and not (only_missing and row.deployments) and row.deployments != deployments:
+        raced = known.get(row.fingerprints.get("measure", ""))
+        if not raced or row.status != "ok" or (only_missing and any(found.raced for found in row.deployments)):
+            continue
+        deployments = with_costs(row.deployments, raced)
+        if row.deployments != deployments:
             session.put(row.model_copy(update={"deployments": deployments}))

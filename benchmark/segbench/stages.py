@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from segbench.cells import Cell
+from segbench.deployment_halves import DEPLOYED, EAGER, RACED, is_empty, without
 from segbench.fingerprints import changes
-from segbench.results import CellResult
+from segbench.results import CellResult, Deployment
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,7 @@ def carried_over(cell: Cell, old: CellResult | None, todo: Todo, blank: CellResu
         kept["quality"] = old.quality
         kept["artifacts"] = old.artifacts
         kept["overhead_seconds"] = old.overhead_seconds
-    if old.fingerprints.get("measure") == cell.fingerprints["measure"]:
-        kept["deployments"] = old.deployments
+    kept["deployments"] = _deployments(cell, old, todo)
     if not todo.stages:
         kept |= {
             "status": old.status,
@@ -68,6 +68,21 @@ def carried_over(cell: Cell, old: CellResult | None, todo: Todo, blank: CellResu
             "resolved": {**blank.resolved, "device": old.resolved.get("device")},
         }
     return blank.model_copy(update=kept)
+
+
+def _deployments(cell: Cell, old: CellResult, todo: Todo) -> list[Deployment]:
+    """The old row's deployments with the halves that still hold; a form that is not asked for now keeps what it has as long as they do."""
+    measured = old.fingerprints.get("measure") == cell.fingerprints["measure"]
+    scored = not {"train", "evaluate"} & set(todo.stages)
+    kept = []
+    for deployment in old.deployments:
+        fingerprint = cell.deploy_fingerprints.get(deployment.backend, deployment.fingerprint)
+        deployed = scored and (deployment.backend == EAGER or fingerprint == deployment.fingerprint)
+        left = deployment if measured else without(deployment, RACED)
+        left = left if deployed else without(left, DEPLOYED)
+        if not is_empty(left):
+            kept.append(left)
+    return kept
 
 
 PROFILE_FIELDS = (

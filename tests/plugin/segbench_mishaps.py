@@ -14,7 +14,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segbench import DatasetSpec, LossSpec, ModelSpec, Normalisation, Options, Recipe, Reporter, Sample, Task, hookimpl, option
+from segbench import (
+    BackendError,
+    BackendSpec,
+    DatasetSpec,
+    LossSpec,
+    ModelSpec,
+    Normalisation,
+    Options,
+    Recipe,
+    Reporter,
+    Sample,
+    Target,
+    Task,
+    hookimpl,
+    option,
+)
 
 How = Literal["nothing", "raise", "exit", "abort", "segfault", "kill", "hang", "chatty", "nan", "memory", "child"]
 
@@ -198,6 +213,77 @@ def segbench_datasets() -> Iterable[DatasetSpec]:
         DatasetSpec(name="dots", summary="halves", task=dots_task, load=load_dots, **common),
         DatasetSpec(name="other-dots", summary="halves, again", task=dots_task, load=load_dots, **common),
         DatasetSpec(name="radar-dots", summary="halves, two inputs", task=radar_task, load=load_radar_dots, **common),
+    ]
+
+
+class FrozenOptions(Options):
+    how: How | Literal["refuse", "numbers", "shape", "missing"] = option("nothing", help="what goes wrong")
+    at: Literal["export", "load", "call"] = option("export", help="where")
+    shift: float = option(0.0, help="is added to the logits of class 0")
+    dynamic: bool = option(False, help="takes any size, or says so")
+    only: int = option(0, help="width above which a dynamic form computes something else")
+    calibrates: bool = option(False, help="asks for calibration images, and keeps how many there were beside the file")
+
+
+def _calibrates(options: FrozenOptions) -> bool:
+    return options.calibrates
+
+
+def _missing(task: Task, options: FrozenOptions) -> list[str]:
+    return ["the package 'frost' is not installed: pip install frost"] if options.how == "missing" else []
+
+
+def export_frozen(network: nn.Module, inputs: tuple[Tensor, ...], folder: Path, options: FrozenOptions, calibration: Any) -> Path:
+    """The whole module pickled: no format to ship, but a file that another process can run."""
+    if options.at == "export" and options.how == "refuse":
+        raise BackendError("the operator aten::frobnicate cannot be exported")
+    if options.at == "export":
+        go_wrong(options.how)
+    torch.save((network, inputs[0].shape[-2:]), folder / "frozen.pkl")
+    (folder / "calibration.txt").write_text(" ".join(str(tuple(images[0].shape)) for images in calibration))
+    return folder / "frozen.pkl"
+
+
+def load_frozen(path: Path, options: FrozenOptions, target: Target) -> Any:
+    if options.at == "load":
+        go_wrong(options.how)
+    network, size = torch.load(path, weights_only=False)
+    network.to(target.device)
+
+    def call(*images: Tensor) -> Any:
+        if options.at == "call":
+            go_wrong(options.how)
+        if not options.dynamic and images[0].shape[-2:] != size:
+            raise ValueError(f"made for {tuple(size)}")
+        logits = network(*images)
+        logits[:, 0] += options.shift + (10.0 if options.only and images[0].shape[-1] > options.only else 0.0)
+        if options.how == "numbers":
+            logits[0, 0, 0, 0] = float("nan")
+        return logits[..., :-1] if options.how == "shape" else logits
+
+    return call
+
+
+def build_twin(network: nn.Module, inputs: tuple[Tensor, ...], options: Options) -> Any:
+    return network.forward
+
+
+@hookimpl
+def segbench_backends() -> Iterable[BackendSpec]:
+    return [
+        BackendSpec(
+            name="frozen",
+            summary="a pickled module",
+            export=export_frozen,
+            load=load_frozen,
+            options=FrozenOptions,
+            precisions=("fp32",),
+            calibrates=_calibrates,
+            check=_missing,
+            package="torch",
+        ),
+        BackendSpec(name="twin", summary="the network itself", build=build_twin, devices=("cpu",)),
+        BackendSpec(name="elsewhere", summary="not on this device", build=build_twin, devices=("cuda",)),
     ]
 
 

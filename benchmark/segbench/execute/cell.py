@@ -24,6 +24,7 @@ from segbench.settings import Settings
 from segbench.specs import DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task, resolve
 
 if TYPE_CHECKING:
+    from segbench.training.evaluate import Evaluation
     from segbench.training.meta import LoadedNetwork
 
 Emit = Callable[[str, Mapping[str, Any]], None]
@@ -153,8 +154,7 @@ def _train(setup: Setup, emit: Emit) -> dict[str, Any]:
 
 def _evaluate(setup: Setup, emit: Emit) -> dict[str, Any]:
     from segbench.data.pictures import prediction_panel
-    from segbench.measure.quality import score
-    from segbench.training.evaluate import evaluate, evaluation_size
+    from segbench.training.evaluate import evaluate
 
     split = scored_split(setup.dataset, setup.settings)
     samples = setup.samples(split)
@@ -178,8 +178,25 @@ def _evaluate(setup: Setup, emit: Emit) -> dict[str, Any]:
         path = folder / f"{_file_name(samples[index].id)}.png"
         prediction_panel(samples[index], prediction, setup.task).save(path)
         pictures.append(path.relative_to(setup.directory).as_posix())
+    quality = scored(setup, done, split, trained_on=trained.meta.get("dataset"))
+    return {
+        "quality": quality.model_dump(),
+        "artifacts": {
+            "best": _relative(setup, "best.pt"),
+            "last": _relative(setup, "last.pt"),
+            "confusions": confusions.relative_to(setup.directory).as_posix(),
+            "predictions": pictures,
+        },
+    }
+
+
+def scored(setup: Setup, done: Evaluation, split: str, *, trained_on: str | None) -> Quality:
+    """The scores of an evaluated split; ``trained_on`` is the dataset that the weights were trained on, by its name."""
+    from segbench.measure.quality import score
+    from segbench.training.evaluate import evaluation_size
+
     train = setup.settings.train
-    seen = same_dataset(trained.meta.get("dataset"), setup.dataset)
+    seen = same_dataset(trained_on, setup.dataset)
     quality: Quality = score(
         done.matrices,
         class_names=setup.task.class_names,
@@ -191,15 +208,7 @@ def _evaluate(setup: Setup, emit: Emit) -> dict[str, Any]:
         resize=setup.settings.eval.resize,
         seconds=done.seconds,
     )
-    return {
-        "quality": quality.model_dump(),
-        "artifacts": {
-            "best": _relative(setup, "best.pt"),
-            "last": _relative(setup, "last.pt"),
-            "confusions": confusions.relative_to(setup.directory).as_posix(),
-            "predictions": pictures,
-        },
-    }
+    return quality
 
 
 def _profile(setup: Setup, emit: Emit) -> dict[str, Any]:
@@ -277,4 +286,4 @@ def _file_name(sample_id: str) -> str:
     return slug(sample_id)
 
 
-__all__ = ["Emit", "SegbenchError", "Setup", "example_inputs", "run", "set_up", "stage", "trained_network"]
+__all__ = ["Emit", "SegbenchError", "Setup", "example_inputs", "run", "scored", "set_up", "stage", "trained_network"]
