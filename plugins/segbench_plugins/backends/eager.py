@@ -1,25 +1,43 @@
-"""PyTorch's eager mode: nothing is exported or compiled."""
+"""PyTorch's eager mode, with images laid out channels first or last: nothing is exported or compiled."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import copy
+from typing import TYPE_CHECKING
 
 import torch
+
+from segbench_plugins.backends.forms import Run, in_precision
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from segbench import Options
+    from segbench_plugins.backends import TorchOptions
 
 
-def build(network: nn.Module, inputs: tuple[Tensor, ...], options: Options) -> Callable[..., Any]:
-    """The network in eval mode; each call runs without autograd. ``inputs`` and ``options`` say nothing that eager mode needs."""
-    del inputs, options
-    network.eval()
+def build(network: nn.Module, inputs: tuple[Tensor, ...], options: TorchOptions) -> Run:
+    """The network in eval mode; each call runs without autograd. ``inputs`` say nothing that eager mode needs."""
+    del inputs
+    form = in_precision(network, options.precision)
 
-    def call(*images: Tensor) -> Any:
+    def call(*images: Tensor) -> Tensor:
         with torch.inference_mode():
-            return network(*images)
+            logits: Tensor = form(*images)
+            return logits
+
+    return call
+
+
+def build_channels_last(network: nn.Module, inputs: tuple[Tensor, ...], options: TorchOptions) -> Run:
+    """The same with weights and images in the memory order (N, H, W, C), which convolutions on most devices prefer."""
+    del inputs
+    form = in_precision(network, options.precision)
+    form = copy.deepcopy(form) if form is network else form
+    form = form.to(memory_format=torch.channels_last)
+
+    def call(*images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            logits: Tensor = form(*(image.contiguous(memory_format=torch.channels_last) for image in images))
+            return logits.contiguous()
 
     return call

@@ -1,0 +1,57 @@
+"""What the backends share: a network cast to half the bits, and a check of what a form of fixed size is given."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from segbench import BackendError
+
+Run = Callable[..., Tensor]
+"""A deployed form: float32 images (N, C, H, W) to float32 logits (N, K, H, W)."""
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Cast(nn.Module):
+    """A copy of a network in another dtype, with float32 images in and float32 logits out.
+
+    Casting is what is shipped: autocast would keep float32 weights, and cast them again for each image.
+    """
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).to(dtype)
+        self.dtype = dtype
+
+    def forward(self, *images: Tensor) -> Tensor:
+        logits: Tensor = self.network(*(image.to(self.dtype) for image in images))
+        return logits.float()
+
+
+def in_precision(network: nn.Module, precision: str) -> nn.Module:
+    """The network in eval mode and in a float precision; a copy of it unless that is fp32."""
+    network.eval()
+    return network if precision == "fp32" else Cast(network, DTYPES[precision]).eval()
+
+
+def for_size(run: Run, shapes: Sequence[Sequence[int]]) -> Run:
+    """``run`` with a clear :class:`~segbench.BackendError` for inputs of other shapes than those it was made for."""
+    wanted = [tuple(shape) for shape in shapes]
+
+    def call(*images: Tensor) -> Tensor:
+        given = [tuple(image.shape) for image in images]
+        if given != wanted:
+            raise BackendError(
+                f"made for inputs of shape {_words(wanted)}, it was given {_words(given)}. Pad or resize the images, or export it again."
+            )
+        return run(*images)
+
+    return call
+
+
+def _words(shapes: Sequence[Sequence[int]]) -> str:
+    return " and ".join("x".join(map(str, shape)) for shape in shapes) or "nothing"
