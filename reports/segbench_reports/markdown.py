@@ -9,7 +9,19 @@ from segbench_reports.escape import markdown
 from segbench_reports.failures import failures
 from segbench_reports.grid import bullets
 from segbench_reports.notes import protocol_line
-from segbench_reports.sections import ablation, claims, classes, costs, environment, meaning, pictures, protocol, results, training
+from segbench_reports.sections import (
+    ablation,
+    claims,
+    classes,
+    costs,
+    deployment,
+    environment,
+    meaning,
+    pictures,
+    protocol,
+    results,
+    training,
+)
 from segbench_reports.summary import summary, unfinished_note
 from segbench_reports.tables import main_table
 
@@ -20,6 +32,7 @@ def render(result: RunResult, target: ReportTarget) -> str:
     sections = {
         "Results": results.main(result, table),
         "Ablation": ablation.ablation(result, target),
+        "As they are deployed": deployment.deployment(result),
         "Cells without a result": _failures(result),
         "Charts": pictures.drawings(result, target),
         "IoU per class": _with_unit(classes.per_class(result, table)),

@@ -16,10 +16,12 @@ from segbench import ReportTarget, RunResult
 from segbench_reports import wording
 from segbench_reports.ablation_steps import walks
 from segbench_reports.cells import dataset_name, scored_splits, variant
+from segbench_reports.deployed import deployed_forms, sentences
 from segbench_reports.escape import plain
 from segbench_reports.failures import failures
 from segbench_reports.notes import protocol_line, table_notes
 from segbench_reports.sections.ablation import plain_rows
+from segbench_reports.sections.deployment import SHORT, figures
 from segbench_reports.summary import summary, unfinished_note
 from segbench_reports.tables import Column, Row, Table, main_table
 
@@ -62,6 +64,7 @@ def _blocks(result: RunResult, target: ReportTarget) -> Iterable[RenderableType]
         yield _paragraphs(_notes(result, table, hidden, color=target.color), style="dim")
         yield Text()
     yield _paragraphs(map(plain, summary(result, table)))
+    yield from _deployed(result)
     yield from _ablation(result)
     yield from _failures(result)
     yield from _claims(result)
@@ -172,6 +175,27 @@ def _ablation(result: RunResult) -> Iterable[RenderableType]:
         for row in plain_rows(walk):
             grid.add_row(*(Text(plain(text)) for text in row))
         yield grid
+
+
+def _deployed(result: RunResult) -> Iterable[RenderableType]:
+    """Every form of every model, the reason below where there is none."""
+    forms = deployed_forms(result)
+    if not forms:
+        return
+    yield Text("\nAs they are deployed", style="bold")
+    grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
+    grid.add_column("model", overflow="fold")
+    for title, _ in SHORT:
+        grid.add_column(title, justify="left" if title == "form" else "right", no_wrap=title != "form", overflow="fold")
+    shown = ""
+    for row in figures(forms):
+        grid.add_row(Text(plain(row[0] if row[0] != shown else "")), *(Text(plain(row[i] or wording.NOT_MEASURED)) for _, i in SHORT))
+        shown = row[0]
+    yield grid
+    yield _paragraphs(plain(text) for text in sentences(forms))
+    for form in forms:
+        for error in form.errors:
+            yield Text(plain(f"{form.name} as {form.backend}")).append(f"  {plain(error)}", style="red")
 
 
 def _claims(result: RunResult) -> Iterable[RenderableType]:
