@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -78,16 +79,22 @@ class _Deployer:
         with tempfile.TemporaryDirectory(prefix="segbench-deploy-") as references:
             job = {**self._job(), "references": references}
             if self.backend.spec.build is not None:
-                return self._run("build", job).error
+                built = self._run("build", job)
+                self._note_size(built)
+                return built.error
             exported = self._run("export", {**job, "folder": str(self.folder)})
             if exported.error is not None:
                 return exported.error
             self.found |= {name: exported.value[name] for name in ("file_mb", "export_seconds")}
             self.found["artifact"] = self.session.store.relative(Path(exported.value["path"]))
-            if not self.backend.spec.takes_any_size(self.backend.options):
-                self.found["fixed_size"] = tuple(exported.value["canvas"])
+            self._note_size(exported)
+            self.session.store.write_text(f"deployments/{self.cell.id}/{self.name}.json", json.dumps(exported.value["metadata"], indent=1))
             kept = {name: exported.value[name] for name in ("path", "canvas", "plan", "trained_on")}
             return self._run("check", {**job, **kept}).error
+
+    def _note_size(self, outcome: Outcome) -> None:
+        if outcome.value is not None and not self.backend.spec.takes_any_size(self.backend.options):
+            self.found["fixed_size"] = tuple(outcome.value["canvas"])
 
     def _job(self) -> dict[str, Any]:
         settings = self.cell.settings

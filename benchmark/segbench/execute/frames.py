@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,6 +42,23 @@ class Frames(Sequence[Images]):
         if isinstance(item, Failure):
             raise item.error
         return self._normalise({name: image[None].to(self._device) for name, image in item["inputs"].items()})
+
+
+class Noise(Sequence[Images]):
+    """Normal noise (1, C, h, w), which is what normalised images are on average: where there are no images to be had."""
+
+    def __init__(self, channels: Sequence[int], size: Size, count: int, device: str) -> None:
+        self._shapes = [(1, channel, *size) for channel in channels]
+        self._count, self._device = count, device
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        generator = torch.Generator().manual_seed(index)
+        return tuple(torch.randn(shape, generator=generator).to(self._device) for shape in self._shapes)
 
 
 class Chosen(Sequence[Images]):
@@ -98,7 +116,9 @@ def canvas_of(samples: Sequence[Sample], settings: Settings) -> Size:
         sizes = [resized_to((mask[0], mask[1]), size, settings.eval.resize) for mask in masks]
         largest = (max(height for height, _ in sizes), max(width for _, width in sizes))
     if settings.eval.tile is None:
-        return largest
+        # test-time augmentation shows the form larger images, too
+        grown = max(1.0, *settings.eval.scales)
+        return math.ceil(largest[0] * grown), math.ceil(largest[1] * grown)
     tile = parse_size(settings.eval.tile, key="eval.tile")
     return min(tile[0], largest[0]), min(tile[1], largest[1])
 
