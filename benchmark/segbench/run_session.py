@@ -13,6 +13,7 @@ from segbench.errors import StoreError
 from segbench.events import Fanout, Listener, Observers
 from segbench.execute.process import Workers
 from segbench.fingerprints import changes
+from segbench.instruments import read_stamp, subject
 from segbench.measure.environment import describe_environment
 from segbench.plan import Plan
 from segbench.publishing import config_record, machine_record, public, task_record
@@ -78,17 +79,18 @@ def open_session(
     settings = plan.cells[0].settings if len(config.recipes) == 1 and not config.vary else None
     store.write_text("config.toml", config_to_toml(_anywhere(plan), settings and _anywhere_settings(plan, settings)))
     environment = describe_environment(catalog_plugins=catalog.plugins)
+    machine = machine_record(environment, device)
     environment.started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     result = RunResult(
         command=_all_commands(store, command, grown=bool(old)),
         config=config_record(plan, device),
         environment=environment,
         task=task_record(plan),
+        instruments=read_stamp(subject(machine, environment.segbench)),
         ablation=ablation or _earlier_ablation(store, {*(row.model for row in old.values()), *plan.config.models}),
         warnings=[*notes, *(f"plugin '{p.name}' was skipped: {p.error}" for p in catalog.plugins if p.error)],
     )
     rows = {cell_id: _outdated(row, plan) for cell_id, row in old.items()}
-    machine = machine_record(environment, device)
     return RunSession(plan, catalog, store, device, Fanout(listener, observers), observers, result, rows, machine=machine)
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from segbench import ReportTarget, RunResult
 from segbench_reports import wording
 from segbench_reports.ablation_steps import walks
+from segbench_reports.calibration import instruments
 from segbench_reports.cells import dataset_name, scored_splits, variant
 from segbench_reports.deployed import deployed_forms, sentences
 from segbench_reports.escape import plain
@@ -22,6 +23,7 @@ from segbench_reports.failures import failures
 from segbench_reports.notes import protocol_line, table_notes
 from segbench_reports.sections.ablation import plain_rows
 from segbench_reports.sections.deployment import SHORT, figures
+from segbench_reports.sections.claims import judged
 from segbench_reports.summary import summary, unfinished_note
 from segbench_reports.tables import Column, Row, Table, main_table
 
@@ -91,6 +93,7 @@ def _paragraphs(lines: Iterable[str], style: str = "") -> RenderableType:
 def _notes(result: RunResult, table: Table, hidden: Sequence[str], *, color: bool) -> list[str]:
     notes = [] if color or not any(row.best for row in table.rows) else ["* best of its column."]
     notes += [plain(note) for note in table_notes(result, table)]
+    notes.append(plain(f"Instruments {instruments(result)}."))
     if hidden:
         notes.append(f"Not shown at this width: {wording.listed(hidden)}.")
     return notes
@@ -201,16 +204,16 @@ def _deployed(result: RunResult) -> Iterable[RenderableType]:
 def _claims(result: RunResult) -> Iterable[RenderableType]:
     if not result.claims:
         return
-    judged = [verdict for verdict in result.claims if verdict.verdict != "not tested here"]
-    untested = len(result.claims) - len(judged)
+    found = judged(result)
+    untested = len(result.claims) - len(found)
     yield Text("\nPublished claims", style="bold")
-    if judged:
+    if found:
         grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
         grid.add_column("claim", ratio=1, overflow="fold")
         for heading in ("claimed", "measured", "verdict"):
             grid.add_column(heading, overflow="fold")
-        for verdict in sorted(judged, key=lambda v: v.verdict != "broken"):
-            style = "red" if verdict.verdict == "broken" else "green"
+        for verdict in found:
+            style = {"broken": "red", "cannot tell": "yellow"}.get(verdict.verdict, "green")
             cells = (verdict.summary, verdict.claimed, verdict.measured or wording.NOT_MEASURED)
             grid.add_row(*(Text(plain(cell)) for cell in cells), Text(verdict.verdict, style=style))
         yield grid

@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "Render a run in another format.",
     "list": "List models, losses, datasets, recipes, .. and plugins.",
     "check": "Run the conformance checks of a model, loss or dataset.",
+    "verify": "Hold the instruments against known quantities on this machine.",
     "data": "Check, preview or fetch a dataset.",
 }
 

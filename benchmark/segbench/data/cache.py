@@ -14,6 +14,7 @@ from pathlib import Path
 from segbench.data.entries import CachedSamples, TooLargeError, open_entry, write_entry
 from segbench.settings import DataSettings
 from segbench.specs import Sample
+from segbench.user_cache import user_cache
 
 Report = Callable[[str], None]
 
@@ -32,9 +33,7 @@ def cache_key(dataset: str, split: str, digest: str, *, version: str = "") -> st
 
 def cache_folder(settings: DataSettings) -> Path:
     """Where entries lie: ``data.cache_dir``, else $SEGBENCH_CACHE, else ``segbench`` in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    root = settings.cache_dir or os.environ.get("SEGBENCH_CACHE") or Path(base) / "segbench"
-    return Path(root).expanduser() / "decoded"
+    return user_cache(settings.cache_dir) / "decoded"
 
 
 def cached(samples: Sequence[Sample], *, key: str, settings: DataSettings, report: Report | None = None) -> Sequence[Sample]:

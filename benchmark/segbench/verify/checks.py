@@ -23,7 +23,9 @@ CHECKS: tuple[Check, ...] = (
     Check(name="fvcore", summary="fvcore's total against the figures that timm publishes", run="segbench.verify.fvcore:check"),
     Check(name="iou", summary="scores of hand-made matrices against fractions worked out by hand", run="segbench.verify.scores:check"),
     Check(name="iou-peers", summary="IoU of random masks against torchmetrics and scikit-learn", run="segbench.verify.peers:check"),
-    Check(name="losses", summary="every loss against its formula in float64, and against worked figures", run="segbench.verify.losses:check"),
+    Check(
+        name="losses", summary="every loss against its formula in float64, and against worked figures", run="segbench.verify.losses:check"
+    ),
     Check(name="timer-sleep", summary="the timer against a sleep of known length", run="segbench.verify.timer_sleep:check"),
     Check(name="timer-torch", summary="the timer against torch.utils.benchmark", run="segbench.verify.timer_torch:check"),
     Check(name="timer-cuda", summary="CUDA events against the host's clock", run="segbench.verify.timer_cuda:check"),

@@ -26,12 +26,17 @@ def _count(entry: Published) -> Finding:
     printed = in_giga(counted, like=entry.macs)
     return judged(
         total == entry.params and printed == entry.macs,
-        subject=f"{entry.library} {entry.name} at {entry.size}",
-        expected=f"{entry.params:,} params, {entry.macs} GMACs",
-        measured=f"{total:,} params, {printed} GMACs",
+        subject=_title(entry),
+        expected=f"{entry.params:,}; {entry.macs} G",
+        measured=f"{total:,}; {printed} G",
         reason=f"{total - entry.params:+,} params, {counted / 1e9 - float(entry.macs):+.4f} GMACs",
         source=TORCHVISION,
     )
+
+
+def _title(entry: Published) -> str:
+    whose = ", timm" if entry.library == "timm" else ""
+    return f"{entry.name} at {entry.size}{whose}"
 
 
 def in_giga(count: int, *, like: str) -> str:

@@ -24,7 +24,7 @@ def _count(entry: Published) -> Finding:
     printed = "none" if found.flops is None else in_giga(found.flops, like=entry.macs)
     return judged(
         printed == entry.macs,
-        subject=f"{entry.library} {entry.name} at {entry.size}",
+        subject=f"{entry.name} at {entry.size}",
         expected=f"{entry.macs} G",
         measured=f"{printed} G",
         reason=found.error or f"fvcore's total is {found.flops:,}",

@@ -12,7 +12,7 @@ TOLERANCE = 0.05
 CONFIDENCE = 0.95
 
 
-def compare(ratios: Sequence[float], *, subject: str, source: str, detail: str = "") -> Finding:
+def compare(ratios: Sequence[float], *, subject: str, source: str) -> Finding:
     """``ok`` where the median's 95 % interval lies within 1 +- 5 %, ``FAILED`` where all of it lies outside, else ``cannot tell``.
 
     An interval that crosses the bound is a busy machine's, not a broken instrument's.
@@ -26,8 +26,8 @@ def compare(ratios: Sequence[float], *, subject: str, source: str, detail: str =
     verdict, reason = _judge(low, high)
     return Finding(
         subject=subject,
-        expected=f"ratio 1 +- {TOLERANCE:.0%}",
-        measured=f"{statistics.median(ratios):.3f} ({low:.3f} to {high:.3f})" + (f", {detail}" if detail else ""),
+        expected=f"1 +- {TOLERANCE:.0%}",
+        measured=f"{statistics.median(ratios):.3f} ({low:.3f} to {high:.3f})",
         verdict=verdict,
         reason=reason,
         source=source,

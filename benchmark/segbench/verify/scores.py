@@ -23,7 +23,7 @@ class Case:
     masks: tuple[str, ...]
     predictions: tuple[str, ...]
     num_classes: int
-    scores: Mapping[str, Fraction | None | tuple[Fraction | None, ...]]
+    scores: Mapping[str, Fraction | tuple[Fraction | None, ...] | None]
 
 
 CASES = (

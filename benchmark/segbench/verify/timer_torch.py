@@ -47,9 +47,8 @@ def _compare(call: Callable[[], object]) -> Finding:
         pairs += [_pair(call, first=order.random() < 0.5) for _ in range(look - len(pairs))]
         finding = compare(
             [ours / theirs for ours, theirs in pairs],
-            subject=f"ratio of {look} interleaved pairs",
-            source="torch.utils.benchmark.Timer on the same call",
-            detail=f"it says {statistics.median(theirs for _, theirs in pairs):.3f} ms",
+            subject=f"{look} interleaved pairs, median ratio",
+            source=f"torch.utils.benchmark.Timer on the same call, {statistics.median(theirs for _, theirs in pairs):.3f} ms",
         )
         if finding.verdict == "ok" or time.perf_counter() - start > PATIENCE_SECONDS:
             break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from segbench import Environment, RunResult
 from segbench_reports import wording
+from segbench_reports.calibration import instruments
 from segbench_reports.escape import code_block, markdown
 from segbench_reports.grid import bullets, grid
 
@@ -11,7 +12,8 @@ from segbench_reports.grid import bullets, grid
 def environment(result: RunResult) -> str:
     """Machine, versions and plugins."""
     env = result.environment
-    rows = [[label, markdown(text)] for label, text in _lines(env).items() if text]
+    lines = {**_lines(env), "instruments": instruments(result)}
+    rows = [[label, markdown(text)] for label, text in lines.items() if text]
     parts = [grid(["what", "value"], rows, ["left", "left"])] if rows else []
     return "\n\n".join([*parts, *([bullets(map(markdown, env.notes))] if env.notes else [])])
 
