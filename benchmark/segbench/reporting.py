@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from segbench.errors import SegbenchError
@@ -38,6 +38,26 @@ def write_report(result: RunResult, name: str, catalog: Catalog, *, directory: P
     with explained(path):
         directory.mkdir(parents=True, exist_ok=True)
         text = render(result, name, catalog, directory=directory, run_directory=run_directory or directory)
+        write_atomic(path, text.encode())
+    return path
+
+
+def write_overview(runs: Mapping[str, tuple[RunResult, Path]], name: str, catalog: Catalog, *, directory: Path) -> Path:
+    """Write each run's report below ``directory``, in a folder of its name, and over all of them ``report.<suffix>``.
+
+    ``runs`` holds results and the directories that they lie in.
+    """
+    reporter = catalog.reporter(name)
+    if reporter.overview is None or not reporter.suffix:
+        able = ", ".join(spec.name for spec, _ in catalog.specs("reporters") if spec.overview and spec.suffix)
+        raise SegbenchError(f"Format '{name}' shows one run at a time; several in one document: {able}.")
+    path = directory / f"report.{reporter.suffix}"
+    if path.is_dir():
+        raise SegbenchError(f"'{path}' is a folder: the report cannot be written there. Choose another --out DIR.")
+    for folder, (result, source) in runs.items():
+        write_report(result, name, catalog, directory=directory / folder, run_directory=source)
+    with explained(path):
+        text: str = resolve(reporter.overview)({folder: result for folder, (result, _) in runs.items()}, ReportTarget(directory))
         write_atomic(path, text.encode())
     return path
 

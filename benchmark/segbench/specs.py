@@ -163,6 +163,31 @@ class _BuiltSpec(_Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Derivation:
+    """How a model is made of trained ones, which its option ``of`` names: models of the same run, or ``RUN/CELL``.
+
+    kind       what results call such a model: "prune", "ensemble"
+    make       ``make(bases, inputs, task, options) -> nn.Module``: from networks in eval mode, on the CPU, and example inputs. May
+               change the bases in place
+    rebuild    ``rebuild(bases, state, task, options) -> nn.Module``: the architecture that ``state`` is of, from untrained bases, so that
+               a checkpoint is loaded without the files that it was made of
+    like_base  True: ``bases`` holds the one plugin's model as it is, and what comes of it keeps that model's inputs, outputs, auxiliary
+               heads and padding. False: bases map inputs (N, C, H, W) to logits (N, K, H, W), and so must the result
+    trains     whether training follows
+    least      fewest bases
+    describe   ``describe(options) -> "pruned by 30 % from"``: what stands before the names of the bases in reports
+    """
+
+    kind: str
+    make: Ref
+    rebuild: Ref
+    describe: Ref
+    like_base: bool = False
+    trains: bool = False
+    least: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec(_BuiltSpec):
     """An architecture: ``build(task, options) -> nn.Module`` that maps inputs (N, C, H, W) to logits (N, K, h, w).
 
@@ -177,6 +202,7 @@ class ModelSpec(_BuiltSpec):
     normalise       ``normalise(task, options) -> {input: Normalisation} | None``: a pretrained encoder's own
     deployed        ``deployed(model) -> model`` without what only training needs (auxiliary heads)
     check           ``check(task, options) -> [what is missing and how to get it, ..]``, called at planning; cheap
+    derives         :class:`Derivation` of a model that is made of trained ones; ``build`` is not called then
     """
 
     inputs: tuple[str, ...] = ("image",)
@@ -190,6 +216,7 @@ class ModelSpec(_BuiltSpec):
     normalise: Ref | None = None
     deployed: Ref | None = None
     check: Ref | None = None
+    derives: Derivation | None = None
 
 
 @dataclass(frozen=True)
@@ -252,12 +279,16 @@ class LossSpec(_BuiltSpec):
     prepare           ``prepare(mask) -> {name: tensor}``, run in the loader's worker after geometry; fills ``batch.extras``
     check             ``check(task, options) -> [what is missing, ..]``, called at planning
     formula           :class:`LossFormula`, which ``segbench verify`` holds the loss against
+    distils           the loss learns from a trained network: its option ``loss`` names another loss, ``teacher`` the network, and it is
+                      built by ``build(task, options, inner, teacher)`` with ``inner(outputs, batch, progress) -> scalar`` (a module) and
+                      ``teacher(inputs, size) -> logits`` (N, K, *size) float32, without a graph. Needs takes = "batch"
     """
 
     takes: Literal["logits", "batch"] = "logits"
     prepare: Ref | None = None
     check: Ref | None = None
     formula: LossFormula | None = None
+    distils: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -425,11 +456,13 @@ class Reporter(_Spec):
     """A report format: ``render(result, target) -> text``.
 
     With ``suffix`` ("md") the harness writes the text to ``report.<suffix>`` in ``target.directory``; without one it prints it.
-    Pictures and other side files are written by ``render`` below ``target.directory``.
+    Pictures and other side files are written by ``render`` below ``target.directory``. ``overview({name: result}, target) -> text``
+    puts several runs into one document; each one's own report lies below ``target.directory``, in a folder of that name.
     """
 
     render: Ref
     suffix: str = ""
+    overview: Ref | None = None
     check: Ref | None = None
 
 

@@ -20,6 +20,7 @@ def segbench_reporters() -> Iterable[Reporter]:
             name="markdown",
             summary="the whole report as GitHub renders it, with charts beside it",
             render="segbench_reports.markdown:render",
+            overview="segbench_reports.overview:render",
             suffix="md",
         ),
         Reporter(

@@ -48,12 +48,12 @@ def render(result: RunResult, target: ReportTarget) -> str:
         "Repeat it": environment.reproduce(result),
     }
     parts = [*_opening(result, [markdown(sentence) for sentence in summary(result, table)])]
-    parts += [f"## {title}\n\n{text}" for title, text in sections.items() if text]
+    parts += [f"## {heading}\n\n{text}" for heading, text in sections.items() if text]
     return "\n\n".join(parts) + "\n"
 
 
 def _opening(result: RunResult, sentences: list[str]) -> list[str]:
-    parts = [f"# {_title(result)}"]
+    parts = [f"# {title(result)}"]
     line = protocol_line(result)
     if line:
         parts.append(f"<sub>{markdown(line)}</sub>")
@@ -65,7 +65,8 @@ def _opening(result: RunResult, sentences: list[str]) -> list[str]:
     return parts
 
 
-def _title(result: RunResult) -> str:
+def title(result: RunResult) -> str:
+    """What was compared on what."""
     models = [markdown(name) for name in dict.fromkeys(cell.model for cell in result.cells)]
     subject = " against ".join(models) if 0 < len(models) < 3 else wording.counted(len(models), "model")
     dataset = dataset_name(result)

@@ -82,6 +82,17 @@ def test_a_run_is_reported_scored_again_and_grown(segbench: Any, finished: Any, 
     assert well.code == 0, "a row that failed in an earlier matrix is not this command's failure"
 
 
+def test_several_runs_are_reported_in_one_document(segbench: Any, finished: Any, tmp_path: Path) -> None:
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "run.json").write_text((tmp_path / "out" / "run.json").read_text())
+    told = segbench("report", "out", "again/run.json", "--out", "both")
+    assert (told.code, told.out) == (0, "both/report.md\n"), told.err
+    assert (tmp_path / "both" / "again" / "report.md").exists()
+    assert segbench("report", "out", "again").err == "Error: Several runs in one document need a folder of their own: give --out DIR.\n"
+    twice = segbench("report", "out", "out/run.json", "--out", "both")
+    assert (twice.code, "folders of the same name" in twice.err) == (2, True)
+
+
 def test_a_checkpoint_of_another_model_is_refused(segbench: Any, finished: Any, tmp_path: Path) -> None:
     best = next((tmp_path / "out" / "checkpoints").glob("dot--*/best.pt"))
     answer = segbench(*RUN[:-4], "--out", "other", *RUN[-2:], "--models", "deeplab-optimized", "--set", f"train.init_from={best}")
