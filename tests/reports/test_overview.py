@@ -18,7 +18,7 @@ def run(*models: str, dataset: str, **fields: object) -> RunResult:
         CellResult(id=name, model=name, dataset=dataset, loss="ce", status="ok", params=count, quality=Quality(split="val", miou=0.5))
         for count, name in enumerate(models, start=10)
     ]
-    return RunResult(cells=cells, task={"dataset": dataset, "class_names": ["a", "b"]}, **fields)  # type: ignore[arg-type]
+    return RunResult(cells=cells, task={"dataset": dataset, "class_names": ["a", "b"]}, **fields)
 
 
 def test_each_run_has_its_tables_and_a_link_to_its_whole_report(tmp_path: Path) -> None:
