@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,17 +59,45 @@ def cell(model: str, **fields: Any) -> CellResult:
     return CellResult(**{**given_fields, **fields})
 
 
-def timed(model: str, ms: float, *, size: int = 512, **fields: Any) -> CellResult:
-    latency = Latency(batch_size=1, input_size=(size, size), device="cpu", threads=2, p50_ms=ms)
-    batch = Latency(
-        batch_size=8, input_size=(size, size), device="cpu", threads=2, p50_ms=8 * ms, images_per_second=1000 / ms if ms else None
+def timing(ms: float, *, batch: int = 1, size: int = 512, jitter: float = 0.0) -> Latency:
+    """Ten rounds of a race; every other one takes longer by the share ``jitter``."""
+    return Latency(
+        batch_size=batch,
+        input_size=(size, size),
+        device="cpu",
+        threads=2,
+        p50_ms=batch * ms,
+        images_per_second=1000 / ms if ms and batch > 1 else None,
+        rounds_ms=[[batch * ms * (1 + jitter * (i % 2))] * 3 for i in range(10)],
+        ci95_ms=(batch * ms * 0.99, batch * ms * 1.01),
     )
-    return cell(model, deployments=[Deployment(backend="eager", latency=[latency, batch])], **fields)
+
+
+def timed(model: str, ms: float, *, size: int = 512, jitter: float = 0.0, **fields: Any) -> CellResult:
+    latency = [timing(ms, size=size, jitter=jitter), timing(ms, batch=8, size=size, jitter=jitter)]
+    return cell(model, deployments=[Deployment(backend="eager", latency=latency, raced="noon")], **fields)
 
 
 def scored(model: str, miou: float | None, **fields: Any) -> CellResult:
     quality = Quality(split="val", images=1449, miou=miou, pixel_accuracy=miou, training_score=fields.pop("training_score", None))
     return cell(model, quality=quality, **fields)
+
+
+PIXELS = 1_000_000
+RESAMPLED = "bootstrap over 20 images of these checkpoints"
+
+
+def matrices(of: CellResult) -> tuple[tuple[str, ...], npt.NDArray[Any]] | None:
+    """Twenty images that all score what the cell scored: as sure as a score can be."""
+    miou = of.quality.miou if of.quality else None
+    if miou is None:
+        return None
+    hits = round(miou * PIXELS)
+    return tuple(map(str, range(20))), np.array([[[hits, PIXELS - hits], [0, 0]]] * 20)
+
+
+def sure(claims: list[Claim], result: RunResult, **options: Any) -> list[Verdict]:
+    return judge(claims, result, matrices=matrices, **options)
 
 
 def run(*cells: CellResult, classes: int = 21) -> RunResult:
@@ -83,7 +113,7 @@ def only(verdicts: list[Verdict]) -> Verdict:
 
 
 def test_a_figure_that_holds_is_kept_and_tells_its_cells() -> None:
-    verdict = only(judge([claim()], run(cell("small", params=2_517_493))))
+    verdict = only(sure([claim()], run(cell("small", params=2_517_493))))
     assert verdict == Verdict(
         claim="guide/size",
         summary="small has 2.52 M parameters",
@@ -99,12 +129,12 @@ def test_a_figure_that_holds_is_kept_and_tells_its_cells() -> None:
 
 @pytest.mark.parametrize(("params", "verdict"), [(2_514_000, "broken"), (2_515_001, "kept"), (2_525_000, "kept"), (2_526_000, "broken")])
 def test_a_printed_figure_holds_within_half_of_its_last_digit(params: int, verdict: str) -> None:
-    assert only(judge([claim()], run(cell("small", params=params)))).verdict == verdict
+    assert only(sure([claim()], run(cell("small", params=params)))).verdict == verdict
 
 
 def test_an_exact_count_is_shown_to_the_last_unit() -> None:
     exact = claim(value=482_754, tolerance=0.0)
-    verdict = only(judge([exact], run(cell("small", params=482_755))))
+    verdict = only(sure([exact], run(cell("small", params=482_755))))
     assert (verdict.verdict, verdict.claimed, verdict.measured) == ("broken", "482 754", "482 755")
 
 
@@ -145,21 +175,38 @@ def test_bounds_enclose_what_was_claimed(low: float, width: float, tolerance: fl
 @pytest.mark.parametrize(
     ("quantity", "reading", "value", "claimed", "measured"),
     [
-        ("latency_ms", "ratio", 0.5, "at least 0.5x", "0.50x (10.00 ms against 20.00 ms, cpu, batch 1, 512, 2 threads)"),
-        ("latency_ms", "speedup", 2.0, "at least 2x", "2.00x (10.00 ms against 20.00 ms, cpu, batch 1, 512, 2 threads)"),
-        ("latency_ms", "reduction", 0.5, "at least -50 %", "-50.0 % (10.00 ms against 20.00 ms, cpu, batch 1, 512, 2 threads)"),
-        ("latency_ms", "points", -10.0, "at least -10 ms", "-10.00 ms (10.00 ms against 20.00 ms, cpu, batch 1, 512, 2 threads)"),
+        (
+            "latency_ms",
+            "ratio",
+            0.5,
+            "at least 0.5x",
+            "0.50x [0.50, 0.50] (10.00 ms against 20.00 ms, cpu, batch 1, 512, 2 threads, 10 rounds of one race)",
+        ),
+        (
+            "latency_ms",
+            "speedup",
+            2.0,
+            "at least 2x",
+            "2.00x [2.00, 2.00] (10.00 ms against 20.00 ms, cpu, batch 1, 512, 2 threads, 10 rounds of one race)",
+        ),
+        (
+            "latency_ms",
+            "reduction",
+            0.5,
+            "at least -50 %",
+            "-50.0 % [-50.0, -50.0] (10.00 ms against 20.00 ms, cpu, batch 1, 512, 2 threads, 10 rounds of one race)",
+        ),
         (
             "throughput_images_per_second",
             "speedup",
             2.0,
             "at least 2x",
-            "2.00x (100.00 images/s against 50.00 images/s, cpu, batch 8, 512, 2 threads)",
+            "2.00x [2.00, 2.00] (100.00 images/s against 50.00 images/s, cpu, batch 8, 512, 2 threads, 10 rounds of one race)",
         ),
     ],
 )
 def test_relative_readings_of_times_and_rates(quantity: str, reading: str, value: float, claimed: str, measured: str) -> None:
-    verdict = only(judge([relative(quantity, reading, value)], run(timed("small", 10.0), timed("large", 20.0))))
+    verdict = only(sure([relative(quantity, reading, value)], run(timed("small", 10.0), timed("large", 20.0))))
     assert (verdict.verdict, verdict.claimed, verdict.measured) == ("kept", claimed, measured)
     assert verdict.measured_value == pytest.approx(value)
     assert verdict.cells == ["small--ce--s0", "large--ce--s0"]
@@ -167,17 +214,17 @@ def test_relative_readings_of_times_and_rates(quantity: str, reading: str, value
 
 def test_a_range_in_points() -> None:
     stated = relative("miou", "points", -0.02, comparator="range", high=-0.01)
-    results = [only(judge([stated], run(scored("small", miou), scored("large", 0.70)))) for miou in (0.66, 0.685, 0.71)]
+    results = [only(sure([stated], run(scored("small", miou), scored("large", 0.70)))) for miou in (0.66, 0.685, 0.71)]
     assert [v.verdict for v in results] == ["broken", "kept", "kept (exceeded)"]
     assert [v.claimed for v in results] == ["-2 to -1 points"] * 3
-    assert results[0].measured == "-4.00 points (66.00 % against 70.00 %, val, 1449 images, 5 epochs)"
+    assert results[0].measured == f"-4.00 points [-4.00, -4.00] (66.00 % against 70.00 %, val, 1449 images, 5 epochs, {RESAMPLED})"
 
 
 def test_a_share_is_shown_in_per_cent() -> None:
     stated = relative("miou", "ratio", 0.95, comparator="range", high=0.98, unit="%")
-    verdict = only(judge([stated], run(scored("small", 0.672), scored("large", 0.70))))
+    verdict = only(sure([stated], run(scored("small", 0.672), scored("large", 0.70))))
     assert (verdict.verdict, verdict.claimed) == ("kept", "95 to 98 %")
-    assert verdict.measured == "96.0 % (67.20 % against 70.00 %, val, 1449 images, 5 epochs)"
+    assert verdict.measured == f"96.0 % [96.0, 96.0] (67.20 % against 70.00 %, val, 1449 images, 5 epochs, {RESAMPLED})"
 
 
 def test_one_wording_read_in_two_ways_gives_two_verdicts() -> None:
@@ -186,12 +233,12 @@ def test_one_wording_read_in_two_ways_gives_two_verdicts() -> None:
         relative("latency_ms", "reduction", 0.3, comparator="range", high=0.4, name="guide/less-time"),
         relative("latency_ms", "speedup", 1.3, comparator="range", high=1.4, name="guide/more-speed"),
     ]
-    verdicts = judge(readings, run(timed("small", 20.0), timed("large", 30.0)))
+    verdicts = sure(readings, run(timed("small", 20.0), timed("large", 30.0)))
     assert [(v.claim, v.verdict) for v in verdicts] == [("guide/less-time", "kept"), ("guide/more-speed", "kept (exceeded)")]
 
 
 def test_figures_that_contradict_each_other_are_judged_apart() -> None:
-    verdicts = judge([claim(), claim(name="guide/other", value=2.6e6, tolerance=0.001)], run(cell("small", params=2_517_493)))
+    verdicts = sure([claim(), claim(name="guide/other", value=2.6e6, tolerance=0.001)], run(cell("small", params=2_517_493)))
     assert [v.verdict for v in verdicts] == ["kept", "broken"]
 
 
@@ -211,7 +258,7 @@ def test_figures_that_contradict_each_other_are_judged_apart() -> None:
     ],
 )
 def test_under_other_conditions_nothing_is_judged(conditions: dict[str, Any], missing: str) -> None:
-    verdict = only(judge([claim(conditions=conditions)], run(cell("small", params=1))))
+    verdict = only(sure([claim(conditions=conditions)], run(cell("small", params=1))))
     assert (verdict.verdict, verdict.missing) == ("not tested here", missing)
     assert (verdict.measured, verdict.measured_value) == (None, None)
 
@@ -224,7 +271,7 @@ def test_under_other_conditions_nothing_is_judged(conditions: dict[str, Any], mi
     ],
 )
 def test_where_all_conditions_hold_it_is(conditions: dict[str, Any]) -> None:
-    assert only(judge([claim(conditions=conditions)], run(cell("small", params=2_520_000)))).verdict == "kept"
+    assert only(sure([claim(conditions=conditions)], run(cell("small", params=2_520_000)))).verdict == "kept"
 
 
 def test_the_reading_that_meets_the_conditions_is_the_one_that_counts() -> None:
@@ -234,15 +281,11 @@ def test_the_reading_that_meets_the_conditions_is_the_one_that_counts() -> None:
     small, large = (
         cell(
             name,
-            deployments=[
-                Deployment(
-                    backend="eager", latency=[Latency(batch_size=1, input_size=(s, s), device="cpu", p50_ms=t[i]) for s, t in sizes.items()]
-                )
-            ],
+            deployments=[Deployment(backend="eager", raced="noon", latency=[timing(t[i], size=s) for s, t in sizes.items()])],
         )
         for i, name in enumerate(("small", "large"))
     )
-    verdict = only(judge([stated], run(small, large)))
+    verdict = only(sure([stated], run(small, large)))
     assert (verdict.verdict, verdict.measured_value) == ("kept", 2.0)
 
 
@@ -250,7 +293,7 @@ def test_quality_on_part_of_the_images_is_not_the_claims_quality() -> None:
     part = scored("small", 0.9)
     assert part.quality is not None
     part.quality.images = 53
-    verdict = only(judge([claim(quantity="miou", value=0.9, conditions={"images": 1449})], run(part)))
+    verdict = only(sure([claim(quantity="miou", value=0.9, conditions={"images": 1449})], run(part)))
     assert verdict.missing == "needs number of scored images 1449, this run has 53"
 
 
@@ -262,7 +305,7 @@ def test_what_is_absent_failed_or_unmeasured_is_named() -> None:
     small, large = timed("small", 10.0), timed("large", 20.0)
 
     def missing(*cells: CellResult) -> str | None:
-        verdict = only(judge([stated], run(*cells)))
+        verdict = only(sure([stated], run(*cells)))
         assert verdict.verdict == "not tested here"
         return verdict.missing
 
@@ -276,26 +319,26 @@ def test_what_is_absent_failed_or_unmeasured_is_named() -> None:
 
 
 def test_a_quantity_that_is_not_measured_is_said_to_be_so() -> None:
-    assert only(judge([claim(quantity="beauty")], run(cell("small")))).missing == "segbench does not measure 'beauty'"
+    assert only(sure([claim(quantity="beauty")], run(cell("small")))).missing == "segbench does not measure 'beauty'"
 
 
 def test_a_claim_that_cannot_be_read_costs_only_itself() -> None:
-    verdicts = judge([claim(subject="small[oops"), claim()], run(cell("small", params=2_520_000)))
+    verdicts = sure([claim(subject="small[oops"), claim()], run(cell("small", params=2_520_000)))
     assert [v.verdict for v in verdicts] == ["not tested here", "kept"]
     assert verdicts[0].missing
 
 
 def test_a_training_score_is_never_used() -> None:
     stated = claim(quantity="miou", value=0.9, tolerance=0.1)
-    verdict = only(judge([stated], run(scored("small", None, training_score=0.9))))
+    verdict = only(sure([stated], run(scored("small", None, training_score=0.9))))
     assert verdict.missing == "the network was trained on the scored split (val)"
     accuracy = claim(quantity="pixel_accuracy", value=0.9, tolerance=0.1)
-    assert only(judge([accuracy], run(scored("small", 0.9, training_score=0.9)))).verdict == "not tested here"
+    assert only(sure([accuracy], run(scored("small", 0.9, training_score=0.9)))).verdict == "not tested here"
 
 
 def test_a_changed_protocol_is_not_judged_but_its_parameters_are() -> None:
     halved = scored("small", 0.9, params=2_520_000, training=Training(protocol_changed="batch 8 -> 4"))
-    verdicts = judge([claim(quantity="miou", value=0.9), claim()], run(halved))
+    verdicts = sure([claim(quantity="miou", value=0.9), claim()], run(halved))
     assert [(v.verdict, v.missing) for v in verdicts] == [
         ("not tested here", "the protocol was changed (batch 8 -> 4)"),
         ("kept", None),
@@ -307,8 +350,8 @@ def test_a_changed_protocol_is_not_judged_but_its_parameters_are() -> None:
 
 def test_another_variant_of_the_model_is_not_the_subject() -> None:
     wider = cell("small[width=2]", params=2_520_000)
-    assert only(judge([claim()], run(wider))).missing == "needs small in the run"
-    assert only(judge([claim(subject="small[width=2]")], run(wider))).verdict == "kept"
+    assert only(sure([claim()], run(wider))).missing == "needs small in the run"
+    assert only(sure([claim(subject="small[width=2]")], run(wider))).verdict == "kept"
 
 
 DEFAULTS = {"small": {"width": 1, "rates": (1, 6), "pretrained": False, "weights": None}}
@@ -325,32 +368,33 @@ DEFAULTS = {"small": {"width": 1, "rates": (1, 6), "pretrained": False, "weights
 def test_options_that_a_config_file_changed_are_seen(options: dict[str, Any], is_subject: bool) -> None:
     """``[model] width = 2`` leaves the cell's name as it was."""
     changed = cell("small", params=2_520_000, resolved={"model_options": options})
-    verdict = only(judge([claim()], run(changed), default_options=DEFAULTS))
+    verdict = only(sure([claim()], run(changed), default_options=DEFAULTS))
     assert (verdict.verdict == "kept") is is_subject
 
 
 def test_a_default_spelled_out_is_still_the_default() -> None:
     spelled = cell("small[width=1]", params=2_520_000, resolved={"model_options": dict(DEFAULTS["small"])})
-    assert only(judge([claim()], run(spelled), default_options=DEFAULTS)).verdict == "kept"
+    assert only(sure([claim()], run(spelled), default_options=DEFAULTS)).verdict == "kept"
 
 
 def test_seeds_are_averaged() -> None:
     cells = [scored("small", miou, seed=s) for s, miou in enumerate((0.60, 0.70))] + [scored("large", 0.70, seed=s) for s in range(2)]
-    verdict = only(judge([relative("miou", "points", -0.051)], run(*cells)))
+    verdict = only(sure([relative("miou", "points", -0.051)], run(*cells)))
     assert verdict.measured_value == pytest.approx(-0.05)
-    assert verdict.measured == "-5.00 points (65.00 % against 70.00 %, val, 1449 images, 5 epochs, mean of 2 seeds)"
+    shares = "65.00 % against 70.00 %, val, 1449 images, 5 epochs"
+    assert verdict.measured == f"-5.00 points [-5.00, -5.00] ({shares}, mean of 2 seeds, {RESAMPLED})"
     assert verdict.cells == ["small--ce--s0", "small--ce--s1", "large--ce--s0", "large--ce--s1"]
 
 
 def test_a_seed_that_failed_is_left_out() -> None:
     cells = [scored("small", 0.6, seed=0), cell("small", seed=1, status="failed"), scored("large", 0.6)]
-    verdict = only(judge([relative("miou", "points", 0.0)], run(*cells)))
+    verdict = only(sure([relative("miou", "points", 0.0)], run(*cells)))
     assert (verdict.verdict, verdict.cells) == ("kept", ["small--ce--s0", "large--ce--s0"])
 
 
 def test_each_loss_is_compared_with_the_baseline_under_the_same_loss() -> None:
     cells = [scored("small", 0.70), scored("small", 0.50, loss="focal"), scored("large", 0.70), scored("large", 0.60, loss="focal")]
-    verdicts = judge([relative("miou", "points", -0.02)], run(*cells))
+    verdicts = sure([relative("miou", "points", -0.02)], run(*cells))
     assert [(v.verdict, v.cells) for v in verdicts] == [
         ("kept", ["small--ce--s0", "large--ce--s0"]),
         ("broken", ["small--focal--s0", "large--focal--s0"]),
@@ -359,7 +403,7 @@ def test_each_loss_is_compared_with_the_baseline_under_the_same_loss() -> None:
 
 def test_costs_do_not_depend_on_the_loss() -> None:
     cells = [cell("small", params=2_520_000), cell("small", params=2_520_000, loss="focal")]
-    verdict = only(judge([claim()], run(*cells)))
+    verdict = only(sure([claim()], run(*cells)))
     assert verdict.cells == ["small--ce--s0", "small--focal--s0"]
 
 
@@ -377,26 +421,26 @@ def test_costs_do_not_depend_on_the_loss() -> None:
 def test_scores_are_compared_only_where_both_were_trained_alike(other: dict[str, Any]) -> None:
     alike: dict[str, Any] = {"resolved": {"train": {"epochs": 5}}}
     stated = relative("miou", "points", 0.0)
-    assert only(judge([stated], run(scored("small", 0.7, **alike), scored("large", 0.6, **alike)))).verdict == "kept"
-    verdict = only(judge([stated], run(scored("small", 0.7, **alike), scored("large", 0.6, **{**alike, **other}))))
+    assert only(sure([stated], run(scored("small", 0.7, **alike), scored("large", 0.6, **alike)))).verdict == "kept"
+    verdict = only(sure([stated], run(scored("small", 0.7, **alike), scored("large", 0.6, **{**alike, **other}))))
     assert verdict.missing == "needs large under the same loss, recipe, settings and circumstances"
 
 
 def test_of_like_costs_only_those_under_the_conditions_are_averaged() -> None:
     cells = [cell("small", params=1, recipe="enhanced"), cell("small", params=2_520_000)]
-    verdict = only(judge([claim(conditions={"recipe": "smoke"})], run(*cells)))
+    verdict = only(sure([claim(conditions={"recipe": "smoke"})], run(*cells)))
     assert (verdict.verdict, verdict.measured_value) == ("kept", 2_520_000)
 
 
 def test_a_claim_about_losses() -> None:
     stated = relative("miou", "points", 0.01, subject="small|focal[gamma=2,alpha=1]", baseline="small|ce")
     cells = [scored("small", 0.72, loss="focal[alpha=1,gamma=2]"), scored("small", 0.70), scored("small", 0.1, loss="focal")]
-    verdict = only(judge([stated], run(*cells)))
+    verdict = only(sure([stated], run(*cells)))
     assert (verdict.verdict, verdict.cells) == ("kept", ["small--focal[alpha=1,gamma=2]--s0", "small--ce--s0"])
 
 
 def test_a_pruned_network_does_not_speak_for_the_published_one() -> None:
-    assert only(judge([claim()], run(cell("small", params=2_520_000, kind="prune")))).missing == "needs small in the run"
+    assert only(sure([claim()], run(cell("small", params=2_520_000, kind="prune")))).missing == "needs small in the run"
 
 
 # quantities
@@ -475,4 +519,4 @@ def test_judging_survives_run_json() -> None:
     result = run(timed("small", 10.0), timed("large", 20.0))
     stated = relative("latency_ms", "speedup", 2.0, conditions={"input_size": 512})
     again = RunResult.model_validate_json(result.model_dump_json())
-    assert judge([stated], again) == judge([stated], result)
+    assert judge([stated], again) == sure([stated], result)

@@ -67,6 +67,13 @@ def rendered(value: float, claim: Claim, quantity: Quantity) -> str:
     return f"{number:{_sign(claim)}.{1 if unit == ' %' else 2}f}{unit}"
 
 
+def rendered_interval(low: float, high: float, claim: Claim, quantity: Quantity) -> str:
+    """Both ends as :func:`rendered` prints them, the smaller number first, without the unit: ``[1.80, 1.88]``."""
+    # a reduction of 0.3 to 0.4 is printed as -30 %, -40 %
+    ends = (high, low) if claim.reading == "reduction" else (low, high)
+    return f"[{', '.join(rendered(end, claim, quantity).partition(' ')[0].removesuffix('x') for end in ends)}]"
+
+
 def printed(value: float, quantity: Quantity) -> str:
     """A measured value with its unit.
 

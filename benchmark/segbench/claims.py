@@ -6,15 +6,16 @@ A claim is judged only by cells that meet its conditions; otherwise the verdict 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
-from segbench.claim_figures import circumstance, claimed, outcome, printed, read, rendered
+from segbench.claim_figures import bounds, circumstance, claimed, outcome, printed, rendered, rendered_interval
+from segbench.claim_intervals import Figure, figure
 from segbench.conditions import as_text, in_words, unmet
+from segbench.confusions import Matrices, no_matrices
 from segbench.errors import SegbenchError
 from segbench.names import parse_choice, split_outside
-from segbench.quantities import QUANTITIES, Quantity, Reading
+from segbench.quantities import QUANTITIES, Quantity, Sample
 from segbench.results import CellResult, RunResult, Verdict
 from segbench.specs import Claim
 
@@ -22,22 +23,23 @@ STARTING_WEIGHTS = ("pretrained", "weights")
 """Options that say what a network starts from, and leave it the same network."""
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """One reading of one cell."""
-
-    cell: CellResult
-    reading: Reading
-
-
-def judge(claims: Sequence[Claim], result: RunResult, *, default_options: Mapping[str, Mapping[str, Any]] | None = None) -> list[Verdict]:
+def judge(
+    claims: Sequence[Claim],
+    result: RunResult,
+    *,
+    default_options: Mapping[str, Mapping[str, Any]] | None = None,
+    matrices: Matrices = no_matrices,
+) -> list[Verdict]:
     """One verdict per claim; several where cells trained in different ways each put it to the test.
+
+    A noisy figure is judged by its 95 % interval: kept where all of it meets the claim, broken where none of it does, else (and without
+    an interval) ``cannot tell``.
 
     Cells that differ only in their seed are averaged; subject and baseline are compared under the same loss, recipe, settings and
     circumstances. ``default_options`` are the models' own, by name: with them an option that ``[model]`` or a recipe changed is seen
-    (without them only what stands in brackets).
+    (without them only what stands in brackets). ``matrices`` gives the per-image confusion matrices of a scored cell.
     """
-    bench = _Bench(result, default_options or {})
+    bench = _Bench(result, default_options or {}, matrices)
     return [verdict for claim in claims for verdict in _judge_or_say_why_not(claim, bench)]
 
 
@@ -62,7 +64,7 @@ def _judge_claim(claim: Claim, bench: _Bench) -> list[Verdict]:
         if lacks:
             missing.setdefault(lacks, []).extend(sample.cell.id for sample in group)
         else:
-            judged.append(_verdict(claim, quantity, group, bench.partners(claim, quantity, group)))
+            judged.append(_verdict(claim, quantity, group, bench))
     if judged:
         return judged
     # of several reasons the one that is nearest to a verdict: the fewest things missing, best of all only the other side
@@ -74,8 +76,9 @@ def _judge_claim(claim: Claim, bench: _Bench) -> list[Verdict]:
 class _Bench:
     """The cells of a run, by the network that they hold."""
 
-    def __init__(self, result: RunResult, default_options: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, result: RunResult, default_options: Mapping[str, Mapping[str, Any]], matrices: Matrices) -> None:
         self.result = result
+        self.matrices = matrices
         self.default_options = default_options
 
     def cells(self, subject: str) -> tuple[list[CellResult], str]:
@@ -89,16 +92,16 @@ class _Bench:
             return [], f"{subject} did not finish here ({', '.join(_unique(c.status for c in found))})"
         return [], f"needs {subject} in the run"
 
-    def alike(self, cells: Iterable[CellResult], quantity: Quantity, claim: Claim) -> list[list[_Sample]]:
+    def alike(self, cells: Iterable[CellResult], quantity: Quantity, claim: Claim) -> list[list[Sample]]:
         """Readings that may be averaged: nothing but the seed differs."""
-        groups: dict[str, list[_Sample]] = {}
+        groups: dict[str, list[Sample]] = {}
         for cell in cells:
             for reading in quantity.read(cell):
-                sample = _Sample(cell, reading)
+                sample = Sample(cell, reading)
                 groups.setdefault(self._kinship(sample, quantity, claim), []).append(sample)
         return list(groups.values())
 
-    def partners(self, claim: Claim, quantity: Quantity, group: Sequence[_Sample]) -> list[_Sample]:
+    def partners(self, claim: Claim, quantity: Quantity, group: Sequence[Sample]) -> list[Sample]:
         """Readings of the baseline that stand under the same conditions as the group's."""
         if claim.baseline is None:
             return []
@@ -106,11 +109,11 @@ class _Bench:
         varied = {*claim.baseline_conditions, *(key.rpartition(".")[2] for key in claim.baseline_conditions)}
         wanted = self._kinship(group[0], quantity, claim, varied)
         cells = [cell for cell in self.cells(claim.baseline)[0] if not _changed_protocol(cell, quantity)]
-        samples = [_Sample(cell, reading) for cell in cells for reading in quantity.read(cell)]
+        samples = [Sample(cell, reading) for cell in cells for reading in quantity.read(cell)]
         like = [s for s in samples if self._kinship(s, quantity, claim, varied) == wanted and s.reading.value is not None]
         return [s for s in like if not any(unmet(key, item, self.actual(key, s)) for key, item in claim.baseline_conditions.items())]
 
-    def actual(self, key: str, sample: _Sample) -> Any:
+    def actual(self, key: str, sample: Sample) -> Any:
         """What holds for a reading under a condition's key: a circumstance, a field of its row, or a setting such as train.epochs."""
         cell, given = sample.cell, sample.reading.circumstances
         if key in given:
@@ -125,7 +128,7 @@ class _Bench:
             return found
         return found.get(name) if isinstance(found, Mapping) else None
 
-    def _kinship(self, sample: _Sample, quantity: Quantity, claim: Claim, varied: Collection[str] = ()) -> str:
+    def _kinship(self, sample: Sample, quantity: Quantity, claim: Claim, varied: Collection[str] = ()) -> str:
         """A text that is equal for readings under the same circumstances, ``varied`` ones aside."""
         cell = sample.cell
         shared: dict[str, Any] = {
@@ -171,7 +174,7 @@ def _changed_protocol(cell: CellResult, quantity: Quantity) -> str | None:
     return cell.training.protocol_changed if cell.training and quantity.depends == "training" else None
 
 
-def _lacks(claim: Claim, group: Sequence[_Sample], bench: _Bench, quantity: Quantity) -> str:
+def _lacks(claim: Claim, group: Sequence[Sample], bench: _Bench, quantity: Quantity) -> str:
     """What keeps a group from judging the claim, in words; empty where nothing does."""
     lacks = [unmet(key, wanted, bench.actual(key, group[0])) for key, wanted in claim.conditions.items()]
     changed = next(filter(None, (_changed_protocol(s.cell, quantity) for s in group)), None)
@@ -184,7 +187,7 @@ def _lacks(claim: Claim, group: Sequence[_Sample], bench: _Bench, quantity: Quan
     return "; ".join(filter(None, lacks))
 
 
-def _baseline_lacks(claim: Claim, group: Sequence[_Sample], bench: _Bench, quantity: Quantity) -> str:
+def _baseline_lacks(claim: Claim, group: Sequence[Sample], bench: _Bench, quantity: Quantity) -> str:
     partners = bench.partners(claim, quantity, group)
     if partners:
         zero = claim.reading != "points" and 0 in (_mean(group), _mean(partners))
@@ -202,26 +205,52 @@ def _baseline_lacks(claim: Claim, group: Sequence[_Sample], bench: _Bench, quant
     return f"needs {claim.baseline} under the same loss, recipe, settings and circumstances"
 
 
-def _verdict(claim: Claim, quantity: Quantity, group: Sequence[_Sample], partners: Sequence[_Sample]) -> Verdict:
-    subject, baseline = _mean(group), _mean(partners)
-    value = read(claim, quantity, subject, baseline)
-    seeds = len({s.cell.seed for s in group if s.reading.value is not None})
+def _verdict(claim: Claim, quantity: Quantity, group: Sequence[Sample], bench: _Bench) -> Verdict:
+    subjects, baselines = (_measured(side) for side in (group, bench.partners(claim, quantity, group)))
+    found = figure(claim, quantity, subjects, baselines, bench.matrices)
+    seeds = len({s.cell.seed for s in subjects})
     notes = [
-        *([f"{printed(subject, quantity)} against {printed(baseline, quantity)}"] if partners else []),
+        *([f"{printed(_mean(subjects), quantity)} against {printed(_mean(baselines), quantity)}"] if baselines else []),
         *(circumstance(key, item) for key, item in group[0].reading.circumstances.items() if item is not None),
         *([f"mean of {seeds} seeds"] if quantity.depends == "training" and seeds > 1 else []),
+        *([found.how] if found.how else []),
     ]
     return Verdict(
         claim=claim.name,
         summary=claim.summary,
         claimed=claimed(claim, quantity),
-        measured=rendered(value, claim, quantity) + (f" ({', '.join(notes)})" if notes else ""),
-        measured_value=value,
-        verdict=outcome(claim, value),
+        measured=_interval_text(claim, quantity, found) + (f" ({', '.join(notes)})" if notes else ""),
+        measured_value=found.value,
+        low=found.low,
+        high=found.high,
+        verdict=_outcome(claim, found),
+        missing=found.why or None,
         subject=claim.subject,
-        cells=_unique(s.cell.id for s in (*group, *partners) if s.reading.value is not None),
+        cells=_unique(s.cell.id for s in (*subjects, *baselines)),
         source=claim.source,
     )
+
+
+def _outcome(claim: Claim, found: Figure) -> Literal["kept", "kept (exceeded)", "broken", "cannot tell"]:
+    """What holds for all of the interval; what keeps a claim has no gaps, so its ends speak for it."""
+    if found.exact:
+        return outcome(claim, found.value)
+    if found.low is None or found.high is None:
+        return "cannot tell"
+    ends = [outcome(claim, end) for end in (found.low, found.high)]
+    if "broken" not in ends:
+        return "kept (exceeded)" if ends == ["kept (exceeded)"] * 2 else "kept"
+    lowest, highest = bounds(claim)
+    return "broken" if ends == ["broken"] * 2 and (found.high < lowest or found.low > highest) else "cannot tell"
+
+
+def _interval_text(claim: Claim, quantity: Quantity, found: Figure) -> str:
+    text = rendered(found.value, claim, quantity)
+    return text if found.low is None or found.high is None else f"{text} {rendered_interval(found.low, found.high, claim, quantity)}"
+
+
+def _measured(samples: Iterable[Sample]) -> list[Sample]:
+    return [sample for sample in samples if sample.reading.value is not None]
 
 
 def _untested(claim: Claim, missing: str, cells: Iterable[str] = ()) -> Verdict:
@@ -242,7 +271,7 @@ def _in_short(item: Any) -> str:
     return " or ".join(map(str, item)) if isinstance(item, (tuple, list)) else str(item)
 
 
-def _mean(samples: Sequence[_Sample]) -> float:
+def _mean(samples: Sequence[Sample]) -> float:
     """Mean of what was measured; 0 where nothing was (there is no baseline then)."""
     values = [s.reading.value for s in samples if s.reading.value is not None]
     return fmean(values) if values else 0.0

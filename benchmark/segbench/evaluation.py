@@ -69,7 +69,7 @@ def evaluate_checkpoint(
 
 def keep(result: RunResult, directory: Path, catalog: Catalog) -> None:
     """Leave ``run.json`` and ``report.md`` with these scores in a directory that :func:`evaluate_checkpoint` worked in."""
-    result = result.model_copy(update={"claims": judge_claims(result, catalog)})
+    result = result.model_copy(update={"claims": judge_claims(result, catalog, directory)})
     notes = write_reports(result, directory, catalog, formats=("markdown",))
     RunStore(directory).write_run(result.model_copy(update={"warnings": [*result.warnings, *notes]}))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from segbench.claims import judge
+from segbench.confusions import matrices_in, no_matrices
 from segbench.plan import Plan
 from segbench.public_text import without_folders
 from segbench.registry import Catalog
@@ -55,10 +57,10 @@ def machine_record(environment: Environment, device: str) -> dict[str, str]:
     return {key: value for key, value in named.items() if value}
 
 
-def judge_claims(result: RunResult, catalog: Catalog) -> list[Verdict]:
-    """Hold the catalog's published claims against a run."""
+def judge_claims(result: RunResult, catalog: Catalog, directory: Path | None = None) -> list[Verdict]:
+    """Hold the catalog's published claims against a run; in ``directory`` lie the matrices that tell how sure its scores are."""
     defaults = {spec.name: spec.options().values() for spec, _ in catalog.specs("models")}
-    return judge(catalog.claims(), result, default_options=defaults)
+    return judge(catalog.claims(), result, default_options=defaults, matrices=matrices_in(directory) if directory else no_matrices)
 
 
 def _without_folders(value: Any) -> Any:

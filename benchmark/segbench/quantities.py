@@ -7,7 +7,7 @@ against the reading that meets its conditions, and never against another.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from segbench.results import CellResult, Deployment, Latency
@@ -16,11 +16,27 @@ from segbench.sizes import format_size
 
 @dataclass(frozen=True)
 class Reading:
-    """One measured value and what it holds for. ``value`` is None where it was not measured; ``why`` may say why."""
+    """One measured value and what it holds for. ``value`` is None where it was not measured; ``why`` may say why.
+
+    What its uncertainty can be read from: the calls of each round of a race (``raced``), the 95 % ``interval`` that a race gave it, or
+    the same quantity epoch by epoch.
+    """
 
     value: float | None
     circumstances: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
+    raced: str | None = None
+    rounds_ms: list[list[float]] = field(default_factory=list)
+    interval: tuple[float, float] | None = None
+    epochs: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One reading of one cell."""
+
+    cell: CellResult
+    reading: Reading
 
 
 @dataclass(frozen=True)
@@ -30,11 +46,14 @@ class Quantity:
     read     all readings of a cell
     depends  on the ``network`` alone (and where it runs), or also on its ``training`` (data, loss, recipe, settings)
     rate     more is faster: a speed-up is subject / baseline, else baseline / subject
+    noise    what makes it vary: nothing (a count), what its memory meter resolves, calls, epochs, or seeds and images (scores)
     unit     what stands behind a printed value, which is multiplied by ``scale`` and given with ``digits`` decimals
     """
 
     read: Callable[[CellResult], Iterator[Reading]]
     depends: Literal["network", "training"]
+    name: str = ""
+    noise: Literal["none", "memory", "calls", "epochs", "scores"] = "none"
     unit: str = ""
     scale: float = 1.0
     digits: int = 2
@@ -68,26 +87,31 @@ def _eager(cell: CellResult) -> Deployment | None:
     return next((d for d in cell.deployments if d.backend == "eager" and d.precision == "fp32"), None)
 
 
-def _latencies(cell: CellResult) -> list[Latency]:
-    deployment = _eager(cell)
-    return deployment.latency if deployment else []
-
-
 def _circumstances(latency: Latency) -> dict[str, Any]:
     found = {"device": latency.device, "batch_size": latency.batch_size, "input_size": format_size(latency.input_size)}
     return found if latency.threads is None else {**found, "threads": latency.threads}
 
 
 def _latency_ms(cell: CellResult) -> Iterator[Reading]:
-    for latency in _latencies(cell):
+    deployment = _eager(cell)
+    if deployment is not None:
+        yield from _single_calls(deployment)
+
+
+def _single_calls(deployment: Deployment) -> Iterator[Reading]:
+    for latency in deployment.latency:
         if latency.batch_size == 1:
-            yield Reading(latency.p50_ms, _circumstances(latency))
+            race = {"raced": deployment.raced, "rounds_ms": latency.rounds_ms, "interval": latency.ci95_ms}
+            yield Reading(latency.p50_ms, _circumstances(latency), **race)
 
 
 def _throughput(cell: CellResult) -> Iterator[Reading]:
-    for latency in _latencies(cell):
+    deployment = _eager(cell)
+    for latency in deployment.latency if deployment else []:
         if latency.batch_size > 1:
-            yield Reading(latency.images_per_second, _circumstances(latency))
+            low, high = (1000 * latency.batch_size / end for end in reversed(latency.ci95_ms)) if latency.ci95_ms else (None, None)
+            race = {"raced": deployment.raced, "rounds_ms": latency.rounds_ms, "interval": (low, high) if latency.ci95_ms else None}
+            yield Reading(latency.images_per_second, _circumstances(latency), **race)
 
 
 def _form(deployment: Deployment) -> dict[str, Any]:
@@ -97,9 +121,8 @@ def _form(deployment: Deployment) -> dict[str, Any]:
 
 def _deployed_latency_ms(cell: CellResult) -> Iterator[Reading]:
     for deployment in cell.deployments:
-        for latency in deployment.latency:
-            if latency.batch_size == 1:
-                yield Reading(latency.p50_ms, {**_form(deployment), **_circumstances(latency)})
+        for reading in _single_calls(deployment):
+            yield replace(reading, circumstances={**_form(deployment), **reading.circumstances})
 
 
 def _deployed_file_mb(cell: CellResult) -> Iterator[Reading]:
@@ -137,19 +160,24 @@ def _training_memory(cell: CellResult) -> Iterator[Reading]:
 
 def _train_rate(cell: CellResult) -> Iterator[Reading]:
     if cell.training is not None:
-        yield Reading(cell.training.images_per_second, _training_circumstances(cell))
+        epochs = [row.images_per_second for row in cell.training.history if row.images_per_second is not None]
+        yield Reading(cell.training.images_per_second, _training_circumstances(cell), epochs=epochs)
 
 
 def _seconds_per_epoch(cell: CellResult) -> Iterator[Reading]:
     done = cell.training
     if done is not None and done.seconds is not None and done.epochs_run:
-        yield Reading(done.seconds / done.epochs_run, _training_circumstances(cell))
+        yield Reading(done.seconds / done.epochs_run, _training_circumstances(cell), epochs=_epoch_seconds(cell))
 
 
 def _training_hours(cell: CellResult) -> Iterator[Reading]:
     done = cell.training
     if done is not None and done.seconds is not None:
-        yield Reading(done.seconds / 3600, _training_circumstances(cell))
+        yield Reading(done.seconds / 3600, _training_circumstances(cell), epochs=_epoch_seconds(cell))
+
+
+def _epoch_seconds(cell: CellResult) -> list[float]:
+    return [row.seconds for row in cell.training.history if row.seconds is not None] if cell.training else []
 
 
 def _score(name: str) -> Callable[[CellResult], Iterator[Reading]]:
@@ -178,7 +206,7 @@ def _training_circumstances(cell: CellResult) -> dict[str, Any]:
 
 
 def _quality(name: str) -> Quantity:
-    return Quantity(_score(name), "training", unit="%", scale=100.0)
+    return Quantity(_score(name), "training", name=name, noise="scores", unit="%", scale=100.0)
 
 
 QUANTITIES: Mapping[str, Quantity] = {
@@ -189,15 +217,15 @@ QUANTITIES: Mapping[str, Quantity] = {
     "macs": Quantity(_cost("macs"), "network", unit="G", scale=1e-9, digits=3),
     "flops": Quantity(_cost("flops"), "network", unit="G", scale=1e-9, digits=3),
     "fvcore_flops": Quantity(_cost("fvcore_flops"), "network", unit="G", scale=1e-9, digits=3),
-    "latency_ms": Quantity(_latency_ms, "network", unit="ms"),
-    "deployed_latency_ms": Quantity(_deployed_latency_ms, "network", unit="ms"),
+    "latency_ms": Quantity(_latency_ms, "network", noise="calls", unit="ms"),
+    "deployed_latency_ms": Quantity(_deployed_latency_ms, "network", noise="calls", unit="ms"),
     "deployed_file_mb": Quantity(_deployed_file_mb, "network", unit="MB"),
-    "throughput_images_per_second": Quantity(_throughput, "network", unit="images/s", rate=True),
-    "inference_memory_mb": Quantity(_inference_memory, "network", unit="MB", digits=1),
-    "training_memory_mb": Quantity(_training_memory, "network", unit="MB", digits=1),
-    "train_images_per_second": Quantity(_train_rate, "training", unit="images/s", rate=True),
-    "train_seconds_per_epoch": Quantity(_seconds_per_epoch, "training", unit="s"),
-    "training_hours": Quantity(_training_hours, "training", unit="h", digits=1),
+    "throughput_images_per_second": Quantity(_throughput, "network", noise="calls", unit="images/s", rate=True),
+    "inference_memory_mb": Quantity(_inference_memory, "network", noise="memory", unit="MB", digits=1),
+    "training_memory_mb": Quantity(_training_memory, "network", noise="memory", unit="MB", digits=1),
+    "train_images_per_second": Quantity(_train_rate, "training", noise="epochs", unit="images/s", rate=True),
+    "train_seconds_per_epoch": Quantity(_seconds_per_epoch, "training", noise="epochs", unit="s"),
+    "training_hours": Quantity(_training_hours, "training", noise="epochs", unit="h", digits=1),
     "miou": _quality("miou"),
     "miou_micro": _quality("miou_micro"),
     "miou_imagewise": _quality("miou_imagewise"),

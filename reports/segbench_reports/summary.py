@@ -12,6 +12,7 @@ from segbench_reports.cells import cell_name, dataset_name, deployment, scored_s
 from segbench_reports.tables import Figure, Row, Table, overlap
 
 _MOST_SENTENCES = 4
+_VERDICTS = {"kept": "kept", "broken": "broken", "cannot tell": "that the measurement cannot decide"}
 
 
 def summary(result: RunResult, table: Table) -> list[str]:
@@ -173,10 +174,10 @@ def _outcome(result: RunResult) -> list[str]:
     failed = sum(cell.status == "failed" for cell in result.cells)
     if failed:
         sentences.append(f"{failed} of {wording.counted(len(result.cells), 'cell')} failed.")
-    verdicts = Counter("kept" if v.verdict.startswith("kept") else v.verdict for v in result.claims)
-    judged = verdicts["kept"] + verdicts["broken"]
-    if judged:
-        parts = [f"{verdicts[word]} {word}" for word in ("kept", "broken") if verdicts[word]]
-        can = f"{judged} of {wording.counted(len(result.claims), 'published claim')} could be judged here"
+    verdicts: Counter[str] = Counter("kept" if v.verdict.startswith("kept") else v.verdict for v in result.claims)
+    tested = sum(verdicts[word] for word in _VERDICTS)
+    if tested:
+        parts = [f"{verdicts[word]} {said}" for word, said in _VERDICTS.items() if verdicts[word]]
+        can = f"{tested} of {wording.counted(len(result.claims), 'published claim')} could be tested here"
         sentences.append(f"{can}: {wording.listed(parts)}.")
     return sentences

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from segbench import RunResult, Verdict
 from segbench_reports import wording
 from segbench_reports.escape import markdown
-from segbench_reports.grid import folded, grid
+from segbench_reports.grid import bullets, folded, grid
+
+_ORDER = ("broken", "cannot tell", "kept", "kept (exceeded)")
 
 
 def claims(result: RunResult) -> str:
     """Judged claims, broken ones first; those that this run cannot test are folded away with the missing condition."""
-    judged = sorted((v for v in result.claims if v.verdict != "not tested here"), key=lambda v: v.verdict != "broken")
+    found = judged(result)
     untested = [v for v in result.claims if v.verdict == "not tested here"]
-    parts = [_judged(judged)] if judged else []
+    parts = [_judged(found), bullets(_notes(found))] if found else []
     if untested:
         parts.append(folded(f"{wording.counted(len(untested), 'claim')} not tested here", _untested(untested)))
-    return "\n\n".join(parts)
+    return "\n\n".join(filter(None, parts))
+
+
+def judged(result: RunResult) -> list[Verdict]:
+    """Claims that could be put to the test: broken ones first, then those that the measurement cannot decide."""
+    return sorted((v for v in result.claims if v.verdict in _ORDER), key=lambda v: _ORDER.index(v.verdict))
 
 
 def _judged(verdicts: Sequence[Verdict]) -> str:
@@ -35,7 +42,16 @@ def _judged(verdicts: Sequence[Verdict]) -> str:
 
 
 def _verdict(verdict: Verdict) -> str:
-    return f"**{verdict.verdict}**" if verdict.verdict == "broken" else verdict.verdict
+    why = f": {markdown(verdict.missing)}" if verdict.verdict == "cannot tell" and verdict.missing else ""
+    return f"**{verdict.verdict}**" if verdict.verdict == "broken" else f"{verdict.verdict}{why}"
+
+
+def _notes(verdicts: Sequence[Verdict]) -> Iterable[str]:
+    if any(v.low is not None for v in verdicts):
+        yield (
+            "\\[low, high\\] is the 95 % interval of what was measured: a claim is kept where all of it meets the claim, broken where none "
+            "of it does, and otherwise *cannot tell*. Counts are exact."
+        )
 
 
 def _untested(verdicts: Sequence[Verdict]) -> str:
