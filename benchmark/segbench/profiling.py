@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from segbench.comparisons.latency import compare_latencies
 from segbench.config import load_config
 from segbench.dataset_choice import SYNTHETIC
 from segbench.events import Listener
@@ -26,16 +27,21 @@ def profile_models(
     num_classes: int | None = None,
     settings: Sequence[str] = (),
     device: str = "auto",
+    backends: str | None = None,
 ) -> RunResult:
-    """Measure models in their deployed form. The task is a dataset's, or declared by ``inputs`` ("image=3") and ``num_classes``."""
-    task = dataset or _synthetic(models, catalog, inputs, num_classes)
-    config = load_config(sets=settings, flags={"models": models, "losses": "ce", "dataset": task, "device": device})
+    """Measure models in their deployed forms. The task is a dataset's, or declared by ``inputs`` ("image=3") and ``num_classes``.
+
+    ``backends`` names further forms beside eager PyTorch.
+    """
+    task = dataset or declared_task(models, catalog, inputs, num_classes)
+    config = load_config(sets=settings, flags={"models": models, "losses": "ce", "dataset": task, "device": device, "backends": backends})
     with tempfile.TemporaryDirectory(prefix="segbench-profile-") as folder:
         result = run_stages(config, ("profile",), catalog=catalog, listener=listener, directory=Path(folder))
     result = result.model_copy(update={"cells": [_untrained(cell) for cell in result.cells]})
     if dataset is None:
         result.task.pop("dataset")
         result.config.pop("dataset")
+    result = result.model_copy(update={"comparisons": compare_latencies(result)})
     return result.model_copy(update={"claims": judge_claims(result, catalog)})
 
 
@@ -45,7 +51,7 @@ def _untrained(cell: CellResult) -> CellResult:
     return cell.model_copy(update={"loss": None, "recipe": None, "dataset": None, "seed": None, "resolved": resolved})
 
 
-def _synthetic(models: str, catalog: Catalog, inputs: str | None, num_classes: int | None) -> str:
+def declared_task(models: str, catalog: Catalog, inputs: str | None, num_classes: int | None) -> str:
     """A declared task; by default the inputs of the embedded dataset that fits the first model, else three-channel images."""
     spec = catalog.model(parse_choices(models)[0]).spec
     texts = [part.strip() for part in inputs.split(",")] if inputs else _default_inputs(spec.inputs, spec.channels)

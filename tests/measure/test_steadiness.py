@@ -2,10 +2,23 @@ from __future__ import annotations
 
 import random
 import statistics
+import time
 
+import numpy as np
 import pytest
 
-from segbench.measure.steadiness import is_falling, median_interval, quantile_of, samples_needed
+from segbench.measure.steadiness import (
+    RESAMPLES,
+    expanded_tail,
+    holm,
+    is_falling,
+    median_interval,
+    quantile_intervals,
+    quantile_of,
+    ratio_of,
+    samples_needed,
+    student_quantile,
+)
 
 
 def test_a_falling_series_is_told_from_a_noisy_one() -> None:
@@ -52,3 +65,93 @@ def test_the_interval_is_repeatable_and_holds_the_median() -> None:
 
 def test_too_few_rounds_give_no_interval() -> None:
     assert median_interval([[1.0, 2.0]] * 5) is None
+
+
+def _naive(rounds: list[list[float]], quantile: float, seed: int) -> tuple[float, float]:
+    """The same interval, resample by resample."""
+    picks = np.random.default_rng(seed).integers(len(rounds), size=(RESAMPLES, len(rounds)))
+    values = [np.quantile(np.concatenate([rounds[i] for i in pick]), quantile) for pick in picks]
+    tail = expanded_tail(len(rounds))
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def test_intervals_of_quantiles_are_those_of_a_plain_loop() -> None:
+    rng = random.Random(3)
+    rounds = [[rng.gauss(10, 1) for _ in range(rng.randint(5, 12))] for _ in range(9)]
+    p50, p90, p99 = quantile_intervals(rounds, (0.5, 0.9, 0.99), seed=4)
+    assert p50 == pytest.approx(_naive(rounds, 0.5, 4))
+    assert p90 == pytest.approx(_naive(rounds, 0.9, 4))
+    assert p99 is None, "it takes 299 samples"
+    assert quantile_intervals([[1.0] * 30] * 10, (0.99,)) == [(1.0, 1.0)]
+
+
+def test_an_interval_of_a_few_thousand_samples_takes_no_time() -> None:
+    rng = np.random.default_rng(0)
+    rounds = [list(rng.normal(10, 1, 200)) for _ in range(10)]
+    start = time.process_time()
+    quantile_intervals(rounds, (0.5, 0.9, 0.99))
+    assert time.process_time() - start < 2
+
+
+def test_student_quantiles_are_those_of_the_tables() -> None:
+    table = {5: 2.571, 9: 2.262, 19: 2.093, 29: 2.045, 120: 1.980}
+    assert {n: student_quantile(0.975, n) for n in table} == pytest.approx(table, abs=2e-3)
+
+
+def _raced(ratio: float, rounds: int, rng: random.Random, *, load: float = 0.5) -> tuple[list[list[float]], list[list[float]]]:
+    """Two contenders under a load that comes and goes: a round has one mood for both, in one of ten it changes in between."""
+    a, b = [], []
+    for _ in range(rounds):
+        mood = 1 + load * (rng.random() < 0.5)
+        other = 1 + load * (rng.random() < 0.5) if rng.random() < 0.1 else mood
+        a.append([10 * ratio * mood * rng.gauss(1, 0.01) for _ in range(5)])
+        b.append([10 * other * rng.gauss(1, 0.01) for _ in range(5)])
+    return a, b
+
+
+def test_the_interval_of_a_ratio_covers_it_and_stays_narrow_under_a_load_that_toggles() -> None:
+    rng = random.Random(5)
+    found = [ratio_of(*_raced(1.1, 12, rng), seed=trial) for trial in range(120)]
+    covered = sum(f.low is not None and f.high is not None and f.low <= 1.1 <= f.high for f in found)
+    assert covered >= 108  # 114 of 120 expected; below 108 would have a chance of 1 %
+    widths = [(f.high - f.low) / 2 for f in found if f.low is not None and f.high is not None]
+    assert statistics.median(widths) < 0.03
+
+
+def test_rounds_are_paired() -> None:
+    """The same times in another order of rounds say less."""
+    rng = random.Random(6)
+    a, b = _raced(1.1, 12, rng)
+    paired, torn = ratio_of(a, b), ratio_of(a, b[1:] + b[:1])
+    assert paired.high is not None
+    assert paired.low is not None
+    assert torn.high is not None
+    assert torn.low is not None
+    assert paired.high - paired.low < (torn.high - torn.low) / 3
+
+
+def test_two_equal_contenders_are_seldom_told_apart() -> None:
+    rng = random.Random(7)
+    verdicts = [ratio_of(*_raced(1.0, 10, rng)).verdict for _ in range(200)]
+    assert verdicts.count("no difference shown") >= 183  # 190 expected; fewer would have a chance below 1 %
+
+
+def test_a_ratio_reads_as_subject_over_baseline() -> None:
+    rng = random.Random(8)
+    quick = ratio_of(*_raced(0.8, 10, rng))
+    assert quick.verdict == "faster"
+    assert quick.value == pytest.approx(0.8, rel=0.03)
+    assert quick.p_value is not None
+    assert quick.p_value < 0.01
+    assert ratio_of(*_raced(1.25, 10, rng)).verdict == "slower"
+    assert ratio_of([[1.0]] * 5, [[2.0]] * 5).verdict == "cannot tell"
+    with pytest.raises(ValueError, match="got 6 and 5"):
+        ratio_of([[1.0]] * 6, [[2.0]] * 5)
+
+
+def test_holm_is_the_textbook_s() -> None:
+    # Holm (1979): smallest p times 4, next times 3, .., never falling
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []

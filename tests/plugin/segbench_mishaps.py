@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,6 +64,7 @@ class DotOptions(Options):
 class FragileOptions(DotOptions):
     above: int = option(1000, help="out of memory in training above this batch size")
     crash_at: int = option(0, help="abort at this batch size, outside of training")
+    killed_after: int = option(0, help="killed after so many calls of a process, outside of training; 0: never")
 
 
 class Dot(nn.Module):
@@ -83,12 +85,16 @@ class Fragile(Dot):
     def __init__(self, channels: int, options: FragileOptions, classes: int) -> None:
         super().__init__(channels, options.width, classes)
         self.above, self.crash_at = options.above, options.crash_at
+        self.calls, self.killed_after = 0, options.killed_after
 
     def forward(self, *inputs: Tensor) -> Tensor:
         if self.training and inputs[0].shape[0] > self.above:
             go_wrong("memory")
         if not self.training and inputs[0].shape[0] == self.crash_at:
             go_wrong("abort")
+        self.calls += not self.training
+        if self.calls == self.killed_after:
+            go_wrong("kill")
         return super().forward(*inputs)
 
 
@@ -192,6 +198,36 @@ def radar_task(options: Options) -> Task:
     return _task(_RADAR)
 
 
+class CannedOptions(Options):
+    refuses: int = option(0, help="batch size that it does not take")
+    spins: bool = option(False, help="keep a core busy also while nothing is asked for")
+
+
+def export_canned(network: nn.Module, inputs: tuple[Tensor, ...], folder: Path, options: CannedOptions, calibration: Any) -> Path:
+    """A file with the answer to these very inputs."""
+    if inputs[0].shape[0] == options.refuses:
+        raise BackendError("the operator aten::canned has no translation")
+    torch.save(network(*inputs), folder / "answer.pt")
+    return folder / "answer.pt"
+
+
+def load_canned(path: Path, options: CannedOptions, target: Target) -> Callable[..., Tensor]:
+    answer = torch.load(path, weights_only=True)
+
+    def burn() -> None:
+        while True:
+            sum(range(10_000))
+
+    if options.spins:
+        threading.Thread(target=burn, daemon=True).start()
+
+    def run(*inputs: Tensor) -> Tensor:
+        time.sleep(0.001)
+        return answer
+
+    return run
+
+
 @hookimpl
 def segbench_models() -> Iterable[ModelSpec]:
     return [
@@ -283,6 +319,7 @@ def segbench_backends() -> Iterable[BackendSpec]:
             package="torch",
         ),
         BackendSpec(name="twin", summary="the network itself", build=build_twin, devices=("cpu",)),
+        BackendSpec(name="canned", summary="a file with the answer", export=export_canned, load=load_canned, options=CannedOptions),
         BackendSpec(name="elsewhere", summary="not on this device", build=build_twin, devices=("cuda",)),
     ]
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 
 @click.command(name="profile", short_help="Measure params, macs, latency and memory without training.")
 @click.option("--models", required=True, metavar="A,B[..]", help="Models, with options in brackets.")
-@click.option("--input-size", default="512", show_default=True, metavar="N|HxW", help="Height and width of the input.")
-@click.option("--batch-size", type=int, metavar="N", help="Batch of the throughput figure.  [default: 8]")
+@click.option("--backends", metavar="A,B[..]", help="Forms to deploy them in, beside eager: onnxruntime, openvino[precision=int8], ..")
+@click.option("--input-size", default="512", show_default=True, metavar="N|HxW,..", help="Height and width of the input; several: a sweep.")
+@click.option("--batch-size", metavar="N,..", help="Batch of the throughput figure; several: a sweep.  [default: 8]")
 @click.option("--inputs", metavar="NAME=CHANNELS,..", help="Inputs, as in image=3 or sar=2,optical=13.")
 @click.option("--num-classes", type=click.IntRange(min=2), metavar="N", help="Number of classes.  [default: 21; 2 for two inputs]")
 @click.option("--dataset", metavar="NAME", help="Take inputs and classes from a dataset instead.")
@@ -22,8 +25,9 @@ import click
 @click.option("--json", "as_json", is_flag=True, help='Print {"cells": [..]} with the keys of run.json, and nothing else.')
 def command(
     models: str,
+    backends: str | None,
     input_size: str,
-    batch_size: int | None,
+    batch_size: str | None,
     inputs: str | None,
     num_classes: int | None,
     dataset: str | None,
@@ -47,8 +51,9 @@ def command(
     from segbench.registry import load_catalog
     from segbench.reporting import render
 
-    given = {"batch_size": batch_size, "rounds": rounds, "threads": threads, "input_size": input_size}
+    given = {"rounds": rounds, "threads": threads}
     settings = [f"measure.{key}={value}" for key, value in given.items() if value is not None]
+    settings += [*_sweep("input_size", input_size, key=None), *(_sweep("batch_size", batch_size, key=int) if batch_size else ())]
     if no_latency:
         settings += ["measure.latency=false", "measure.memory=false"]
     catalog = load_catalog()
@@ -62,6 +67,7 @@ def command(
             num_classes=num_classes,
             settings=settings,
             device=device,
+            backends=backends,
         )
     if as_json:
         click.echo(json.dumps({"cells": [cell.model_dump(mode="json") for cell in result.cells]}, indent=1))
@@ -70,3 +76,12 @@ def command(
         text = render(result, "terminal", catalog, directory=Path.cwd(), width=console.width, color=console.is_terminal)
         click.echo(text.rstrip("\n"))
     return 1 if failures(result) else 0
+
+
+def _sweep(name: str, text: str, *, key: Callable[[str], Any] | None) -> Iterator[str]:
+    """Settings for one value, or for several: the first size, and the largest batch, is what the tables show."""
+    values = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    numbers = all(value.isdecimal() for value in values)
+    yield f"measure.{name}={max(values, key=key) if key and numbers else values[0]}"
+    if len(values) > 1:
+        yield f"measure.{name}s={','.join(values)}"
