@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from segbench.errors import ConfigError
+from segbench.errors import ConfigError, DataError
+from segbench.execute.subject import Subject
 from segbench.results import CellResult, Deployment
+from segbench.settings import Settings, TrainSettings
 
 
 def _forms(row: CellResult) -> dict[str, Deployment]:
@@ -175,3 +178,11 @@ def test_cells_of_one_model_share_costs_and_keep_their_own_quality(bench: Any) -
     assert eager[0].latency
     for form, row in zip(eager, result.cells, strict=True):
         assert form.quality == row.quality
+
+
+def test_calibration_on_an_empty_split_is_one_clear_message(mishaps: Any) -> None:
+    settings = Settings(train=TrainSettings(split="nobody"))
+    setup: Any = SimpleNamespace(settings=settings, samples=lambda split: [])
+    subject = Subject(setup, mishaps.backend("frozen[calibrates=true]"), *(cast(Any, None),) * 4, canvas=(16, 16))
+    with pytest.raises(DataError, match="is calibrated on images of the training split, and 'nobody' is empty"):
+        subject.calibration()

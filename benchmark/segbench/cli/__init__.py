@@ -23,6 +23,7 @@ COMMANDS = {
     "profile": "Measure params, macs, latency and memory without training.",
     "ablate": "Walk from one model to another, one option at a time.",
     "evaluate": "Score trained cells or a checkpoint again, on any split or size.",
+    "export": "Write a model as a file to be shipped, with its metadata.",
     "report": "Render a run in another format.",
     "list": "List models, losses, datasets, recipes, .. and plugins.",
     "check": "Run the conformance checks of a model, loss or dataset.",

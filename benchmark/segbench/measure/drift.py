@@ -65,3 +65,10 @@ def strays(drift: Drift, at_export_size: Drift) -> bool:
         return True
     floor = 1e-3 * (at_export_size.reference_std or 0.0)
     return not drift.mean_abs <= max(5 * at_export_size.mean_abs, floor)
+
+
+def unfaithful(drift: Drift) -> bool:
+    """Whether a form in full precision computes something else than the network: a mean difference above 1 % of the logits' deviation."""
+    if drift.mean_abs is None or drift.reference_std is None:
+        return True
+    return not drift.mean_abs <= 0.01 * drift.reference_std
