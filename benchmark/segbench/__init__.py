@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         BackendSpec,
         Claim,
         DatasetSpec,
+        Derivation,
         Download,
         LossBatch,
         LossFormula,
@@ -78,8 +79,8 @@ _HOMES = {
         "Ablation AblationStep CellResult Comparison Deployment Drift Environment Epoch Latency Memory Quality RunResult Training Verdict"
     ),
     "specs": (
-        "IGNORE_INDEX BackendSpec Claim DatasetSpec Download LossBatch LossFormula LossSpec ModelSpec Normalisation Problem Progress "
-        "Recipe Reporter ReportTarget Sample Target Task"
+        "IGNORE_INDEX BackendSpec Claim DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec Normalisation Problem "
+        "Progress Recipe Reporter ReportTarget Sample Target Task"
     ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -99,6 +100,7 @@ __all__ = [
     "DataError",
     "DatasetSpec",
     "Deployment",
+    "Derivation",
     "DeviceError",
     "Download",
     "Drift",

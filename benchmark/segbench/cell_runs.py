@@ -38,6 +38,9 @@ def run_cell(session: RunSession, cell: Cell, profiles: dict[str, Mapping[str, A
     old = session.rows.get(cell.id)
     todo = decide(cell, old, session.store.directory)
     blank = cell.blank(session.device).model_copy(update={"ingredients": dict(cell.ingredients)})
+    if "train" in todo.stages and (missing := _unusable(session, cell)):
+        _skip(session, cell, blank, missing)
+        return
     row = carried_over(cell, old, todo, blank)
     if not todo.stages:
         session.rows[cell.id] = row
@@ -57,6 +60,24 @@ def run_cell(session: RunSession, cell: Cell, profiles: dict[str, Mapping[str, A
     row = execute_cell(session, cell, row, todo)
     if row.params is not None:
         profiles.setdefault(cell.fingerprints["measure"], _profile_of(row))
+    session.put(row)
+    session.listener.on("cell_end", cell.describe(), row.model_dump(exclude={"ingredients"}))
+
+
+def _unusable(session: RunSession, cell: Cell) -> str:
+    """Why what this cell is made from is not there; empty where it is."""
+    for source in cell.origin.sources:
+        row = session.rows.get(source.cell) if source.cell is not None else None
+        if source.cell is not None and (row is None or row.training is None):
+            return f"{source.cell}, which it is made from, is {row.status if row is not None else 'missing'}"
+        if not source.path(session.store.directory).exists():
+            return f"the checkpoint of {source.name}, which it is made from, is gone"
+    return ""
+
+
+def _skip(session: RunSession, cell: Cell, blank: CellResult, reason: str) -> None:
+    advice = "Mend that cell and run the same command again."
+    row = blank.model_copy(update={"status": "skipped", "error": ErrorInfo(stage="train", kind="skipped", message=reason, advice=advice)})
     session.put(row)
     session.listener.on("cell_end", cell.describe(), row.model_dump(exclude={"ingredients"}))
 

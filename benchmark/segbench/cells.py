@@ -15,6 +15,7 @@ from segbench.results import CellResult
 from segbench.settings import Settings
 from segbench.sizes import Size, parse_growing_size, parse_size
 from segbench.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Task
+from segbench.variants import Origin
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Cell:
     model_task: Task
     fingerprints: Mapping[str, str]
     ingredients: Mapping[str, Any]
+    origin: Origin = field(default_factory=Origin)
     backends: tuple[Chosen[BackendSpec], ...] = ()
     deploy_fingerprints: Mapping[str, str] = field(default_factory=dict)
     """By backend, so that another one more runs alone."""
@@ -48,6 +50,7 @@ class Cell:
             "recipe": self.recipe,
             "settings": dict(self.variation),
             "seed": self.seed,
+            "kind": self.origin.kind,
         }
 
     def resolved(self, device: str) -> dict[str, Any]:
@@ -67,6 +70,8 @@ class Cell:
         """The cell's row before anything has run."""
         return CellResult(
             id=self.id,
+            kind=self.origin.kind,
+            needs=list(self.origin.needs),
             model=str(self.model),
             loss=str(self.loss),
             dataset=str(self.dataset),
@@ -76,7 +81,7 @@ class Cell:
             seed=self.seed,
             fingerprints=dict(self.fingerprints),
             early_fusion=self.inputs.early_fusion,
-            notes=[f"the model does not take the input '{name}'" for name in self.inputs.unused(self.task)],
+            notes=[*self.origin.notes, *(f"the model does not take the input '{name}'" for name in self.inputs.unused(self.task))],
             params_per_part={},
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -37,6 +38,9 @@ class RunConfig(BaseModel):
     vary: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
     backends: tuple[str, ...] = DEFAULT_BACKENDS
+    teacher: str | None = None
+    teacher_temperature: float | None = Field(None, gt=0)
+    teacher_weight: float | None = Field(None, ge=0, le=1)
     device: str = "auto"
     out: str | None = None
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -95,6 +99,7 @@ def config_to_toml(config: RunConfig, settings: Settings | None = None) -> str:
     document |= {"recipes": list(config.recipes), "seeds": list(config.seeds)}
     if config.backends != DEFAULT_BACKENDS:
         document["backends"] = list(config.backends)
+    document |= {key: value for key in _TEACHING if (value := getattr(config, key)) is not None}
     document["device"] = config.device
     sections = settings.model_dump() if settings else config.overrides
     for section, values in sections.items():
@@ -132,7 +137,8 @@ def _assignment(text: str) -> tuple[str, Any]:
     return key.strip(), parse_value(value.strip())
 
 
-_AXES = ("models", "losses", "dataset", "recipes", "vary", "seeds", "backends", "device", "out")
+_TEACHING = ("teacher", "teacher_temperature", "teacher_weight")
+_AXES = ("models", "losses", "dataset", "recipes", "vary", "seeds", "backends", *_TEACHING, "device", "out")
 _ALIASES = {
     "recipe": "recipes",
     "model_names": "models",
@@ -206,6 +212,8 @@ def _axis(name: str, value: Any, where: str) -> Any:
         return _seeds(value, where)
     if name == "vary":
         return _vary(value, where)
+    if name in ("teacher_temperature", "teacher_weight"):
+        return _number(name, value, where)
     if not isinstance(value, str):
         raise ConfigError(f"{where}: {name} = {value!r} does not fit: expected text")
     return str(parse_choice(value)) if name == "dataset" else value
@@ -228,6 +236,16 @@ def _seeds(value: Any, where: str) -> tuple[int, ...]:
     if not values or not all(type(seed) is int and seed >= 0 for seed in values):
         raise ConfigError(f"{where}: seeds = {value!r} does not fit: expected whole numbers from 0, such as 0,1,2")
     return _distinct(values, "seeds", where)
+
+
+def _number(name: str, value: Any, where: str) -> float:
+    """A temperature above 0, or a weight from 0 to 1."""
+    number = parse_value(value) if isinstance(value, str) else value
+    wanted = "a number above 0" if name == "teacher_temperature" else "a number from 0 to 1"
+    fits = isinstance(number, (int, float)) and not isinstance(number, bool)
+    if not fits or not (0 < number < math.inf if name == "teacher_temperature" else 0 <= number <= 1):
+        raise ConfigError(f"{where}: {name} = {value!r} does not fit: expected {wanted}")
+    return float(number)
 
 
 def _vary(value: Any, where: str) -> dict[str, tuple[Any, ...]]:

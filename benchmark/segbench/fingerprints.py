@@ -16,7 +16,6 @@ from segbench.settings import Settings
 from segbench.sizes import parse_growing_size
 from segbench.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Task
 
-
 _ADDED_EVAL_DEFAULTS: dict[str, Any] = {"flip": False, "scales": (1.0,)}
 _ADDED_EVAL = set(_ADDED_EVAL_DEFAULTS)
 
@@ -38,9 +37,16 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def train_ingredients(
-    model: Chosen[ModelSpec], loss: Chosen[LossSpec], dataset: Chosen[DatasetSpec], settings: Settings, seed: int, digest: str
+    model: Chosen[ModelSpec],
+    loss: Chosen[LossSpec],
+    dataset: Chosen[DatasetSpec],
+    settings: Settings,
+    seed: int,
+    digest: str,
+    *,
+    made_from: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What changes the trained weights."""
+    """What changes the trained weights; ``made_from`` are fingerprints or digests of the trained weights that it starts from."""
     # workers, cache and validation batch size change no result; the validation's sizes are recorded with the training instead, so
     # that another evaluation size does not cost a night of training
     return {
@@ -48,10 +54,11 @@ def train_ingredients(
         "loss": ingredients_of(loss),
         "dataset": {**ingredients_of(dataset), "digest": digest},
         "normalisation": settings.data.model_dump()["normalisation"],
-        "train": {**settings.train.model_dump(exclude={"workers", "oom"}), "init_from": _content(settings.train.init_from)},
+        "train": {**settings.train.model_dump(exclude={"workers", "oom"}), "init_from": content_of(settings.train.init_from)},
         "eval.every": settings.eval.every,
         "devices": settings.execute.devices,
         "seed": seed,
+        **({"made from": dict(made_from)} if made_from else {}),
     }
 
 
@@ -103,8 +110,9 @@ def _no_sweep(settings: Settings) -> set[str]:
 
 def ingredients_of(chosen: Chosen[Any]) -> dict[str, Any]:
     """A plugin's part: name, options (a weights file by its content) and the code's version."""
-    options = {key: _content(value) if key == "weights" else value for key, value in chosen.options.values().items()}
-    return {"name": chosen.choice.name, **options, "plugin": chosen.plugin.identity()}
+    options = {key: content_of(value) if key in ("weights", "teacher") else value for key, value in chosen.options.values().items()}
+    parts = {"parts": [ingredients_of(part) for part in chosen.parts]} if chosen.parts else {}
+    return {"name": chosen.choice.name, **options, "plugin": chosen.plugin.identity(), **parts}
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -117,7 +125,7 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _content(path: Any) -> Any:
+def content_of(path: Any) -> Any:
     """What a file holds instead of where it lies: a moved file changes no result, another one under the same name does."""
     try:
         status = Path(str(path)).expanduser().stat() if isinstance(path, str) else None

@@ -16,6 +16,7 @@ from segbench.devices import resolve_device
 from segbench.errors import SegbenchError
 from segbench.events import Listener, Silent
 from segbench.plan import Plan, make_plan
+from segbench.plan import output_directory as planned_directory
 from segbench.publishing import judge_claims
 from segbench.registry import Catalog, load_catalog
 from segbench.reporting import write_reports
@@ -45,7 +46,7 @@ def run(
     require_torch()
     catalog = catalog or load_catalog()
     device = resolve_device(config.device)
-    plan = make_plan(config, catalog, digest_of=_data_digest)
+    plan = make_plan(config, catalog, digest_of=_data_digest, complete=True)
     store = RunStore(output_directory(config, plan))
     store.open()
     try:
@@ -95,7 +96,7 @@ def run_stages(
 
 def output_directory(config: RunConfig, plan: Plan) -> Path:
     """``--out``, else ``runs/<dataset>-<recipe>``."""
-    return Path(config.out or f"runs/{plan.dataset.choice.name}-{'-'.join(config.recipes)}").expanduser().absolute()
+    return planned_directory(config, plan.dataset)
 
 
 def _run(session: RunSession) -> RunResult:

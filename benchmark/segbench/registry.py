@@ -11,7 +11,7 @@ import hashlib
 import importlib.metadata
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar, cast
 import pluggy
 
 from segbench import hookspecs
+from segbench.derived import derived_model, part_names, wrapping_loss
 from segbench.errors import PluginError, UnknownNameError, did_you_mean
 from segbench.names import Choice, parse_choice
 from segbench.options import NoOptions, Options
@@ -73,15 +74,20 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Chosen(Generic[SpecT]):
-    """A spec that a user named, with its options resolved."""
+    """A spec that a user named, with its options resolved; ``parts`` are what it is made of (a derived model's bases, an inner loss)."""
 
     choice: Choice
     spec: SpecT
     options: Options
     plugin: Plugin
+    parts: tuple[Chosen[SpecT], ...] = ()
 
     def __str__(self) -> str:
         return str(self.choice)
+
+    def parts_record(self) -> list[dict[str, Any]]:
+        """The parts as plain data, from which :meth:`Catalog.model` gives the same ones again."""
+        return [{"model": str(part), "options": part.options.values(), "parts": part.parts_record()} for part in self.parts]
 
 
 class Catalog:
@@ -116,11 +122,22 @@ class Catalog:
         options = declared.resolve({**(extra or {}), **dict(choice.options)}, owner=choice.name)
         return Chosen(choice, spec, options, plugin)
 
-    def model(self, choice: Choice | str, extra: Mapping[str, Any] | None = None) -> Chosen[ModelSpec]:
-        return self.choose("models", choice, extra)
+    def model(
+        self, choice: Choice | str, extra: Mapping[str, Any] | None = None, *, parts: Sequence[Mapping[str, Any]] | None = None
+    ) -> Chosen[ModelSpec]:
+        """A model; ``parts`` (:meth:`Chosen.parts_record`) are what a derived one is made of, where their options are not the defaults."""
+        chosen: Chosen[ModelSpec] = self.choose("models", choice, extra)
+        if chosen.spec.derives is None:
+            return chosen
+        record = parts if parts is not None else [{"model": name, "options": {}, "parts": None} for name in part_names(chosen)]
+        return derived_model(chosen, [self.model(part["model"], part["options"], parts=part["parts"]) for part in record])
 
     def loss(self, choice: Choice | str) -> Chosen[LossSpec]:
-        return self.choose("losses", choice)
+        """A loss; one that distils has the loss that it wraps as its part."""
+        chosen: Chosen[LossSpec] = self.choose("losses", choice)
+        if not chosen.spec.distils:
+            return chosen
+        return wrapping_loss(chosen, self.loss(str(chosen.options.values()["loss"])))
 
     def dataset(self, choice: Choice | str) -> Chosen[DatasetSpec]:
         return self.choose("datasets", choice)

@@ -36,7 +36,7 @@ def decide(cell: Cell, old: CellResult | None, directory: Path) -> Todo:
         stages.append("profile")
     if not trained or _failed(old, "train"):
         stages += ["train", "evaluate"]
-        reasons.append("continued" if old.status in ("failed", "interrupted", "pending") else "re-run: its checkpoint is gone")
+        reasons.append("continued" if old.status in ("failed", "interrupted", "pending", "skipped") else "re-run: its checkpoint is gone")
     elif changed["evaluate"] or old.quality is None:
         stages.append("evaluate")
         reasons.append(f"re-evaluated: {_why(cell, old, 'evaluate')}" if changed["evaluate"] else "continued")

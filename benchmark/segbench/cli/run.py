@@ -27,6 +27,9 @@ _FLAGS = {"epochs": "train.epochs", "batch_size": "train.batch_size", "image_siz
 @click.option("--vary", multiple=True, metavar="KEY=V,V", help="Make a setting an axis, as in train.lr=1e-3,1e-4. Repeatable.")
 @click.option("--seeds", metavar="0,1,..", help="Seeds, as an axis.  [default: 0]")
 @click.option("--backends", metavar="A,B[..]", help="Forms in which each model is deployed and measured.  [default: eager]")
+@click.option("--teacher", metavar="RUN/CELL", help="Trained cell, checkpoint or model of this run from which all others learn, too.")
+@click.option("--teacher-temperature", metavar="T", help="How soft the teacher's probabilities are made.  [default: 4]")
+@click.option("--teacher-weight", metavar="X", help="Share of the teacher in the loss, from 0 to 1.  [default: 0.5]")
 @click.option("--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with any of these and more.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Any setting, as in train.epochs=20. Repeatable.")
 @click.option("--epochs", metavar="N", help="Short for --set train.epochs=N.")
@@ -63,10 +66,11 @@ def print_plan(config: RunConfig) -> int:
     from segbench.plan import make_plan
     from segbench.registry import load_catalog
 
-    plan = make_plan(config, load_catalog())
+    plan = make_plan(config, load_catalog(), complete=True)
     click.echo(f"{len(plan.cells)} cells on {plan.dataset}:")
     for cell in plan.cells:
-        click.echo(f"  {cell.id}")
+        after = f"  (after {', '.join(cell.origin.needs)})" if cell.origin.needs else ""
+        click.echo(f"  {cell.id}{after}")
     return 0
 
 

@@ -64,6 +64,10 @@ class Setup:
         """The trained weights: the cell's own, or a file that the job names."""
         return Path(self.job["checkpoint"]) if self.job.get("checkpoint") else self.checkpoints / "best.pt"
 
+    def sources(self, role: str) -> tuple[Path, ...]:
+        """Checkpoints that the cell is made from, in one role ("part", "teacher")."""
+        return tuple(Path(path) for path in self.job.get("sources", {}).get(role, ()))
+
     def samples(self, split: str) -> Sequence[Sample]:
         """The samples of a split, decoded once and cached where the settings allow it."""
         from segbench.data.source import open_split
@@ -87,7 +91,7 @@ def set_up(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) -
     """Look up what a job names."""
     catalog = catalog or load_catalog()
     settings = Settings.model_validate(job["settings"])
-    model = catalog.model(job["model"], job["model_options"])
+    model = catalog.model(job["model"], job["model_options"], parts=job.get("model_parts"))
     dataset = find_dataset(catalog, job["dataset"])
     task: Task = resolve(dataset.spec.task)(dataset.options)
     inputs, model_task = plan_inputs(model.spec, task, model.options)
@@ -132,6 +136,9 @@ def _train(setup: Setup, emit: Emit) -> dict[str, Any]:
     settings = setup.settings
     select_on = settings.train.select_on
     assert setup.loss is not None
+    if setup.model.spec.derives is not None and not setup.model.spec.derives.trains:
+        return _assemble(setup)
+    teachers = setup.sources("teacher")
     training: Training = fit(
         model=setup.model,
         loss=setup.loss,
@@ -148,8 +155,35 @@ def _train(setup: Setup, emit: Emit) -> dict[str, Any]:
         identity=setup.job["identity"],
         pictures=setup.directory / "predictions" / str(setup.job["cell"]) / "epochs",
         dataset=str(setup.dataset),
+        parts=setup.sources("part"),
+        teacher=teachers[0] if teachers else None,
     )
     return {"training": training.model_dump()}
+
+
+def _assemble(setup: Setup) -> dict[str, Any]:
+    """Put a model together that needs no training."""
+    from segbench.training.assembly import assemble
+    from segbench.training.session import Job
+
+    assert setup.loss is not None
+    job = Job(
+        model=setup.model,
+        loss=setup.loss,
+        task=setup.task,
+        model_task=setup.model_task,
+        plan=setup.inputs,
+        train_samples=(),
+        val_samples=() if setup.settings.train.select_on else None,
+        settings=setup.settings,
+        seed=setup.job["seed"],
+        directory=setup.checkpoints,
+        identity=setup.job["identity"],
+        dataset=str(setup.dataset),
+        parts=setup.sources("part"),
+    )
+    names = ", ".join(str(part) for part in setup.model.parts)
+    return {"training": assemble(job, names=names, device=setup.device).model_dump()}
 
 
 def _evaluate(setup: Setup, emit: Emit) -> dict[str, Any]:

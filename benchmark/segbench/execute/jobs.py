@@ -27,6 +27,8 @@ def cell_job(
         "cell": cell.id,
         "model": str(cell.model.choice),
         "model_options": cell.model.options.values(),
+        "model_parts": cell.model.parts_record() or None,
+        "sources": {role: [str(path) for path in cell.origin.paths(role, directory)] for role in ("part", "teacher")},
         "loss": str(cell.loss.choice),
         "dataset": str(cell.dataset.choice),
         "root": str(root) if root else None,

@@ -50,17 +50,21 @@ def fit(
     identity: Mapping[str, Any],
     pictures: Path | None = None,
     dataset: str | None = None,
+    parts: tuple[Path, ...] = (),
+    teacher: Path | None = None,
 ) -> Training:
     """Train, validate, and keep ``best.pt`` and ``last.pt`` in ``directory``; resume where ``last.pt`` has the same ``identity``.
 
     Without ``val_samples`` the last epoch is the best. Emits ``"epoch"`` (the keys of :class:`~segbench.results.Epoch`, ``epochs``,
     ``eta_seconds``) and a few times a second ``"batch"``. ``pictures`` is the folder for pictures every ``eval.pictures_every`` epochs,
-    ``dataset`` what checkpoints say they were trained on.
+    ``dataset`` what checkpoints say they were trained on, ``parts`` and ``teacher`` checkpoints of what the model is made of and learns
+    from.
 
     Raises :class:`~segbench.training.failures.NonFiniteLossError` where the loss is no number, :class:`~segbench.errors.CheckpointError`,
     :class:`~segbench.errors.DataError`; running out of memory surfaces as torch raises it (``failures.is_out_of_memory``).
     """
-    job = Job(model, loss, task, model_task, plan, train_samples, val_samples, settings, seed, directory, identity, pictures, dataset)
+    where = (directory, identity, pictures, dataset, parts, teacher)
+    job = Job(model, loss, task, model_task, plan, train_samples, val_samples, settings, seed, *where)
     return run_in_processes(train, job, emit, world_size=settings.execute.devices, device=device)
 
 

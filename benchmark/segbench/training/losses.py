@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segbench.errors import PluginError
+from segbench.errors import PluginError, TrainingError
 from segbench.network import resize_logits
 from segbench.registry import Chosen
 from segbench.specs import LossBatch, LossSpec, Progress, Task, resolve
@@ -27,11 +27,19 @@ class LossValue:
 class AppliedLoss:
     """A plugin's loss with everything that the harness adds: call it with raw outputs {"logits": (N, K, h, w), aux..}."""
 
-    def __init__(self, spec: LossSpec, function: Callable[..., Any], *, aux_weights: Mapping[str, float]) -> None:
+    def __init__(
+        self, spec: LossSpec, function: Callable[..., Any], *, aux_weights: Mapping[str, float], inner: AppliedLoss | None = None
+    ) -> None:
         self.spec = spec
+        self.inner = inner
         self.function = function
         self.prepare: Callable[[Tensor], Mapping[str, Tensor]] | None = resolve(spec.prepare) if spec.prepare else None
         self._weights = {"logits": 1.0, **{name: weight for name, weight in aux_weights.items() if weight != 0}}
+
+    @property
+    def plain(self) -> AppliedLoss:
+        """The loss without a teacher: what validation is worth knowing of."""
+        return self.inner.plain if self.inner is not None else self
 
     @property
     def module(self) -> nn.Module | None:
@@ -72,16 +80,43 @@ class AppliedLoss:
         return value
 
 
-def build_loss(chosen: Chosen[LossSpec], task: Task, *, aux_weights: Mapping[str, float], seed: int, device: torch.device) -> AppliedLoss:
-    """The loss on a device; the same seed gives the same starting values of its own parameters."""
+def build_loss(
+    chosen: Chosen[LossSpec],
+    task: Task,
+    *,
+    aux_weights: Mapping[str, float],
+    seed: int,
+    device: torch.device,
+    teacher: Callable[..., Tensor] | None = None,
+) -> AppliedLoss:
+    """The loss on a device; the same seed gives the same starting values of its own parameters. ``teacher`` is for one that distils."""
+    inner = None
+    further: tuple[Any, ...] = ()
+    if chosen.spec.distils:
+        if teacher is None:
+            raise TrainingError(f"loss '{chosen}' needs a teacher: give --teacher RUN/CELL")
+        inner = build_loss(chosen.parts[0], task, aux_weights=aux_weights, seed=seed, device=device, teacher=teacher)
+        further = (InnerLoss(inner), teacher)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        function = resolve(chosen.spec.build)(task, chosen.options)
+        function = resolve(chosen.spec.build)(task, chosen.options, *further)
     if not callable(function):
         raise PluginError(f"loss '{chosen.spec.name}': build returned {type(function).__name__}, which cannot be called")
     if isinstance(function, nn.Module):
         function = function.to(device)
-    return AppliedLoss(chosen.spec, function, aux_weights=aux_weights)
+    return AppliedLoss(chosen.spec, function, aux_weights=aux_weights, inner=inner)
+
+
+class InnerLoss(nn.Module):
+    """A loss inside another: called with outputs at mask size, it gives a scalar. Its parameters and buffers are part of the whole."""
+
+    def __init__(self, applied: AppliedLoss) -> None:
+        super().__init__()
+        self.module = applied.module
+        self._applied = applied
+
+    def forward(self, outputs: Mapping[str, Tensor], batch: LossBatch, progress: Progress) -> Tensor:
+        return self._applied(outputs, batch, progress).total
 
 
 def valid_pixels(mask: Tensor, ignore_index: int) -> Tensor:

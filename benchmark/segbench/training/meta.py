@@ -9,6 +9,8 @@ from typing import Any
 
 from segbench.errors import CheckpointError, SegbenchError
 from segbench.inputs import InputPlan
+from segbench.making import rebuild_network
+from segbench.names import parse_choice
 from segbench.network import Network, build_network
 from segbench.registry import Catalog, Chosen
 from segbench.specs import ModelSpec, Normalisation, Task
@@ -37,6 +39,7 @@ def describe_training(
         "model": str(model),
         "model_name": model.spec.name,
         "model_options": model.options.values(),
+        **({"model_parts": model.parts_record()} if model.parts else {}),
         "model_plugin": model.plugin.identity(),
         "loss": loss,
         "task": task_to_dict(task),
@@ -58,7 +61,10 @@ def load_network(path: Path, catalog: Catalog) -> LoadedNetwork:
         raise CheckpointError(f"{path} does not say which model it is of. Use it with train.init_from instead.")
     chosen = _chosen(path, catalog, checkpoint)
     task, model_task = task_from_dict(meta["task"]), task_from_dict(meta["model_task"])
-    network = build_network(chosen.spec, model_task, chosen.options, seed=int(meta["seed"]))
+    if chosen.spec.derives is not None:
+        network = rebuild_network(chosen, model_task, checkpoint.model_state, seed=int(meta["seed"]))
+    else:
+        network = build_network(chosen.spec, model_task, chosen.options, seed=int(meta["seed"]))
     load_model_state(network.model, checkpoint.model_state, source=str(path))
     return LoadedNetwork(network.eval(), chosen, task, model_task, plan_from_dict(meta["plan"]), meta)
 
@@ -102,9 +108,20 @@ def _normalisations(values: Mapping[str, Any]) -> dict[str, Normalisation]:
 
 def _chosen(path: Path, catalog: Catalog, checkpoint: Checkpoint) -> Chosen[ModelSpec]:
     """The model with its recorded options, except that no pretrained weights are fetched only to be overwritten."""
-    stored = {name: tuple(v) if isinstance(v, list) else v for name, v in checkpoint.meta["model_options"].items()}
-    stored.update({name: value for name, value in _NO_DOWNLOAD.items() if name in stored})
     try:
-        return catalog.model(checkpoint.meta["model_name"], stored)
+        parts = checkpoint.meta.get("model_parts")
+        recorded = None if parts is None else [_recorded(part) for part in parts]
+        return catalog.model(checkpoint.meta["model_name"], _without_download(checkpoint.meta["model_options"]), parts=recorded)
     except SegbenchError as error:
         raise CheckpointError(f"{path} is of the model '{checkpoint.meta['model']}': {error}") from error
+
+
+def _recorded(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of a derived model by its plain name: its recorded options say all that stood in brackets."""
+    name = parse_choice(part["model"]).name
+    return {"model": name, "options": _without_download(part["options"]), "parts": [_recorded(one) for one in part["parts"]] or None}
+
+
+def _without_download(options: Mapping[str, Any]) -> dict[str, Any]:
+    stored = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items()}
+    return {**stored, **{name: value for name, value in _NO_DOWNLOAD.items() if name in stored}}

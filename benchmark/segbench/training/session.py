@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 
 from segbench.errors import CheckpointError
 from segbench.inputs import InputPlan
+from segbench.making import rebuild_network
 from segbench.network import Network, build_network
 from segbench.registry import Chosen
 from segbench.results import Epoch
@@ -23,6 +24,7 @@ from segbench.training.distributed import Place, barrier, make_fabric, share_sta
 from segbench.training.losses import AppliedLoss, build_loss
 from segbench.training.meta import describe_training
 from segbench.training.optim import build_optimizer
+from segbench.training.origins import derive_network, load_teacher
 from segbench.training.precision import Precision, choose_precision
 from segbench.training.schedules import Plateau
 from segbench.training.stopping import Stopping
@@ -45,6 +47,9 @@ class Job:
     identity: Mapping[str, Any]
     pictures: Path | None = None
     dataset: str | None = None
+    parts: tuple[Path, ...] = ()
+    """checkpoints of what a derived model is made of; without them its architecture is built with fresh weights"""
+    teacher: Path | None = None
 
 
 @dataclass
@@ -122,17 +127,7 @@ class Session:
 
     def _checkpoint(self, training: Mapping[str, Any]) -> Checkpoint:
         job = self.job
-        meta = describe_training(
-            model=job.model,
-            loss=str(job.loss),
-            task=job.task,
-            model_task=job.model_task,
-            plan=job.plan,
-            image_size=parse_growing_size(job.settings.train.image_size)[-1][1],
-            seed=job.seed,
-        )
-        meta.update(dataset=job.dataset)
-        meta.update(train_split=job.settings.train.split, select_on=job.settings.train.select_on if job.val_samples is not None else None)
+        meta = describe_job(job)
         meta.update(epoch=self.state.epochs_done, val_miou=self.state.stopping.best_score if not training else None)
         return Checkpoint(self.network.model.state_dict(), meta, job.identity, training)
 
@@ -156,14 +151,37 @@ class Session:
         self.state = State.from_dict(training["state"])
 
 
+def describe_job(job: Job) -> dict[str, Any]:
+    """The ``meta`` of a job's checkpoints, but for the epoch."""
+    meta = describe_training(
+        model=job.model,
+        loss=str(job.loss),
+        task=job.task,
+        model_task=job.model_task,
+        plan=job.plan,
+        image_size=parse_growing_size(job.settings.train.image_size)[-1][1],
+        seed=job.seed,
+    )
+    meta.update(dataset=job.dataset)
+    meta.update(train_split=job.settings.train.split, select_on=job.settings.train.select_on if job.val_samples is not None else None)
+    return meta
+
+
 def open_session(job: Job, place: Place) -> Session:
     """A fresh session, or the one that ``last.pt`` holds where it was written under the same identity."""
     settings, device = job.settings.train, torch.device(place.device)
     precision = choose_precision(settings.precision, device)
     fabric = make_fabric(place, precision)
-    network = build_network(job.model.spec, job.model_task, job.model.options, seed=job.seed)
-    loss = build_loss(job.loss, job.task, aux_weights=job.model.spec.aux_weights, seed=job.seed, device=device)
     previous, notes = _previous(job)
+    network = _network(job, previous)
+    loss = build_loss(
+        job.loss,
+        job.task,
+        aux_weights=job.model.spec.aux_weights,
+        seed=job.seed,
+        device=device,
+        teacher=load_teacher(job.teacher, task=job.task, plan=job.plan, device=device) if job.teacher else None,
+    )
     if previous is None and settings.init_from:
         notes += init_from(Path(settings.init_from), network.model, head=job.model.spec.head, class_names=job.task.class_names)
     if settings.channels_last:
@@ -180,6 +198,15 @@ def open_session(job: Job, place: Place) -> Session:
         session.restore(previous)
     barrier(place)
     return session
+
+
+def _network(job: Job, previous: Checkpoint | None) -> Network:
+    """A fresh network, or what a derived model makes of trained ones; one that is resumed does not need those any more."""
+    if job.model.spec.derives is None or not job.parts:
+        return build_network(job.model.spec, job.model_task, job.model.options, seed=job.seed)
+    if previous is not None:
+        return rebuild_network(job.model, job.model_task, previous.model_state, seed=job.seed)
+    return derive_network(job.model, job.model_task, job.parts)
 
 
 def _previous(job: Job) -> tuple[Checkpoint | None, list[str]]:

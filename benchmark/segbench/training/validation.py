@@ -53,7 +53,7 @@ def _evaluate(session: Session, row: Epoch) -> Evaluation:
         rank=place.rank,
         world_size=place.world_size,
         want_pictures=wanted,
-        loss=session.loss,
+        loss=session.loss.plain,
         progress=Progress(row.epoch - 1, settings.train.epochs, steps, steps // row.epoch * settings.train.epochs),
     )
     if wanted and place.first:
