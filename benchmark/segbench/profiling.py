@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from segbench.comparisons.latency import compare_latencies
 from segbench.config import load_config
 from segbench.dataset_choice import SYNTHETIC
 from segbench.events import Listener
@@ -41,7 +40,6 @@ def profile_models(
     if dataset is None:
         result.task.pop("dataset")
         result.config.pop("dataset")
-    result = result.model_copy(update={"comparisons": compare_latencies(result)})
     return result.model_copy(update={"claims": judge_claims(result, catalog)})
 
 

@@ -20,6 +20,7 @@ from segbench_reports.sections import (
     pictures,
     protocol,
     results,
+    speed,
     training,
 )
 from segbench_reports.summary import summary, unfinished_note
@@ -33,6 +34,7 @@ def render(result: RunResult, target: ReportTarget) -> str:
         "Results": results.main(result, table),
         "Ablation": ablation.ablation(result, target),
         "As they are deployed": deployment.deployment(result),
+        "Speed": speed.speed(result, target),
         "Cells without a result": _failures(result),
         "Charts": pictures.drawings(result, target),
         "IoU per class": _with_unit(classes.per_class(result, table)),

@@ -14,7 +14,7 @@ def table_notes(result: RunResult, table: Table) -> list[str]:
     keys = {column.key for column in table.columns}
     notes = _comparison(table)
     if keys & {"latency_ms", "images_per_second"}:
-        notes += _timing(result)
+        notes += [*_timing(result), *((result.race or {}).get("disturbances") or ())]
     if "training_score" in keys:
         notes.append("Training score: scored on images that were also trained on. It says nothing about new images and is not ranked.")
     chosen = [c for c in result.cells if c.quality and c.quality.selected_on]

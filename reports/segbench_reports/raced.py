@@ -1,0 +1,63 @@
+"""Deployed models as they were raced: each once, whichever cells share it, with what the run says of it against the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from segbench import CellResult, Comparison, Deployment, Latency, RunResult
+
+EAGER = "eager"
+
+
+@dataclass(frozen=True)
+class Runner:
+    """One model in one form; ``cell`` is the first of those that share it."""
+
+    cell: CellResult
+    form: Deployment
+
+    @property
+    def sizes(self) -> set[tuple[int, int]]:
+        """Input sizes at which single images were timed."""
+        return {entry.input_size for entry in self.form.latency if entry.batch_size == 1}
+
+    def against_first(self, result: RunResult, entry: Latency) -> Comparison | None:
+        """What the run says of this timing against the first model's."""
+        for found in result.comparisons:
+            if (
+                found.headline
+                and found.quantity in ("latency_ms", "throughput")
+                and self.cell.id in found.subject_cells
+                and found.subject_backend == self.form.backend
+                and is_under(found.context, entry)
+            ):
+                return found
+        return None
+
+
+def is_under(context: Mapping[str, Any], entry: Latency) -> bool:
+    """Whether a timing was taken under these circumstances."""
+    return (context.get("batch_size"), tuple(context.get("input_size") or ()), context.get("device"), context.get("threads")) == (
+        entry.batch_size,
+        entry.input_size,
+        entry.device,
+        entry.threads,
+    )
+
+
+def runners(result: RunResult) -> list[Runner]:
+    """Every deployed model that was timed, in the order of the cells."""
+    found: dict[tuple[str, str, str | None], Runner] = {}
+    for cell in result.cells:
+        for form in cell.deployments:
+            if form.latency:
+                key = (cell.fingerprints.get("measure") or cell.model, form.backend, form.raced)
+                found.setdefault(key, Runner(cell, form))
+    return list(found.values())
+
+
+def verdicts(result: RunResult, *, headline: bool) -> Sequence[Comparison]:
+    """Comparisons of speed, against the first model or of all pairs."""
+    return [found for found in result.comparisons if found.quantity in ("latency_ms", "throughput") and found.headline is headline]

@@ -1,0 +1,167 @@
+"""Speed in detail: single images and whole batches apart, each against the first model, sweeps of sizes, and what disturbed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from segbench import Comparison, Latency, ReportTarget, RunResult
+from segbench_reports import charts, wording
+from segbench_reports.escape import markdown
+from segbench_reports.grid import bullets, folded, grid
+from segbench_reports.raced import Runner, runners, verdicts
+from segbench_reports.size_chart import cost_against_size
+
+_MOST_PAIRS = 60
+_CHART = "cost-against-size"
+_CAPTION = "Latency at batch 1 and multiply-adds over the size of the input, with 95 % intervals of the medians"
+
+Column = tuple[str, Callable[[Runner, Latency], str]]
+
+
+def speed(result: RunResult, target: ReportTarget) -> str:
+    """Empty where the run compares no times, sweeps no sizes and saw nothing that disturbed."""
+    found = runners(result)
+    swept = any(len(runner.sizes) > 1 for runner in found)
+    disturbed = (result.race or {}).get("disturbances") or []
+    if not found or not (swept or disturbed or verdicts(result, headline=True)):
+        return ""
+    parts = [
+        bullets(_about(result)),
+        _table(result, found, single=True),
+        _table(result, found, single=False),
+        _chart(result, target) if swept else "",
+        _pairs(verdicts(result, headline=False)),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def disturbances(result: RunResult) -> list[str]:
+    """What disturbed the race, in plain sentences; that nothing was seen is said, too."""
+    race = result.race or {}
+    if "disturbances" not in race:
+        return []
+    states = [state for state in race.get("machine_state") or [] if "other_load_cores" in state]
+    other = max((state["other_load_cores"] for state in states), default=None)
+    quiet = f" (other programs used {other:.2f} cores)" if other is not None else ""
+    return list(race["disturbances"]) or [f"Nothing that disturbs was seen while the models were timed{quiet}."]
+
+
+def _about(result: RunResult) -> list[str]:
+    race = result.race or {}
+    lines = [markdown(text) for text in disturbances(result)]
+    if isinstance(race.get("overhead"), float):
+        lines.append(f"In {wording.percent(max(race['overhead'], 0.0))} % of the race nobody computed (waiting, switching, counting).")
+    said = verdicts(result, headline=True)
+    if said:
+        lines.append(f"Against the first model: {markdown(said[0].method)}. A verdict holds for {markdown(said[0].scope)}.")
+    return lines
+
+
+def _table(result: RunResult, found: Sequence[Runner], *, single: bool) -> str:
+    timings = [(runner, entry) for runner in found for entry in runner.form.latency if (entry.batch_size == 1) is single and entry.p50_ms]
+    if not timings:
+        return ""
+    columns = [*_IDENTITY, *(_SINGLE if single else _BATCHED), *_judgement(result)]
+    rows = [[markdown(read(runner, entry)) for _, read in columns] for runner, entry in timings]
+    kept = [i for i in range(len(columns)) if any(row[i] for row in rows)]
+    body = [[row[i] or wording.NOT_MEASURED for i in kept] for row in rows]
+    left = ("model", "form", "input", "verdict")
+    title = "**Single images** (batch 1)" if single else "**Whole batches**"
+    return f"{title}\n\n" + grid([columns[i][0] for i in kept], body, ["left" if columns[i][0] in left else "right" for i in kept])
+
+
+def _with_interval(value: float | None, interval: tuple[float, float] | None) -> str:
+    if value is None:
+        return ""
+    bounds = f" ({wording.significant(interval[0])} to {wording.significant(interval[1])})" if interval else ""
+    return wording.significant(value) + bounds
+
+
+_IDENTITY: list[Column] = [
+    ("model", lambda runner, entry: runner.cell.model),
+    ("form", lambda runner, entry: runner.form.backend),
+    ("input", lambda runner, entry: wording.size(entry.input_size)),
+]
+_SINGLE: list[Column] = [
+    ("p50<br>ms", lambda runner, entry: _with_interval(entry.p50_ms, entry.ci95_ms)),
+    ("p90<br>ms", lambda runner, entry: _with_interval(entry.p90_ms, entry.p90_ci95_ms)),
+    ("p99<br>ms", lambda runner, entry: _with_interval(entry.p99_ms, entry.p99_ci95_ms)),
+    ("host p50<br>ms", lambda runner, entry: _with_interval(entry.host_p50_ms, None)),
+    ("first call<br>ms", lambda runner, entry: _with_interval(entry.first_ms, None)),
+]
+_BATCHED: list[Column] = [
+    ("batch", lambda runner, entry: str(entry.batch_size)),
+    ("images/s", lambda runner, entry: _with_interval(entry.images_per_second, None)),
+    ("time of a batch<br>ms", lambda runner, entry: _with_interval(entry.p50_ms, entry.ci95_ms)),
+    ("host p50<br>ms", lambda runner, entry: _with_interval(entry.host_p50_ms, None)),
+]
+
+
+def _judgement(result: RunResult) -> list[Column]:
+    def ratio(runner: Runner, entry: Latency) -> str:
+        found = runner.against_first(result, entry)
+        return _ratio(found) if found else ""
+
+    def verdict(runner: Runner, entry: Latency) -> str:
+        found = runner.against_first(result, entry)
+        return _verdict(found) if found else ""
+
+    return [("against the first", ratio), ("verdict", verdict)]
+
+
+def _ratio(found: Comparison) -> str:
+    if found.value is None:
+        return ""
+    bounds = "" if found.low is None or found.high is None else f" ({_close(found.low)} to {_close(found.high)})"
+    return f"×{_close(found.value)}{bounds}"
+
+
+def _close(ratio: float) -> str:
+    """A ratio with decimals enough to tell an interval from one.
+
+    >>> _close(0.36851), _close(1.0042), _close(12.41)
+    ('0.369', '1.004', '12.4')
+    """
+    return f"{ratio:.3f}" if ratio < 10 else wording.significant(ratio)
+
+
+def _verdict(found: Comparison) -> str:
+    return f"{found.verdict}: {found.reason}" if found.reason else found.verdict
+
+
+def _chart(result: RunResult, target: ReportTarget) -> str:
+    if not charts.available():
+        return f"Cost against size is drawn where Altair is installed: `{charts.INSTALL}`."
+    chart = cost_against_size(result)
+    if chart is None:
+        return ""
+    target.directory.mkdir(parents=True, exist_ok=True)
+    chart.save(str(target.directory / f"{_CHART}.svg"))
+    return f"![{_CAPTION}]({_CHART}.svg)\n\n<sub>{_CAPTION}.</sub>"
+
+
+def _pairs(found: Sequence[Comparison]) -> str:
+    """All pairs, corrected for being many."""
+    told = [pair for pair in found if pair.value is not None]
+    if not told:
+        return ""
+    rows = [
+        [
+            markdown(_side(pair.subject, pair.subject_backend)),
+            markdown(_side(pair.baseline, pair.baseline_backend)),
+            f"{wording.size(pair.context.get('input_size') or ())}, batch {pair.context.get('batch_size')}",
+            _ratio(pair),
+            wording.NOT_MEASURED if pair.p_adjusted is None else f"{pair.p_adjusted:.3f}",
+            pair.verdict,
+        ]
+        for pair in told[:_MOST_PAIRS]
+    ]
+    left = len(told) - len(rows)
+    more = f"\n\n{wording.counted(left, 'further pair')} in run.json." if left else ""
+    note = "Ratio of times (of images per second for whole batches); p values corrected for the number of pairs by Holm's method."
+    table = grid(["first", "second", "input", "ratio", "p, corrected", "verdict"], rows, ["left", "left", "left"])
+    return folded("All pairs", f"{note}\n\n{table}{more}")
+
+
+def _side(model: str, backend: str | None) -> str:
+    return model if backend in (None, "eager") else f"{model} ({backend})"
