@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.cell_runs import await_cell, execute_cell, run_cell
+from segbench.comparisons import with_comparisons
 from segbench.compat import require_torch
 from segbench.config import RunConfig
 from segbench.deployments import deploy_cells
@@ -89,6 +90,7 @@ def run_stages(
             session.listener.on("cell_end", cell.describe(), row.model_dump())
         if "profile" in stages:
             measure_costs(session)
+        session.result = with_comparisons(session.publish(complete=True), directory)
         return session.publish(complete=True)
     finally:
         store.close()
@@ -127,8 +129,8 @@ def _finish(session: RunSession) -> RunResult:
         session.result = session.result.model_copy(update={"race": (kept or {}).get("race")})
     notes = [f"plugin '{name}' was switched off: {why}" for name, why in session.observers.switched_off.items()]
     session.result = session.result.model_copy(update={"warnings": [*session.result.warnings, *notes]})
-    result = session.publish(complete=True)
-    session.result = result.model_copy(update={"claims": judge_claims(result, session.catalog)})
+    result = with_comparisons(session.publish(complete=True), session.store.directory)
+    session.result = result.model_copy(update={"claims": judge_claims(result, session.catalog, session.store.directory)})
     result = session.publish(complete=True)
     notes = write_reports(result, session.store.directory, session.catalog, formats=("markdown",))
     if notes:

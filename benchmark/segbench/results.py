@@ -79,6 +79,14 @@ class Training(Record):
     diagnosis: list[Diagnosis] = Field(default_factory=list)
 
 
+class ReliabilityBin(Record):
+    """Valid pixels whose confidence fell into one of 15 bins of equal width; their mean confidence and the share of right ones."""
+
+    count: int
+    confidence: float | None = None
+    accuracy: float | None = None
+
+
 class Quality(Record):
     """Scores from one int64 confusion matrix per image, at label resolution.
 
@@ -86,6 +94,10 @@ class Quality(Record):
     union; ``miou_imagewise``: mean over images of each image's macro IoU. Per-class lists follow ``class_names``; null where the
     class has no label pixels. ``selected_on`` names the split that chose the checkpoint where it is the scored one.
     ``training_score`` replaces ``miou`` where the training split overlaps the scored one.
+
+    ``miou_worst_decile``: mean of ``miou_imagewise`` over the worst tenth of the images. ``miou_ci95``: 95 % interval of ``miou`` of this
+    checkpoint over images (or their groups), not over trainings. ``boundary_iou``: mean over the classes of ``miou`` of the IoU of boundary
+    regions (Cheng 2021, 2 % of the diagonal). ``ece``: expected calibration error, a share; ``reliability``: the curve behind it.
     """
 
     split: str
@@ -96,6 +108,10 @@ class Quality(Record):
     miou_micro: float | None = None
     miou_imagewise: float | None = None
     miou_frequency_weighted: float | None = None
+    miou_worst_decile: float | None = None
+    miou_ci95: tuple[float, float] | None = None
+    boundary_iou: float | None = None
+    ece: float | None = None
     pixel_accuracy: float | None = None
     mean_accuracy: float | None = None
     headline_class: str | None = None
@@ -106,6 +122,8 @@ class Quality(Record):
     precision_per_class: list[float | None] = Field(default_factory=list)
     recall_per_class: list[float | None] = Field(default_factory=list)
     label_pixels_per_class: list[int] = Field(default_factory=list)
+    boundary_iou_per_class: list[float | None] = Field(default_factory=list)
+    reliability: list[ReliabilityBin] = Field(default_factory=list)
     image_size: tuple[int, int] | None = None
     resize: str | None = None
     seconds: float | None = None
@@ -379,3 +397,21 @@ class RunResult(Record):
     instruments: dict[str, Any] | None = None
     claims: list[Verdict] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
+class SeedSummary(Record):
+    """One quantity over the seeds of cells that differ in nothing else.
+
+    ``deviation`` is the sample's (n - 1), ``low`` and ``high`` Student's t interval of the mean; null below three seeds.
+    """
+
+    quantity: str
+    cells: list[str]
+    seeds: list[int] = Field(default_factory=list)
+    n: int
+    mean: float
+    deviation: float | None = None
+    low: float | None = None
+    high: float | None = None
+    confidence: float = 0.95
+
+
+    seeds: list[SeedSummary] = Field(default_factory=list)

@@ -101,6 +101,8 @@ class EvalSettings(Section):
     overlap: Share = Field(0.25, description="share by which tiles overlap")
     flip: bool = Field(False, description="test-time augmentation: average over the image and its mirror image")
     scales: tuple[float, ...] = Field((1.0,), description="test-time augmentation: average over the image at these scales")
+    boundary: bool = Field(True, description="boundary IoU of the final score")
+    calibration: bool = Field(True, description="calibration error and reliability curve of the final score")
     every: Positive = Field(1, description="validate every n epochs")
     batch_size: Positive | None = Field(None, description="none: the training batch size")
     pictures: int = Field(4, ge=0, description="how many fixed samples are pictured")

@@ -83,6 +83,16 @@ class Setup:
         return open_training_split(self.dataset, self.root, self.settings, task=self.task, digest=digest, report=self.note)
 
     def note(self, message: str) -> None:
+    def groups(self, split: str, count: int) -> tuple[str, ...] | None:
+        """For each of the ``count`` samples of a split the scene it belongs to, where the dataset knows."""
+        if self.dataset.spec.groups is None:
+            return None
+        found = tuple(map(str, resolve(self.dataset.spec.groups)(self.root, split, self.dataset.options)))
+        if len(found) != count:
+            self.note(f"dataset '{self.dataset}' names {len(found)} groups for the {count} images of '{split}': they are not used")
+            return None
+        return found
+
         """Tell the user something that does not stop the cell."""
         self.emit("note", {"message": message})
 
@@ -203,8 +213,9 @@ def _evaluate(setup: Setup, emit: Emit) -> dict[str, Any]:
         device=setup.device,
         want_pictures=wanted,
     )
+        detailed=True,
     confusions = setup.directory / "confusions" / f"{setup.job['cell']}.npz"
-    _save_confusions(confusions, done.ids, done.matrices)
+    _save_confusions(confusions, done, setup.groups(split, len(samples)))
     folder = setup.directory / "predictions" / setup.job["cell"]
     folder.mkdir(parents=True, exist_ok=True)
     pictures = []
@@ -242,6 +253,10 @@ def scored(setup: Setup, done: Evaluation, split: str, *, trained_on: str | None
         resize=setup.settings.eval.resize,
         seconds=done.seconds,
     )
+        interval=True,
+        groups=setup.groups(split, len(done.ids)),
+        boundary=done.boundary,
+        calibration=done.calibration,
     return quality
 
 
@@ -299,13 +314,16 @@ def _pictured(count: int, wanted: int) -> tuple[int, ...]:
     return tuple(sorted({int((i + 0.5) * count / wanted) for i in range(wanted)})) if wanted else ()
 
 
-def _save_confusions(path: Path, ids: Sequence[str], matrices: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+def _save_confusions(path: Path, done: Evaluation, groups: Sequence[str] | None) -> None:
+    """What comparisons between cells are made of: ids, matrices and, where they are known, groups and boundary counts of each image."""
     import io
 
     from segbench.store import write_atomic
 
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, ids=np.asarray(ids), matrices=matrices)
+    further: dict[str, Any] = {"groups": None if groups is None else np.asarray(groups), "boundary": done.boundary}
+    known = {name: values for name, values in further.items() if values is not None}
+    np.savez_compressed(buffer, ids=np.asarray(done.ids), matrices=done.matrices, **known)
     write_atomic(path, buffer.getvalue())
 
 

@@ -6,13 +6,16 @@ the classes that have label pixels in that split. The others come from the same 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from segbench.measure.boundary import boundary_iou
+from segbench.measure.calibration import expected_calibration_error, reliability
+from segbench.measure.uncertainty import miou_interval
 from segbench.results import Quality
 
 Floats = npt.NDArray[np.float64]
@@ -30,6 +33,10 @@ def score(
     image_size: tuple[int, int] | None = None,
     resize: str | None = None,
     seconds: float | None = None,
+    interval: bool = False,
+    groups: Sequence[Hashable] | None = None,
+    boundary: Counts | None = None,
+    calibration: Floats | None = None,
 ) -> Quality:
     """Score a split from its per-image ``matrices`` (N, K, K), rows = label, columns = prediction.
 
@@ -37,29 +44,37 @@ def score(
     - ``miou_micro``: summed intersections over summed unions of all classes.
     - ``miou_imagewise``: mean over images of the mean IoU over the classes with label pixels in that image; an image without
       any valid pixel has none and is left out.
+    - ``miou_worst_decile``: the same over the tenth of these images that scores worst (at least one).
     - ``miou_frequency_weighted``: IoU weighted by the share of label pixels.
     - per class: null without label pixels; a class that is labelled but never predicted has precision 0.
 
     ``trained_on`` says that images of this split were trained on: then the score stands as ``training_score`` and nothing that
     could be ranked is given. ``headline`` is the class that is quoted beside the mean; ``selected_on`` the split that chose the checkpoint,
-    where it is this one. A split without a valid pixel scores null throughout.
+    where it is this one. ``interval`` asks for ``miou_ci95``, over ``groups`` (one per image) where images come in such. ``boundary``
+    (N, 2, K) and ``calibration`` (N, 3, 15) are the sums of the modules of those names. A split without a valid pixel scores null.
     """
     per_image = _counts(matrices, class_names)
     total = per_image.sum(axis=0)
     labelled = total.sum(axis=1)
     iou, f1, precision, recall = _per_class(total)
+    imagewise = _mean_rows(_iou(per_image))
+    edges = boundary_iou(boundary, labelled > 0) if boundary is not None else None
     summary: dict[str, float | None] = {
         "miou": _mean(iou),
         "miou_micro": _ratio(np.trace(total), _union(total).sum()),
-        "miou_imagewise": _mean(_mean_rows(_iou(per_image))),
+        "miou_imagewise": _mean(imagewise),
+        "miou_worst_decile": _mean(_worst(imagewise)),
         "miou_frequency_weighted": _ratio(np.nansum(iou * labelled), labelled.sum()),
         "pixel_accuracy": _ratio(np.trace(total), total.sum()),
         "mean_accuracy": _mean(recall),
         "headline_iou": _number(iou[list(class_names).index(headline)]) if headline is not None else None,
+        "boundary_iou": _mean(edges) if edges is not None else None,
+        "ece": expected_calibration_error(calibration) if calibration is not None else None,
     }
     training_score = summary["miou"] if trained_on else None
     if trained_on:
         summary = dict.fromkeys(summary)
+    certain = miou_interval(per_image, groups=groups) if interval and not trained_on else None
     return Quality(
         split=split,
         images=len(per_image),
@@ -72,6 +87,9 @@ def score(
         precision_per_class=_numbers(precision),
         recall_per_class=_numbers(recall),
         label_pixels_per_class=labelled.tolist(),
+        miou_ci95=(certain.low, certain.high) if certain and certain.low is not None and certain.high is not None else None,
+        boundary_iou_per_class=_numbers(edges) if edges is not None else [],
+        reliability=reliability(calibration) if calibration is not None else [],
         image_size=image_size,
         resize=resize,
         seconds=seconds,
@@ -118,6 +136,12 @@ def _divide(above: Counts | Floats, below: Counts, where: npt.NDArray[np.bool_])
 def _mean_rows(values: Floats) -> Floats:
     there = ~np.isnan(values)
     return _divide(np.where(there, values, 0.0).sum(axis=1), there.sum(axis=1), there.sum(axis=1) > 0)
+
+
+def _worst(values: Floats) -> Floats:
+    """The lowest tenth, rounded up."""
+    there = np.sort(values[~np.isnan(values)])
+    return there[: -(-len(there) // 10)]
 
 
 def _mean(values: Floats) -> float | None:

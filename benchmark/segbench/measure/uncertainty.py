@@ -1,10 +1,14 @@
 """How sure is a score: the bootstrap over images for given checkpoints, Student's t over seeds.
 
 Images (or the groups that they come in) are the independent units. A dataset's mIoU is no mean over images: it is read off the sum of
-their confusion matrices, so a resample sums matrices again, each as often as its image was drawn, and reads the score off that. Such
-resamples lie off-centre (a rare class in few images pulls them down), and the plain percentile interval with them; ours is BCa (Efron,
-Journal of the American Statistical Association 82, 1987), which corrects for that bias and for skewness, at a level that is widened for
-few images as in Hesterberg (The American Statistician 69, 2015, section 5.3).
+their confusion matrices, so a resample sums matrices again, each as often as its image was drawn, and reads the score off that.
+
+Which interval: resamples of one model's mIoU lie off-centre (a rare class in few images pulls them down), so a single score gets BCa
+(Efron, Journal of the American Statistical Association 82, 1987), which corrects for bias and skewness. Between two models on the same
+images that bias cancels, and BCa's two estimates only add noise: a difference gets the percentile interval. Both are widened for few
+units (Hesterberg, The American Statistician 69, 2015, section 5.3). Measured on simulated matrices of six classes, two of them rare, 600
+repetitions: differences are held by 95.2, 94.7, 94.8 and 94.8 % of intervals from 10, 20, 50 and 200 images (BCa: 92.5, 93.7, 93.3 and
+93.3 %); single scores by 90.8, 95.0 and 93.8 % from 20, 50 and 200, with both sides missed alike (percentile at 50: 1.5 and 3.8 %).
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +29,10 @@ Statistic = Callable[[Floats], Floats]
 
 CONFIDENCE = 0.95
 RESAMPLES = 5000
-LEAST_UNITS = 6
-"""Below so many images or groups there is no interval: their resamples are too few and too alike."""
+LEAST_PAIRS = 10
+"""Images or groups below which a difference gets no interval: their resamples are too few and too alike."""
+LEAST_SINGLE = 20
+"""The same for a single score: in 10 images rare classes are missing so often that only 83 % of intervals held the truth."""
 LEAST_SEEDS = 3
 
 _CHUNK = 500
@@ -35,7 +41,7 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with a two-sided interval and the p value of "it is zero"; null where ``n`` units are too few to tell."""
+    """A value with a two-sided interval, and for differences the p value of "it is zero"; null where ``n`` units are too few to tell."""
 
     value: float
     low: float | None
@@ -46,7 +52,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Resampled:
-    """A score of the whole, of every resample (B,) and without each of the units (n,): what BCa needs.
+    """A score of the whole, of every resample (B,) and without each of the units (n,): what intervals are made of.
 
     Two that were resampled together can be subtracted and averaged: the same units were drawn for both.
     """
@@ -59,18 +65,22 @@ class Resampled:
         return Resampled(self.value - other.value, self.resamples - other.resamples, self.without - other.without)
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval:
-        """The BCa interval, and the smallest level at which it leaves out zero as p value."""
+        """BCa, for a single score."""
+        return self._interval(confidence, LEAST_SINGLE, corrected=True)
+
+    def difference_interval(self, confidence: float = CONFIDENCE) -> Interval:
+        """Percentiles, for a difference of two; the p value is the smallest level at which the interval leaves out zero."""
+        return self._interval(confidence, LEAST_PAIRS, corrected=False)
+
+    def _interval(self, confidence: float, least: int, *, corrected: bool) -> Interval:
         n = len(self.without)
         there = self.resamples[~np.isnan(self.resamples)]
-        without = self.without[~np.isnan(self.without)]
-        if n < LEAST_UNITS or len(there) < len(self.resamples) / 2 or math.isnan(self.value):
+        if n < least or len(there) < 0.9 * len(self.resamples) or math.isnan(self.value):
             return Interval(self.value, None, None, None, n)
-        if np.ptp(there) == 0:
-            return Interval(self.value, float(there[0]), float(there[0]), 1.0 if there[0] == 0 else 1 / len(there), n)
-        bias, skew, width = _bias(there, self.value), _acceleration(without), _widening(n, confidence)
-        z = _NORMAL.inv_cdf((1 + confidence) / 2) * width
+        z = student_quantile((1 + confidence) / 2, n - 1) * _widening(n)
+        bias, skew = (_bias(there, self.value), _acceleration(self.without)) if corrected else (0.0, 0.0)
         low, high = np.quantile(there, [_share(-z, bias, skew), _share(z, bias, skew)])
-        return Interval(self.value, float(low), float(high), _p_value(there, bias, skew, width), n)
+        return Interval(self.value, float(low), float(high), None if corrected else _p_value(there, n), n)
 
 
 def mean_of(several: Sequence[Resampled]) -> Resampled:
@@ -92,14 +102,18 @@ def resample(
 ) -> list[Resampled]:
     """Draw images with replacement, the same for every entry of ``columns`` (n, F), and score the sums of what was drawn.
 
-    With ``groups`` (one per image) whole groups are drawn: images of one scene are no independent evidence.
+    With ``groups`` (one per image) whole groups are drawn: images of one scene are no independent evidence. Fewer than ten groups cannot
+    stand for others; then images are drawn within each group, and what is said is about these groups. See :func:`sampling`.
     """
-    units = [_by_group(np.asarray(table, dtype=np.float64), groups) for table in columns]
+    tables = [np.asarray(table, dtype=np.float64) for table in columns]
+    kind, _ = sampling(len(tables[0]), groups)
+    units = [_by_group(table, groups or ()) for table in tables] if kind == "groups" else tables
     n = len(units[0])
+    strata = _strata(groups or ()) if kind == "within groups" else [np.arange(n)]
     drawn: list[list[Floats]] = [[] for _ in units]
     random = np.random.default_rng(seed)
     for start in range(0, resamples, _CHUNK):
-        weights = random.multinomial(n, np.full(n, 1 / n), size=min(_CHUNK, resamples - start)).astype(np.float64)
+        weights = _weights(random, strata, n, min(_CHUNK, resamples - start))
         for table, scores in zip(units, drawn, strict=True):
             scores.append(statistic(weights @ table))
     sums = [table.sum(axis=0) for table in units]
@@ -107,6 +121,24 @@ def resample(
         Resampled(float(statistic(whole)), np.concatenate(scores), statistic(whole - table))
         for table, whole, scores in zip(units, sums, drawn, strict=True)
     ]
+
+
+def sampling(images: int, groups: Sequence[Hashable] | None) -> tuple[Literal["images", "groups", "within groups"], str]:
+    """What is drawn from so many images, and that in words.
+
+    >>> sampling(3, None), sampling(4, "abab")
+    (('images', '3 images'), ('within groups', '4 images within 2 groups'))
+    >>> sampling(40, [n // 2 for n in range(40)])
+    ('groups', '20 groups of images')
+    """
+    if groups is None:
+        return "images", f"{images} images"
+    if len(groups) != images:
+        raise ValueError(f"a group for each image is needed: got {len(groups)} for {images}")
+    count = len(set(groups))
+    if count == images:
+        return "images", f"{images} images"
+    return ("groups", f"{count} groups of images") if count >= LEAST_PAIRS else ("within groups", f"{images} images within {count} groups")
 
 
 def miou_columns(matrices: npt.NDArray[Any]) -> Counts:
@@ -120,7 +152,8 @@ def miou_of(sums: Floats) -> Floats:
     there = ~np.isnan(iou)
     classes = there.sum(axis=-1)
     total: Floats = np.where(there, iou, 0.0).sum(axis=-1)
-    return np.divide(total, classes, out=np.full(total.shape, np.nan), where=classes > 0)
+    mean: Floats = np.divide(total, classes, out=np.full(total.shape, np.nan), where=classes > 0)
+    return mean
 
 
 def class_iou_of(index: int) -> Statistic:
@@ -147,7 +180,7 @@ def miou_difference(
     if subject.shape != baseline.shape:
         raise ValueError(f"paired images are needed: got matrices {subject.shape} and {baseline.shape}")
     one, other = resample([miou_columns(subject), miou_columns(baseline)], miou_of, groups=groups, resamples=resamples, seed=seed)
-    return (one - other).interval()
+    return (one - other).difference_interval()
 
 
 def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
@@ -199,12 +232,23 @@ def student_quantile(probability: float, freedom: int) -> float:
     return (low + high) / 2
 
 
-def _by_group(table: Floats, groups: Sequence[Hashable] | None) -> Floats:
+def _weights(random: np.random.Generator, strata: Sequence[npt.NDArray[np.int64]], n: int, resamples: int) -> Floats:
+    """How often each unit is drawn in each resample (B, n), as many from each stratum as it has."""
+    weights = np.empty((resamples, n))
+    for members in strata:
+        weights[:, members] = random.multinomial(len(members), np.full(len(members), 1 / len(members)), size=resamples)
+    return weights
+
+
+def _strata(groups: Sequence[Hashable]) -> list[npt.NDArray[np.int64]]:
+    places: dict[Hashable, list[int]] = {}
+    for place, name in enumerate(groups):
+        places.setdefault(name, []).append(place)
+    return [np.asarray(members) for members in places.values()]
+
+
+def _by_group(table: Floats, groups: Sequence[Hashable]) -> Floats:
     """Sums of the rows of each group, in the order in which the groups come up."""
-    if groups is None:
-        return table
-    if len(groups) != len(table):
-        raise ValueError(f"a group for each image is needed: got {len(groups)} for {len(table)}")
     order = {name: place for place, name in enumerate(dict.fromkeys(groups))}
     summed = np.zeros((len(order), table.shape[1]))
     np.add.at(summed, [order[name] for name in groups], table)
@@ -213,7 +257,8 @@ def _by_group(table: Floats, groups: Sequence[Hashable] | None) -> Floats:
 
 def _iou(sums: Floats) -> Floats:
     hits, labelled, predicted = np.split(sums, 3, axis=-1)
-    return np.divide(hits, labelled + predicted - hits, out=np.full(hits.shape, np.nan), where=labelled > 0)
+    iou: Floats = np.divide(hits, labelled + predicted - hits, out=np.full(hits.shape, np.nan), where=labelled > 0)
+    return iou
 
 
 def _bias(resamples: Floats, value: float) -> float:
@@ -224,15 +269,15 @@ def _bias(resamples: Floats, value: float) -> float:
 
 def _acceleration(without: Floats) -> float:
     """How the standard error changes with the value, from the score without each unit."""
+    without = without[~np.isnan(without)]
     off = without.mean() - without
     spread = float((off**2).sum()) ** 1.5
     return float((off**3).sum()) / (6 * spread) if spread > 0 else 0.0
 
 
-def _widening(n: int, confidence: float) -> float:
-    """By how much the resamples of few units are too narrow: t in place of z, and n in place of n - 1."""
-    tail = (1 + confidence) / 2
-    return student_quantile(tail, n - 1) / _NORMAL.inv_cdf(tail) * math.sqrt(n / (n - 1))
+def _widening(n: int) -> float:
+    """By how much the resamples of few units are too narrow: their variance divides by n in place of n - 1."""
+    return math.sqrt(n / (n - 1))
 
 
 def _share(z: float, bias: float, skew: float) -> float:
@@ -241,10 +286,9 @@ def _share(z: float, bias: float, skew: float) -> float:
     return _NORMAL.cdf(bias + moved / max(1 - skew * moved, 1e-3))
 
 
-def _p_value(resamples: Floats, bias: float, skew: float, width: float) -> float:
-    """The level at which one end of the interval is zero: :func:`_share` turned around."""
+def _p_value(resamples: Floats, n: int) -> float:
+    """The level at which one end of the percentile interval is zero; no smaller than the resamples can tell."""
     count = len(resamples)
-    below = (np.count_nonzero(resamples < 0) + np.count_nonzero(resamples == 0) / 2) / count
-    moved = _NORMAL.inv_cdf(min(max(below, 0.5 / count), 1 - 0.5 / count)) - bias
-    z = (moved / max(1 + skew * moved, 1e-3) - bias) / width
-    return min(1.0, max(2 * _NORMAL.cdf(-abs(z)), 1 / count))
+    below, equal = np.count_nonzero(resamples < 0), np.count_nonzero(resamples == 0)
+    tail = (min(below, count - below - equal) + equal + 1) / (count + 1)
+    return student_p_value(_NORMAL.inv_cdf(min(tail, 0.5)) / _widening(n), n - 1)

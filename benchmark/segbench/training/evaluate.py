@@ -19,6 +19,8 @@ from torch import Tensor
 from segbench.data.loading import EvalBatch, eval_loader
 from segbench.data.tiling import tiled_logits
 from segbench.inputs import InputPlan
+from segbench.measure.boundary import boundary_counts
+from segbench.measure.calibration import BINS, confidence_sums
 from segbench.measure.confusion import confusion_matrix
 from segbench.network import Network, resize_logits
 from segbench.settings import Settings
@@ -34,7 +36,8 @@ class Evaluation:
     """Matrices (N, K, K) int64 (rows = label, columns = prediction) and ids in the order of the split; all processes have all of them.
 
     ``loss`` is the mean over valid pixels, where a loss was given. ``predictions`` (H, W) uint8 (int64 above 256 classes) of the wanted
-    images. ``seconds`` is wall time, loading included.
+    images. ``seconds`` is wall time, loading included. ``boundary`` (N, 2, K) int64 and ``calibration`` (N, 3, 15) float64 are the sums of
+    :mod:`segbench.measure.boundary` and :mod:`segbench.measure.calibration`, null where they were not asked for.
     """
 
     ids: tuple[str, ...]
@@ -42,6 +45,8 @@ class Evaluation:
     seconds: float
     predictions: Mapping[int, Tensor] = field(default_factory=dict)
     loss: float | None = None
+    boundary: npt.NDArray[np.int64] | None = None
+    calibration: npt.NDArray[np.float64] | None = None
 
 
 def evaluate(
@@ -58,12 +63,18 @@ def evaluate(
     want_pictures: Collection[int] = (),
     loss: AppliedLoss | None = None,
     progress: Progress | None = None,
+    detailed: bool = False,
 ) -> Evaluation:
-    """Evaluate ``network`` in eval mode (its mode is put back). With several processes each calls this with its ``rank``."""
+    """Evaluate ``network`` in eval mode (its mode is put back). With several processes each calls this with its ``rank``.
+
+    ``detailed``: boundaries and calibration too, as far as the settings ask for them; choosing a checkpoint needs neither.
+    """
     started = time.perf_counter()
     place = Place(rank, world_size, device)
     classes = task.num_classes
     matrices = torch.zeros(len(samples), classes, classes, dtype=torch.int64)
+    boundary = torch.zeros(len(samples), 2, classes, dtype=torch.int64) if detailed and settings.eval.boundary else None
+    calibration = torch.zeros(len(samples), 3, BINS, dtype=torch.float64) if detailed and settings.eval.calibration else None
     losses = torch.zeros(2, dtype=torch.float64, device=device)
     ids: dict[int, str] = {}
     predictions: dict[int, Tensor] = {}
@@ -85,8 +96,14 @@ def evaluate(
             outputs = _augmented(network, batch, settings) if is_augmented(settings.eval) else _outputs(network, batch.inputs, settings)
             for position, index in enumerate(batch.indices):
                 image = _image(outputs, batch, position)
-                prediction = image["logits"].max(dim=1).indices[0]  # four times as fast as argmax on a CPU
-                matrices[index] = confusion_matrix(prediction, batch.masks[position], num_classes=classes, ignore_index=task.ignore_index)
+                mask = batch.masks[position]
+                highest, prediction = (found[0] for found in image["logits"].max(dim=1))  # four times as fast as argmax on a CPU
+                matrices[index] = confusion_matrix(prediction, mask, num_classes=classes, ignore_index=task.ignore_index)
+                if boundary is not None:
+                    boundary[index] = boundary_counts(prediction, mask, num_classes=classes, ignore_index=task.ignore_index)
+                if calibration is not None:
+                    confidence = (highest - image["logits"].logsumexp(dim=1)[0]).exp()
+                    calibration[index] = confidence_sums(confidence, prediction, mask, ignore_index=task.ignore_index)
                 if index in want_pictures:
                     predictions[index] = prediction.to(torch.uint8 if classes <= 256 else torch.int64).cpu()
                 if loss is not None:
@@ -99,6 +116,8 @@ def evaluate(
         seconds=time.perf_counter() - started,
         predictions=gathered(predictions, place),
         loss=value / pixels if loss is not None and pixels else None,
+        boundary=None if boundary is None else total(boundary, place).numpy(),
+        calibration=None if calibration is None else total(calibration, place).numpy(),
     )
 
 
