@@ -88,7 +88,8 @@ def test_every_dataset_on_disk_is_declared_soundly(name: str) -> None:
     assert [(r.name, r.message) for r in results if not r.passed] == []
 
 
-@pytest.mark.parametrize("name", names("backends"))
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n == "compile" else []) for n in names("backends")])
 def test_every_backend(name: str) -> None:
+    """Compiling takes minutes where a C++ compiler shares its cores."""
     results = run_checks(catalog().backend(name))
     assert [(r.name, r.message) for r in results if not r.passed] == []

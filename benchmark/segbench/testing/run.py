@@ -25,7 +25,7 @@ def checks_for(kind: str) -> list[Check[Any]]:
     """The checks of a kind, in the order in which they run; none for kinds that are plain data (recipes, claims).
 
     >>> [check.name for check in checks_for("backends")]
-    ['spec_is_sound', 'logits_are_those_of_the_network', 'network_is_left_alone']
+    ['spec_is_sound', 'logits_are_those_of_the_network', 'another_size_gives_no_other_logits', 'network_is_left_alone']
     """
     return list(_CHECKS.get(kind, ()))
 
