@@ -17,10 +17,11 @@ from segbench.cells import measured_size
 from segbench.dataset_choice import find_dataset, overlapping, same_dataset, scored_split
 from segbench.errors import CheckpointError, SegbenchError
 from segbench.inputs import InputPlan, plan_inputs
-from segbench.network import build_network, deploy
+from segbench.network import Deployed, build_network, deploy
 from segbench.registry import Catalog, Chosen, load_catalog
 from segbench.results import Quality, Training
 from segbench.settings import Settings
+from segbench.sizes import format_size, parse_size
 from segbench.specs import DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task, resolve
 
 if TYPE_CHECKING:
@@ -82,7 +83,6 @@ class Setup:
         digest = self.job.get("digest", "")
         return open_training_split(self.dataset, self.root, self.settings, task=self.task, digest=digest, report=self.note)
 
-    def note(self, message: str) -> None:
     def groups(self, split: str, count: int) -> tuple[str, ...] | None:
         """For each of the ``count`` samples of a split the scene it belongs to, where the dataset knows."""
         if self.dataset.spec.groups is None:
@@ -93,6 +93,7 @@ class Setup:
             return None
         return found
 
+    def note(self, message: str) -> None:
         """Tell the user something that does not stop the cell."""
         self.emit("note", {"message": message})
 
@@ -212,8 +213,8 @@ def _evaluate(setup: Setup, emit: Emit) -> dict[str, Any]:
         settings=setup.settings,
         device=setup.device,
         want_pictures=wanted,
-    )
         detailed=True,
+    )
     confusions = setup.directory / "confusions" / f"{setup.job['cell']}.npz"
     _save_confusions(confusions, done, setup.groups(split, len(samples)))
     folder = setup.directory / "predictions" / setup.job["cell"]
@@ -252,11 +253,11 @@ def scored(setup: Setup, done: Evaluation, split: str, *, trained_on: str | None
         image_size=evaluation_size(setup.settings),
         resize=setup.settings.eval.resize,
         seconds=done.seconds,
-    )
         interval=True,
         groups=setup.groups(split, len(done.ids)),
         boundary=done.boundary,
         calibration=done.calibration,
+    )
     return quality
 
 
@@ -270,7 +271,16 @@ def _profile(setup: Setup, emit: Emit) -> dict[str, Any]:
     trained, deployed = copy.deepcopy(network), deploy(network)
     # parts are prefixes of the plugin's own model
     parts = {part: tuple(f"network.model.{prefix}" for prefix in prefixes) for part, prefixes in setup.model.spec.parts.items()}
-    return {"profile": profile_network(deployed, inputs, parts=parts, trained=trained).fields()}
+    fields = profile_network(deployed, inputs, parts=parts, trained=trained).fields()
+    return {"profile": {**fields, "macs_at_sizes": _macs_at_sizes(setup, deployed)}}
+
+
+def _macs_at_sizes(setup: Setup, network: Deployed) -> dict[str, int]:
+    """Multiply-adds of one image at each size that is swept."""
+    from segbench.measure.macs import count_macs
+
+    sizes = [parse_size(size) for size in setup.settings.measure.input_sizes or ()]
+    return {format_size(size): count_macs(network, example_inputs(setup.inputs, size, batch_size=1)) for size in sizes}
 
 
 _STAGES: dict[str, Callable[[Setup, Emit], dict[str, Any]]] = {"train": _train, "evaluate": _evaluate, "profile": _profile}
