@@ -24,7 +24,7 @@ COMMANDS = {
     "ablate": "Walk from one model to another, one option at a time.",
     "evaluate": "Score trained cells or a checkpoint again, on any split or size.",
     "export": "Write a model as a file to be shipped, with its metadata.",
-    "report": "Render a run in another format.",
+    "report": "Render a run, or several in one document.",
     "list": "List models, losses, datasets, recipes, .. and plugins.",
     "check": "Run the conformance checks of a model, loss or dataset.",
     "verify": "Hold the instruments against known quantities on this machine.",
