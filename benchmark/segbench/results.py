@@ -153,6 +153,8 @@ class Latency(Record):
     p99_ci95_ms: tuple[float, float] | None = None
     host_p50_ms: float | None = None
     images_per_second: float | None = None
+    energy_j_per_image: float | None = None
+    energy_method: str | None = None
     samples_ms: list[float] = Field(default_factory=list)
     rounds_ms: list[list[float]] = Field(default_factory=list)
     lead_in_ms: list[list[float]] = Field(default_factory=list)
@@ -223,6 +225,56 @@ class Deployment(Record):
     fingerprint: str | None = None
 
 
+class ModuleCost(Record):
+    """One module by itself, its children left out: own parameters, multiply-adds for one image, and own time in ms per call.
+
+    ``mark`` says that its time is far above what its multiply-adds explain, by the ``rule`` beside it.
+    """
+
+    name: str
+    kind: str
+    part: str | None = None
+    params: int = 0
+    macs: int | None = None
+    ms: float | None = None
+    mark: str | None = None
+
+
+class ModuleCosts(Record):
+    """Where a network's time goes. ``total_ms`` is a call without ticks; ``tick_overhead`` the share that ticks added, which is subtracted."""
+
+    input_shape: list[list[int]] = Field(default_factory=list)
+    device: str | None = None
+    threads: int | None = None
+    total_ms: float | None = None
+    repeats: int | None = None
+    tick_overhead: float | None = None
+    rule: str = ""
+    modules: list[ModuleCost] = Field(default_factory=list)
+
+
+class TrainingCost(Record):
+    """A training step of one batch taken apart: medians in ms, and peak memory of each phase in MB above what was held before the step.
+
+    ``forward`` holds the loss, ``optimiser`` the clipping of gradients; ``bookkeeping`` is the running training score.
+    """
+
+    batch_size: int | None = None
+    image_size: tuple[int, int] | None = None
+    device: str | None = None
+    precision: str | None = None
+    steps: int | None = None
+    step_ms: float | None = None
+    forward_ms: float | None = None
+    backward_ms: float | None = None
+    optimiser_ms: float | None = None
+    bookkeeping_ms: float | None = None
+    forward_mb: float | None = None
+    backward_mb: float | None = None
+    optimiser_mb: float | None = None
+    memory_method: str | None = None
+
+
 class Artifacts(Record):
     """Paths relative to the run's directory."""
 
@@ -257,6 +309,7 @@ class CellResult(Record):
     params_per_part: dict[str, int] = Field(default_factory=dict)
     size_mb: float | None = None
     macs: int | None = None
+    macs_at_sizes: dict[str, int] = Field(default_factory=dict)
     flops: int | None = None
     fvcore_flops: int | None = None
     fvcore_error: str | None = None
@@ -266,6 +319,9 @@ class CellResult(Record):
     training: Training | None = None
     quality: Quality | None = None
     deployments: list[Deployment] = Field(default_factory=list)
+    modules: ModuleCosts | None = None
+    training_cost: TrainingCost | None = None
+    cost_notes: list[str] = Field(default_factory=list)
     artifacts: Artifacts = Field(default_factory=Artifacts)
     overhead_seconds: float | None = None
     notes: list[str] = Field(default_factory=list)
@@ -342,6 +398,23 @@ class Comparison(Record):
     context: dict[str, Any] = Field(default_factory=dict)
 
 
+class SeedSummary(Record):
+    """One quantity over the seeds of cells that differ in nothing else.
+
+    ``deviation`` is the sample's (n - 1), ``low`` and ``high`` Student's t interval of the mean; null below three seeds.
+    """
+
+    quantity: str
+    cells: list[str]
+    seeds: list[int] = Field(default_factory=list)
+    n: int
+    mean: float
+    deviation: float | None = None
+    low: float | None = None
+    high: float | None = None
+    confidence: float = 0.95
+
+
 class AblationStep(Record):
     """One step of a walk from one preset to another: which option changed, and the models on both sides of the step."""
 
@@ -393,25 +466,8 @@ class RunResult(Record):
     race: dict[str, Any] | None = None
     cells: list[CellResult] = Field(default_factory=list)
     comparisons: list[Comparison] = Field(default_factory=list)
+    seeds: list[SeedSummary] = Field(default_factory=list)
     ablation: Ablation | None = None
     instruments: dict[str, Any] | None = None
     claims: list[Verdict] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
-class SeedSummary(Record):
-    """One quantity over the seeds of cells that differ in nothing else.
-
-    ``deviation`` is the sample's (n - 1), ``low`` and ``high`` Student's t interval of the mean; null below three seeds.
-    """
-
-    quantity: str
-    cells: list[str]
-    seeds: list[int] = Field(default_factory=list)
-    n: int
-    mean: float
-    deviation: float | None = None
-    low: float | None = None
-    high: float | None = None
-    confidence: float = 0.95
-
-
-    seeds: list[SeedSummary] = Field(default_factory=list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from segbench.cost_details import measure_details
 from segbench.deployment_halves import DEPLOYED, with_costs, without
 from segbench.race import is_measured, race_cells
 from segbench.results import CellResult, Deployment, RunResult
@@ -11,7 +12,12 @@ from segbench.run_session import RunSession
 
 
 def measure_costs(session: RunSession) -> None:
-    """Measure memory and latency of every distinct deployed model of the run, against each other."""
+    """Measure memory and latency of every distinct deployed model of the run, against each other, and then where its cost sits."""
+    _race(session)
+    measure_details(session)
+
+
+def _race(session: RunSession) -> None:
     cells = [cell for cell in session.plan.cells if session.rows[cell.id].status == "ok"]
     _share_deployments(session, known=_measured_models(session.rows.values(), session.machine), only_missing=True)
     raced = race_cells(

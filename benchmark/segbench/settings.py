@@ -140,6 +140,7 @@ class MeasureSettings(Section):
 
     latency: bool = True
     memory: bool = True
+    modules: bool = Field(True, description="time of each module, energy and a training step taken apart; only where latency is measured")
     batch_size: Positive = Field(8, description="batch of the throughput table; latency is always at batch 1")
     batch_sizes: tuple[Positive, ...] | None = Field(None, description="further batches, such as [2, 4]: cost against batch")
     input_size: SizeText | None = Field(None, description="N, HxW; none: the evaluation size")

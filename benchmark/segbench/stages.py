@@ -60,6 +60,8 @@ def carried_over(cell: Cell, old: CellResult | None, todo: Todo, blank: CellResu
         kept["artifacts"] = old.artifacts
         kept["overhead_seconds"] = old.overhead_seconds
     kept["deployments"] = _deployments(cell, old, todo)
+    if old.fingerprints.get("measure") == cell.fingerprints["measure"]:
+        kept |= {"modules": old.modules, "training_cost": old.training_cost, "cost_notes": old.cost_notes}
     if not todo.stages:
         kept |= {
             "status": old.status,
@@ -92,6 +94,7 @@ PROFILE_FIELDS = (
     "params_per_part",
     "size_mb",
     "macs",
+    "macs_at_sizes",
     "flops",
     "fvcore_flops",
     "fvcore_error",

@@ -162,6 +162,8 @@ def race_text(cell: Payload | None, payload: Payload) -> str:
         return f"measuring {payload['contenders']} deployed models"
     if state == "memory" and cell:
         return f"memory of {cell['model']}"
+    if state == "modules" and cell:
+        return f"where the cost of {cell['model']} sits"
     if state == "latency":
         return f"latency race at batch {payload['batch_size']}: {payload['contenders']} models in shuffled rounds"
     return ""

@@ -34,8 +34,8 @@ def training_step_memory(job: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
     train = setup.settings.train
     size = parse_growing_size(train.image_size)[-1][1]
     with training_mode(deterministic=train.deterministic), tempfile.TemporaryDirectory() as empty:
-        session = _session(setup, Path(empty))
-        group = [_batch(setup, size)] * min(train.accumulate, _HELD_BATCHES)
+        session = step_session(setup, Path(empty))
+        group = [step_batch(setup, size)] * min(train.accumulate, _HELD_BATCHES)
         _step(session, group)
         with PeakMemory(setup.device) as memory:
             _step(session, group)
@@ -47,7 +47,7 @@ def training_step_memory(job: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
     }
 
 
-def _session(setup: Setup, directory: Path) -> Session:
+def step_session(setup: Setup, directory: Path) -> Session:
     """A training that starts afresh; compiling it would take longer than the step tells."""
     train = setup.settings.train.model_copy(update={"init_from": None, "compile": False})
     job = Job(
@@ -68,7 +68,7 @@ def _session(setup: Setup, directory: Path) -> Session:
     return session
 
 
-def _batch(setup: Setup, size: Size) -> TrainBatch:
+def step_batch(setup: Setup, size: Size) -> TrainBatch:
     """Random inputs under stripes of all classes."""
     count, classes = setup.settings.train.batch_size, setup.task.num_classes
     stripes = torch.arange(size[1], device=setup.device) * classes // size[1]

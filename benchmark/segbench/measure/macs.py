@@ -35,13 +35,13 @@ def count_macs(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
 
 
 def _count(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
-    counter = flop_counter.FlopCounterMode(display=False, custom_mapping=_missing_formulas())
+    counter = flop_counter.FlopCounterMode(display=False, custom_mapping=missing_formulas())
     with evaluating(network), counter:
         network(*inputs)
     return int(counter.get_total_flops()) // 2
 
 
-def _missing_formulas() -> dict[Any, Callable[..., int]]:
+def missing_formulas() -> dict[Any, Callable[..., int]]:
     """Formulas for matrix products, convolutions and attention kernels that this version of torch does not count."""
     ours = {("aten", name): formula for name, formula in _ATEN.items()}
     ours["torchvision", "deform_conv2d"] = _deform_conv2d

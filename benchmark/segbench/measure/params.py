@@ -37,7 +37,7 @@ def count_params(network: nn.Module, *, parts: Mapping[str, tuple[str, ...]]) ->
         count = parameter.numel()
         total += count
         trainable += count if parameter.requires_grad else 0
-        part = _part_of(name, parts)
+        part = part_of(name, parts)
         per_part[part] = per_part.get(part, 0) + count
     return ParamCount(total=total, trainable=trainable, per_part=per_part, size_mb=float32_mb(total))
 
@@ -51,7 +51,8 @@ def float32_mb(numbers: int) -> float:
     return numbers * BYTES_PER_FLOAT32 / 2**20
 
 
-def _part_of(parameter: str, parts: Mapping[str, tuple[str, ...]]) -> str:
+def part_of(parameter: str, parts: Mapping[str, tuple[str, ...]]) -> str:
+    """The part whose prefix fits the name of a parameter or module best, else ``other``."""
     best, length = OTHER, -1
     for part, prefixes in parts.items():
         for prefix in prefixes:

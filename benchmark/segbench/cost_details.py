@@ -1,0 +1,77 @@
+"""Where the cost of a run's models sits: measured once for each distinct deployed model, and shared by all rows of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from segbench.cells import Cell
+from segbench.deployment_halves import EAGER
+from segbench.execute.jobs import cell_job
+from segbench.names import slug
+from segbench.results import CellResult, Deployment, ModuleCosts, TrainingCost
+from segbench.run_session import RunSession
+
+
+def measure_details(session: RunSession) -> None:
+    """Measure modules, energy and the training step of every model for which they are asked for and not there yet."""
+    rows = {cell.id: session.rows[cell.id] for cell in session.plan.cells}
+    wanted = {cell.fingerprints["measure"]: cell for cell in session.plan.cells if _is_wanted(cell, rows[cell.id])}
+    for fingerprint, cell in wanted.items():
+        session.listener.on("race", cell.describe(), {"state": "modules"})
+        found = _measure(session, cell)
+        for row in list(session.rows.values()):
+            if row.fingerprints.get("measure") == fingerprint and row.status == "ok":
+                session.put(with_details(row, found))
+
+
+def with_details(row: CellResult, found: Mapping[str, Any]) -> CellResult:
+    """The row with what was found of its model; energy stands beside the eager latency of single images."""
+    modules, training, energy = found.get("modules"), found.get("training_cost"), found.get("energy") or {}
+    return row.model_copy(
+        update={
+            "modules": ModuleCosts.model_validate(modules) if modules else None,
+            "training_cost": TrainingCost.model_validate(training) if training else None,
+            "cost_notes": list(found["notes"]),
+            "deployments": [_with_energy(deployment, energy) for deployment in row.deployments],
+        }
+    )
+
+
+def _is_wanted(cell: Cell, row: CellResult) -> bool:
+    measure = cell.settings.measure
+    in_process = cell.settings.execute.where == "process"
+    return measure.modules and measure.latency and in_process and row.status == "ok" and row.modules is None and not row.cost_notes
+
+
+def _measure(session: RunSession, cell: Cell) -> Mapping[str, Any]:
+    job = cell_job(cell, root=None, digest="", settings=cell.settings, device=session.device, directory=session.store.directory, stages=())
+    outcome = session.workers.run(
+        "segbench.execute.costs:cost_details",
+        {**job, "threads": cell.settings.measure.threads or _all_threads()},
+        emit=lambda *_: None,
+        log=session.store.directory / "logs" / f"{slug(str(cell.model))}--costs.log",
+        timeout=cell.settings.execute.timeout,
+    )
+    if outcome.error is not None:
+        return {"notes": [f"modules and training step not measured: {outcome.error.message}"]}
+    value: Mapping[str, Any] = outcome.value or {"notes": []}
+    return value
+
+
+def _all_threads() -> int:
+    """As many as a race gives each contender where the settings name none."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _with_energy(deployment: Deployment, energy: Mapping[str, Any]) -> Deployment:
+    if deployment.backend != EAGER or energy.get("joules") is None:
+        return deployment
+    entries = [
+        entry.model_copy(update={"energy_j_per_image": energy["joules"], "energy_method": energy["method"]})
+        if entry.batch_size == 1
+        else entry
+        for entry in deployment.latency
+    ]
+    return deployment.model_copy(update={"latency": entries})
