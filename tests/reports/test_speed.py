@@ -100,7 +100,8 @@ def test_cost_is_drawn_against_size_where_sizes_were_swept(make_cell: Any, make_
     assert (tmp_path / "cost-against-size.svg").read_text().startswith("<svg")
     chart = cost_against_size(run)
     assert chart is not None
-    latency, macs = (panel["data"]["values"] for panel in chart.to_dict()["hconcat"])
+    drawn = chart.to_dict()
+    latency, macs = (drawn["datasets"][panel["data"]["name"]] for panel in drawn["hconcat"])
     assert [(r["model"], r["size"], r["value"]) for r in latency][:3] == [
         ("big", "64×64", 20),
         ("big", "128×128", 80),

@@ -1,0 +1,145 @@
+"""Races under a load that comes and goes, against timing one model after the other: ``pytest tests/benchmarks/test_race_under_load.py
+--benchmark-only -s`` (about seven minutes).
+
+Two small networks (two convolutions of 24 and of 32 channels at 96 x 96, one thread each, every one in a process of its own) are raced
+twice while another process burns a core in stretches of random length (exponential with a mean of 2 s, seeded), twenty times over. The
+two intervals of the ratio must overlap in at least 19 of the 20 repetitions, and be within 3 % on either side in the median. Beside it
+stands what one-after-the-other timing gives under the same script: as many calls of each model, all of one before all of the other, with
+a bootstrap interval over calls.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from segbench.config import load_config
+from segbench.execute.process import Workers
+from segbench.measure.contenders import Contender
+from segbench.measure.latency import Pace, race
+from segbench.measure.steadiness import ratio_of
+from segbench.plan import make_plan
+from segbench.registry import Catalog
+from segbench.stable import Entrant, Stable
+from segbench.store import RunStore
+
+REPETITIONS = 20
+PACE = Pace(rounds=20, min_round_seconds=0.1, lead_in_seconds=0.02)
+MODELS = "dot[width=32],dot[width=24]"
+SIZE = (96, 96)
+LOAD_SECONDS = 2.0
+
+_BURNER = f"""
+import random, time
+rng = random.Random(0)
+while True:
+    end = time.monotonic() + rng.expovariate(1 / {LOAD_SECONDS})
+    while time.monotonic() < end:
+        sum(range(20_000))
+    time.sleep(rng.expovariate(1 / {LOAD_SECONDS}))
+"""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A ratio with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        """Relative to the value."""
+        return (self.high - self.low) / 2 / self.value
+
+    def meets(self, other: Told) -> bool:
+        return self.low <= other.high and other.low <= self.high
+
+
+@pytest.fixture
+def contenders(mishaps: Catalog, tmp_path: Path) -> Iterator[list[Contender]]:
+    """Both networks in their processes, asleep."""
+    sets = ["measure.threads=1", f"measure.input_size={SIZE[0]}"]
+    plan = make_plan(load_config(sets=sets, flags={"models": MODELS, "dataset": "dots", "device": "cpu"}), mishaps)
+    store = RunStore(tmp_path / "run")
+    store.open()
+    stable = Stable(Workers(), store, "cpu", mishaps, inline=False)
+    try:
+        entrants = [Entrant(cell, mishaps.backend("eager")) for cell in plan.cells]
+        for entrant in entrants:
+            stable.enter(entrant, {})
+        yield [stable.contender(entrant.key, (SIZE, 1)) for entrant in entrants]
+    finally:
+        stable.close()
+        store.close()
+
+
+@pytest.fixture
+def load() -> Iterator[None]:
+    process = subprocess.Popen([sys.executable, "-c", _BURNER])
+    yield
+    process.kill()
+    process.wait()
+
+
+def raced(contenders: Sequence[Contender], seed: int) -> Told:
+    """One race of both."""
+    found = race(contenders, seed=seed, pace=PACE)
+    assert not found.errors
+    first, second = (found.latencies[c.name].rounds_ms for c in contenders)
+    ratio = ratio_of(first, second, seed=seed)
+    assert ratio.low is not None
+    assert ratio.high is not None
+    return Told(ratio.value, ratio.low, ratio.high)
+
+
+def one_after_the_other(contenders: Sequence[Contender], seed: int) -> Told:
+    """As many calls, but all of the first before all of the second; calls are what is resampled."""
+    first, second = (np.array(race([c], seed=seed, pace=PACE).latencies[c.name].samples_ms) for c in contenders)
+    rng = np.random.default_rng(seed)
+    medians = [np.median(x[rng.integers(len(x), size=(1000, len(x)))], axis=1) for x in (first, second)]
+    low, high = np.quantile(medians[0] / medians[1], [0.025, 0.975])
+    return Told(float(np.median(first) / np.median(second)), float(low), float(high))
+
+
+def repeat(method: Callable[[Sequence[Contender], int], Told], contenders: Sequence[Contender]) -> list[tuple[Told, Told]]:
+    """So many pairs of measurements by one method."""
+    return [(method(contenders, 2 * i), method(contenders, 2 * i + 1)) for i in range(REPETITIONS)]
+
+
+def summary(name: str, pairs: Sequence[tuple[Told, Told]]) -> tuple[int, float]:
+    """How many pairs meet, and the median half-width; printed with the spread of the ratios themselves."""
+    told = [one for pair in pairs for one in pair]
+    meet, width = sum(a.meets(b) for a, b in pairs), statistics.median(one.half_width for one in told)
+    values = sorted(one.value for one in told)
+    print(
+        f"\n{name}: intervals overlap in {meet} of {len(pairs)}, median half-width {100 * width:.2f} %; "
+        f"ratios {values[0]:.3f} to {values[-1]:.3f}, median {statistics.median(values):.3f}, "
+        f"deviation {100 * statistics.stdev(values) / statistics.fmean(values):.2f} %"
+    )
+    return meet, width
+
+
+def test_two_races_agree_under_a_load_that_toggles(benchmark: BenchmarkFixture, contenders: list[Contender], load: None) -> None:
+    apart = repeat(one_after_the_other, contenders)
+    together = benchmark.pedantic(lambda: repeat(raced, contenders), rounds=1, iterations=1)  # type: ignore[no-untyped-call]
+    summary("one after the other", apart)
+    meet, width = summary("raced", together)
+    assert meet >= 0.95 * REPETITIONS
+    assert width <= 0.03
+
+
+def test_a_race_spends_its_time_in_the_models(benchmark: BenchmarkFixture, contenders: list[Contender]) -> None:
+    """What is neither of them (waiting, switching, counting) is under five per cent of the timed rounds, at the usual pace."""
+    found = benchmark.pedantic(lambda: race(contenders, seed=0, pace=Pace()), rounds=1, iterations=1)  # type: ignore[no-untyped-call]
+    print(f"\n{100 * found.overhead:.2f} % of {found.seconds:.1f} s in which no model computed")
+    assert found.overhead < 0.05
