@@ -72,7 +72,9 @@ class Step:
         outcome, why = _OUTCOMES[self.miou.verdict, self.cost]
         low = finite(self.miou.low)
         if self.miou.verdict == "no difference shown" and outcome == "pays" and low is not None:
-            why += f" (a loss of up to {-100 * low:.1f} points is not excluded)"
+            why += f" (a loss of up to {max(0.0, -100 * low):.1f} points is not excluded)"
+        if self.miou.verdict in ("better", "worse") and self.miou.reason:
+            why += f" ({self.miou.reason})"
         return outcome, why
 
 
@@ -133,8 +135,8 @@ def _step(result: RunResult, number: int, change: AblationStep, before: list[Cel
         after,
         params=_ratio(before, after, "params"),
         macs=_ratio(before, after, "macs"),
-        latency=_comparison(result, "latency_ms", before, after),
-        miou=_comparison(result, "miou", before, after),
+        latency=_comparison(result, "latency_ms", number, before, after),
+        miou=_comparison(result, "miou", number, before, after),
     )
 
 
@@ -144,20 +146,14 @@ def _ratio(before: Sequence[CellResult], after: Sequence[CellResult], key: str) 
     return other / one if one and other else None
 
 
-def _comparison(result: RunResult, quantity: str, before: Sequence[CellResult], after: Sequence[CellResult]) -> Comparison | None:
-    """What the run says of one quantity between the two sides of a step, single images as they were trained."""
+def _comparison(
+    result: RunResult, quantity: str, number: int, before: Sequence[CellResult], after: Sequence[CellResult]
+) -> Comparison | None:
+    """What the run says of one quantity of a step, by the comparison that was made for it."""
     subjects, baselines = {cell.id for cell in after}, {cell.id for cell in before}
     for found in result.comparisons:
-        if (
-            found.quantity == quantity
-            and found.subject_cells
-            and set(found.subject_cells) <= subjects
-            and found.baseline_cells
-            and set(found.baseline_cells) <= baselines
-            and found.subject_backend in (None, "eager")
-            and found.baseline_backend in (None, "eager")
-            and found.context.get("batch_size", 1) == 1
-        ):
+        of_step = found.quantity == quantity and found.context.get("step") == number
+        if of_step and subjects & set(found.subject_cells) and baselines & set(found.baseline_cells):
             return found
     return None
 

@@ -27,7 +27,7 @@ def compared(subject: CellResult, baseline: CellResult, value: float, half: floa
     values = {
         "quantity": quantity, "subject": subject.model, "baseline": baseline.model, "subject_cells": [subject.id],
         "baseline_cells": [baseline.id], "value": value, "low": low, "high": high, "verdict": verdict, "method": "a t interval over seeds",
-        "scope": "the architectures under this recipe", "headline": False,
+        "scope": "the architectures under this recipe", "headline": False, "context": {"step": 1},
     }  # fmt: skip
     return Comparison.model_validate(values | changes)
 
@@ -45,7 +45,8 @@ def walked(make_cell: CellMaker, make_run: RunMaker) -> RunResult:
         AblationStep(option=name, before=before, after=after, baseline=one, subject=other)
         for (name, before, after), one, other in zip(CHANGES, MODELS, MODELS[1:], strict=False)
     ]
-    found = [compared(*pair, value, 0.013) for pair, value in zip(_pairs(cells), (0.0, 0.005, -0.055), strict=True)]
+    values = (0.0, 0.005, -0.055)
+    found = [compared(*pair, v, 0.013, context={"step": n}) for n, (pair, v) in enumerate(zip(_pairs(cells), values, strict=True), 1)]
     return make_run(cells, ablation=Ablation(start="net", end="slim", steps=steps), comparisons=found)
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from segbench.comparisons.latency import compare_latencies
 from segbench.comparisons.quality import compare_quality
 from segbench.comparisons.seeds import summarise_seeds
+from segbench.comparisons.steps import compare_steps
 from segbench.results import Comparison, RunResult
 
 
 def compare_all(result: RunResult, directory: Path) -> list[Comparison]:
     """Every comparison that a run's cells allow; ``directory`` is the run's, where the confusion matrices lie."""
-    return [*compare_quality(result, directory), *compare_latencies(result)]
+    return [*compare_quality(result, directory), *compare_latencies(result), *compare_steps(result, directory)]
 
 
 def with_comparisons(result: RunResult, directory: Path) -> RunResult:
@@ -20,4 +21,4 @@ def with_comparisons(result: RunResult, directory: Path) -> RunResult:
     return result.model_copy(update={"comparisons": compare_all(result, directory), "seeds": summarise_seeds(result)})
 
 
-__all__ = ["compare_all", "compare_latencies", "compare_quality", "summarise_seeds", "with_comparisons"]
+__all__ = ["compare_all", "compare_latencies", "compare_quality", "compare_steps", "summarise_seeds", "with_comparisons"]

@@ -18,7 +18,7 @@ METHOD = (
 
 
 @dataclass
-class _Runner:
+class Runner:
     """One deployed model of one race, and the cells that share it."""
 
     model: str
@@ -36,30 +36,31 @@ def compare_latencies(result: RunResult) -> list[Comparison]:
     below one means faster there and slower here. Only what ran in one race is compared. Verdicts of pairs rest on Holm-corrected p values.
     """
     found: list[Comparison] = []
-    for runners in _races(result):
+    for runners in races(result):
         baseline = next((r for r in runners if r.model == result.cells[0].model and r.deployment.backend == EAGER), None)
-        for context in _contexts(runners):
+        for context in contexts(runners):
             if baseline is not None:
-                found += [_compare(runner, baseline, context, headline=True) for runner in runners if runner is not baseline]
+                found += [compare(runner, baseline, context, headline=True) for runner in runners if runner is not baseline]
             if len(runners) > 2:
                 found += _all_pairs(runners, context)
     return found
 
 
-def _races(result: RunResult) -> Iterator[list[_Runner]]:
-    races: dict[str, dict[tuple[str, str], _Runner]] = {}
+def races(result: RunResult) -> Iterator[list[Runner]]:
+    """Who took part in each race."""
+    found: dict[str, dict[tuple[str, str], Runner]] = {}
     for cell in result.cells:
         for deployment in cell.deployments:
             if deployment.raced is None:
                 continue
             key = (cell.fingerprints.get("measure") or cell.model, deployment.backend)
-            runners = races.setdefault(deployment.raced, {})
-            runners.setdefault(key, _Runner(cell.model, deployment)).cells.append(cell.id)
-    for runners in races.values():
+            runners = found.setdefault(deployment.raced, {})
+            runners.setdefault(key, Runner(cell.model, deployment)).cells.append(cell.id)
+    for runners in found.values():
         yield list(runners.values())
 
 
-def _contexts(runners: Sequence[_Runner]) -> list[dict[str, Any]]:
+def contexts(runners: Sequence[Runner]) -> list[dict[str, Any]]:
     """Under what at least two of them were timed."""
     counted: dict[str, list[dict[str, Any]]] = {}
     for runner in runners:
@@ -77,9 +78,9 @@ def _context(entry: Latency) -> dict[str, Any]:
     }
 
 
-def _all_pairs(runners: Sequence[_Runner], context: Mapping[str, Any]) -> list[Comparison]:
+def _all_pairs(runners: Sequence[Runner], context: Mapping[str, Any]) -> list[Comparison]:
     """The earlier of two is the baseline. A verdict needs both the interval and the corrected p value."""
-    pairs = [_compare(b, a, context, headline=False) for a, b in itertools.combinations(runners, 2)]
+    pairs = [compare(b, a, context, headline=False) for a, b in itertools.combinations(runners, 2)]
     told = [pair for pair in pairs if pair.p_value is not None]
     for pair, adjusted in zip(told, holm([pair.p_value or 0.0 for pair in told]), strict=True):
         pair.p_adjusted = adjusted
@@ -88,7 +89,8 @@ def _all_pairs(runners: Sequence[_Runner], context: Mapping[str, Any]) -> list[C
     return pairs
 
 
-def _compare(subject: _Runner, baseline: _Runner, context: Mapping[str, Any], *, headline: bool) -> Comparison:
+def compare(subject: Runner, baseline: Runner, context: Mapping[str, Any], *, headline: bool) -> Comparison:
+    """One against another under one size and batch, with the reason where nothing can be said."""
     throughput = context["batch_size"] > 1
     comparison = Comparison(
         quantity="throughput" if throughput else "latency_ms",

@@ -56,7 +56,7 @@ def compare_quality(result: RunResult, directory: Path) -> list[Comparison]:
             cells = [cell for side in field.models.values() for cell in side.values()]
             if len(field.models) < 2 or (quantity != "miou" and all(score_of(cell, quantity) is None for cell in cells)):
                 continue
-            judge = _Judge(field, quantity, shelf)
+            judge = Judge(field, quantity, shelf)
             if first in field.models:
                 found += [judge.compare(model, str(first)) for model in field.models if model != first]
             if len(field.models) > 2:
@@ -83,7 +83,7 @@ class _Pair:
         return [*self.subject, *self.baseline]
 
 
-class _Judge:
+class Judge:
     """Compares the models of one field in one quantity; all of its cells are resampled together, once."""
 
     def __init__(self, field: Field, quantity: str, shelf: Shelf) -> None:
