@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         Memory,
         Quality,
         RunResult,
+        SeedSummary,
         Training,
         Verdict,
     )
@@ -76,7 +77,8 @@ _HOMES = {
     "names": "Choice parse_choice slug",
     "options": "NoOptions Options option",
     "results": (
-        "Ablation AblationStep CellResult Comparison Deployment Drift Environment Epoch Latency Memory Quality RunResult Training Verdict"
+        "Ablation AblationStep CellResult Comparison Deployment Drift Environment Epoch Latency Memory Quality RunResult SeedSummary "
+        "Training Verdict"
     ),
     "specs": (
         "IGNORE_INDEX BackendSpec Claim DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec Normalisation Problem "
@@ -125,6 +127,7 @@ __all__ = [
     "Reporter",
     "RunResult",
     "Sample",
+    "SeedSummary",
     "SegbenchError",
     "StoreError",
     "Target",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'segbench[report]'"
 
-_COLORS = ("#0b6fb8", "#d1520a", "#12866a", "#a8468f", "#9a7400", "#4aa3d8", "#6b4fb3", "#8a4b35", "#5c6a70", "#c2185b")
+COLORS = ("#0b6fb8", "#d1520a", "#12866a", "#a8468f", "#9a7400", "#4aa3d8", "#6b4fb3", "#8a4b35", "#5c6a70", "#c2185b")
 _DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [4, 1])
 _SHAPES = ("circle", "diamond", "triangle-up", "square", "cross", "triangle-down")
 _FONT = "Helvetica, Arial, sans-serif"
@@ -57,7 +57,7 @@ def learning_curves(result: RunResult) -> alt.HConcatChart | alt.VConcatChart | 
     panels = [panel for panel in _curve_panels(result, axes) if panel.records]
     if not panels:
         return None
-    styles = _Styles.of(result, axes)
+    styles = Styles.of(result, axes)
     columns = len(panels) if len(panels) < 4 else 2
     width = (_WIDTH - _PANEL_GAP * (columns - 1)) // columns
     return _arranged([_curve(panel, styles, width) for panel in panels], columns)
@@ -66,7 +66,7 @@ def learning_curves(result: RunResult) -> alt.HConcatChart | alt.VConcatChart | 
 def miou_against_cost(result: RunResult) -> alt.HConcatChart | alt.VConcatChart | None:
     """mIoU over parameters, MACs and latency, each from zero; None where fewer than two cells have a score."""
     axes = varying_axes(result.cells)
-    styles = _Styles.of(result, axes)
+    styles = Styles.of(result, axes)
     records = [_cost_record(cell, axes) for cell in result.cells if cell.quality and finite(cell.quality.miou) is not None]
     used = [(key, title) for key, title in _COSTS.items() if any(key in record for record in records)]
     if not used or len(records) < 2:
@@ -80,7 +80,7 @@ _COSTS = {"params": "parameters (M)", "macs": "MACs (G)", "latency": "latency, b
 
 
 @dataclass(frozen=True)
-class _Styles:
+class Styles:
     """One colour per model and one dash and mark per variant, the same in all charts of a run."""
 
     models: Sequence[str]
@@ -88,15 +88,15 @@ class _Styles:
     varied: str
 
     @staticmethod
-    def of(result: RunResult, axes: Sequence[str]) -> _Styles:
-        names = dict.fromkeys(_name(cell.model) for cell in result.cells)
-        variants = dict.fromkeys(_name(variant(cell, axes)) for cell in result.cells)
-        return _Styles(list(names), list(variants), ", ".join(axis for axis in axes if axis != "model"))
+    def of(result: RunResult, axes: Sequence[str]) -> Styles:
+        names = dict.fromkeys(elided_name(cell.model) for cell in result.cells)
+        variants = dict.fromkeys(elided_name(variant(cell, axes)) for cell in result.cells)
+        return Styles(list(names), list(variants), ", ".join(axis for axis in axes if axis != "model"))
 
     def color(self) -> alt.Color:
         import altair as alt
 
-        scale = alt.Scale(domain=list(self.models), range=list(_cycled(_COLORS, len(self.models))))
+        scale = alt.Scale(domain=list(self.models), range=list(_cycled(COLORS, len(self.models))))
         return alt.Color("model:N", scale=scale, legend=self._legend("model", self.models, symbolType="circle"))
 
     def dash(self) -> alt.StrokeDash | alt.Undefined:
@@ -132,12 +132,13 @@ def _cycled(values: Sequence[Any], count: int) -> Iterable[Any]:
     return (values[i % len(values)] for i in range(count))
 
 
-def _name(text: str) -> str:
+def elided_name(text: str) -> str:
+    """A name as it stands in a chart: printable, and not wider than one."""
     return wording.elided(plain(text), _LONGEST_NAME)
 
 
 def _identity(cell: CellResult, axes: Sequence[str]) -> Record:
-    return {"cell": cell.id, "model": _name(cell.model), "variant": _name(variant(cell, axes))}
+    return {"cell": cell.id, "model": elided_name(cell.model), "variant": elided_name(variant(cell, axes))}
 
 
 def _curve_panels(result: RunResult, axes: Sequence[str]) -> Iterable[Panel]:
@@ -148,7 +149,7 @@ def _curve_panels(result: RunResult, axes: Sequence[str]) -> Iterable[Panel]:
     for loss in losses[:3]:
         # losses of different kinds have different units: each gets axes of its own
         records = _epochs([cell for cell in cells if (cell.loss or "") == loss], axes, "train_loss")
-        title = f"Training loss: {_name(loss)}" if len(losses) > 1 and loss else "Training loss"
+        title = f"Training loss: {elided_name(loss)}" if len(losses) > 1 and loss else "Training loss"
         yield Panel(records, title, "train_loss", "loss", zero=True)
 
 
@@ -178,7 +179,7 @@ def _cost_record(cell: CellResult, axes: Sequence[str]) -> Record:
     return _identity(cell, axes) | {key: value for key, value in record.items() if value is not None}
 
 
-def _curve(panel: Panel, styles: _Styles, width: int) -> alt.LayerChart:
+def _curve(panel: Panel, styles: Styles, width: int) -> alt.LayerChart:
     import altair as alt
 
     last = max(record["epoch"] for record in panel.records)
@@ -214,7 +215,7 @@ def _whole_numbers(last: int) -> alt.Axis:
     return alt.Axis(format="d", **few)
 
 
-def _scatter(records: Sequence[Record], key: str, title: str, styles: _Styles, width: int) -> alt.LayerChart:
+def _scatter(records: Sequence[Record], key: str, title: str, styles: Styles, width: int) -> alt.LayerChart:
     import altair as alt
 
     widest = max(float(record.get(f"{key}_high") or record[key]) for record in records)

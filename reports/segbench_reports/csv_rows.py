@@ -15,6 +15,7 @@ from segbench import CellResult, ReportTarget, RunResult
 from segbench_reports import wording
 from segbench_reports.ablation_steps import walks
 from segbench_reports.cells import deployment, single_latency, throughput
+from segbench_reports.compared import of_quality
 from segbench_reports.escape import spreadsheet
 
 _CELL = """
@@ -23,7 +24,7 @@ _CELL = """
 _ERROR = "stage kind message"
 _QUALITY = """
     split images miou training_score selected_on miou_micro miou_imagewise miou_frequency_weighted pixel_accuracy mean_accuracy
-    headline_class headline_iou
+    headline_class headline_iou miou_ci95_low miou_ci95_high miou_worst_decile boundary_iou ece
 """
 _TRAINING = """
     epochs_run best_epoch best_score select_on seconds images_per_second peak_memory_mb device precision batch_size accumulate
@@ -34,6 +35,8 @@ _LATENCY = "device threads input_size first_ms p50_ms p90_ms p99_ms mean_ms ci95
 _THROUGHPUT = "batch_size images_per_second"
 _MEMORY = "weights inference_peak activation_peak training_peak"
 
+_SEEDS = "n mean deviation low high"
+_COMPARISON = "baseline value low high verdict scope n"
 _ABLATION: dict[str, Any] = {f"ablation_{key}": None for key in ("step", "change", "verdict", "miou_change", "miou_low", "miou_high")}
 
 
@@ -42,8 +45,9 @@ def render(result: RunResult, target: ReportTarget) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     steps = _ablation_steps(result)
-    rows = [_row(cell) | _ABLATION | steps.get(cell.id, {}) for cell in result.cells]
-    writer.writerow(_row(CellResult(id="", model="")) | _ABLATION)  # the keys alone
+    rows = [_row(cell) | _uncertainty(result, cell) | _ABLATION | steps.get(cell.id, {}) for cell in result.cells]
+    empty = CellResult(id="", model="")
+    writer.writerow(_row(empty) | _uncertainty(result, empty) | _ABLATION)  # the keys alone
     for row in rows:
         writer.writerow(map(_field, row.values()))
     return stream.getvalue()
@@ -63,6 +67,13 @@ def _row(cell: CellResult) -> dict[str, Any]:
         **_values(throughput(cell), _THROUGHPUT, "throughput"),
         **_values(deployed.memory_mb if deployed else None, _MEMORY, "memory_mb"),
     }
+
+
+def _uncertainty(result: RunResult, cell: CellResult) -> dict[str, Any]:
+    """mIoU over the seeds of the cell's model, and its model against the run's first."""
+    seeds = next((s for s in result.seeds if s.quantity == "miou" and cell.id in s.cells), None)
+    compared = (c for c in of_quality(result, headline=True) if c.quantity == "miou" and cell.id in c.subject_cells)
+    return {**_values(seeds, _SEEDS, "seeds_miou"), **_values(next(compared, None), _COMPARISON, "miou_difference")}
 
 
 def _ablation_steps(result: RunResult) -> dict[str, dict[str, Any]]:
@@ -86,8 +97,9 @@ def _ablation_steps(result: RunResult) -> dict[str, dict[str, Any]]:
 
 def _values(record: BaseModel | None, keys: str, prefix: str = "") -> dict[str, Any]:
     values: Mapping[str, Any] = {} if record is None else dict(record)
-    interval = values.get("ci95_ms") or (None, None)
-    values = {**values, "ci95_low_ms": interval[0], "ci95_high_ms": interval[1]}
+    for name, unit in (("ci95", "_ms"), ("miou_ci95", "")):
+        interval = values.get(f"{name}{unit}") or (None, None)
+        values = {**values, f"{name}_low{unit}": interval[0], f"{name}_high{unit}": interval[1]}
     return {f"{prefix}_{key}" if prefix else key: values.get(key) for key in keys.split()}
 
 

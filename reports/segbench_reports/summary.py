@@ -9,6 +9,7 @@ from segbench import Latency, RunResult
 from segbench_reports import wording
 from segbench_reports.ablation_steps import sentences as ablation_sentences
 from segbench_reports.cells import cell_name, dataset_name, deployment, scored_splits, single_latency, unfinished, variant
+from segbench_reports.compared import basis, between, interval, not_shown_better, of_quality
 from segbench_reports.tables import Figure, Row, Table, overlap
 
 _MOST_SENTENCES = 4
@@ -20,8 +21,10 @@ def summary(result: RunResult, table: Table) -> list[str]:
     rows = [row for row in table.rows if row.ranked]
     where = " ".join([dataset_name(result), *scored_splits(result)])
     compared = [row for row in rows if result.ablation is None or row.cell.model in (result.ablation.start, result.ablation.end)]
-    sentences = ablation_sentences(result) + _best(rows, table, where) + _models(compared, table, where) + _losses(rows, table)
-    return [*sentences, *_seeds(rows), *_outcome(result)]
+    sentences = (
+        ablation_sentences(result) + _best(result, rows, table, where) + _models(result, compared, table, where) + _losses(rows, table)
+    )
+    return [*sentences, *_seeds(result, rows), *_outcome(result)]
 
 
 def unfinished_note(result: RunResult) -> str:
@@ -46,22 +49,31 @@ def conditions(entry: Latency) -> str:
     return f"batch {entry.batch_size}, {wording.size(entry.input_size)}, {entry.device}{threads}"
 
 
-def _best(rows: Sequence[Row], table: Table, where: str) -> list[str]:
+def _best(result: RunResult, rows: Sequence[Row], table: Table, where: str) -> list[str]:
     scored = [row for row in rows if "miou" in row.figures]
     if len(scored) < 3:
         return []
     highest = wording.percent(max(row.figures["miou"].value for row in scored))
     leaders = [cell_name(row.cell, _shared_axes(table)) for row in scored if wording.percent(row.figures["miou"].value) == highest]
     have = "have" if len(leaders) > 1 else "has"
-    return [f"{wording.listed(leaders)} {have} the highest mIoU on {where}: {highest}%."]
+    level = _on_level_with(result, scored, table, highest) if len(leaders) == 1 else []
+    doubt = f"; it is not shown to be better than {wording.listed(level)}" if level else ""
+    return [f"{wording.listed(leaders)} {have} the highest mIoU on {where}: {highest}%{doubt}."]
 
 
-def _models(rows: Sequence[Row], table: Table, where: str) -> list[str]:
+def _on_level_with(result: RunResult, scored: Sequence[Row], table: Table, highest: str) -> list[str]:
+    """Models under the leader's conditions that it was compared with, without a verdict in its favour."""
+    leader = next(row.cell for row in scored if wording.percent(row.figures["miou"].value) == highest)
+    axes = _shared_axes(table)
+    return not_shown_better(result, leader, [row.cell for row in scored if variant(row.cell, axes) == variant(leader, axes)])
+
+
+def _models(result: RunResult, rows: Sequence[Row], table: Table, where: str) -> list[str]:
     """Each other model against the first, both in the same variant; what holds for all is said once."""
     sentences: list[str] = []
     for model in dict.fromkeys(row.cell.model for row in rows):
         pair = _pair(rows, table, model)
-        sentence = _against(*pair, table, f" on {where}" if not sentences else "") if pair else ""
+        sentence = _against(result, *pair, table, f" on {where}" if not sentences else "") if pair else ""
         sentences += [sentence] if sentence else []
     left_out = len(sentences) - _MOST_SENTENCES
     return sentences if left_out <= 1 else [*sentences[:_MOST_SENTENCES], f"The table has {left_out} more models."]
@@ -83,8 +95,8 @@ def _shared_axes(table: Table) -> list[str]:
     return [axis for axis in table.axes if axis != "seed"]
 
 
-def _against(row: Row, base: Row, table: Table, where: str) -> str:
-    clauses = [*_costs(row, base), *_speed(row, base, detailed=bool(where)), *_quality(row, base, where)]
+def _against(result: RunResult, row: Row, base: Row, table: Table, where: str) -> str:
+    clauses = [*_costs(row, base), *_speed(row, base, detailed=bool(where)), *_quality(result, row, base, where)]
     shared = variant(row.cell, _shared_axes(table))
     both = f" (both with {shared})" if shared else ""
     return f"Compared with {base.cell.model}{both}, {row.cell.model} {wording.listed(clauses)}." if clauses else ""
@@ -119,11 +131,17 @@ def _ratio(row: Row, base: Row, key: str) -> float | None:
     return own.value / other.value if own and other and other.value > 0 else None
 
 
-def _quality(row: Row, base: Row, where: str) -> list[str]:
+def _quality(result: RunResult, row: Row, base: Row, where: str) -> list[str]:
     own, other = row.figures.get("miou"), base.figures.get("miou")
     if own is None or other is None:
         return []
-    figures = f"({_shown(own)} against {_shown(other)})"
+    said = between(result, row.cell, base.cell)
+    bounds = f"; 95 % interval of the difference {interval(said)} points, {basis(said)}" if said and interval(said) else ""
+    figures = f"({_shown(own)} against {_shown(other)}{bounds})"
+    if said and said.verdict == "no difference shown":
+        return [f"shows no difference in mIoU{where} {figures}"]
+    if said and said.verdict == "cannot tell":
+        return [f"cannot be told apart from it in mIoU{where} {figures[:-1]}; {said.reason})"]
     difference = wording.points(own.value - other.value)
     if difference.startswith("±"):
         return [f"has the same mIoU{where} {figures}"]
@@ -158,15 +176,19 @@ def _loss_changes(rows: Sequence[Row], first: str, second: str, table: Table) ->
     return [f"{wording.points(after[name] - before[name])} points ({name})" for name in before if name in after][:_MOST_SENTENCES]
 
 
-def _seeds(rows: Sequence[Row]) -> list[str]:
+def _seeds(result: RunResult, rows: Sequence[Row]) -> list[str]:
     scored = [row for row in rows if "miou" in row.figures]
     if not scored:
         return []
+    about = any("checkpoint" in found.scope for found in of_quality(result, headline=True) if found.quantity == "miou")
     if all(row.kind == "mean" for row in scored):
-        return ["± behind a score is its standard deviation over seeds."]
+        few = " Two seeds are too few to speak of the architectures: the verdicts are about these checkpoints." if about else ""
+        below = ", the range below it the 95 % interval (Student's t) of their mean" if any(r.figures["miou"].interval for r in scored) else ""
+        return [f"± behind a score is its standard deviation over seeds{below}.{few}"]
     if any(row.kind == "mean" for row in scored):
         return ["± behind a score is its standard deviation over seeds; a score without it is of one seed."]
-    return ["One seed: how far these scores would move with another is not known."]
+    words = "these verdicts are about these checkpoints, not about the architectures; " if about else ""
+    return [f"One seed: {words}how far these scores would move with another is not known."]
 
 
 def _outcome(result: RunResult) -> list[str]:

@@ -8,17 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from segbench import CellResult, Latency, RunResult
+from segbench import CellResult, Latency, RunResult, SeedSummary
 from segbench_reports import wording
 from segbench_reports.cells import axis_text, deployment, finite, group_key, single_latency, throughput, varying_axes
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A number with its uncertainty: half a 95 % interval (latency) or the deviation over seeds (means)."""
+    """A number with its uncertainty: half a 95 % interval (latency) or the deviation over seeds (means, with their interval)."""
 
     value: float
     spread: float | None = None
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,16 @@ class Table:
     rows: tuple[Row, ...]
     reference: Row | None = None
 
+    @property
+    def main(self) -> tuple[Row, ...]:
+        """One row for each thing compared: a cell, or the mean over its seeds."""
+        return tuple(row for row in self.rows if row.ranked)
+
+    @property
+    def single_seeds(self) -> tuple[Row, ...]:
+        """The cells behind the means."""
+        return tuple(row for row in self.rows if not row.ranked)
+
     def relative_text(self, row: Row, column: Column) -> str:
         """``×0.37`` or ``−1.2``; empty for the reference itself, for equal costs and where there is nothing to compare."""
         value = row.relative.get(column.key)
@@ -83,7 +94,7 @@ def main_table(result: RunResult) -> Table:
     axes = varying_axes(result.cells)
     columns = _columns(result)
     rows = [_cell_row(cell, axes, columns) for cell in result.cells]
-    rows = _with_means([row for row in rows if row.figures], axes, columns)
+    rows = _with_means([row for row in rows if row.figures], axes, columns, result.seeds)
     columns = tuple(column for column in columns if any(column.key in row.figures for row in rows))
     ranked = [row for row in rows if row.ranked]
     reference = ranked[0] if len(ranked) > 1 else None
@@ -156,7 +167,7 @@ def _cell_row(cell: CellResult, axes: Sequence[str], columns: Sequence[Column]) 
     return Row(cell, {axis: axis_text(cell, axis) for axis in axes}, figures)
 
 
-def _with_means(rows: Sequence[Row], axes: Sequence[str], columns: Sequence[Column]) -> list[Row]:
+def _with_means(rows: Sequence[Row], axes: Sequence[str], columns: Sequence[Column], known: Sequence[SeedSummary]) -> list[Row]:
     """The rows in order; after the last seed of a group its mean. Single seeds of such a group are not ranked."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
@@ -166,19 +177,29 @@ def _with_means(rows: Sequence[Row], axes: Sequence[str], columns: Sequence[Colu
         several = len({row.cell.seed for row in group}) > 1
         ordered += [replace(row, ranked=not several) for row in group]
         if several:
-            ordered.append(_mean_row(group, axes, columns))
+            ordered.append(_mean_row(group, axes, columns, known))
     return ordered
 
 
-def _mean_row(group: Sequence[Row], axes: Sequence[str], columns: Sequence[Column]) -> Row:
+def _mean_row(group: Sequence[Row], axes: Sequence[str], columns: Sequence[Column], known: Sequence[SeedSummary]) -> Row:
     labels = {axis: group[0].labels[axis] for axis in axes} | {"seed": f"mean of {len(group)}"}
     figures = {}
     for column in columns:
-        values = [row.figures[column.key].value for row in group if column.key in row.figures]
-        if values:
+        found = [row.figures[column.key] for row in group if column.key in row.figures]
+        values = [figure.value for figure in found]
+        if found and column.unit != "%" and len(set(found)) == 1:
+            figures[column.key] = found[0]  # measured once for all seeds
+        elif found:
             spread = statistics.stdev(values) if column.unit == "%" and len(values) > 1 else None
-            figures[column.key] = Figure(statistics.fmean(values), spread)
+            figures[column.key] = Figure(statistics.fmean(values), spread, _interval(group, column, known))
     return Row(group[0].cell, labels, figures, kind="mean")
+
+
+def _interval(group: Sequence[Row], column: Column, known: Sequence[SeedSummary]) -> tuple[float, float] | None:
+    """The interval of the mean over these cells, as the run has it."""
+    cells = {row.cell.id for row in group if column.key in row.figures}
+    found = next((summary for summary in known if summary.quantity == column.key and set(summary.cells) == cells), None)
+    return None if found is None or found.low is None or found.high is None else (found.low, found.high)
 
 
 def _judged(row: Row, ranked: Sequence[Row], reference: Row | None, columns: Sequence[Column]) -> Row:

@@ -22,8 +22,8 @@ from segbench_reports.escape import plain
 from segbench_reports.failures import failures
 from segbench_reports.notes import protocol_line, table_notes
 from segbench_reports.sections.ablation import plain_rows
-from segbench_reports.sections.deployment import SHORT, figures
 from segbench_reports.sections.claims import judged
+from segbench_reports.sections.deployment import SHORT, figures
 from segbench_reports.summary import summary, unfinished_note
 from segbench_reports.tables import Column, Row, Table, main_table
 
@@ -91,9 +91,11 @@ def _paragraphs(lines: Iterable[str], style: str = "") -> RenderableType:
 
 
 def _notes(result: RunResult, table: Table, hidden: Sequence[str], *, color: bool) -> list[str]:
-    notes = [] if color or not any(row.best for row in table.rows) else ["* best of its column."]
+    notes = [] if color or not any(row.best for row in table.main) else ["* best of its column."]
     notes += [plain(note) for note in table_notes(result, table)]
     notes.append(plain(f"Instruments {instruments(result)}."))
+    if table.single_seeds:
+        notes.append("Each seed by itself is in the Markdown and CSV reports.")
     if hidden:
         notes.append(f"Not shown at this width: {wording.listed(hidden)}.")
     return notes
@@ -108,12 +110,12 @@ def _fitting(table: Table, width: int) -> list[Column]:
 
 
 def _name_width(table: Table, width: int) -> int:
-    longest = max(cell_len(line) for row in table.rows for line in _label(row, table).plain.splitlines())
+    longest = max(cell_len(line) for row in table.main for line in _label(row, table).plain.splitlines())
     return min(max(longest, len("model")), max(_SHORTEST_NAME, width // 4))
 
 
 def _width(column: Column, table: Table) -> int:
-    figures = [_figure(row, column, table, color=False).plain for row in table.rows]
+    figures = [_figure(row, column, table, color=False).plain for row in table.main]
     return max(cell_len(line) for text in [_heading(column), *figures] for line in text.splitlines())
 
 
@@ -129,7 +131,7 @@ def _grid(table: Table, columns: Sequence[Column], target: ReportTarget) -> Grid
     grid.add_column("model", overflow="fold", min_width=_name_width(table, target.width))
     for column in columns:
         grid.add_column(Text(_heading(column), justify="right"), justify="right", no_wrap=True)
-    for row in table.rows:
+    for row in table.main:
         grid.add_row(_label(row, table), *(_figure(row, column, table, color=target.color) for column in columns))
     return grid
 
@@ -150,11 +152,13 @@ def _figure(row: Row, column: Column, table: Table, *, color: bool) -> Text:
     """The figure, starred where best and colours cannot say it; the ratio below."""
     best = column.key in row.best
     text = Text(column.text(row.figures.get(column.key)), style="bold green" if best else "")
-    starred = not color and any(column.key in other.best for other in table.rows)
+    starred = not color and any(column.key in other.best for other in table.main)
+    interval = row.figures[column.key].interval if column.key in row.figures else None
     if starred:
         text.append("*" if best else " ")
-    relative = table.relative_text(row, column)
-    return text.append(f"\n{relative}{' ' if starred else ''}", style="not bold dim") if relative else text
+    for below in (wording.shares(interval) if interval else "", table.relative_text(row, column)):
+        text.append(f"\n{below}{' ' if starred else ''}" if below else "", style="not bold dim")
+    return text
 
 
 def _failures(result: RunResult) -> Iterable[RenderableType]:

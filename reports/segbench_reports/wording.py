@@ -45,6 +45,15 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}" if math.isfinite(share) else NOT_MEASURED
 
 
+def shares(interval: Sequence[float]) -> str:
+    """Bounds of a share in per cent.
+
+    >>> shares((0.4703, 0.5697))
+    '47.0 to 57.0'
+    """
+    return " to ".join(map(percent, interval))
+
+
 def points(difference: float) -> str:
     """A difference of two shares in percentage points, signed.
 

@@ -1,0 +1,71 @@
+"""The same predictions under every convention of scoring, and how far their confidence can be trusted."""
+
+from __future__ import annotations
+
+from segbench import CellResult, Quality, ReportTarget, RunResult
+from segbench_reports import charts, wording
+from segbench_reports.cells import cell_name
+from segbench_reports.escape import markdown
+from segbench_reports.grid import bullets, grid
+from segbench_reports.reliability_chart import CAPTION, reliability_curves
+from segbench_reports.tables import Table
+
+_CHART = "reliability"
+
+_CONVENTIONS: dict[str, tuple[str, str]] = {
+    "miou": ("mIoU", ""),
+    "miou_ci95": ("95 % interval", "**95 % interval**: of this checkpoint's mIoU over images like these; other seeds are not in it."),
+    "headline_iou": ("IoU {}", ""),
+    "miou_imagewise": (
+        "mIoU, image by image",
+        "**image by image**: each image's mean over its own classes, averaged over images; small objects weigh more.",
+    ),
+    "miou_worst_decile": ("worst tenth of images", "**worst tenth of images**: the same, over the images that score lowest."),
+    "miou_micro": (
+        "IoU, pooled (micro)",
+        "**pooled (micro)**: all classes' pixels in one count; large classes decide, and it is higher than mIoU nearly always.",
+    ),
+    "miou_frequency_weighted": ("IoU, frequency weighted", ""),
+    "boundary_iou": (
+        "boundary IoU",
+        "**boundary IoU** (Cheng et al. 2021): mIoU of the strips inside the masks' outlines, 2 % of the image's diagonal wide.",
+    ),
+    "mean_accuracy": ("mean class accuracy", ""),
+    "pixel_accuracy": ("pixel accuracy", ""),
+    "ece": (
+        "calibration error",
+        "**calibration error** (ECE, 15 bins): mean distance between a pixel's highest probability and how often such pixels are right.",
+    ),
+}
+
+
+def conventions(result: RunResult, table: Table, target: ReportTarget | None = None) -> str:
+    """All scores of each cell, what they are, and the reliability curves (drawn where ``target`` says where to)."""
+    scored = [cell for cell in result.cells if cell.quality]
+    keys = [key for key in _CONVENTIONS if any(getattr(cell.quality, key) is not None for cell in scored)]
+    if len(keys) < 2:
+        return ""
+    headline = next((cell.quality.headline_class for cell in scored if cell.quality and cell.quality.headline_class), "")
+    headers = ["cell", *(f"{_CONVENTIONS[key][0].format(markdown(headline))}<br>%" for key in keys)]
+    rows = [[markdown(cell_name(cell, table.axes)), *(_share(cell, key) for key in keys)] for cell in scored]
+    told = [_CONVENTIONS[key][1] for key in keys if _CONVENTIONS[key][1]]
+    return "\n\n".join(part for part in (grid(headers, rows), bullets(told), _chart(result, target)) if part)
+
+
+def _share(cell: CellResult, key: str) -> str:
+    quality: Quality | None = cell.quality
+    value = getattr(quality, key)
+    if value is None:
+        return wording.NOT_MEASURED
+    return wording.shares(value) if key == "miou_ci95" else wording.percent(value)
+
+
+def _chart(result: RunResult, target: ReportTarget | None) -> str:
+    if target is None or not charts.available():
+        return ""
+    chart = reliability_curves(result)
+    if chart is None:
+        return ""
+    target.directory.mkdir(parents=True, exist_ok=True)
+    chart.save(str(target.directory / f"{_CHART}.svg"))
+    return f"![{CAPTION}]({_CHART}.svg)\n\n<sub>{CAPTION}.</sub>"
