@@ -60,4 +60,5 @@ def runners(result: RunResult) -> list[Runner]:
 
 def verdicts(result: RunResult, *, headline: bool) -> Sequence[Comparison]:
     """Comparisons of speed, against the first model or of all pairs."""
-    return [found for found in result.comparisons if found.quantity in ("latency_ms", "throughput") and found.headline is headline]
+    found = [one for one in result.comparisons if one.quantity in ("latency_ms", "throughput") and one.headline is headline]
+    return [one for one in found if "step" not in one.context]  # those belong to an ablation
