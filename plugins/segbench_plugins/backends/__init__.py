@@ -20,6 +20,7 @@ class CompileOptions(TorchOptions):
     """``compile``."""
 
     mode: Literal["default", "reduce-overhead", "max-autotune"] = option("default", help="torch.compile's mode")
+    freezing: bool = option(False, help="weights become constants: the inductor folds normalisation and packs kernels ahead (CPU)")
 
 
 class OnnxRuntimeOptions(Options):

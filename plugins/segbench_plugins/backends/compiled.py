@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
     from segbench_plugins.backends import CompileOptions
 
+_ENOUGH = 10_000
+
 
 def build(network: nn.Module, inputs: tuple[Tensor, ...], options: CompileOptions) -> Run:
     """The compiled network: compilation happens here, in a first call on ``inputs``, for as many threads as torch has now."""
@@ -27,18 +31,25 @@ def build(network: nn.Module, inputs: tuple[Tensor, ...], options: CompileOption
             return logits.clone() if reuses else logits
 
     try:
-        with quiet():
+        with quiet(), _inductor(freezing=options.freezing):
             compiled = torch.compile(in_precision(network, options.precision), mode=options.mode, dynamic=False)
             call(*inputs)
     except Exception as error:
         raise BackendError(f"torch.compile cannot compile the network: {explain(error)}") from error
-    finally:
-        _end_workers()
     return for_size(call, [tuple(image.shape) for image in inputs])
 
 
-def _end_workers() -> None:
-    """Processes that compiled for the inductor would stay, and be counted as this one's."""
+@contextmanager
+def _inductor(*, freezing: bool) -> Iterator[None]:
+    """Compile however many sizes this process has seen: past its limit, dynamo would run the network uncompiled without a word."""
+    import torch._dynamo.config
+    import torch._inductor.config
     from torch._inductor.async_compile import shutdown_compile_workers
 
-    shutdown_compile_workers()
+    limits = {"recompile_limit": _ENOUGH, "accumulated_recompile_limit": _ENOUGH, "suppress_errors": False}
+    try:
+        with torch._dynamo.config.patch(limits), torch._inductor.config.patch(freezing=freezing):
+            yield
+    finally:
+        # processes that compiled would stay, and be counted as this one's
+        shutdown_compile_workers()

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def quantize(source: Path, target: Path, calibration: Sequence[tuple[Tensor, ...]]) -> None:
-    """Write ``source`` with int8 weights (a scale per output channel) and int8 activations (ranges: least and largest value seen).
+    """Write ``source`` with int8 weights (a scale per output channel) and int8 activations (ranges: each image's least and largest
+    value, averaged over the images, so that one outlier does not set the step).
 
-    Signed activations in quantize-dequantize form are ONNX Runtime's own advice for the CPU. Source:
+    Activations are unsigned: on x86 that halves the time of signed ones, at the same drift. Source:
     https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
     """
     if not len(calibration):
@@ -41,11 +42,25 @@ def _quantize(source: Path, target: Path, calibration: Sequence[tuple[Tensor, ..
         str(target),
         _reader(calibration),
         quant_format=QuantFormat.QDQ,
-        activation_type=QuantType.QInt8,
+        activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         per_channel=True,
         calibrate_method=CalibrationMethod.MinMax,
+        nodes_to_exclude=_attention(prepared),
+        extra_options={"CalibMovingAverage": True},
     )
+
+
+def _attention(path: Path) -> list[str]:
+    """Names of the softmaxes, and of the products of two activations before and behind them, which stay in float32.
+
+    Attention spreads a weight of 1 over hundreds of positions: most are less than 1/256, the quantizer's fixed step, and become 0.
+    """
+    import onnx
+
+    graph = onnx.load(path).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    return [node.name for node in graph.node if node.op_type == "Softmax" or (node.op_type == "MatMul" and weights.isdisjoint(node.input))]
 
 
 def _reader(calibration: Sequence[tuple[Tensor, ...]]) -> Any:

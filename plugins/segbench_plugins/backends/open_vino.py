@@ -12,6 +12,7 @@ import torch
 from segbench import BackendError
 from segbench_plugins.backends.capture import capture, explain, quiet
 from segbench_plugins.backends.forms import Run, for_size
+from segbench_plugins.backends.private import import_openvino
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,9 +43,7 @@ def convert(network: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
     graph = capture(network, inputs)
     try:
         with quiet():
-            import openvino
-
-            model = openvino.convert_model(graph)
+            model = import_openvino().convert_model(graph)
             model.reshape({port: list(tensor.shape) for port, tensor in zip(model.inputs, inputs, strict=True)})
     except Exception as error:
         raise BackendError(f"the network cannot be converted for OpenVINO: {explain(error)}") from error
@@ -56,9 +55,7 @@ def convert(network: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
 
 def load(path: Path, options: OpenVinoOptions, target: Target) -> Run:
     """A compiled model with one stream, whose threads go where the system puts them, as those of every other backend do."""
-    with quiet():
-        import openvino
-
+    openvino = import_openvino()
     settings: dict[str, Any] = {
         # the default is bf16 on CPUs with AMX: fp32 has to be asked for
         "INFERENCE_PRECISION_HINT": "bf16" if options.precision == "bf16" else "f32",
@@ -77,8 +74,10 @@ def load(path: Path, options: OpenVinoOptions, target: Target) -> Run:
     def run(*images: Tensor) -> Tensor:
         logits = torch.empty(shape)  # its own for each call: a later call must not write into it
         request.set_output_tensor(0, openvino.Tensor(logits.numpy(), shared_memory=True))
-        for index, image in enumerate(images):
-            request.set_input_tensor(index, openvino.Tensor(image.detach().contiguous().numpy(), shared_memory=True))
+        # OpenVINO reads the images where they lie and holds no reference: copies must outlive the call
+        arrays = [image.detach().contiguous().numpy() for image in images]
+        for index, array in enumerate(arrays):
+            request.set_input_tensor(index, openvino.Tensor(array, shared_memory=True))
         request.infer()
         return logits
 
@@ -87,19 +86,15 @@ def load(path: Path, options: OpenVinoOptions, target: Target) -> Run:
 
 def annotate(path: Path, metadata: Mapping[str, str]) -> None:
     """Write metadata below ``rt_info/segbench`` of the XML file."""
-    import openvino
-
-    model = openvino.Core().read_model(str(path))
+    model = import_openvino().Core().read_model(str(path))
     for key, text in metadata.items():
         model.set_rt_info(text, ["segbench", key])
     _save(model, path)
 
 
 def _save(model: Any, path: Path) -> None:
-    import openvino
-
     # beside the old pair first: the weights of a model that was read may still lie in the file
     unfinished = path.with_name("unfinished.xml")
-    openvino.save_model(model, str(unfinished), compress_to_fp16=False)
+    import_openvino().save_model(model, str(unfinished), compress_to_fp16=False)
     os.replace(unfinished.with_suffix(".bin"), path.with_suffix(".bin"))
     os.replace(unfinished, path)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from segbench import BackendError
 from segbench_plugins.backends.capture import quiet
+from segbench_plugins.backends.private import import_nncf
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +25,7 @@ def quantize(model: Any, calibration: Sequence[tuple[Tensor, ...]]) -> Any:
         raise BackendError("int8 needs images to calibrate on, and there are none. Give it a training split with at least one image.")
     try:
         with quiet(), contextlib.redirect_stdout(io.StringIO()):
-            nncf = _nncf()
+            nncf = import_nncf()
             images = nncf.Dataset(calibration, lambda inputs: [x.detach().cpu().contiguous().numpy() for x in inputs])
             return nncf.quantize(
                 model,
@@ -38,12 +37,3 @@ def quantize(model: Any, calibration: Sequence[tuple[Tensor, ...]]) -> Any:
     except Exception as error:
         text = (str(error).splitlines() or [""])[0]
         raise BackendError(f"NNCF cannot quantize the network: {type(error).__name__}: {text}") from error
-
-
-def _nncf() -> Any:
-    # NNCF reports each use to its makers unless it is told that it runs in CI
-    os.environ.setdefault("NNCF_CI", "1")
-    import nncf
-
-    nncf.set_log_level(logging.ERROR)
-    return nncf
