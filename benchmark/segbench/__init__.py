@@ -38,10 +38,13 @@ if TYPE_CHECKING:
         Epoch,
         Latency,
         Memory,
+        ModuleCost,
+        ModuleCosts,
         Quality,
         RunResult,
         SeedSummary,
         Training,
+        TrainingCost,
         Verdict,
     )
     from segbench.specs import (
@@ -77,8 +80,8 @@ _HOMES = {
     "names": "Choice parse_choice slug",
     "options": "NoOptions Options option",
     "results": (
-        "Ablation AblationStep CellResult Comparison Deployment Drift Environment Epoch Latency Memory Quality RunResult SeedSummary "
-        "Training Verdict"
+        "Ablation AblationStep CellResult Comparison Deployment Drift Environment Epoch Latency Memory ModuleCost ModuleCosts Quality "
+        "RunResult SeedSummary Training TrainingCost Verdict"
     ),
     "specs": (
         "IGNORE_INDEX BackendSpec Claim DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec Normalisation Problem "
@@ -114,6 +117,8 @@ __all__ = [
     "LossSpec",
     "Memory",
     "ModelSpec",
+    "ModuleCost",
+    "ModuleCosts",
     "NoOptions",
     "Normalisation",
     "OptionError",
@@ -133,6 +138,7 @@ __all__ = [
     "Target",
     "Task",
     "Training",
+    "TrainingCost",
     "TrainingError",
     "UnknownNameError",
     "Verdict",

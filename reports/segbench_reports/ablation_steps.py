@@ -159,19 +159,21 @@ def _comparison(
 
 
 def _sentence(walk: Walk) -> str:
-    by_outcome: dict[Outcome, list[Step]] = {}
+    by_reason: dict[tuple[Outcome, str], list[Step]] = {}
     for step in walk.steps:
-        by_outcome.setdefault(step.outcome[0], []).append(step)
-    if set(by_outcome) <= {"cannot tell"}:
+        outcome, why = step.outcome
+        by_reason.setdefault((outcome, why.partition(" (")[0] if outcome in ("pays", "costs", "a trade") else ""), []).append(step)
+    if {outcome for outcome, _ in by_reason} <= {"cannot tell"}:
         return ""
-    clauses = [_clause(outcome, by_outcome[outcome]) for outcome in _SAYS if outcome in by_outcome]
+    order = sorted(by_reason, key=lambda key: list(_SAYS).index(key[0]))
+    clauses = [_clause(outcome, why, by_reason[outcome, why]) for outcome, why in order]
     under = f" ({walk.name})" if walk.name else ""
-    return f"Of the changes from {walk.ablation.start} to {walk.ablation.end}{under}, {'; '.join(clauses)}."
+    checkpoints = any(step.miou is not None and step.miou.scope.startswith("these") for step in walk.steps)
+    scope = "With too few seeds to speak of more than these checkpoints, of" if checkpoints else "Of"
+    return f"{scope} the changes from {walk.ablation.start} to {walk.ablation.end}{under}, {'; '.join(clauses)}."
 
 
-def _clause(outcome: Outcome, steps: Sequence[Step]) -> str:
+def _clause(outcome: Outcome, why: str, steps: Sequence[Step]) -> str:
     one, many = _SAYS[outcome]
     names = wording.listed([f"{step.change.option}={step.change.after}" for step in steps])
-    why = dict.fromkeys(step.outcome[1].partition(" (")[0] for step in steps)
-    reason = f" ({' / '.join(why)})" if outcome in ("pays", "costs", "a trade") else ""
-    return f"{names} {one if len(steps) == 1 else many}{reason}"
+    return f"{names} {one if len(steps) == 1 else many}{f' ({why})' if why else ''}"

@@ -106,6 +106,12 @@ def test_without_an_interval_nothing_is_claimed(walked: RunResult, make_cell: Ce
     assert _steps(elsewhere)[0].miou is None, "a comparison of other cells says nothing here"
 
 
+def test_few_seeds_speak_of_their_checkpoints_only(walked: RunResult) -> None:
+    found = [c.model_copy(update={"scope": "these two checkpoints"}) for c in walked.comparisons]
+    (said,) = sentences(walked.model_copy(update={"comparisons": found}))
+    assert said.startswith("With too few seeds to speak of more than these checkpoints, of the changes from net to slim, width=8 pays")
+
+
 def test_all_formats_show_the_walk(walked: RunResult, target: ReportTarget) -> None:
     pytest.importorskip("altair")
     text = markdown.render(walked, target)

@@ -9,14 +9,14 @@ from segbench_reports import ablation_chart, charts, wording
 from segbench_reports.ablation_steps import Step, Walk, walks
 from segbench_reports.cells import finite
 from segbench_reports.escape import markdown
-from segbench_reports.grid import bullets, grid
+from segbench_reports.grid import Align, bullets, grid
 
 _HEADERS = ["step", "change", "params", "MACs", "latency", "mIoU<br>%", "change of mIoU<br>points", "verdict"]
 _CAPTION = "Each bar reaches from the value before a change to the one after it; the line on a bar of mIoU is the interval of the change"
 
 
-def ablation(result: RunResult, target: ReportTarget) -> str:
-    """A table for each loss and recipe, its chart, and what the verdicts rest on."""
+def ablation(result: RunResult, target: ReportTarget | None) -> str:
+    """A table for each loss and recipe, its chart (where it goes nowhere: none), and what the verdicts rest on."""
     found = walks(result)
     return "\n\n".join(_walk(walk, target, place if len(found) > 1 else 0) for place, walk in enumerate(found, 1))
 
@@ -26,12 +26,13 @@ def plain_rows(walk: Walk) -> list[list[str]]:
     return [_texts(step) for step in walk.steps]
 
 
-def _walk(walk: Walk, target: ReportTarget, place: int) -> str:
+def _walk(walk: Walk, target: ReportTarget | None, place: int) -> str:
     title = f"From {markdown(walk.ablation.start)} to {markdown(walk.ablation.end)}, one option at a time"
     under = f" ({markdown(walk.name)})" if walk.name else ""
     rows = [["0", "", "", "", "", _miou(walk.start), "", ""], *(_row(step) for step in walk.steps)]
     kept = [i for i in range(len(_HEADERS)) if i < 2 or any(row[i] not in ("", wording.NOT_MEASURED) for row in rows)]
-    drawn = grid([_HEADERS[i] for i in kept], [[row[i] for i in kept] for row in rows], ["right", "left"])
+    align: list[Align] = ["left" if _HEADERS[i] in ("change", "verdict") else "right" for i in kept]
+    drawn = grid([_HEADERS[i] for i in kept], [[row[i] for i in kept] for row in rows], align)
     parts = [
         f"{title}{under}. Ratios and differences are against the step before.",
         drawn,
@@ -84,8 +85,8 @@ def _miou(cells: Sequence[CellResult]) -> str:
     return wording.percent(sum(measured) / len(measured)) if measured else wording.NOT_MEASURED
 
 
-def _chart(walk: Walk, target: ReportTarget, place: int) -> str:
-    if not charts.available():
+def _chart(walk: Walk, target: ReportTarget | None, place: int) -> str:
+    if target is None or not charts.available():
         return ""
     chart = ablation_chart.waterfall(walk)
     if chart is None:

@@ -7,6 +7,7 @@ from segbench_reports import wording
 from segbench_reports.cells import deployment
 from segbench_reports.escape import markdown
 from segbench_reports.grid import grid
+from segbench_reports.sections.modules import where_cost_sits
 
 _HEADERS = [
     "model",
@@ -23,7 +24,12 @@ _HEADERS = [
 
 
 def costs(result: RunResult) -> str:
-    """Exact counts of each model as deployed; columns that nothing fills are left out."""
+    """Exact counts of each model as deployed, and where its time and memory go; columns that nothing fills are left out."""
+    inside = where_cost_sits(result)
+    return "\n\n".join(filter(None, [_counts(result), f"### Where it sits\n\n{inside}" if inside else ""]))
+
+
+def _counts(result: RunResult) -> str:
     models = {cell.model: cell for cell in reversed(result.cells) if cell.params is not None}
     rows = [_row(models[name]) for name in dict.fromkeys(cell.model for cell in result.cells) if name in models]
     if not rows:
