@@ -24,6 +24,13 @@ def segbench_reporters() -> Iterable[Reporter]:
             suffix="md",
         ),
         Reporter(
+            name="html",
+            summary="the whole report as one file that opens offline, with charts, pictures and a table that sorts",
+            render="segbench_reports.html.page:render",
+            suffix="html",
+            check="segbench_reports.html:check",
+        ),
+        Reporter(
             name="csv",
             summary="one row per cell, raw numbers, for spreadsheets and scripts",
             render="segbench_reports.csv_rows:render",

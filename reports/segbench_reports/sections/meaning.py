@@ -5,7 +5,7 @@ from __future__ import annotations
 from segbench_reports.grid import bullets
 from segbench_reports.tables import Table
 
-_MEANINGS = {
+MEANINGS = {
     "miou": (
         "**mIoU**: intersection over union, averaged over the classes that have labels in the scored split; from one confusion matrix over "
         "the whole split, at the labels' own resolution (logits are resized to the label, labels never are)."
@@ -32,5 +32,5 @@ _MEANINGS = {
 
 def meaning(table: Table) -> str:
     """A list for the columns that are shown."""
-    lines = [_MEANINGS[column.key] for column in table.columns]
+    lines = [MEANINGS[column.key] for column in table.columns]
     return bullets([*lines, "**–**: not measured."]) if lines else ""

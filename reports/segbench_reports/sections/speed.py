@@ -18,7 +18,7 @@ _CAPTION = "Latency at batch 1 and multiply-adds over the size of the input, wit
 Column = tuple[str, Callable[[Runner, Latency], str]]
 
 
-def speed(result: RunResult, target: ReportTarget) -> str:
+def speed(result: RunResult, target: ReportTarget | None) -> str:
     """Empty where the run compares no times, sweeps no sizes and saw nothing that disturbed."""
     found = runners(result)
     swept = any(len(runner.sizes) > 1 for runner in found)
@@ -129,7 +129,9 @@ def _verdict(found: Comparison) -> str:
     return f"{found.verdict}: {found.reason}" if found.reason else found.verdict
 
 
-def _chart(result: RunResult, target: ReportTarget) -> str:
+def _chart(result: RunResult, target: ReportTarget | None) -> str:
+    if target is None:
+        return ""
     if not charts.available():
         return f"Cost against size is drawn where Altair is installed: `{charts.INSTALL}`."
     chart = cost_against_size(result)

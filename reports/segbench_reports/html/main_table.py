@@ -1,0 +1,183 @@
+"""The main table for the page: the texts of every cell, and the numbers by which the page sorts and compares them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from segbench import Comparison, RunResult
+from segbench_reports import wording
+from segbench_reports.cells import cell_name, group_key
+from segbench_reports.html.embed import rounded, shown
+from segbench_reports.sections.meaning import MEANINGS
+from segbench_reports.tables import Column, Figure, Row, Table
+
+_MOST_COMPARISONS = 3000
+_NAME = 80
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure as it stands in the table; ``mark`` is best, second or nothing."""
+
+    text: str
+    relative: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row; ``name`` is its whole name, ``labels`` its leading columns."""
+
+    name: str
+    labels: Sequence[str]
+    cells: Sequence[Cell]
+    kind: str
+    ranked: bool
+    status: str = ""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A column of figures: its title, unit, and what the number means."""
+
+    key: str
+    title: str
+    unit: str
+    meaning: str
+
+
+def row_names(table: Table) -> list[str]:
+    """The rows' whole names, made different where they are not."""
+    names = [shown(_row_name(row, table), _NAME) for row in table.rows]
+    return [f"{name} ({place})" if names.count(name) > 1 else name for place, name in enumerate(names, 1)]
+
+
+def headings(table: Table) -> list[Heading]:
+    """The columns of figures, in the table's order."""
+    return [Heading(c.key, shown(c.title), c.unit, _meaning(c)) for c in table.columns]
+
+
+def lines(table: Table) -> list[Line]:
+    """All rows as text; ratios are to the table's own reference."""
+    second = {column.key: _second(table, column) for column in table.columns}
+    return [_line(row, name, table, second) for row, name in zip(table.rows, row_names(table), strict=True)]
+
+
+def table_data(result: RunResult, table: Table) -> dict[str, Any]:
+    """What the page needs to sort, to compare with another baseline and to copy."""
+    names = row_names(table)
+    return {
+        "axes": list(table.axes),
+        "columns": [
+            {"key": c.key, "title": shown(c.title), "unit": c.unit, "better": c.better, "compare": c.compare} for c in table.columns
+        ],
+        "rows": [
+            {
+                "name": name,
+                "ranked": row.ranked,
+                "figures": [_number(row.figures.get(column.key), column) for column in table.columns],
+            }
+            for row, name in zip(table.rows, names, strict=True)
+        ],
+        "reference": next((place for place, row in enumerate(table.rows) if row is table.reference), None),
+        "comparisons": _comparisons(result, table),
+    }
+
+
+def winners(table: Table) -> list[tuple[str, str, str]]:
+    """Who is best under which constraint: (question, names, figure), only where the digits or intervals tell rows apart."""
+    found = []
+    axes = [axis for axis in table.axes if axis != "seed"]
+    for column in table.columns:
+        question = _QUESTIONS.get(column.key)
+        best = [row for row in table.rows if column.key in row.best]
+        if question and best and len(best) < len([row for row in table.rows if row.ranked]):
+            names = wording.listed([shown(cell_name(row.cell, axes), _NAME) for row in best[:3]])
+            more = f" and {len(best) - 3} more" if len(best) > 3 else ""
+            top = best[0].figures[column.key]
+            found.append((question, names + more, f"{column.text(top)} {column.unit.partition(',')[0]}"))
+    return found
+
+
+_QUESTIONS = {
+    "miou": "Highest mIoU",
+    "latency_ms": "Shortest latency, batch 1",
+    "images_per_second": "Highest throughput",
+    "params": "Fewest parameters",
+    "macs": "Fewest MACs",
+    "inference_peak_mb": "Least memory",
+}
+
+
+def _row_name(row: Row, table: Table) -> str:
+    axes = [axis for axis in table.axes if axis != "seed"] if row.kind == "mean" else table.axes
+    name = cell_name(row.cell, axes)
+    return f"{name}, {row.labels['seed']}" if row.kind == "mean" else name
+
+
+def _meaning(column: Column) -> str:
+    return re.sub(r"\*\*(.+?)\*\*", r"\1", MEANINGS.get(column.key, "")).strip()
+
+
+def _line(row: Row, name: str, table: Table, second: Mapping[str, str]) -> Line:
+    cells = [_cell(row, column, table, second[column.key]) for column in table.columns]
+    labels = [shown(row.labels[axis], _NAME) or wording.NOT_MEASURED for axis in table.axes]
+    return Line(name, labels, cells, row.kind, row.ranked, "" if row.cell.status == "ok" else row.cell.status)
+
+
+def _cell(row: Row, column: Column, table: Table, second: str) -> Cell:
+    figure = row.figures.get(column.key)
+    mark = "best" if column.key in row.best else ""
+    if not mark and figure and row.ranked and second and column.text(Figure(figure.value)) == second:
+        mark = "second"
+    return Cell(column.text(figure), table.relative_text(row, column), mark)
+
+
+def _second(table: Table, column: Column) -> str:
+    """The next value after the best ones, as text; nothing where it is the last as well."""
+    if column.better is None:
+        return ""
+    open_ = [row for row in table.rows if row.ranked and column.key in row.figures and column.key not in row.best]
+    rest = [row.figures[column.key].value for row in open_]
+    if not any(column.key in row.best for row in table.rows) or not rest or len({column.text(Figure(value)) for value in rest}) < 2:
+        return ""
+    return column.text(Figure((max if column.better == "higher" else min)(rest)))
+
+
+def _number(figure: Figure | None, column: Column) -> list[Any] | None:
+    """Value and spread in the column's unit."""
+    if figure is None:
+        return None
+    scale = 100.0 if column.unit == "%" else column.scale
+    return [round(figure.value * scale, 6), None if figure.spread is None else rounded(figure.spread * scale)]
+
+
+def _comparisons(result: RunResult, table: Table) -> list[list[Any]]:
+    """Measured comparisons between two rows: column, subject, baseline, value, low, high, and the verdict in words."""
+    places: dict[tuple[str, ...], int] = {}
+    for place, row in enumerate(table.rows):
+        ids = [c.id for c in result.cells if group_key(c) == group_key(row.cell)] if row.kind == "mean" else [row.cell.id]
+        places[tuple(sorted(ids))] = place
+    keys = {column.key for column in table.columns}
+    ordered = sorted(result.comparisons, key=lambda c: not c.headline)
+    found = [(c, places.get(tuple(sorted(c.subject_cells))), places.get(tuple(sorted(c.baseline_cells)))) for c in ordered]
+    return [
+        [c.quantity, subject, baseline, rounded(c.value), rounded(c.low), rounded(c.high), _verdict(c)]
+        for c, subject, baseline in found
+        if c.quantity in keys and subject is not None and baseline is not None and _plain_form(c)
+    ][:_MOST_COMPARISONS]
+
+
+def _plain_form(found: Comparison) -> bool:
+    """Single images of the networks as they were trained: what the table shows."""
+    eager = (None, "eager")
+    return found.subject_backend in eager and found.baseline_backend in eager and found.context.get("batch_size", 1) == 1
+
+
+def _verdict(found: Comparison) -> str:
+    scope = f", {found.scope}" if found.scope else ""
+    reason = f" ({found.reason})" if found.reason else ""
+    return shown(f"{found.verdict}{scope}{reason}")

@@ -1,0 +1,8 @@
+setUpContents();
+setUpTips();
+setUpTable();
+setUpHeat();
+setUpCharts();
+setUpGallery();
+setUpTheme();
+document.documentElement.dataset.ready = "true";
