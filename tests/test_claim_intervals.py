@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from segbench.claims import judge
+from segbench.comparisons.images import Images
 from segbench.results import CellResult, Deployment, Epoch, Latency, Memory, Quality, RunResult, Training, Verdict
 from segbench.specs import Claim
 
@@ -151,7 +152,7 @@ def test_three_seeds_are_judged_by_their_paired_differences() -> None:
 
 
 def matrices_of(counts: dict[str, npt.NDArray[Any]]) -> Any:
-    return lambda of: (tuple(map(str, range(len(counts[of.model])))), counts[of.model])
+    return lambda of: Images(tuple(map(str, range(len(counts[of.model])))), counts[of.model], None, None)
 
 
 def images(right: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
@@ -173,7 +174,7 @@ def test_fewer_seeds_are_judged_by_the_images_of_these_checkpoints() -> None:
     assert found.low < scores["small"] - scores["large"] < found.high
     assert found.verdict == "kept"
     assert found.measured is not None
-    assert "bootstrap over 40 images of these checkpoints" in found.measured
+    assert "bootstrap over 40 images, of these checkpoints" in found.measured
     share = only(stated("pixel_accuracy", "ratio", 0.95, unit="%"), *cells, matrices=matrices)
     assert share.low is not None
     assert share.high is not None
@@ -188,8 +189,8 @@ def test_fewer_seeds_are_judged_by_the_images_of_these_checkpoints() -> None:
     ("matrices", "why"),
     [
         (lambda of: None, "fewer than 3 seeds, and the matrices of the images are not there to resample"),
-        (lambda of: ((of.model,), images(np.array([500]))), "the two were not scored on the same images"),
-        (lambda of: (("a", "b"), images(np.array([500, 400]))), "too few images for an interval: 2"),
+        (lambda of: Images((of.model,), images(np.array([500])), None, None), "scored on different images: large-0 on 1, small-0 on 1"),
+        (lambda of: Images(("a", "b"), images(np.array([500, 400])), None, None), "2 images are too few for an interval"),
     ],
 )
 def test_a_score_without_an_interval_supports_no_verdict(matrices: Any, why: str) -> None:
@@ -209,3 +210,19 @@ def test_memory_is_as_sure_as_its_meter() -> None:
     assert only(claim, used("small", 40.0), used("large", 100.0)).verdict == "kept"
     exact = only(claim, used("small", 60.0, "cuda"), used("large", 100.0, "cuda"))
     assert (exact.verdict, exact.low) == ("kept", None)
+
+
+def test_images_of_one_scene_are_no_independent_evidence() -> None:
+    random = np.random.default_rng(2)
+    scenes = np.repeat(random.integers(300, 900, 12), 5)
+    table = images(scenes)
+    names, groups = tuple(map(str, range(60))), tuple(str(n // 5) for n in range(60))
+    score = float(table[:, 0, 0].sum() / table.sum())
+    claim = stated("miou", "value", 0.5, baseline=None)
+    found = {
+        kind: only(claim, scored("small", score), matrices=lambda of, given=given: Images(names, table, None, given))
+        for kind, given in (("images", None), ("scenes", groups))
+    }
+    widths = {kind: (v.high or 0) - (v.low or 0) for kind, v in found.items() if v.low is not None}
+    assert "scenes" not in widths or widths["scenes"] > 1.5 * widths["images"]
+    assert "12 groups of images" in f"{found['scenes'].measured} {found['scenes'].missing}"

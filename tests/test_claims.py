@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from segbench.claim_figures import bounds, outcome
 from segbench.claims import judge
+from segbench.comparisons.images import Images
 from segbench.quantities import QUANTITIES
 from segbench.results import CellResult, Deployment, Latency, Memory, Quality, RunResult, Training, Verdict
 from segbench.specs import Claim
@@ -84,16 +84,16 @@ def scored(model: str, miou: float | None, **fields: Any) -> CellResult:
 
 
 PIXELS = 1_000_000
-RESAMPLED = "bootstrap over 20 images of these checkpoints"
+RESAMPLED = "bootstrap over 20 images, of these checkpoints"
 
 
-def matrices(of: CellResult) -> tuple[tuple[str, ...], npt.NDArray[Any]] | None:
+def matrices(of: CellResult) -> Images | None:
     """Twenty images that all score what the cell scored: as sure as a score can be."""
     miou = of.quality.miou if of.quality else None
     if miou is None:
         return None
     hits = round(miou * PIXELS)
-    return tuple(map(str, range(20))), np.array([[[hits, PIXELS - hits], [0, 0]]] * 20)
+    return Images(tuple(map(str, range(20))), np.array([[[hits, PIXELS - hits], [0, 0]]] * 20), None, None)
 
 
 def sure(claims: list[Claim], result: RunResult, **options: Any) -> list[Verdict]:

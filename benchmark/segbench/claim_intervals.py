@@ -15,12 +15,16 @@ from statistics import fmean, stdev
 import numpy as np
 
 from segbench.claim_figures import read
-from segbench.confusions import Matrices
+from segbench.comparisons.images import Images, same_images
 from segbench.measure.score_statistics import statistic_of
 from segbench.measure.steadiness import LEAST_ROUNDS, ratio_of
-from segbench.measure.uncertainty import LEAST_SEEDS, Interval, Resampled, mean_interval, mean_of, resample, student_quantile
+from segbench.measure.uncertainty import LEAST_SEEDS, Interval, Resampled, mean_interval, mean_of, resample, sampling, student_quantile
 from segbench.quantities import Quantity, Sample
+from segbench.results import CellResult
 from segbench.specs import Claim
+
+Matrices = Callable[[CellResult], Images | None]
+"""The images of a scored cell with their confusion matrices, None where they are not there."""
 
 LEAST_EPOCHS = 3
 MEMORY_RESOLUTION_MB = 3.0
@@ -169,19 +173,22 @@ def _over_images(
     claim: Claim, quantity: Quantity, subjects: Sequence[Sample], baselines: Sequence[Sample], value: float, matrices: Matrices
 ) -> Figure:
     samples = [*subjects, *baselines]
-    there = [found for found in (matrices(sample.cell) for sample in samples) if found is not None]
-    if len(there) < len(samples):
+    there = {sample.cell.id: matrices(sample.cell) for sample in samples}
+    known = [images for images in there.values() if images is not None]
+    if len(known) < len(samples):
         return Figure(value, why=f"fewer than {LEAST_SEEDS} seeds, and the matrices of the images are not there to resample")
-    if len({ids for ids, _ in there}) > 1:
-        return Figure(value, why="the two were not scored on the same images")
+    unlike = same_images(there)
+    if unlike:
+        return Figure(value, why=unlike)
     columns, statistic = statistic_of(quantity.name, subjects[0].cell)
-    drawn = resample([columns(table) for _, table in there], statistic)
+    ids, groups = known[0].ids, known[0].groups
+    drawn = resample([columns(images.in_order_of(ids).matrices) for images in known], statistic, groups=groups)
     ours, theirs = drawn[: len(subjects)], drawn[len(subjects) :]
     found = _difference(claim, ours, theirs) if theirs else mean_of(ours).interval()
     if found.low is None or found.high is None:
-        return Figure(value, why=f"too few images for an interval: {found.n}")
+        return Figure(value, why=f"{sampling(len(ids), groups)[1]} are too few for an interval")
     back = _from_log_ratio(claim) if theirs and claim.reading != "points" else (lambda x: x)
-    how = f"bootstrap over {found.n} images of these checkpoints"
+    how = f"bootstrap over {sampling(len(ids), groups)[1]}, of these checkpoints"
     return _between(Figure(value, how=how), back(found.low), back(found.high))
 
 

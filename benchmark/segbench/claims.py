@@ -10,9 +10,8 @@ from statistics import fmean
 from typing import Any, Literal
 
 from segbench.claim_figures import bounds, circumstance, claimed, outcome, printed, rendered, rendered_interval
-from segbench.claim_intervals import Figure, figure
+from segbench.claim_intervals import Figure, Matrices, figure
 from segbench.conditions import as_text, in_words, unmet
-from segbench.confusions import Matrices, no_matrices
 from segbench.errors import SegbenchError
 from segbench.names import parse_choice, split_outside
 from segbench.quantities import QUANTITIES, Quantity, Sample
@@ -28,7 +27,7 @@ def judge(
     result: RunResult,
     *,
     default_options: Mapping[str, Mapping[str, Any]] | None = None,
-    matrices: Matrices = no_matrices,
+    matrices: Matrices = lambda cell: None,
 ) -> list[Verdict]:
     """One verdict per claim; several where cells trained in different ways each put it to the test.
 
@@ -37,7 +36,7 @@ def judge(
 
     Cells that differ only in their seed are averaged; subject and baseline are compared under the same loss, recipe, settings and
     circumstances. ``default_options`` are the models' own, by name: with them an option that ``[model]`` or a recipe changed is seen
-    (without them only what stands in brackets). ``matrices`` gives the per-image confusion matrices of a scored cell.
+    (without them only what stands in brackets). ``matrices`` gives the images of a scored cell.
     """
     bench = _Bench(result, default_options or {}, matrices)
     return [verdict for claim in claims for verdict in _judge_or_say_why_not(claim, bench)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.claims import judge
-from segbench.confusions import matrices_in, no_matrices
+from segbench.comparisons.images import Shelf
 from segbench.plan import Plan
 from segbench.public_text import without_folders
 from segbench.registry import Catalog
@@ -60,7 +60,8 @@ def machine_record(environment: Environment, device: str) -> dict[str, str]:
 def judge_claims(result: RunResult, catalog: Catalog, directory: Path | None = None) -> list[Verdict]:
     """Hold the catalog's published claims against a run; in ``directory`` lie the matrices that tell how sure its scores are."""
     defaults = {spec.name: spec.options().values() for spec, _ in catalog.specs("models")}
-    return judge(catalog.claims(), result, default_options=defaults, matrices=matrices_in(directory) if directory else no_matrices)
+    matrices = Shelf(directory).images if directory else lambda cell: None
+    return judge(catalog.claims(), result, default_options=defaults, matrices=matrices)
 
 
 def _without_folders(value: Any) -> Any:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from segbench.claims import judge
+from segbench.comparisons.images import Images
 from segbench.names import parse_choice
 from segbench.quantities import QUANTITIES
 from segbench.results import CellResult, Deployment, Latency, Quality, RunResult
@@ -32,12 +32,12 @@ def verdicts(result: RunResult) -> dict[str, str]:
     return {v.claim: v.verdict for v in told if v.verdict != "not tested here"}
 
 
-def as_sure_as_can_be(cell: CellResult) -> tuple[tuple[str, ...], npt.NDArray[Any]] | None:
+def as_sure_as_can_be(cell: CellResult) -> Images | None:
     """Twenty images that all score what the cell scored."""
     if cell.quality is None or cell.quality.miou is None:
         return None
     hits = round(1e6 * cell.quality.miou)
-    return tuple(map(str, range(20))), np.array([[[hits, 1_000_000 - hits], [0, 0]]] * 20)
+    return Images(tuple(map(str, range(20))), np.array([[[hits, 1_000_000 - hits], [0, 0]]] * 20), None, None)
 
 
 DEEPLAB = {"deeplab-original": 6_831_509, "deeplab-optimized": 2_517_493}
