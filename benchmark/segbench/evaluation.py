@@ -14,12 +14,9 @@ from segbench.events import Listener
 from segbench.harness import run_stages
 from segbench.names import slug
 from segbench.plan import make_plan
-from segbench.publishing import judge_claims
 from segbench.registry import Catalog
-from segbench.reporting import write_reports
 from segbench.results import CellResult, RunResult
 from segbench.sizes import format_size
-from segbench.store import RunStore
 
 
 def evaluate_run(
@@ -65,13 +62,6 @@ def evaluate_checkpoint(
     checkpoints = {cell.id: file.absolute() for cell in plan.cells}
     result = run_stages(config, ("evaluate",), catalog=catalog, listener=listener, directory=out.absolute(), checkpoints=checkpoints)
     return result.model_copy(update={"cells": [_as_trained(cell, meta) for cell in result.cells]})
-
-
-def keep(result: RunResult, directory: Path, catalog: Catalog) -> None:
-    """Leave ``run.json`` and ``report.md`` with these scores in a directory that :func:`evaluate_checkpoint` worked in."""
-    result = result.model_copy(update={"claims": judge_claims(result, catalog, directory)})
-    notes = write_reports(result, directory, catalog, formats=("markdown",))
-    RunStore(directory).write_run(result.model_copy(update={"warnings": [*result.warnings, *notes]}))
 
 
 def _history(meta: Mapping[str, Any]) -> list[str]:

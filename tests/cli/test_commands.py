@@ -125,6 +125,16 @@ def test_a_profile_prints_json_and_nothing_else(segbench: Any, tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [], "a profile leaves nothing behind"
 
 
+def test_a_profile_can_be_kept_and_reported(segbench: Any, tmp_path: Path) -> None:
+    asked = ("profile", "--models", "dot", "--input-size", "16", "--no-latency", "--device", "cpu", "--out", "kept")
+    told = segbench(*asked)
+    assert told.out.endswith("Report: kept/report.md\nData:   kept/run.json\n"), told.err
+    assert load_run(tmp_path / "kept").cells[0].params is not None
+    assert "## Results" in (tmp_path / "kept" / "report.md").read_text()
+    again = segbench(*asked)
+    assert (again.code, again.err) == (2, "Error: 'kept' is not empty: give --out a new folder.\n")
+
+
 def test_a_profile_races_what_it_measures(segbench: Any) -> None:
     answer = segbench(
         *("profile", "--models", "dot,fragile[crash_at=3]", "--input-size", "16", "--device", "cpu", "--json"),

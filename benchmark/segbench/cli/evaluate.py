@@ -36,17 +36,18 @@ def command(
     """Score the trained cells of RUN (a run's directory), or one checkpoint, on any split or size."""
     from segbench.compat import require_torch
     from segbench.errors import ConfigError
+    from segbench.keeping import keep, require_empty
 
     if (run is None) == (checkpoint is None):
         raise ConfigError("Give either the directory of a run, or --checkpoint FILE with --dataset NAME.")
     if out is not None and run is not None:
         raise ConfigError("--out goes with --checkpoint: the scores of a run are kept in its own directory, under evaluations/.")
-    if out is not None and out.exists() and any(out.iterdir()):
-        raise ConfigError(f"'{out}' is not empty: give --out a new folder.")
+    if out is not None:
+        require_empty(out)
     require_torch()
-    from segbench.cli.output import relative, terminal
+    from segbench.cli.output import own_command, relative, terminal
     from segbench.cli.progress import progress_display
-    from segbench.evaluation import evaluate_checkpoint, evaluate_run, keep
+    from segbench.evaluation import evaluate_checkpoint, evaluate_run
     from segbench.harness import failures
     from segbench.registry import load_catalog
     from segbench.reporting import render
@@ -65,7 +66,7 @@ def command(
             result = evaluate_checkpoint(checkpoint, catalog=catalog, listener=display, out=out or Path(folder), sets=texts, flags=flags)
             directory = out
     if out is not None:
-        keep(result, out, catalog)
+        keep(result, out, catalog, command=own_command())
     if as_json:
         click.echo(json.dumps({"cells": [cell.model_dump(mode="json") for cell in result.cells]}, indent=1))
         return 1 if failures(result) else 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -23,3 +25,26 @@ def relative(path: Path) -> str:
     except ValueError:
         return str(path)
     return short if len(short) < len(str(path)) and not short.startswith("../..") else str(path)
+
+
+def own_command() -> str:
+    """The command line as it may be published: folders of this machine become placeholders."""
+    return "segbench " + shlex.join(_without_paths(sys.argv[1:]))
+
+
+_PATHS = {"--data": "DIR", "--out": "OUT", "--checkpoint": "CHECKPOINT"}
+
+
+def _without_paths(arguments: list[str]) -> list[str]:
+    cleaned, placeholder = [], ""
+    for argument in arguments:
+        flag, equals, _ = argument.partition("=")
+        if placeholder:
+            cleaned.append(placeholder)
+            placeholder = ""
+        elif flag in _PATHS and equals:
+            cleaned.append(f"{flag}={_PATHS[flag]}")
+        else:
+            cleaned.append(argument)
+            placeholder = _PATHS.get(argument, "")
+    return cleaned

@@ -21,6 +21,7 @@ import click
 @click.option("--rounds", type=int, metavar="N", help="Rounds of the latency race.  [default: 10]")
 @click.option("--threads", type=int, metavar="N", help="CPU threads.  [default: all cores]")
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep run.json and report.md there.")
 @click.option("--no-latency", is_flag=True, help="Counts only: no latency, no memory.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"cells": [..]} with the keys of run.json, and nothing else.')
 def command(
@@ -34,17 +35,21 @@ def command(
     rounds: int | None,
     threads: int | None,
     device: str,
+    out: Path | None,
     no_latency: bool,
     as_json: bool,
 ) -> int:
     """Measure models in their deployed form: params, multiply-adds, latency at batch 1, throughput, memory."""
     from segbench.compat import require_torch
     from segbench.errors import ConfigError
+    from segbench.keeping import keep, require_empty
 
     if dataset and (inputs or num_classes):
         raise ConfigError("--dataset says what the inputs and classes are: leave out --inputs and --num-classes, or --dataset.")
+    if out is not None:
+        require_empty(out)
     require_torch()
-    from segbench.cli.output import terminal
+    from segbench.cli.output import own_command, relative, terminal
     from segbench.cli.progress import progress_display
     from segbench.harness import failures
     from segbench.profiling import profile_models
@@ -69,12 +74,16 @@ def command(
             device=device,
             backends=backends,
         )
+    if out is not None:
+        keep(result, out, catalog, command=own_command())
     if as_json:
         click.echo(json.dumps({"cells": [cell.model_dump(mode="json") for cell in result.cells]}, indent=1))
     else:
         console = terminal()
         text = render(result, "terminal", catalog, directory=Path.cwd(), width=console.width, color=console.is_terminal)
         click.echo(text.rstrip("\n"))
+        if out is not None:
+            click.echo(f"\nReport: {relative(out / 'report.md')}\nData:   {relative(out / 'run.json')}")
     return 1 if failures(result) else 0
 
 

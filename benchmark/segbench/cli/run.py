@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,13 +77,14 @@ def run_and_print(config: RunConfig, *, fresh: bool, ablation: Ablation | None =
     from segbench.compat import require_torch
 
     require_torch()
+    from segbench.cli.output import own_command
     from segbench.cli.progress import progress_display
     from segbench.harness import failures, output_directory, run
     from segbench.plan import make_plan
     from segbench.registry import load_catalog
 
     catalog = load_catalog()
-    command_line = "segbench " + shlex.join(_without_paths(sys.argv[1:]))
+    command_line = own_command()
     with progress_display() as display:
         result = run(config, catalog=catalog, listener=display, fresh=fresh, command=command_line, ablation=ablation)
     plan = make_plan(config, catalog)
@@ -103,19 +102,3 @@ def _print_result(result: Any, directory: Path, catalog: Any) -> None:
     click.echo("")
     click.echo(f"Report: {relative(directory / 'report.md')}")
     click.echo(f"Data:   {relative(directory / 'run.json')}")
-
-
-def _without_paths(arguments: list[str]) -> list[str]:
-    """The command as it may be published: folders of this machine become placeholders."""
-    cleaned, replace_next = [], ""
-    for argument in arguments:
-        flag, equals, _ = argument.partition("=")
-        if replace_next:
-            cleaned.append(replace_next)
-            replace_next = ""
-        elif flag in ("--data", "--out") and equals:
-            cleaned.append(f"{flag}={'DIR' if flag == '--data' else 'OUT'}")
-        else:
-            cleaned.append(argument)
-            replace_next = {"--data": "DIR", "--out": "OUT"}.get(argument, "")
-    return cleaned
