@@ -62,7 +62,7 @@ def test_the_boundary_is_what_erosion_of_its_own_label_removes(reach: int) -> No
 
 
 def test_a_square_shifted_by_one_pixel() -> None:
-    """10 x 10 in an image whose regions are one pixel wide: rings of 36; the shifted ring shares 2 x 9 pixels of its sides with the other."""
+    """10 x 10, regions one pixel wide: rings of 36 pixels; the shifted ring shares 2 x 9 pixels of its sides with the other."""
     label, prediction = torch.zeros(40, 40, dtype=torch.long), torch.zeros(40, 40, dtype=torch.long)
     label[10:20, 10:20] = 1
     prediction[10:20, 11:21] = 1

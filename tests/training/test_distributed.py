@@ -78,9 +78,11 @@ def test_two_processes_train_as_one_with_twice_the_batch_and_score_the_same(lab:
     assert two.best_epoch is not None
     loaded = load_network(tmp_path / "two" / "best.pt", lab.catalog)
     job = lab.job(**how, train={"batch_size": 4})
-    alone = evaluate(loaded.network, job.val_samples, task=job.task, plan=job.plan, settings=job.settings, device="cpu")
+    how_scored: dict[str, Any] = {"task": job.task, "plan": job.plan, "settings": job.settings, "device": "cpu", "detailed": True}
+    alone = evaluate(loaded.network, job.val_samples, **how_scored)
     shared = run_in_processes(lab.tiny.evaluate_shared, (tmp_path / "two" / "best.pt", job), lambda *_: None, world_size=2, device="cpu")
-    assert (shared.matrices == alone.matrices).all()
+    for name in ("matrices", "boundary", "calibration"):
+        assert (getattr(shared, name) == getattr(alone, name)).all()
     assert shared.ids == alone.ids
     assert set(shared.predictions) == {0, 5}
 

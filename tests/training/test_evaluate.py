@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segbench.inputs import InputPlan
+from segbench.measure.boundary import boundary_counts
+from segbench.measure.calibration import confidence_sums
 from segbench.network import Network, build_network
 from segbench.settings import Settings
 from segbench.specs import ModelSpec, Normalisation, Sample, Task
@@ -109,6 +111,63 @@ def test_batch_size_does_not_matter(lab: Any, batch_size: int) -> None:
     reference = matrices(3, range(15))
     order = torch.randperm(15, generator=torch.Generator().manual_seed(batch_size)).tolist()
     assert (matrices(batch_size, order) == reference[order]).all()
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_through_a_network_of_real_size_at_most_one_pixel_in_ten_thousand_moves(lab: Any, batch_size: int) -> None:
+    """Convolutions may add in another order for another batch; a pixel between two classes may then fall to the other side."""
+    job = lab.job()
+    layers = [
+        nn.Conv2d(3, 32, 3, padding=1),
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        nn.Conv2d(32, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 3, 1),
+    ]
+    torch.manual_seed(0)
+    model = nn.Sequential(*layers)
+    samples = [*lab.tiny.Samples(6, size=64), *lab.tiny.Samples(3, first=40, size=48)]
+
+    def predictions(size: int, order: Sequence[int]) -> dict[int, Tensor]:
+        chosen = lab.settings(eval={"batch_size": size}, train={"image_size": 64})
+        made = network(model)
+        found = evaluate(
+            made, [samples[i] for i in order], task=job.task, plan=job.plan, settings=chosen, device="cpu", want_pictures=range(9)
+        )
+        return {index: found.predictions[place] for place, index in enumerate(order)}
+
+    reference = predictions(9, range(9))
+    other = predictions(batch_size, torch.randperm(9, generator=torch.Generator().manual_seed(batch_size)).tolist())
+    moved = sum(int((other[i] != reference[i]).sum()) for i in range(9))
+    assert moved <= 1e-4 * sum(reference[i].numel() for i in range(9))
+
+
+def test_boundaries_and_calibration_are_those_of_each_image_alone() -> None:
+    samples = uneven()
+    together = run(samples, detailed=True, chosen=settings(eval={"resize": "none", "batch_size": 4}))
+    assert together.boundary is not None
+    assert together.calibration is not None
+    for index, sample in enumerate(samples):
+        logits = sample.inputs["image"].float() / 255
+        prediction = logits.argmax(0)
+        edges = boundary_counts(prediction, sample.mask, num_classes=3, ignore_index=255)
+        sure = confidence_sums(logits.softmax(0).max(0).values, prediction, sample.mask, ignore_index=255)
+        assert (together.boundary[index] == edges.numpy()).all()
+        assert (together.calibration[index, :2] == sure.numpy()[:2]).all()
+        assert together.calibration[index, 2] == pytest.approx(sure.numpy()[2], rel=1e-6)
+    order = list(range(8, -1, -1))
+    turned = run([samples[i] for i in order], detailed=True, chosen=settings(eval={"resize": "none", "batch_size": 2}))
+    assert turned.boundary is not None
+    assert turned.calibration is not None
+    assert (turned.boundary == together.boundary[order]).all()
+    assert (turned.calibration == together.calibration[order]).all()
+
+
+def test_what_was_not_asked_for_is_not_measured() -> None:
+    plain = run(uneven(2))
+    off = run(uneven(2), detailed=True, chosen=settings(eval={"resize": "none", "boundary": False, "calibration": False}))
+    assert (plain.boundary, plain.calibration, off.boundary, off.calibration) == (None, None, None, None)
 
 
 def test_tiles_give_what_one_pass_gives_where_the_network_looks_at_single_pixels() -> None:

@@ -72,7 +72,7 @@ def same_images(cells: Mapping[str, Images | None]) -> str:
 
 def _read(path: Path) -> Images | None:
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
             found: dict[str, Any] = {name: kept[name] for name in kept.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None

@@ -220,6 +220,7 @@ def evaluate_shared(job: Any, place: Any, emit: Any) -> Any:
         task=training.task,
         plan=training.plan,
         settings=training.settings,
+        detailed=True,
         device=place.device,
         rank=place.rank,
         world_size=place.world_size,
