@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from segbench import CellResult, Latency, RunResult
@@ -11,7 +12,7 @@ from segbench_reports import ablation_chart, charts
 from segbench_reports.ablation_steps import walks
 from segbench_reports.cells import cell_name, finite, single_latency, varying_axes
 from segbench_reports.charts import COLORS, elided_name
-from segbench_reports.html.drawing import Drawing, fitted, panels, whole
+from segbench_reports.html.drawing import Drawing, Entry, fitted, panels, whole
 from segbench_reports.reliability_chart import CAPTION, reliability_curves
 from segbench_reports.size_chart import cost_against_size
 
@@ -149,6 +150,7 @@ def _stacked(key: str, records: list[Record], title: str) -> Drawing:
     parts = list(dict.fromkeys(record["part"] for record in records))
     rows = list(dict.fromkeys(record["model"] for record in records))
     order = {part: place for place, part in enumerate(parts)}
+    colours = {part: COLORS[place % len(COLORS)] for part, place in order.items()}
     values = [{**record, "order": order[record["part"]]} for record in records]
     chart = (
         alt.Chart(alt.InlineData(values=values))
@@ -156,12 +158,11 @@ def _stacked(key: str, records: list[Record], title: str) -> Drawing:
         .encode(
             x=alt.X("value:Q", title=title, stack="zero"),
             y=alt.Y("model:N", sort=rows, title=None),
-            color=alt.Color(
-                "part:N", sort=parts, scale=alt.Scale(domain=parts, range=[COLORS[i % len(COLORS)] for i in range(len(parts))]), title=None
-            ),
+            color=alt.Color("part:N", sort=parts, scale=alt.Scale(domain=parts, range=list(colours.values())), legend=None),
             order="order:Q",
             tooltip=["model:N", "part:N", alt.Tooltip("value:Q", format=".3~s", title=title)],
         )
         .properties(height=alt.Step(_ROW))
     )
-    return fitted(key, chart, f"{title} by part of the network, one bar per model.", wide=False)
+    drawn = fitted(key, chart, f"{title} by part of the network, one bar per model.", wide=False)
+    return replace(drawn, title=title, legend=[Entry(part, colour) for part, colour in colours.items()])

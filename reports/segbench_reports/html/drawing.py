@@ -33,6 +33,7 @@ class Drawing:
     spec: Spec
     data: Mapping[str, Any] = field(default_factory=dict)
     title: str = ""
+    caption: str = ""
     note: str = ""
     legend: Sequence[Entry] = ()
     wide: bool = False
@@ -42,13 +43,13 @@ class Drawing:
 def fitted(key: str, chart: alt.LayerChart | alt.Chart, words: str, *, title: str = "", note: str = "", wide: bool = True) -> Drawing:
     """A single view as wide as the column that it stands in."""
     spec = chart.properties(width="container").to_dict(validate=False)
-    return Drawing(key, words, _bare(spec), _packed(spec), title, note, wide=wide)
+    return Drawing(key, words, _bare(spec), _packed(spec), title, note=note, wide=wide)
 
 
 def whole(key: str, chart: alt.TopLevelMixin, words: str, *, title: str = "", note: str = "") -> Drawing:
     """A chart of several views at its own width; narrow screens scroll it."""
     spec = chart.to_dict(validate=False)
-    return Drawing(key, words, _bare(spec), _packed(spec), title, note, wide=True)
+    return Drawing(key, words, _bare(spec), _packed(spec), title, note=note, wide=True)
 
 
 def panels(key: str, chart: alt.HConcatChart | alt.VConcatChart | alt.LayerChart, words: str) -> Iterator[Drawing]:
@@ -60,8 +61,15 @@ def panels(key: str, chart: alt.HConcatChart | alt.VConcatChart | alt.LayerChart
         title = str(view.get("title") or "")
         panel = {**_without_legends(view), "width": "container", "datasets": own, "$schema": spec.get("$schema")}
         panel.pop("title", None)
-        said = f"{title or _vertical(view)}: {words}"
-        yield Drawing(f"{key}-{place + 1}", said, _bare(panel), _packed(panel), title, legend=legend if place == 0 else ())
+        yield Drawing(
+            f"{key}-{place + 1}",
+            f"{title or _vertical(view)}: {words}",
+            _bare(panel),
+            _packed(panel),
+            title,
+            caption=words[:1].upper() + words[1:],
+            legend=legend if place == 0 else (),
+        )
 
 
 def theme() -> dict[str, Any]:

@@ -134,20 +134,24 @@ def _chart(colours: dict[str, str]) -> Any:
     import altair as alt
 
     base = alt.Chart(alt.NamedData(name="points"))
-    color = alt.Color("model:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), legend=None)
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
+    color, stroke = alt.Color("model:N", scale=scale, legend=None), alt.Stroke("model:N", scale=scale, legend=None)
     x = alt.X("x:Q", title="COST", scale=alt.Scale(zero=False, nice=True, padding=20), axis=alt.Axis(tickCount=6))
     y = alt.Y("y:Q", title="QUALITY", scale=alt.Scale(zero=False, nice=True, padding=20), axis=alt.Axis(tickCount=6))
     faded = alt.condition("datum.front", alt.value(1), alt.value(0.35))
     tips = [alt.Tooltip("name:N", title="variant"), alt.Tooltip("ytext:N", title="quality"), alt.Tooltip("xtext:N", title="cost")]
     line = base.mark_line(strokeWidth=1.5, strokeDash=[4, 3], color="#57606a", interpolate="step-after", opacity=0.8)
-    box = base.mark_rect(opacity=0.16, cornerRadius=3).encode(
-        x=alt.X("xlow:Q", title="COST"), x2="xhigh:Q", y=alt.Y("ylow:Q", title="QUALITY"), y2="yhigh:Q", color=color
+    box = base.mark_rect(fillOpacity=0.16, strokeOpacity=0.5, strokeWidth=1.5).encode(
+        x=alt.X("xlow:Q", title="COST"), x2="xhigh:Q", y=alt.Y("ylow:Q", title="QUALITY"), y2="yhigh:Q", color=color, stroke=stroke
     )
-    label = base.mark_text(align="left", dx=10, dy=-8, fontSize=11, color="#1f2328").encode(x=x, y=y, text="label:N")
+    words = base.encode(x=x, y=y, text="label:N")
+    right = words.mark_text(align="left", dx=10, dy=-9, fontSize=11, color="#1f2328").transform_filter("!datum.late")
+    left = words.mark_text(align="right", dx=-10, dy=-9, fontSize=11, color="#1f2328").transform_filter("datum.late")
     layers = [
         box.transform_filter("isValid(datum.xlow) && isValid(datum.ylow)"),
         line.transform_filter("datum.front").encode(x=x, y=y),
         base.mark_point(filled=True, size=130).encode(x=x, y=y, color=color, opacity=faded, tooltip=tips),
-        label,
+        right,
+        left,
     ]
     return alt.layer(*layers).properties(height=380)

@@ -81,7 +81,8 @@ class _Sample:
 
 def gallery(result: RunResult, run_directory: Path | None) -> Gallery:
     """Best, median and worst of the pictured images, those where the cells disagree most, then the others as far as there is room."""
-    named = {cell.id: shown(cell_name(cell, varying_axes(result.cells)), 80) for cell in result.cells}
+    axes = varying_axes(result.cells)
+    named = {cell.id: shown(cell_name(cell, axes), 56) for cell in result.cells}
     promised = [cell for cell in result.cells if cell.artifacts.predictions]
     samples, missing = _samples(promised[:_MOST_CELLS], run_directory, named)
     notes = []

@@ -16,6 +16,7 @@ from segbench_reports.tables import Column, Figure, Row, Table
 
 _MOST_COMPARISONS = 3000
 _NAME = 80
+_SHORT_NAME = 44
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def winners(table: Table) -> list[tuple[str, str, str]]:
         question = _QUESTIONS.get(column.key)
         best = [row for row in table.rows if column.key in row.best]
         if question and best and len(best) < len([row for row in table.rows if row.ranked]):
-            names = wording.listed([shown(cell_name(row.cell, axes), _NAME) for row in best[:3]])
+            names = wording.listed([shown(cell_name(row.cell, axes), _SHORT_NAME) for row in best[:3]])
             more = f" and {len(best) - 3} more" if len(best) > 3 else ""
             top = best[0].figures[column.key]
             found.append((question, names + more, f"{column.text(top)} {column.unit.partition(',')[0]}"))

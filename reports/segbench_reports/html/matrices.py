@@ -29,7 +29,10 @@ def inside(run_directory: Path | None, path: str | None) -> Path | None:
     if parts.is_absolute() or ".." in parts.parts:
         return None
     file = run_directory / Path(*parts.parts)
-    return file if file.is_file() else None
+    try:
+        return file if file.is_file() else None
+    except (OSError, ValueError):  # no system would take such a name
+        return None
 
 
 def matrices_of(cell: CellResult, run_directory: Path | None) -> tuple[list[str], Matrices] | None:
@@ -115,8 +118,8 @@ def _chart(classes: Sequence[str]) -> Any:
             alt.Tooltip("pixels:Q", format=","),
         ],
     )
-    scale = alt.Scale(domain=[0, 100], scheme="blues")
+    scale = alt.Scale(domain=[0, 100], range=["#fefefe", "#0b4f8a"])
     tiles = base.mark_rect().encode(color=alt.Color("share:Q", scale=scale, legend=None))
-    ink = alt.condition("datum.share > 55", alt.value("#ffffff"), alt.value("#1a1d21"))
+    ink = alt.condition("datum.share > 55", alt.value("#fdfdfd"), alt.value("#1a1d21"))
     words = base.mark_text(fontSize=11).encode(text=alt.Text("share:Q", format=".0f"), color=ink).transform_filter("datum.share >= 0.5")
     return alt.layer(tiles, *([words] if few else [])).properties(height=alt.Step(28 if few else 16))

@@ -43,6 +43,16 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 _SCRIPTS = ("core.js", "table.js", "heat.js", "charts.js", "gallery.js", "start.js")
 
+_SHORT = {
+    "comparisons": "Verdicts",
+    "deployment": "Deployment",
+    "conventions": "Scores",
+    "claims": "Claims",
+    "costs": "Counts",
+    "meaning": "Meaning",
+}
+"""What a section is called where there is little room."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -52,6 +62,7 @@ class Section:
     title: str
     html: str
     drawings: Sequence[Drawing] = ()
+    short: str = ""
 
 
 def render(result: RunResult, target: ReportTarget) -> str:
@@ -151,7 +162,7 @@ def _sections(result: RunResult, table: Table, charts: Mapping[str, Sequence[Dra
         "environment": ("Environment", environment.environment(result)),
     }
     for key, (title, text) in texts.items():
-        yield Section(key, title, prose(text, title) if text else "", charts.get(key, ()))
+        yield Section(key, title, prose(text, title) if text else "", charts.get(key, ()), _SHORT.get(key, ""))
 
 
 def _title(result: RunResult) -> str:

@@ -1,11 +1,16 @@
 // Charts: packed data spread out again, colours of the theme put in, drawn when they come near the screen.
-const INK = { "#1f2328": "#e6edf3", "#57606a": "#9aa4af", "#e4e7eb": "#2b323b", "#afb8c1": "#4b5563" };
+const INK = { "#1f2328": "#e6edf3", "#57606a": "#9aa4af", "#e4e7eb": "#2b323b", "#afb8c1": "#4b5563", "#fefefe": "#171b21", "#0b4f8a": "#5fb0f0", "#1a1d21": "#e6edf3", "#fdfdfd": "#0f1216" };
 const LIFTED = { "#0b6fb8": "#4aa3e8", "#d1520a": "#f0883e", "#12866a": "#2fbf97", "#a8468f": "#d77cc0", "#9a7400": "#d0a215", "#6b4fb3": "#a08ae0", "#8a4b35": "#c98a70", "#5c6a70": "#9aa9b0", "#c2185b": "#f0659a" };
 const views = new Map();
 
 function unpacked(packed) {
   const columns = Object.entries(packed.columns).map(([key, column]) => [key, Array.isArray(column) ? column : column.at.map((at) => (at === null ? null : column.words[at]))]);
   return Array.from({ length: packed.n }, (_, row) => Object.fromEntries(columns.filter(([, column]) => column[row] !== null).map(([key, column]) => [key, column[row]])));
+}
+
+function elided(text, limit) {
+  const half = limit / 2;
+  return text.length <= limit ? text : `${text.slice(0, half)}…${text.slice(-half)}`;
 }
 
 function coloured(value) {
@@ -41,8 +46,10 @@ const FILLED = {
       const x = ranged(point.x[cost]);
       const y = ranged(point.y[quality]);
       const box = x.boxed || y.boxed ? { xlow: x.low, xhigh: x.high, ylow: y.low, yhigh: y.high } : {};
-      return [{ name: point.name, model: point.model, x: x.value, y: y.value, ...box, front: best.has(at), xtext: shown(x), ytext: shown(y), label: few && best.has(at) ? point.name : "" }];
+      return [{ name: point.name, model: point.model, x: x.value, y: y.value, ...box, front: best.has(at), xtext: shown(x), ytext: shown(y), label: few && best.has(at) ? elided(point.name, window.innerWidth < 700 ? 18 : 40) : "" }];
     });
+    const middle = (Math.min(...rows.map((row) => row.x)) + Math.max(...rows.map((row) => row.x))) / 2;
+    rows.forEach((row) => (row.late = row.x > middle));
     rows.sort((a, b) => a.x - b.x || b.y - a.y);
     const names = rows.filter((row) => row.front).map((row) => row.name);
     $("#front-words").textContent = `Not beaten on both: ${names.slice(0, 6).join("; ")}${names.length > 6 ? ` and ${names.length - 6} more` : ""}.`;
@@ -65,7 +72,8 @@ async function draw(element) {
   const filled = FILLED[element.dataset.chart]?.(chart) ?? { spec: chart.spec, datasets: Object.fromEntries(Object.entries(chart.data).map(([name, packed]) => [name, unpacked(packed)])) };
   const spec = coloured({ ...filled.spec, autosize: filled.spec.width === "container" ? { type: "fit-x", contains: "padding" } : undefined });
   views.get(element)?.finalize();
-  const { view } = await vegaEmbed(element, { ...spec, datasets: filled.datasets, config: coloured(DATA.theme) }, { actions: false, renderer: "svg" });
+  const config = coloured(element.clientWidth < 480 ? { ...DATA.theme, axis: { ...DATA.theme.axis, labelLimit: 110 } } : DATA.theme);
+  const { view } = await vegaEmbed(element, { ...spec, datasets: filled.datasets, config }, { actions: false, renderer: "svg" });
   views.set(element, view);
   element.dataset.drawn = "true";
 }

@@ -2,7 +2,7 @@
 function paint(cell, text, share, tone) {
   cell.textContent = text;
   cell.dataset.tone = tone;
-  cell.style.setProperty("--share", `${Math.round(Math.min(1, share) * 60)}%`);
+  cell.style.setProperty("--share", Math.min(1, share).toFixed(2));
 }
 
 function showHeat() {
