@@ -188,6 +188,36 @@ def test_idle_threads_are_told_not_to_spin() -> None:
     assert quiet_environment()["OMP_WAIT_POLICY"] == "PASSIVE"
 
 
+def test_time_of_the_device_and_of_the_host_are_both_given_where_events_measure() -> None:
+    clock = FakeClock()
+
+    class Device:
+        """Its events say 10 ms; launching and waiting makes it 15 for the host."""
+
+        name = "device"
+        conditions = Conditions(batch_size=1, input_size=(8, 8), device="cuda", clock="cuda_event")
+
+        def block(self, calls: int) -> list[float]:
+            clock.now += 0.015 * calls
+            return [10.0] * calls
+
+    latency = race([Device()], seed=0, pace=Pace(rounds=6), clock=clock).latencies["device"]
+    assert latency.p50_ms == 10.0
+    assert latency.host_p50_ms == pytest.approx(15.0)
+    assert _measure(FakeClock(), lambda n: 10.0, Pace(rounds=2)).host_p50_ms is None, "on a CPU they are one"
+
+
+def test_intervals_of_all_quantiles_are_given_where_there_are_samples_enough() -> None:
+    latency = _measure(FakeClock(), lambda n: 1.0 + (n % 10 == 0), Pace(rounds=6, max_calls=100))
+    assert latency.ci95_ms == pytest.approx((1.0, 1.0))
+    assert latency.p90_ci95_ms is not None
+    assert latency.p99_ci95_ms == pytest.approx((2.0, 2.0))
+    few = _measure(FakeClock(), lambda n: 20.0, Pace(rounds=6, max_calls=5))
+    assert few.p90_ms == pytest.approx(20)
+    assert few.p90_ci95_ms == pytest.approx((20, 20))
+    assert few.p99_ci95_ms is None
+
+
 @pytest.mark.gpu
 def test_on_a_gpu_events_measure_the_device_not_the_launch() -> None:
     import torch
