@@ -127,7 +127,7 @@ def _entrants(cells: Sequence[Cell], rows: Mapping[str, CellResult]) -> dict[str
         for backend in cell.backends:
             form = form_of(rows[cell.id], str(backend))
             if form is None or form.error_kind != _REFUSED:
-                entrant = Entrant(cell, backend)
+                entrant = Entrant(cell, backend, form)
                 found.setdefault(entrant.key, entrant)
     return found
 
@@ -208,7 +208,9 @@ class _Measurement:
             self.races.append(raced)
             self.orders[f"{format_size(size)}/{batch_size}" if size else str(batch_size)] = raced.order
             where = f"batch {batch_size}" + (f" at {format_size(size)}" if size else "")
-            self.errors |= {key: f"{where}: {message}" for key, message in raced.errors.items() if key not in self.errors}
+            # what comes from a contender's process names its own kind of error already
+            told = {key: message.removeprefix("RuntimeError: ") for key, message in raced.errors.items()}
+            self.errors |= {key: f"{where}: {message}" for key, message in told.items() if key not in self.errors}
             for key, latency in raced.latencies.items():
                 self.latencies.setdefault(key, {})[latency.input_size, batch_size] = latency
         after = self.stable.idle_seconds()
