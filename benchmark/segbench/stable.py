@@ -19,6 +19,7 @@ from segbench.execute.process import Worker, Workers, describe_error
 from segbench.measure.contenders import Contender
 from segbench.names import slug
 from segbench.registry import Catalog, Chosen
+from segbench.results import Deployment as ShippedForm
 from segbench.results import ErrorInfo, Memory
 from segbench.sizes import Size
 from segbench.specs import BackendSpec
@@ -34,10 +35,14 @@ Course = tuple[Size, int]
 
 @dataclass(frozen=True)
 class Entrant:
-    """A model through a backend, as it takes part in a race; ``cell`` stands for all cells of that model."""
+    """A model through a backend, as it takes part in a race; ``cell`` stands for all cells of that model.
+
+    ``shipped`` is the cell's deployment where its file is there: what was scored is then what is raced.
+    """
 
     cell: Cell
     backend: Chosen[BackendSpec]
+    shipped: ShippedForm | None = None
 
     @property
     def key(self) -> str:
@@ -88,6 +93,11 @@ class Stable:
         files: dict[str, str] = {}
         first: Mapping[str, Any] = {}
         for size, batch_size in courses:
+            shipped = self._shipped(entrant, size, batch_size)
+            if shipped is not None:
+                first = first or {"seconds": shipped.export_seconds, "file_mb": shipped.file_mb}
+                files[file_key(size, batch_size)] = str(self.store.directory / str(shipped.artifact))
+                continue
             folder = self._exports / slug(entrant.key) / file_key(size, batch_size)
             shutil.rmtree(folder, ignore_errors=True)
             job = {**self._job(entrant), "size": list(size), "batch_size": batch_size, "folder": str(folder)}
@@ -98,6 +108,13 @@ class Stable:
             first = first or written
             files[file_key(size, batch_size)] = written["path"]
         return Exported(files, first["seconds"], first["file_mb"])
+
+    def _shipped(self, entrant: Entrant, size: Size, batch_size: int) -> ShippedForm | None:
+        """The cell's own file, where it was exported for this size and batch and is still there."""
+        form = entrant.shipped
+        if form is None or form.artifact is None or form.fixed_size != tuple(size) or batch_size != 1:
+            return None
+        return form if (self.store.directory / form.artifact).exists() else None
 
     def memory(self, entrant: Entrant, files: Mapping[str, str]) -> Memory:
         """Peak of inference and, for the network as it was trained, of a training step, each in a fresh process."""

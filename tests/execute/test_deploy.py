@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from segbench.errors import ConfigError, DataError
+from segbench.execute.exporting import export_for_race
 from segbench.execute.subject import Subject
 from segbench.results import CellResult, Deployment
 from segbench.settings import Settings, TrainSettings
@@ -186,3 +187,19 @@ def test_calibration_on_an_empty_split_is_one_clear_message(mishaps: Any) -> Non
     subject = Subject(setup, mishaps.backend("frozen[calibrates=true]"), *(cast(Any, None),) * 4, canvas=(16, 16))
     with pytest.raises(DataError, match="is calibrated on images of the training split, and 'nobody' is empty"):
         subject.calibration()
+
+
+def test_the_file_that_was_scored_is_the_file_that_is_raced(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    exported: list[int] = []
+
+    def counting(job: Any, *_: Any) -> dict[str, Any]:
+        exported.append(job["batch_size"])
+        return export_for_race(job, lambda *_: None, bench.catalog)
+
+    monkeypatch.setattr("segbench.stable.export_for_race", counting)
+    sets = ["execute.where=inline", "measure.latency=true", "measure.rounds=1", "measure.batch_size=2"]
+    (row,) = bench.run(backends="frozen", sets=sets).cells
+    assert exported == [2]  # batch 1 lies there already
+    form = _forms(row)["frozen"]
+    assert [entry.batch_size for entry in form.latency] == [1, 2]
+    assert form.error is None

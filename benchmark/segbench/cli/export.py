@@ -70,12 +70,12 @@ def command(
 def _summary(exported: Exported) -> str:
     """What was written, in a few lines."""
     from segbench.cli.output import relative
-    from segbench.sizes import format_size
 
     meta, drift = exported.metadata, exported.drift
     backend, names = meta["backend"], ", ".join(file.name for file in exported.files)
     version = f" ({backend['package']} {backend['version']})" if backend["version"] else ""
-    inputs = " + ".join(f"{entry['name']} {entry['channels']}x{format_size(tuple(meta['input_size']))}" for entry in meta["inputs"])
+    size = "x".join(map(str, meta["input_size"]))
+    inputs = " + ".join(f"{entry['name']} {entry['channels']}x{size}" for entry in meta["inputs"])
     rows = {
         "file": f"{relative(exported.path)}  ({names}; {exported.file_mb:.2f} MB in {exported.export_seconds:.1f} s)",
         "metadata": f"{relative(exported.path)}.json",

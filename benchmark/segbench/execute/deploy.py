@@ -136,5 +136,5 @@ def _measure(
 def _quality(setup: Setup, form: Form, plan: InputPlan, trained_on: str | None) -> Quality:
     split = scored_split(setup.dataset, setup.settings)
     network: Network = form  # type: ignore[assignment]  # evaluation calls nothing but forward
-    done = evaluate(network, setup.samples(split), task=setup.task, plan=plan, settings=setup.settings, device=setup.device)
+    done = evaluate(network, setup.samples(split), task=setup.task, plan=plan, settings=setup.settings, device=setup.device, detailed=True)
     return scored(setup, done, split, trained_on=trained_on)

@@ -22,6 +22,7 @@ with warnings.catch_warnings():
         "PIL.Image",
         "segbench.execute.cell",
         "segbench.execute.contender",
+        "segbench.execute.deploy",
         "segbench.execute.exporting",
         "segbench.execute.training_step",
         "segbench.training.fit",
