@@ -10,12 +10,14 @@ from typing import Any
 import torch
 
 from segbench.cells import measured_size
+from segbench.errors import SegbenchError
 from segbench.execute.cell import Emit, Setup, example_inputs, set_up
+from segbench.execute.exporting import race_network
 from segbench.execute.training_step import step_batch, step_session
 from segbench.measure.energy import energy_per_image
 from segbench.measure.modules import measure_modules
 from segbench.measure.training_cost import Phase, PhaseClock, measure_steps
-from segbench.network import build_network, deploy
+from segbench.network import deploy
 from segbench.registry import Catalog
 from segbench.results import ModuleCosts, TrainingCost
 from segbench.sizes import parse_growing_size
@@ -53,7 +55,7 @@ def cost_details(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = N
 
 def module_costs(setup: Setup) -> ModuleCosts:
     """Own parameters, multiply-adds and time of each module of the deployed network, one image at the measured size."""
-    network = deploy(build_network(setup.model.spec, setup.model_task, setup.model.options, seed=0)).to(setup.device)
+    network = deploy(race_network(setup).to(setup.device))
     inputs = example_inputs(setup.inputs, measured_size(setup.settings), batch_size=1, device=setup.device)
     parts = {part: tuple(f"network.model.{prefix}" for prefix in prefixes) for part, prefixes in setup.model.spec.parts.items()}
     costs = measure_modules(network, inputs, parts=parts)
@@ -68,6 +70,9 @@ def _shown(name: str) -> str:
 
 def training_step_cost(setup: Setup) -> TrainingCost:
     """Time and memory of forward, backward and optimiser, by the training's own code at its batch, size and precision."""
+    derives = setup.model.spec.derives
+    if derives is not None and not derives.trains:
+        raise SegbenchError("it is put together from trained models and not trained itself")
     train = setup.settings.train
     size = parse_growing_size(train.image_size)[-1][1]
     with training_mode(deterministic=train.deterministic), tempfile.TemporaryDirectory() as empty:
@@ -87,7 +92,7 @@ def training_step_cost(setup: Setup) -> TrainingCost:
 
 
 def _energy(setup: Setup) -> Any:
-    network = deploy(build_network(setup.model.spec, setup.model_task, setup.model.options, seed=0)).to(setup.device)
+    network = deploy(race_network(setup).to(setup.device))
     inputs = example_inputs(setup.inputs, measured_size(setup.settings), batch_size=1, device=setup.device)
 
     def call() -> object:
