@@ -98,7 +98,8 @@ def main_table(result: RunResult) -> Table:
     columns = tuple(column for column in columns if any(column.key in row.figures for row in rows))
     ranked = [row for row in rows if row.ranked]
     reference = ranked[0] if len(ranked) > 1 else None
-    judged = tuple(_judged(row, ranked, reference, columns) for row in rows)
+    tops = {column.key: _top(ranked, column) for column in columns}
+    judged = tuple(_judged(row, tops, reference, columns) for row in rows)
     return Table(axes, columns, judged, None if reference is None else judged[rows.index(reference)])
 
 
@@ -202,21 +203,27 @@ def _interval(group: Sequence[Row], column: Column, known: Sequence[SeedSummary]
     return None if found is None or found.low is None or found.high is None else (found.low, found.high)
 
 
-def _judged(row: Row, ranked: Sequence[Row], reference: Row | None, columns: Sequence[Column]) -> Row:
+def _judged(row: Row, tops: Mapping[str, Figure | None], reference: Row | None, columns: Sequence[Column]) -> Row:
     if reference is None or not row.ranked:
         return row
-    best = frozenset(column.key for column in columns if _is_best(row, ranked, column))
+    best = frozenset(column.key for column in columns if _is_best(row, tops[column.key], column))
     relative = {} if row is reference else {c.key: value for c in columns if (value := _relative(row, reference, c)) is not None}
     return replace(row, best=best, relative=relative)
 
 
-def _is_best(row: Row, ranked: Sequence[Row], column: Column) -> bool:
-    """Whether no row is better, as far as the shown digits and the interval can tell; never where all are alike."""
+def _top(ranked: Sequence[Row], column: Column) -> Figure | None:
+    """The best figure of a column; None where all are alike or none can be better."""
+    figures = [row.figures[column.key] for row in ranked if column.key in row.figures]
+    if column.better is None or len({_bare(column, figure) for figure in figures}) < 2:
+        return None
+    return (max if column.better == "higher" else min)(figures, key=lambda figure: figure.value)
+
+
+def _is_best(row: Row, top: Figure | None, column: Column) -> bool:
+    """Whether no row is better, as far as the shown digits and the interval can tell."""
     own = row.figures.get(column.key)
-    figures = [other.figures[column.key] for other in ranked if column.key in other.figures]
-    if own is None or column.better is None or len({_bare(column, figure) for figure in figures}) < 2:
+    if own is None or top is None:
         return False
-    top = (max if column.better == "higher" else min)(figures, key=lambda figure: figure.value)
     if _bare(column, own) == _bare(column, top):
         return True
     return row.kind == "cell" and overlap(own, top)

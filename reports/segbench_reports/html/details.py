@@ -18,6 +18,8 @@ from segbench_reports.size_chart import cost_against_size
 
 _MOST_ROWS = 40
 _MOST_SAMPLES = 120
+_MOST_POINTS = 4000
+_LEAST_EPOCHS = 15
 _ROW = 24
 
 Record = dict[str, Any]
@@ -25,7 +27,7 @@ Record = dict[str, Any]
 
 def learning_curves(result: RunResult) -> list[Drawing]:
     """Validation mIoU and training losses, one drawing each."""
-    chart = charts.learning_curves(result)
+    chart = charts.learning_curves(_with_fewer_epochs(result))
     words = "one line per cell over the epochs; the dot marks the epoch that was kept."
     return list(panels("curves", chart, words)) if chart else []
 
@@ -99,6 +101,21 @@ def thinned(values: Sequence[float], most: int) -> list[float]:
     if len(ordered) <= most:
         return ordered
     return [ordered[round(place * (len(ordered) - 1) / (most - 1))] for place in range(most)]
+
+
+def _with_fewer_epochs(result: RunResult) -> RunResult:
+    """The run with histories that a page of many cells can hold: some epochs evenly spaced, the kept one and the last."""
+    most = max(_LEAST_EPOCHS, _MOST_POINTS // max(1, len(result.cells)))
+    return result.model_copy(update={"cells": [_with_epochs(cell, most) for cell in result.cells]})
+
+
+def _with_epochs(cell: CellResult, most: int) -> CellResult:
+    if cell.training is None or len(cell.training.history) <= most:
+        return cell
+    history, best = cell.training.history, cell.training.best_epoch
+    kept = {round(place * (len(history) - 1) / (most - 1)) for place in range(most)}
+    fewer = [row for place, row in enumerate(history) if place in kept or row.epoch == best]
+    return cell.model_copy(update={"training": cell.training.model_copy(update={"history": fewer})})
 
 
 def _fence(values: Sequence[float]) -> float:

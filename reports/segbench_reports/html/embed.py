@@ -51,9 +51,11 @@ def packed(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def rounded(value: Any) -> Any:
     """Five significant digits: more than a chart can show.
 
-    >>> rounded(12.3456789), rounded(7), rounded(float("inf"))
-    (12.346, 7, None)
+    >>> rounded(12.3456789), rounded(7), rounded(float("inf")), rounded(True)
+    (12.346, 7, None, 1)
     """
+    if isinstance(value, bool):
+        return int(value)
     if not isinstance(value, float):
         return value
     if not math.isfinite(value):

@@ -130,6 +130,13 @@ def _view(result: RunResult, table: Table, run_directory: Path | None) -> dict[s
 
 
 def _charts(result: RunResult, table: Table, run_directory: Path | None) -> dict[str, list[Drawing]]:
+    from altair.utils.schemapi import debug_mode
+
+    with debug_mode(False):  # definitions are ours and tested: checking each part against the schema took half of the time
+        return _drawn(result, table, run_directory)
+
+
+def _drawn(result: RunResult, table: Table, run_directory: Path | None) -> dict[str, list[Drawing]]:
     return {
         "front": _some(front.front(result, table)),
         "curves": details.learning_curves(result),
