@@ -13,7 +13,7 @@ from segbench.options import Options
 from segbench.registry import Chosen
 from segbench.specs import Derivation, ModelSpec, Task, resolve
 
-_EXAMPLE_SIDE = 64
+_EXAMPLE_SIDE = 32
 
 
 def make_of(how: Derivation, bases: Sequence[Network], task: Task, options: Options) -> nn.Module:

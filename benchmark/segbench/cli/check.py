@@ -36,14 +36,18 @@ def command(name: str, data: Path | None, thorough: bool) -> int:
 
 def _find(catalog: Any, text: str) -> Any:
     """The one spec of that name among the kinds that can be checked."""
-    from segbench.errors import UnknownNameError, did_you_mean
+    from segbench.errors import ConfigError, UnknownNameError, did_you_mean
     from segbench.names import parse_choice
 
     kinds = ("models", "losses", "datasets", "backends")
     choice = parse_choice(text)
     for kind in kinds:
-        if choice.name in catalog.names(kind):
-            return catalog.choose(kind, choice)
+        if choice.name not in catalog.names(kind):
+            continue
+        if kind == "losses" and catalog.spec(kind, choice.name)[0].distils:
+            raise ConfigError(f"'{choice.name}' is nothing without a trained teacher. Check the loss inside it: segbench check ce")
+        # a model that is made of others is checked as they make it, with fresh weights
+        return catalog.model(choice) if kind == "models" else catalog.choose(kind, choice)
     known = [name for kind in kinds for name in catalog.names(kind)]
     raise UnknownNameError(
         f"No model, loss, dataset or backend is named '{choice.name}'.{did_you_mean(choice.name, known)} Known: {', '.join(known)}."

@@ -22,6 +22,14 @@ class EnsembleOptions(Options):
     of: tuple[str, ...] = option((), help="models of the same run, or RUN/CELL, whose probabilities are averaged")
 
 
+class PruneOptions(Options):
+    """``prune``."""
+
+    of: str = option("", help="a model of the same run, or RUN/CELL, that is pruned")
+    share: float = option(0.3, minimum=0.01, maximum=0.95, help="part of every layer's output channels that is removed; the classes stay")
+    multiple: int = option(1, minimum=1, help="channels that stay are rounded down to a multiple of this")
+
+
 @hookimpl
 def segbench_losses() -> Iterable[LossSpec]:
     """Distillation."""
@@ -51,8 +59,24 @@ def segbench_models() -> Iterable[ModelSpec]:
                 kind="ensemble",
                 make="segbench_plugins.compression.ensemble:make",
                 rebuild="segbench_plugins.compression.ensemble:rebuild",
-                describe="segbench_plugins.compression.ensemble:describe",
+                describe="segbench_plugins.compression.checks:describe_ensemble",
                 least=2,
             ),
+        ),
+        ModelSpec(
+            name="prune",
+            summary="a trained model without its weakest channels, trained on with the recipe",
+            build="segbench_plugins.compression.pruning:build",
+            options=PruneOptions,
+            check="segbench_plugins.compression.checks:check_prune",
+            derives=Derivation(
+                kind="prune",
+                make="segbench_plugins.compression.pruning:make",
+                rebuild="segbench_plugins.compression.pruning:rebuild",
+                describe="segbench_plugins.compression.checks:describe_prune",
+                like_base=True,
+                trains=True,
+            ),
+            source="Fang et al., DepGraph: Towards Any Structural Pruning, CVPR 2023; magnitudes: Li et al., ICLR 2017",
         ),
     ]

@@ -39,11 +39,6 @@ def rebuild(bases: Sequence[nn.Module], state: Mapping[str, Tensor], task: Task,
     return Ensemble(bases)
 
 
-def describe(options: EnsembleOptions) -> str:
-    """What stands before the members' names."""
-    return "ensemble of"
-
-
 def build(task: Task, options: EnsembleOptions) -> nn.Module:
     """Refuses: an ensemble has no network of its own."""
     raise PluginError("an ensemble is made of models: write ensemble[of=(a,b)]")
