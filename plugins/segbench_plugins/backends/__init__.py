@@ -39,10 +39,16 @@ class OpenVinoOptions(Options):
     )
 
 
+class TensorRTOptions(Options):
+    """``tensorrt`` and ``torch-tensorrt``."""
+
+    precision: Literal["fp32", "fp16"] = option("fp32", help="fp32 (with TF32, as PyTorch's convolutions have on CUDA) or fp16")
+
+
 @hookimpl
 def segbench_backends() -> Iterable[BackendSpec]:
     """The network as PyTorch runs it, compiled, and as a file for a runtime of its own."""
-    return [_eager(), _channels_last(), _compile(), _onnxruntime(), _openvino()]
+    return [_eager(), _channels_last(), _compile(), _onnxruntime(), _openvino(), _tensorrt(), _torch_tensorrt()]
 
 
 def _eager() -> BackendSpec:
@@ -109,4 +115,32 @@ def _openvino() -> BackendSpec:
         devices=("cpu",),
         package="openvino",
         check="segbench_plugins.backends.checks:check_openvino",
+    )
+
+
+def _tensorrt() -> BackendSpec:
+    return BackendSpec(
+        name="tensorrt",
+        summary="a TensorRT engine of fixed size for one GPU (untested: no machine of ours has TensorRT)",
+        export="segbench_plugins.backends.tensor_rt:export",
+        load="segbench_plugins.backends.tensor_rt:load",
+        options=TensorRTOptions,
+        precisions=("fp32", "fp16"),
+        devices=("cuda",),
+        package="tensorrt",
+        check="segbench_plugins.backends.checks:check_tensorrt",
+    )
+
+
+def _torch_tensorrt() -> BackendSpec:
+    return BackendSpec(
+        name="torch-tensorrt",
+        summary="torch_tensorrt's compiled module, for one size (untested: no machine of ours has TensorRT)",
+        build="segbench_plugins.backends.tensor_rt:build",
+        fixed_size=True,
+        options=TensorRTOptions,
+        precisions=("fp32", "fp16"),
+        devices=("cuda",),
+        package="torch-tensorrt",
+        check="segbench_plugins.backends.checks:check_torch_tensorrt",
     )

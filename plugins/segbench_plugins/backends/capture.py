@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from collections.abc import Iterator
@@ -39,10 +40,15 @@ def capture(network: nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgram:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Warnings of exporters are about their own code."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Warnings of exporters, logged ones too, are about their own code."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def explain(error: BaseException) -> str:

@@ -40,8 +40,28 @@ def check_openvino(task: Task, options: Options) -> list[str]:
     return _missing({**packages, "nncf": "nncf"} if calibrates(options) else packages, extra="openvino")
 
 
+def check_tensorrt(task: Task, options: Options) -> list[str]:
+    """What exports to ONNX, and TensorRT, which comes from NVIDIA and is part of no extra."""
+    missing = check_onnxruntime(task, options)
+    return (
+        missing if _found("tensorrt") else [*missing, "tensorrt is not installed. Install it with: pip install tensorrt (NVIDIA GPUs only)"]
+    )
+
+
+def check_torch_tensorrt(task: Task, options: Options) -> list[str]:
+    """torch_tensorrt of the version that goes with torch."""
+    del task, options
+    if _found("torch_tensorrt"):
+        return []
+    return ["torch-tensorrt is not installed. Install the version of your torch with: pip install torch-tensorrt (NVIDIA GPUs only)"]
+
+
+def _found(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
 def _missing(packages: Mapping[str, str], *, extra: str) -> list[str]:
-    missing: Sequence[str] = [name for module, name in packages.items() if importlib.util.find_spec(module) is None]
+    missing: Sequence[str] = [name for module, name in packages.items() if not _found(module)]
     if not missing:
         return []
     verb = "is" if len(missing) == 1 else "are"
