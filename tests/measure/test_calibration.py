@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from segbench.measure.calibration import BINS, confidence_sums, expected_calibration_error, reliability
+from segbench.measure.calibration import BINS, confidence_sums, expected_calibration_error, highest_probability, reliability
 
 
 def scene(seed: int, classes: int = 4, size: tuple[int, int] = (20, 30)) -> tuple[Tensor, Tensor]:
@@ -46,6 +46,14 @@ def test_the_error_of_several_images_is_torchmetrics_on_all_their_pixels() -> No
     masks = torch.stack([mask for _, mask in scenes])
     theirs = multiclass_calibration_error(logits, masks, num_classes=4, n_bins=BINS, norm="l1", ignore_index=255)
     assert found == pytest.approx(float(theirs), abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [(20, 30), (97, 5), (32, 8)])
+def test_the_probability_of_the_prediction_is_softmaxs_also_for_large_logits(size: tuple[int, int]) -> None:
+    logits, _ = scene(3, size=size)
+    logits[:, :5] *= 200
+    found = highest_probability(logits, logits.max(dim=0).values)
+    torch.testing.assert_close(found, logits.softmax(dim=0).max(dim=0).values)
 
 
 def test_a_hand_made_case() -> None:

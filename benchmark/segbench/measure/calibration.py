@@ -15,7 +15,22 @@ from segbench.results import ReliabilityBin
 
 BINS = 15
 
+_STRIP = 32
+
 Floats = npt.NDArray[np.float64]
+
+
+def highest_probability(logits: Tensor, highest: Tensor) -> Tensor:
+    """Softmax probability (H, W) of the predicted class, from logits (K, H, W) and the highest of each pixel (H, W).
+
+    On a CPU in strips that stay in its cache, two to three times as fast as in one piece.
+    """
+    rows = _STRIP if logits.device.type == "cpu" else logits.shape[1]
+    total = torch.empty_like(highest)
+    for top in range(0, logits.shape[1], rows):
+        strip = slice(top, top + rows)
+        total[strip] = torch.sub(logits[:, strip], highest[strip]).exp_().sum(dim=0)
+    return total.reciprocal_()
 
 
 def confidence_sums(confidence: Tensor, predicted: Tensor, mask: Tensor, *, ignore_index: int) -> Tensor:
@@ -24,12 +39,13 @@ def confidence_sums(confidence: Tensor, predicted: Tensor, mask: Tensor, *, igno
     ``confidence`` (H, W) is the probability of the ``predicted`` class (H, W). Whole numbers are exact; the confidences are summed pixel by
     pixel in one order, so that no sum depends on what else was evaluated.
     """
-    # right and wrong pixels of a bin are counted apart; ignored ones go to a row of their own
-    row = torch.where(mask == ignore_index, 2, (predicted == mask).long())
-    place = (row * BINS + (confidence * BINS).long().clamp_(0, BINS - 1)).flatten().cpu()
-    pixels = torch.bincount(place, minlength=3 * BINS)[: 2 * BINS].view(2, BINS).double()
-    confident = torch.bincount(place, weights=confidence.double().flatten().cpu(), minlength=3 * BINS)[: 2 * BINS].view(2, BINS)
-    return torch.stack([pixels.sum(0), pixels[1], confident.sum(0)])
+    # one byte a pixel; right and wrong ones of a bin are counted apart, ignored ones have a place of their own
+    place = (confidence * BINS).to(torch.uint8).clamp_(max=BINS - 1)
+    place += BINS * (predicted == mask).to(torch.uint8)
+    place = place.masked_fill_(mask == ignore_index, 2 * BINS).flatten()
+    pixels = torch.bincount(place, minlength=2 * BINS + 1)[: 2 * BINS].view(2, BINS).double()
+    sure = torch.bincount(place, weights=confidence.flatten().double(), minlength=2 * BINS + 1)[: 2 * BINS].view(2, BINS)
+    return torch.stack([pixels.sum(0), pixels[1], sure.sum(0)]).cpu()
 
 
 def reliability(sums: Floats) -> list[ReliabilityBin]:

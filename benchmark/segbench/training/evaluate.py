@@ -20,7 +20,7 @@ from segbench.data.loading import EvalBatch, eval_loader
 from segbench.data.tiling import tiled_logits
 from segbench.inputs import InputPlan
 from segbench.measure.boundary import boundary_counts
-from segbench.measure.calibration import BINS, confidence_sums
+from segbench.measure.calibration import BINS, confidence_sums, highest_probability
 from segbench.measure.confusion import confusion_matrix
 from segbench.network import Network, resize_logits
 from segbench.settings import Settings
@@ -102,7 +102,7 @@ def evaluate(
                 if boundary is not None:
                     boundary[index] = boundary_counts(prediction, mask, num_classes=classes, ignore_index=task.ignore_index)
                 if calibration is not None:
-                    confidence = (highest - image["logits"].logsumexp(dim=1)[0]).exp()
+                    confidence = highest_probability(image["logits"][0], highest)
                     calibration[index] = confidence_sums(confidence, prediction, mask, ignore_index=task.ignore_index)
                 if index in want_pictures:
                     predictions[index] = prediction.to(torch.uint8 if classes <= 256 else torch.int64).cpu()
