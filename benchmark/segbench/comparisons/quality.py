@@ -130,7 +130,8 @@ class Judge:
         differences = [known[one.id] - known[other.id] for one, other in zip(pair.subject, pair.baseline, strict=True)]
         found = mean_of(differences).difference_interval()
         pooled = f", mean of the differences of {seeds} seeds" if seeds > 1 else ""
-        where = f" on {words.partition(' within ')[0]} of these {words.rpartition(' within ')[2]}" if kind == "within groups" else ""
+        drawn, _, groups = words.partition(" within ")
+        where = f" on {drawn} of {'this' if groups == 'one group' else 'these'} {groups}" if kind == "within groups" else ""
         checkpoints = CHECKPOINTS if seeds == 1 else f"these {2 * seeds} checkpoints"
         few = f"{words} are too few for an interval: at least {LEAST_PAIRS}" if found.low is None else ""
         return _judged(found) | {

@@ -128,6 +128,8 @@ def sampling(images: int, groups: Sequence[Hashable] | None) -> tuple[Literal["i
 
     >>> sampling(3, None), sampling(4, "abab")
     (('images', '3 images'), ('within groups', '4 images within 2 groups'))
+    >>> sampling(4, "aaaa")
+    ('within groups', '4 images within one group')
     >>> sampling(40, [n // 2 for n in range(40)])
     ('groups', '20 groups of images')
     """
@@ -138,7 +140,9 @@ def sampling(images: int, groups: Sequence[Hashable] | None) -> tuple[Literal["i
     count = len(set(groups))
     if count == images:
         return "images", f"{images} images"
-    return ("groups", f"{count} groups of images") if count >= LEAST_PAIRS else ("within groups", f"{images} images within {count} groups")
+    if count >= LEAST_PAIRS:
+        return "groups", f"{count} groups of images"
+    return "within groups", f"{images} images within {'one group' if count == 1 else f'{count} groups'}"
 
 
 def miou_columns(matrices: npt.NDArray[Any]) -> Counts:
