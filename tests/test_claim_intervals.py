@@ -226,3 +226,15 @@ def test_images_of_one_scene_are_no_independent_evidence() -> None:
     widths = {kind: (v.high or 0) - (v.low or 0) for kind, v in found.items() if v.low is not None}
     assert "scenes" not in widths or widths["scenes"] > 1.5 * widths["images"]
     assert "12 groups of images" in f"{found['scenes'].measured} {found['scenes'].missing}"
+
+
+def test_a_single_timing_has_the_interval_of_its_race() -> None:
+    """95 to 105 ms for a batch of 8 are 76.2 to 84.2 images per second."""
+    single = Latency(batch_size=1, input_size=(8, 8), device="cpu", p50_ms=10.0, ci95_ms=(9.5, 10.5))
+    batch = Latency(batch_size=8, input_size=(8, 8), device="cpu", p50_ms=100.0, ci95_ms=(95.0, 105.0), images_per_second=80.0)
+    timed = cell("small", deployments=[Deployment(backend="eager", latency=[single, batch], raced="noon")])
+    rate = only(stated("throughput_images_per_second", "value", 75.0, baseline=None), timed)
+    assert (rate.low, rate.high) == pytest.approx((8000 / 105, 8000 / 95))
+    assert rate.verdict == "kept"
+    slow = only(stated("latency_ms", "value", 10.0, baseline=None, comparator="at most", good="lower"), timed)
+    assert (slow.low, slow.high, slow.verdict) == (9.5, 10.5, "cannot tell")

@@ -101,17 +101,21 @@ def _latency_ms(cell: CellResult) -> Iterator[Reading]:
 def _single_calls(deployment: Deployment) -> Iterator[Reading]:
     for latency in deployment.latency:
         if latency.batch_size == 1:
-            race = {"raced": deployment.raced, "rounds_ms": latency.rounds_ms, "interval": latency.ci95_ms}
-            yield Reading(latency.p50_ms, _circumstances(latency), **race)
+            yield _timed(latency.p50_ms, latency.ci95_ms, latency, deployment)
+
+
+def _timed(value: float | None, interval: tuple[float, float] | None, latency: Latency, deployment: Deployment) -> Reading:
+    return Reading(value, _circumstances(latency), raced=deployment.raced, rounds_ms=latency.rounds_ms, interval=interval)
 
 
 def _throughput(cell: CellResult) -> Iterator[Reading]:
     deployment = _eager(cell)
     for latency in deployment.latency if deployment else []:
-        if latency.batch_size > 1:
-            low, high = (1000 * latency.batch_size / end for end in reversed(latency.ci95_ms)) if latency.ci95_ms else (None, None)
-            race = {"raced": deployment.raced, "rounds_ms": latency.rounds_ms, "interval": (low, high) if latency.ci95_ms else None}
-            yield Reading(latency.images_per_second, _circumstances(latency), **race)
+        if deployment is not None and latency.batch_size > 1:
+            low, high = latency.ci95_ms or (None, None)
+            rate = 1000 * latency.batch_size
+            interval = (rate / high, rate / low) if low and high else None
+            yield _timed(latency.images_per_second, interval, latency, deployment)
 
 
 def _form(deployment: Deployment) -> dict[str, Any]:

@@ -49,15 +49,15 @@ def _image_scores(matrices: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _share(sums: Floats) -> Floats:
     part, whole = sums[..., 0], sums[..., 1]
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    share: Floats = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    return share
 
 
 def _mean_accuracy(sums: Floats) -> Floats:
     hits, labelled, _ = np.split(sums, 3, axis=-1)
     recall = np.divide(hits, labelled, out=np.zeros(hits.shape), where=labelled > 0)
     classes = (labelled > 0).sum(axis=-1)
-    total: Floats = recall.sum(axis=-1)
-    return np.divide(total, classes, out=np.full(total.shape, np.nan), where=classes > 0)
+    return _share(np.stack([recall.sum(axis=-1), classes], axis=-1))
 
 
 def _frequency_weighted(sums: Floats) -> Floats:
