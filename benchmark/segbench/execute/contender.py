@@ -55,9 +55,12 @@ class Deployment:
         )
 
     def memory(self) -> dict[str, Any]:
-        """Peak memory of one image at a time."""
+        """Peak memory of one image at a time; nothing else can be asked for afterwards."""
+        call = self._call(self.size, 1)
+        # a form that works on a copy of its own (another number format or layout) ships without the original
+        self._network = None
         memory = measure_inference_memory(
-            self._call(self.size, 1),
+            call,
             device=self.setup.device,
             weights_mb=self.weights_mb or 0.0,
             batch_size=1,
