@@ -16,22 +16,28 @@ from segbench.run_session import RunSession
 
 def measure_details(session: RunSession) -> None:
     """Measure modules, energy and the training step of every model for which they are asked for and not there yet."""
-    rows = {cell.id: session.rows[cell.id] for cell in session.plan.cells}
-    wanted = {cell.fingerprints["measure"]: cell for cell in session.plan.cells if _is_wanted(cell, rows[cell.id])}
-    for fingerprint, cell in wanted.items():
+    for cell in session.plan.cells:
+        if not _is_wanted(cell, session.rows[cell.id], session.machine):
+            continue
+        fingerprint = cell.fingerprints["measure"]
+        alike = [row for row in session.rows.values() if row.fingerprints.get("measure") == fingerprint and row.status == "ok"]
+        known = next((row for row in alike if _is_known(row, session.machine)), None)
+        if known is not None:
+            details = {name: getattr(known, name) for name in ("modules", "training_cost", "cost_notes")}
+            session.put(session.rows[cell.id].model_copy(update=details))
+            continue
         session.listener.on("race", cell.describe(), {"state": "modules"})
         found = _measure(session, cell)
-        for row in list(session.rows.values()):
-            if row.fingerprints.get("measure") == fingerprint and row.status == "ok":
-                session.put(with_details(row, found))
+        for row in alike:
+            session.put(with_details(row, found, session.machine))
 
 
-def with_details(row: CellResult, found: Mapping[str, Any]) -> CellResult:
+def with_details(row: CellResult, found: Mapping[str, Any], machine: Mapping[str, str]) -> CellResult:
     """The row with what was found of its model; energy stands beside the eager latency of single images."""
     modules, training, energy = found.get("modules"), found.get("training_cost"), found.get("energy") or {}
     return row.model_copy(
         update={
-            "modules": ModuleCosts.model_validate(modules) if modules else None,
+            "modules": ModuleCosts.model_validate({**modules, "machine": dict(machine)}) if modules else None,
             "training_cost": TrainingCost.model_validate(training) if training else None,
             "cost_notes": list(found["notes"]),
             "deployments": [_with_energy(deployment, energy) for deployment in row.deployments],
@@ -39,10 +45,15 @@ def with_details(row: CellResult, found: Mapping[str, Any]) -> CellResult:
     )
 
 
-def _is_wanted(cell: Cell, row: CellResult) -> bool:
+def _is_wanted(cell: Cell, row: CellResult, machine: Mapping[str, str]) -> bool:
     measure = cell.settings.measure
-    in_process = cell.settings.execute.where == "process"
-    return measure.modules and measure.latency and in_process and row.status == "ok" and row.modules is None and not row.cost_notes
+    asked = measure.modules and measure.latency and cell.settings.execute.where == "process"
+    return asked and row.status == "ok" and not _is_known(row, machine)
+
+
+def _is_known(row: CellResult, machine: Mapping[str, str]) -> bool:
+    """Taken apart on this machine, or found to be impossible to take apart."""
+    return row.modules.machine == dict(machine) if row.modules is not None else bool(row.cost_notes)
 
 
 def _measure(session: RunSession, cell: Cell) -> Mapping[str, Any]:

@@ -250,6 +250,7 @@ class ModuleCosts(Record):
     repeats: int | None = None
     tick_overhead: float | None = None
     rule: str = ""
+    machine: dict[str, str] = Field(default_factory=dict)
     modules: list[ModuleCost] = Field(default_factory=list)
 
 

@@ -62,3 +62,6 @@ def test_it_can_be_switched_off_and_needs_no_second_look(bench: Any) -> None:
     assert measured.modules is not None
     assert kept.modules == measured.modules
     assert not bench.heard.of("race"), "what was measured is not measured again"
+    both = bench.run(sets=on, seeds="0,1").cells
+    assert [cell.modules for cell in both] == [measured.modules] * 2, "another seed is the same network"
+    assert "modules" not in [payload["state"] for _, payload in bench.heard.of("race")]
