@@ -71,7 +71,7 @@ def notes(forms: Sequence[Form]) -> list[str]:
         elsewhere = [
             drift for drift in (form.first.drift.sizes if form.first.drift else []) if drift.max_abs is not None and drift.input_size
         ]
-        if elsewhere:
+        if elsewhere and form.first.file_mb is not None:  # in memory any size is a matter of course
             tried = wording.listed(
                 [f"{wording.size(d.input_size or (0, 0))} ({wording.significant(d.max_abs or 0.0, 2)})" for d in elsewhere]
             )
