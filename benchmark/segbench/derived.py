@@ -41,7 +41,7 @@ def derived_model(chosen: Chosen[ModelSpec], parts: Sequence[Chosen[ModelSpec]])
                 f"{chosen}: {parts[0]} takes the inputs {', '.join(first.inputs)}, {part} takes {', '.join(part.spec.inputs)}. "
                 f"Choose models with the same inputs for one {name}."
             )
-    base = first if how.like_base else replace(chosen.spec, inputs=first.inputs, parts=_member_prefixes(parts))
+    base = first if how.like_base else replace(chosen.spec, inputs=first.inputs, parts=_member_prefixes(parts), head=_member_heads(parts))
     spec = replace(
         base,
         name=name,
@@ -106,6 +106,11 @@ class _CheckAll:
 def _member_prefixes(parts: Sequence[Chosen[ModelSpec]]) -> dict[str, tuple[str, ...]]:
     """Parameters per member; a derived model that is no pruned one keeps its bases in order under ``members``."""
     return {f"{index + 1}: {part}": (f"members.{index}.",) for index, part in enumerate(parts)}
+
+
+def _member_heads(parts: Sequence[Chosen[ModelSpec]]) -> tuple[str, ...]:
+    """What of each member depends on the class count; members are networks in their shipped form."""
+    return tuple(f"members.{index}.network.model.{prefix}" for index, part in enumerate(parts) for prefix in part.spec.head)
 
 
 def _common_channels(name: str, parts: Sequence[Chosen[ModelSpec]]) -> tuple[int, ...] | None:

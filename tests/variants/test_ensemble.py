@@ -116,7 +116,17 @@ def test_members_of_other_classes_are_refused(bench: Any, segbench: Any) -> None
 
 
 def test_it_is_profiled_and_checked_with_fresh_weights(mishaps: Catalog, segbench: Any) -> None:
-    said = segbench("check", MODELS.partition("],")[0] + "]")
-    assert said.code == 0, said.out + said.err
+    def failed(model: str) -> list[str]:
+        return [line.split()[1] for line in segbench("check", model).out.splitlines() if line.startswith("FAILED")]
+
+    whole = failed(MODELS.partition("],")[0] + "]")
+    assert whole == failed("dot") == ["head_holds_all_that_depends_on_classes"], "whatever a member fails, and nothing else"
     assert "Check the loss inside it" in segbench("check", "distill").err
     assert "write ensemble[of=" in segbench("check", "ensemble").err
+
+
+def test_heads_and_parts_of_members_are_found_below_them(mishaps: Catalog) -> None:
+    spec = mishaps.model("ensemble[of=(deeplab-original,deeplab-optimized)]").spec
+    assert spec.head == ("members.0.network.model.head.", "members.1.network.model.head.")
+    assert spec.parts == {"1: deeplab-original": ("members.0.",), "2: deeplab-optimized": ("members.1.",)}
+    assert spec.channels == mishaps.model("deeplab-original").spec.channels
