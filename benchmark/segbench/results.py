@@ -241,7 +241,7 @@ class ModuleCost(Record):
 
 
 class ModuleCosts(Record):
-    """Where a network's time goes. ``total_ms`` is a call without ticks; ``tick_overhead`` the share that ticks added, which is subtracted."""
+    """Where a network's time goes. ``total_ms`` is a call without ticks; ``tick_overhead`` the share that they added, subtracted."""
 
     input_shape: list[list[int]] = Field(default_factory=list)
     device: str | None = None

@@ -183,7 +183,8 @@ def _seeds(result: RunResult, rows: Sequence[Row]) -> list[str]:
     about = any("checkpoint" in found.scope for found in of_quality(result, headline=True) if found.quantity == "miou")
     if all(row.kind == "mean" for row in scored):
         few = " Two seeds are too few to speak of the architectures: the verdicts are about these checkpoints." if about else ""
-        below = ", the range below it the 95 % interval (Student's t) of their mean" if any(r.figures["miou"].interval for r in scored) else ""
+        bounded = any(row.figures["miou"].interval for row in scored)
+        below = ", the range below it the 95 % interval (Student's t) of their mean" if bounded else ""
         return [f"± behind a score is its standard deviation over seeds{below}.{few}"]
     if any(row.kind == "mean" for row in scored):
         return ["± behind a score is its standard deviation over seeds; a score without it is of one seed."]

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from segbench.measure import _dry_run
-from segbench.measure.macs import _missing_formulas, count_macs
+from segbench.measure.macs import count_macs, missing_formulas
 from segbench.measure.params import count_params
 
 SEGMENTATION = [
@@ -113,7 +113,7 @@ def test_the_fused_cpu_kernel_is_counted_even_where_torch_has_no_formula(monkeyp
     for op in kernels:
         monkeypatch.delitem(flop_counter.flop_registry, op)
     monkeypatch.setattr("segbench.measure.macs.meta_twin", _refuse)
-    assert torch.ops.aten._scaled_dot_product_flash_attention_for_cpu in _missing_formulas()
+    assert torch.ops.aten._scaled_dot_product_flash_attention_for_cpu in missing_formulas()
     inputs = (torch.rand(1, 2, 30, 8), torch.rand(1, 2, 20, 8), torch.rand(1, 2, 20, 8))
     assert count_macs(_Attention(), inputs) == 2 * 30 * 20 * 16
 

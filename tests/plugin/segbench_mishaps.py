@@ -212,7 +212,7 @@ def export_canned(network: nn.Module, inputs: tuple[Tensor, ...], folder: Path, 
 
 
 def load_canned(path: Path, options: CannedOptions, target: Target) -> Callable[..., Tensor]:
-    answer = torch.load(path, weights_only=True)
+    answer: Tensor = torch.load(path, weights_only=True)
 
     def burn() -> None:
         while True:
