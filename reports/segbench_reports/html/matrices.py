@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -43,7 +44,7 @@ def matrices_of(cell: CellResult, run_directory: Path | None) -> tuple[list[str]
     if file is None:
         return None
     try:
-        with np.load(file, allow_pickle=False) as found:
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as found:
             ids, matrices = [str(name) for name in found["ids"]], found["matrices"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

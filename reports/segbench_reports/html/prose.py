@@ -73,7 +73,9 @@ def _text(self: Any, tokens: list[Token], place: int, options: Any, env: Any) ->
 
 
 def _table_open(self: Any, tokens: list[Token], place: int, options: Any, env: Any) -> str:
-    title = html.escape(env.get("title") or "Table")
+    env["tables"] = env.get("tables", 0) + 1
+    number = f", table {env['tables']}" if env["tables"] > 1 else ", table"
+    title = html.escape(f"{env.get('title') or 'Text'}{number}")
     caption = f'<caption class="unseen">{title}</caption>'
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{title}"><table>{caption}\n'
 

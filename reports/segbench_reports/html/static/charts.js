@@ -30,7 +30,7 @@ function recolourLegends() {
 function replaced(node, words) {
   if (Array.isArray(node)) return node.map((value) => replaced(value, words));
   if (node && typeof node === "object") return Object.fromEntries(Object.entries(node).map(([key, value]) => [key, replaced(value, words)]));
-  return typeof node === "string" && node in words ? words[node] : node;
+  return typeof node === "string" && Object.hasOwn(words, node) ? words[node] : node;
 }
 
 const FILLED = {
@@ -75,6 +75,8 @@ async function draw(element) {
   const config = coloured(element.clientWidth < 480 ? { ...DATA.theme, axis: { ...DATA.theme.axis, labelLimit: 110 } } : DATA.theme);
   const { view } = await vegaEmbed(element, { ...spec, datasets: filled.datasets, config }, { actions: false, renderer: "svg" });
   views.set(element, view);
+  // the figure itself is the picture with its words
+  $$("svg", element).forEach((svg) => svg.setAttribute("aria-hidden", "true"));
   element.dataset.drawn = "true";
 }
 
