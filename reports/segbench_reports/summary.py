@@ -10,6 +10,7 @@ from segbench_reports import wording
 from segbench_reports.ablation_steps import sentences as ablation_sentences
 from segbench_reports.cells import cell_name, dataset_name, deployment, scored_splits, single_latency, unfinished, variant
 from segbench_reports.compared import basis, between, interval, not_shown_better, of_quality
+from segbench_reports.sections.claims import concerning
 from segbench_reports.tables import Figure, Row, Table, overlap
 
 _MOST_SENTENCES = 4
@@ -201,6 +202,6 @@ def _outcome(result: RunResult) -> list[str]:
     tested = sum(verdicts[word] for word in _VERDICTS)
     if tested:
         parts = [f"{verdicts[word]} {said}" for word, said in _VERDICTS.items() if verdicts[word]]
-        can = f"{tested} of {wording.counted(len(result.claims), 'published claim')} could be tested here"
+        can = f"{tested} of {wording.counted(len(concerning(result)), 'published claim')} about these models could be tested here"
         sentences.append(f"{can}: {wording.listed(parts)}.")
     return sentences

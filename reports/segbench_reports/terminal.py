@@ -22,7 +22,7 @@ from segbench_reports.escape import plain
 from segbench_reports.failures import failures
 from segbench_reports.notes import protocol_line, table_notes
 from segbench_reports.sections.ablation import plain_rows
-from segbench_reports.sections.claims import judged
+from segbench_reports.sections.claims import concerning, judged
 from segbench_reports.sections.deployment import SHORT, figures
 from segbench_reports.summary import summary, unfinished_note
 from segbench_reports.tables import Column, Row, Table, main_table
@@ -206,10 +206,10 @@ def _deployed(result: RunResult) -> Iterable[RenderableType]:
 
 
 def _claims(result: RunResult) -> Iterable[RenderableType]:
-    if not result.claims:
-        return
     found = judged(result)
-    untested = len(result.claims) - len(found)
+    untested = len(concerning(result)) - len(found)
+    if not found and not untested:
+        return
     yield Text("\nPublished claims", style="bold")
     if found:
         grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")

@@ -13,13 +13,26 @@ _ORDER = ("broken", "cannot tell", "kept", "kept (exceeded)")
 
 
 def claims(result: RunResult) -> str:
-    """Judged claims, broken ones first; those that this run cannot test are folded away with the missing condition."""
+    """Judged claims, broken ones first; those that this run cannot test are folded away with the missing condition.
+
+    Claims about models that are not in the run are only counted.
+    """
     found = judged(result)
-    untested = [v for v in result.claims if v.verdict == "not tested here"]
+    here = concerning(result)
+    untested = [v for v in here if v.verdict == "not tested here"]
     parts = [_judged(found), bullets(_notes(found))] if found else []
     if untested:
         parts.append(folded(f"{wording.counted(len(untested), 'claim')} not tested here", _untested(untested)))
+    if parts and len(here) < len(result.claims):
+        others = wording.counted(len(result.claims) - len(here), "further claim")
+        parts.append(f"{others} about models that are not in this run: `segbench list claims`.")
     return "\n\n".join(filter(None, parts))
+
+
+def concerning(result: RunResult) -> list[Verdict]:
+    """Claims that speak of a model of this run, under whatever options."""
+    models = {cell.model.partition("[")[0] for cell in result.cells}
+    return [v for v in result.claims if v.subject is None or v.subject.partition("|")[0].partition("[")[0] in models]
 
 
 def judged(result: RunResult) -> list[Verdict]:
