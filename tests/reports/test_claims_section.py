@@ -30,8 +30,8 @@ def test_claims_that_the_measurement_cannot_decide_are_counted_and_explained(com
 
 
 def test_claims_about_models_that_are_not_in_the_run_are_only_counted(comparison: RunResult, target: ReportTarget) -> None:
-    foreign = {"claim": "f", "summary": "Absent is small", "claimed": "1 M", "verdict": "not tested here", "subject": "absent[wide=true]|ce"}
-    own = {**foreign, "claim": "g", "summary": "Small is small", "subject": "small[wide=true]|ce", "missing": "needs it in the run"}
+    foreign = {"claim": "f", "summary": "Absent is small", "claimed": "1 M", "verdict": "not tested here", "subject": "absent[a=1]|ce"}
+    own = {**foreign, "claim": "g", "summary": "Small is small", "subject": "small[a=1]|ce", "missing": "needs it in the run"}
     claims = [*comparison.claims, *(Verdict.model_validate(c) for c in (foreign, own))]
     run = comparison.model_copy(update={"claims": claims})
     assert "2 of 4 published claims about these models could be tested here" in " ".join(summary(run, main_table(run)))
