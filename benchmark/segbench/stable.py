@@ -24,6 +24,7 @@ from segbench.results import ErrorInfo, Memory
 from segbench.sizes import Size
 from segbench.specs import BackendSpec
 from segbench.store import RunStore
+from segbench.variants import trains
 
 # one answer is at most a block of calls, a model's first call, or an export
 _PATIENCE_SECONDS = 900.0
@@ -174,6 +175,8 @@ class Stable:
         shutil.rmtree(self._exports, ignore_errors=True)
 
     def _with_training_step(self, memory: Memory, entrant: Entrant) -> Memory:
+        if not trains(entrant.cell.model):
+            return memory.model_copy(update={"notes": ["no training step: it is put together of trained models"]})
         step = self.workers.run(
             "segbench.execute.training_step:training_step_memory",
             self._job(entrant),

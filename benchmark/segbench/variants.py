@@ -182,7 +182,9 @@ def notes_of(model: Chosen[ModelSpec], loss: Chosen[LossSpec]) -> tuple[str, ...
     notes = []
     how: Derivation | None = model.spec.derives
     if how is not None:
-        notes.append(f"{resolve(how.describe)(model.options)} {', '.join(part_names(model))}")
+        # a score that took twice the training must not pass as one of the architecture
+        longer = ", then trained on: its epochs come on top of those of what it is made of" if how.trains else ""
+        notes.append(f"{resolve(how.describe)(model.options)} {', '.join(part_names(model))}{longer}")
     if loss.spec.distils and trains(model):
         options = loss.options.values()
         said = ", ".join(f"{key} {value:g}" for key, value in options.items() if isinstance(value, float))

@@ -145,7 +145,7 @@ def test_a_pruned_cell_is_a_smaller_network_trained_on(bench: Any) -> None:
     assert small.params == 4 * 3 * 9 + 4 + 2 * 4 + 2
     assert (base.macs, small.macs) == (16 * 16 * (8 * 27 + 2 * 8), 16 * 16 * (4 * 27 + 2 * 4))
     assert small.training.epochs_run == 1
-    assert "50 % of the channels pruned from dot[width=8]" in small.notes
+    assert small.notes[0].startswith("50 % of the channels pruned from dot[width=8], then trained on")
     assert {found.backend: found.error for found in small.deployments} == {"eager": None, "twin": None}
     loaded: Any = load_network(bench.directory / "checkpoints" / small.id / "best.pt", load_catalog()).network
     assert loaded.model.body.out_channels == 4
