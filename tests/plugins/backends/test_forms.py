@@ -105,7 +105,7 @@ def test_idle_threads_do_not_spin(small: Any, deployed: Any, text: str) -> None:
         used, start = time.process_time(), time.perf_counter()
         time.sleep(0.01)
         idle, busy = idle + time.perf_counter() - start, busy + time.process_time() - used
-    assert busy < 0.1 * idle
+    assert busy < 0.18 * idle
 
 
 def test_metadata_stays_with_the_file_and_leaves_its_logits(small: Any, forms: Any, deployed: Any) -> None:
