@@ -197,8 +197,10 @@ def _picture(caption: str, tile: Image.Image, *, drawn: bool, widest: int = _WID
 
 def _few_colours(tile: Image.Image) -> Image.Image:
     """A palette picture where it loses nothing."""
+    from PIL import Image
+
     colours = tile.getcolors(256)
-    return tile.quantize(len(colours), dither=0) if colours else tile
+    return tile.quantize(len(colours), dither=Image.Dither.NONE) if colours else tile
 
 
 def _legend(result: RunResult) -> list[tuple[str, str]]:

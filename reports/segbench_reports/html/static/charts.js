@@ -20,11 +20,7 @@ function coloured(value) {
 }
 
 function recolourLegends() {
-  $$(".chart .swatch").forEach((swatch) => {
-    swatch.dataset.colour ||= swatch.style.background;
-    const hex = swatch.getAttribute("data-hex");
-    if (hex) swatch.style.background = coloured(hex);
-  });
+  $$(".swatch[data-hex]").forEach((swatch) => (swatch.style.background = coloured(swatch.dataset.hex)));
 }
 
 function replaced(node, words) {
@@ -53,7 +49,8 @@ const FILLED = {
     rows.sort((a, b) => a.x - b.x || b.y - a.y);
     const names = rows.filter((row) => row.front).map((row) => row.name);
     $("#front-words").textContent = `Not beaten on both: ${names.slice(0, 6).join("; ")}${names.length > 6 ? ` and ${names.length - 6} more` : ""}.`;
-    return { spec: replaced(spec, { COST: extra.costs[cost], QUALITY: extra.qualities[quality] }), datasets: { points: rows } };
+    const layers = rows.some((row) => "xlow" in row) ? spec.layer : spec.layer.slice(1);
+    return { spec: replaced({ ...spec, layer: layers }, { COST: extra.costs[cost], QUALITY: extra.qualities[quality] }), datasets: { points: rows } };
   },
   confusion({ extra, spec }) {
     const matrix = extra.matrices[Number($("#confusion-cell").value)];
@@ -73,7 +70,7 @@ async function draw(element) {
   const spec = coloured({ ...filled.spec, autosize: filled.spec.width === "container" ? { type: "fit-x", contains: "padding" } : undefined });
   views.get(element)?.finalize();
   const config = coloured(element.clientWidth < 480 ? { ...DATA.theme, axis: { ...DATA.theme.axis, labelLimit: 110 } } : DATA.theme);
-  const { view } = await vegaEmbed(element, { ...spec, datasets: filled.datasets, config }, { actions: false, renderer: "svg" });
+  const { view } = await vegaEmbed(element, { ...spec, datasets: filled.datasets, config }, { actions: false, renderer: "svg", logLevel: 1 });
   views.set(element, view);
   // the figure itself is the picture with its words
   $$("svg", element).forEach((svg) => svg.setAttribute("aria-hidden", "true"));

@@ -49,18 +49,22 @@ function setUpSorting() {
 
 function setUpFilter() {
   const field = $("#filter");
-  field.addEventListener("input", () => {
+  const seeds = $("#seeds");
+  const show = () => {
     const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
     const rows = bodyRows();
     rows.forEach((row) => {
       const name = TABLE.rows[place(row)].name.toLowerCase();
       const labels = $$(".name", row).map((cell) => cell.textContent.toLowerCase()).join(" ");
-      row.hidden = !words.every((word) => name.includes(word) || labels.includes(word));
+      const single = seeds && !seeds.checked && row.classList.contains("unranked");
+      row.hidden = single || !words.every((word) => name.includes(word) || labels.includes(word));
     });
     const left = rows.filter((row) => !row.hidden).length;
     $("#count").textContent = words.length ? `${left} of ${rows.length} rows.` : "";
-    say(words.length ? `${left} of ${rows.length} rows.` : "All rows.");
-  });
+    return left;
+  };
+  for (const input of [field, seeds].filter(Boolean)) input.addEventListener("input", () => say(`${show()} rows.`));
+  show();
 }
 
 function setUpColumns() {
