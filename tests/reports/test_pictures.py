@@ -86,7 +86,7 @@ def test_predictions_that_exist_are_linked_relative_to_the_report(make_cell: Cel
     folder = tmp_path / "run" / "predictions" / "big-ce-0"
     folder.mkdir(parents=True)
     (folder / "a b.png").write_bytes(b"")
-    paths = ["predictions/big-ce-0/a b.png", "predictions/big-ce-0/gone.png", "../../outside.png", str(folder / "a b.png")]
+    paths = ["predictions/big-ce-0/a b.png", "predictions/big-ce-0/gone.png", "../../outside.png", str(folder / "a b.png"), "x" * 10_000]
     (tmp_path / "outside.png").write_bytes(b"")
     result = make_run([make_cell(artifacts={"predictions": paths})])
     text = markdown.render(result, ReportTarget(tmp_path / "elsewhere", run_directory=tmp_path / "run"))

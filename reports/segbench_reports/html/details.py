@@ -77,12 +77,10 @@ def cost_by_part(result: RunResult) -> list[Drawing]:
     """Parameters, MACs and time by the part of the network that they belong to, as far as each was counted."""
     models = _models(result)
     quantities = (("params", "parameters (M)", 1e-6), ("macs", "MACs (G)", 1e-9), ("ms", "time of one call (ms)", 1.0))
-    drawn = []
-    for key, title, scale in quantities:
-        records = [r for cell in models for r in _parts(cell, key, scale)]
-        if records:
-            drawn.append(_stacked(f"parts-{key}", records, title))
-    return drawn
+    found = {key: [r for cell in models for r in _parts(cell, key, scale)] for key, _, scale in quantities}
+    parts = dict.fromkeys(record["part"] for records in found.values() for record in records)
+    colours = {part: COLORS[place % len(COLORS)] for place, part in enumerate(parts)}
+    return [_stacked(f"parts-{key}", found[key], title, colours) for key, title, _ in quantities if found[key]]
 
 
 def cost_by_size(result: RunResult) -> list[Drawing]:
@@ -161,13 +159,14 @@ def _sums(cell: CellResult, key: str) -> dict[str, float]:
     return found
 
 
-def _stacked(key: str, records: list[Record], title: str) -> Drawing:
+def _stacked(key: str, records: list[Record], title: str, all_colours: dict[str, str]) -> Drawing:
     import altair as alt
 
-    parts = list(dict.fromkeys(record["part"] for record in records))
+    known = {record["part"] for record in records}
+    colours = {part: colour for part, colour in all_colours.items() if part in known}
+    parts = list(colours)
     rows = list(dict.fromkeys(record["model"] for record in records))
     order = {part: place for place, part in enumerate(parts)}
-    colours = {part: COLORS[place % len(COLORS)] for part, place in order.items()}
     values = [{**record, "order": order[record["part"]]} for record in records]
     chart = (
         alt.Chart(alt.InlineData(values=values))

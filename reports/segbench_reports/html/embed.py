@@ -35,7 +35,16 @@ def shown(text: object, limit: int = _LONGEST_WORD) -> str:
     >>> len(shown("a" * 10_000)), shown("deeplab" + chr(0x202E))
     (161, 'deeplab�')
     """
-    return _LONG_WORD.sub(lambda found: elided(found.group(), limit), plain(text))
+    return without_endless_words(plain(text), limit)
+
+
+def without_endless_words(text: str, limit: int = _LONGEST_WORD) -> str:
+    """``text`` that is printable already, its blanks kept.
+
+    >>> without_endless_words(" a ") , len(without_endless_words("b" * 300))
+    (' a ', 161)
+    """
+    return _LONG_WORD.sub(lambda found: elided(found.group(), limit), text)
 
 
 def packed(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

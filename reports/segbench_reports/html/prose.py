@@ -6,7 +6,7 @@ import functools
 import html
 from typing import TYPE_CHECKING, Any
 
-from segbench_reports.html.embed import shown
+from segbench_reports.html.embed import without_endless_words
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -69,7 +69,7 @@ def _no_image(self: Any, tokens: list[Token], place: int, options: Any, env: Any
 
 
 def _text(self: Any, tokens: list[Token], place: int, options: Any, env: Any) -> str:
-    return html.escape(shown(tokens[place].content) if len(tokens[place].content) > 160 else tokens[place].content)
+    return html.escape(without_endless_words(tokens[place].content))
 
 
 def _table_open(self: Any, tokens: list[Token], place: int, options: Any, env: Any) -> str:

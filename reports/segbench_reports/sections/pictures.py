@@ -63,6 +63,9 @@ def _link(path: str, target: ReportTarget) -> str | None:
     if target.run_directory is None or parts.is_absolute() or ".." in parts.parts:
         return None
     file = target.run_directory / Path(*parts.parts)
-    if not file.is_file():
+    try:
+        if not file.is_file():
+            return None
+    except (OSError, ValueError):  # no system would take such a name
         return None
     return link_target(Path(os.path.relpath(file, target.directory)).as_posix())

@@ -198,3 +198,14 @@ def test_sections_keep_their_folds_breaks_and_small_print() -> None:
 
 def test_no_picture_of_a_section_becomes_a_request() -> None:
     assert "img" not in prose("![x](https://example.org/x.png)")
+
+
+def test_blanks_around_emphasis_stay_in_long_sentences() -> None:
+    long = "word " * 60
+    assert prose(f"{long}**pays** {long}") == f"<p>{long}<strong>pays</strong> {long.strip()}</p>\n"
+
+
+def test_a_part_has_one_colour_in_all_charts(rich: RunResult) -> None:
+    legends = [{entry.name: entry.colour for entry in drawing.legend} for drawing in details.cost_by_part(rich)]
+    assert len(legends) == 3
+    assert len({legend["encoder"] for legend in legends}) == 1
