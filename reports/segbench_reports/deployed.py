@@ -175,12 +175,12 @@ def _score_order(models: Sequence[str], backends: Sequence[str], by: _ByForm) ->
         if len(scores) < len(models) or any(score is None for pair in scores.values() for score in pair):
             continue
         swaps = [
-            f"{b if was > 0 else a} passes {a if was > 0 else b}"
+            f"{b if was > 0 else a} passes {a if was > 0 else b} by {100 * abs(now):.1f} points"
             for a, b in combinations(models, 2)
-            if (was := (scores[a][0] or 0) - (scores[b][0] or 0)) * ((scores[a][1] or 0) - (scores[b][1] or 0)) < 0
+            if (was := (scores[a][0] or 0) - (scores[b][0] or 0)) * (now := (scores[a][1] or 0) - (scores[b][1] or 0)) < 0
         ]
         if swaps:
-            texts.append(f"In {backend} the order by mIoU changes: {wording.listed(swaps)}.")
+            texts.append(f"In {backend} the order by mIoU changes: {wording.listed(swaps)}, a difference without an interval.")
         else:
             same.append(backend)
     return [*texts, *([f"The order by mIoU is the same in {wording.listed(same)} as in eager mode."] if same else [])]

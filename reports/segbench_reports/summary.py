@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from segbench import Latency, RunResult
+from segbench import Comparison, Latency, RunResult
 from segbench_reports import wording
 from segbench_reports.ablation_steps import sentences as ablation_sentences
 from segbench_reports.cells import cell_name, dataset_name, deployment, scored_splits, single_latency, unfinished, variant
@@ -97,7 +97,7 @@ def _shared_axes(table: Table) -> list[str]:
 
 
 def _against(result: RunResult, row: Row, base: Row, table: Table, where: str) -> str:
-    clauses = [*_costs(row, base), *_speed(row, base, detailed=bool(where)), *_quality(result, row, base, where)]
+    clauses = [*_costs(row, base), *_speed(result, row, base, detailed=bool(where)), *_quality(result, row, base, where)]
     shared = variant(row.cell, _shared_axes(table))
     both = f" (both with {shared})" if shared else ""
     return f"Compared with {base.cell.model}{both}, {row.cell.model} {wording.listed(clauses)}." if clauses else ""
@@ -112,14 +112,34 @@ def _costs(row: Row, base: Row) -> list[str]:
     return [f"has {wording.listed(phrases)}"] if phrases else []
 
 
-def _speed(row: Row, base: Row, *, detailed: bool) -> list[str]:
+def _speed(result: RunResult, row: Row, base: Row, *, detailed: bool) -> list[str]:
     ratio, entry, other = _ratio(base, row, "latency_ms"), single_latency(row.cell), single_latency(base.cell)
     if ratio is None or entry is None or other is None or conditions(entry) != conditions(other) or _race(row) != _race(base):
         return []
     under = f" ({conditions(entry)})" if detailed else ""
+    found = _raced(result, row, base)
+    if found is not None and found.value and found.low and found.high:
+        if found.verdict == "no difference shown":
+            return [f"is neither faster nor slower beyond the noise of the timing{under}"]
+        low, high = wording.factor(1 / found.high), wording.factor(1 / found.low)
+        told = f"95 % interval {low} to {high}{f'; {conditions(entry)}' if detailed else ''}"
+        return [f"runs {wording.factor(1 / found.value)}x as fast ({told})"]
     if overlap(row.figures["latency_ms"], base.figures["latency_ms"]):
         return [f"is neither faster nor slower beyond the noise of the timing{under}"]
     return [f"runs {wording.factor(ratio)}x as fast{under}"]
+
+
+def _raced(result: RunResult, row: Row, base: Row) -> Comparison | None:
+    """The race's verdict on two models in eager mode at batch 1: its ratio is taken round by round, which a load that comes and goes
+    moves less than the ratio of two medians."""
+    for found in result.comparisons:
+        forms = (found.subject_backend, found.baseline_backend)
+        single = found.quantity == "latency_ms" and found.context.get("batch_size") == 1 and forms == ("eager", "eager")
+        entry = single_latency(row.cell)
+        same_size = entry is not None and tuple(found.context.get("input_size") or ()) == tuple(entry.input_size)
+        if single and same_size and row.cell.id in found.subject_cells and base.cell.id in found.baseline_cells:
+            return found
+    return None
 
 
 def _race(row: Row) -> str | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from segbench import CellResult, RunResult
+import pytest
+
+from segbench import CellResult, Comparison, RunResult
 from segbench_reports.summary import summary, unfinished_note
 from segbench_reports.tables import main_table
 
@@ -71,3 +73,22 @@ def test_an_incomplete_run_says_so(make_cell: CellMaker, make_run: RunMaker) -> 
         "This run is incomplete: 1 of 2 cells is done. The same command continues where it stopped."
     )
     assert unfinished_note(make_run(cells[:1])) == ""
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ("faster", "runs 1.67x as fast (95 % interval 1.54 to 1.82; batch 1, 48x64, cpu, 2 threads)"),
+        ("no difference shown", "is neither faster nor slower beyond the noise of the timing (batch 1, 48x64, cpu, 2 threads)"),
+    ],
+)
+def test_speed_is_told_by_the_races_verdict(comparison: RunResult, verdict: str, said: str) -> None:
+    big, small = comparison.cells[0], comparison.cells[2]
+    raced = Comparison(
+        quantity="latency_ms", subject="small", baseline="big", subject_cells=[small.id], baseline_cells=[big.id], subject_backend="eager",
+        baseline_backend="eager", reading="ratio", value=0.6, low=0.55, high=0.65, verdict=verdict,  # type: ignore[arg-type]
+        context={"batch_size": 1, "input_size": [48, 64]},
+    )  # fmt: skip
+    elsewhere = raced.model_copy(update={"value": 0.1, "context": {"batch_size": 1, "input_size": [96, 96]}})
+    run = comparison.model_copy(update={"comparisons": [elsewhere, raced]})
+    assert said in " ".join(summary(run, main_table(run)))
