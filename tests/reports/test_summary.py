@@ -86,7 +86,7 @@ def test_speed_is_told_by_the_races_verdict(comparison: RunResult, verdict: str,
     big, small = comparison.cells[0], comparison.cells[2]
     raced = Comparison(
         quantity="latency_ms", subject="small", baseline="big", subject_cells=[small.id], baseline_cells=[big.id], subject_backend="eager",
-        baseline_backend="eager", reading="ratio", value=0.6, low=0.55, high=0.65, verdict=verdict,  # type: ignore[arg-type]
+        baseline_backend="eager", reading="ratio", value=0.6, low=0.55, high=0.65, verdict=verdict,
         context={"batch_size": 1, "input_size": [48, 64]},
     )  # fmt: skip
     elsewhere = raced.model_copy(update={"value": 0.1, "context": {"batch_size": 1, "input_size": [96, 96]}})
