@@ -18,7 +18,8 @@ from segbench.claim_figures import read
 from segbench.comparisons.images import Images, same_images
 from segbench.measure.score_statistics import statistic_of
 from segbench.measure.steadiness import LEAST_ROUNDS, ratio_of
-from segbench.measure.uncertainty import LEAST_SEEDS, Interval, Resampled, mean_interval, mean_of, resample, sampling, student_quantile
+from segbench.measure.student import student_quantile
+from segbench.measure.uncertainty import LEAST_SEEDS, Interval, Resampled, mean_interval, mean_of, resample, sampling
 from segbench.quantities import Quantity, Sample
 from segbench.results import CellResult
 from segbench.specs import Claim

@@ -17,8 +17,8 @@ from segbench.measure.steadiness import (
     quantile_of,
     ratio_of,
     samples_needed,
-    student_quantile,
 )
+from segbench.measure.student import student_quantile
 
 
 def test_a_falling_series_is_told_from_a_noisy_one() -> None:
@@ -155,3 +155,15 @@ def test_holm_is_the_textbook_s() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_a_clear_ratio_stays_clear_after_correction_for_a_hundred_pairs() -> None:
+    random = np.random.default_rng(3)
+    rounds = [[2.0 * noise] for noise in np.exp(random.normal(0, 0.02, 10))], [[noise] for noise in np.exp(random.normal(0, 0.02, 10))]
+    clear = ratio_of(*rounds)
+    assert clear.p_value is not None
+    assert clear.p_value < 1e-8
+    assert max(holm([clear.p_value] * 100)) < 1e-6
+    same = ratio_of([[n] for n in np.exp(random.normal(0, 0.02, 10))], [[n] for n in np.exp(random.normal(0, 0.02, 10))])
+    assert same.p_value is not None
+    assert same.p_value > 0.01

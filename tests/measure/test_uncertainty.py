@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from segbench.measure.quality import score
+from segbench.measure.student import student_p_value, student_quantile
 from segbench.measure.uncertainty import (
     LEAST_PAIRS,
     LEAST_SINGLE,
@@ -22,8 +23,6 @@ from segbench.measure.uncertainty import (
     miou_of,
     resample,
     sampling,
-    student_p_value,
-    student_quantile,
 )
 
 Counts = npt.NDArray[np.int64]
