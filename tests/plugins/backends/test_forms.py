@@ -99,13 +99,18 @@ def test_the_callers_network_stays_as_it_is(small: Any, forms: Any, text: str) -
 def test_idle_threads_do_not_spin(small: Any, deployed: Any, text: str) -> None:
     """ONNX Runtime's spin for a quarter of the 10 ms after a call, unless told otherwise."""
     run, images = deployed(small, text, threads=2).run, small.images()
-    idle = busy = 0.0
-    for _ in range(20):
-        run(*images)
-        used, start = time.process_time(), time.perf_counter()
-        time.sleep(0.01)
-        idle, busy = idle + time.perf_counter() - start, busy + time.process_time() - used
-    assert busy < 0.18 * idle
+
+    def busy_share() -> float:
+        idle = busy = 0.0
+        for _ in range(20):
+            run(*images)
+            used, start = time.process_time(), time.perf_counter()
+            time.sleep(0.01)
+            idle, busy = idle + time.perf_counter() - start, busy + time.process_time() - used
+        return busy / idle
+
+    # on a busy machine a worker's last moments fall into the pause; threads that spin are busy in every try
+    assert min(busy_share() for _ in range(4)) < 0.15
 
 
 def test_metadata_stays_with_the_file_and_leaves_its_logits(small: Any, forms: Any, deployed: Any) -> None:
