@@ -28,6 +28,17 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch in this process on one thread, and afterwards on as many as before."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def mishaps_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as pip fills it: the plugin's module and its metadata."""

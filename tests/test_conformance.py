@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 
 import pytest
-import torch
 
 from segbench.registry import Catalog, Chosen, load_catalog
 from segbench.specs import DatasetSpec, LossSpec, ModelSpec
@@ -25,12 +23,8 @@ def names(kind: str) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
+def _one_thread(one_thread: None) -> None:
     """Images here are so small that threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # options that keep a built-in's structure at a size that is quick to check; parameter counts are tested at full size elsewhere

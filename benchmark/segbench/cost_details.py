@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from segbench.cells import Cell
+from segbench.cores import usable_cores
 from segbench.deployment_halves import EAGER
 from segbench.execute.jobs import cell_job
 from segbench.names import slug
@@ -60,7 +60,7 @@ def _measure(session: RunSession, cell: Cell) -> Mapping[str, Any]:
     job = cell_job(cell, root=None, digest="", settings=cell.settings, device=session.device, directory=session.store.directory, stages=())
     outcome = session.workers.run(
         "segbench.execute.costs:cost_details",
-        {**job, "threads": cell.settings.measure.threads or _all_threads()},
+        {**job, "threads": cell.settings.measure.threads or usable_cores()},
         emit=lambda *_: None,
         log=session.store.directory / "logs" / f"{slug(str(cell.model))}--costs.log",
         timeout=cell.settings.execute.timeout,
@@ -69,11 +69,6 @@ def _measure(session: RunSession, cell: Cell) -> Mapping[str, Any]:
         return {"notes": [f"modules and training step not measured: {outcome.error.message}"]}
     value: Mapping[str, Any] = outcome.value or {"notes": []}
     return value
-
-
-def _all_threads() -> int:
-    """As many as a race gives each contender where the settings name none."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _with_energy(deployment: Deployment, energy: Mapping[str, Any]) -> Deployment:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.cells import Cell
+from segbench.cores import usable_cores
 from segbench.deployment_halves import EAGER, REFUSED, form_of, with_form
 from segbench.execute.jobs import cell_job
 from segbench.execute.process import Outcome, describe_error
@@ -112,7 +113,7 @@ class _Deployer:
             **job,
             "backend": str(self.backend),
             "score": settings.deploy.quality,
-            "threads": settings.measure.threads or _all_threads(),
+            "threads": settings.measure.threads or usable_cores(),
         }
 
     def _run(self, target: str, job: Mapping[str, Any]) -> Outcome:
@@ -140,12 +141,6 @@ def _inline(target: str, job: Mapping[str, Any], emit: Callable[..., None], cata
         return Outcome(value=getattr(deploy, target)(job, emit, catalog))
     except (Exception, SystemExit) as error:  # foreign code: it costs this row only
         return Outcome(error=describe_error(error))
-
-
-def _all_threads() -> int:
-    from segbench.execute.deploy import usable_threads
-
-    return usable_threads(None)
 
 
 def _with_eager_quality(row: CellResult) -> CellResult:

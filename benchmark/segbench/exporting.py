@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.config import load_config
+from segbench.cores import usable_cores
 from segbench.dataset_choice import SYNTHETIC
 from segbench.devices import resolve_device
 from segbench.errors import BackendError, CheckpointError, ConfigError, UnknownNameError, did_you_mean
@@ -140,14 +141,13 @@ def _run(
 
 
 def _job(plan: Plan, backend: str, size: str, checkpoint: Path | None, device: str) -> dict[str, Any]:
-    from segbench.execute.deploy import usable_threads
 
     cell = plan.cells[0]
     job = cell_job(
         cell, root=plan.root, digest="", settings=cell.settings, device=device, directory=Path(), stages=(), checkpoint=checkpoint
     )
     extra = {"backend": backend, "canvas": list(parse_size(size)), "random": checkpoint is None, "score": False}
-    return {**job, **extra, "threads": usable_threads(cell.settings.measure.threads)}
+    return {**job, **extra, "threads": cell.settings.measure.threads or usable_cores()}
 
 
 def _file_backend(backend: str, catalog: Catalog) -> Chosen[BackendSpec]:

@@ -19,7 +19,8 @@ def require_empty(directory: Path) -> None:
 
 
 def keep(result: RunResult, directory: Path, catalog: Catalog, *, command: str | None = None) -> None:
-    """Write ``run.json`` and ``report.md``; pictures are looked for in the same directory."""
-    result = result.model_copy(update={"claims": judge_claims(result, catalog), "command": command or result.command})
+    """Write ``run.json`` and ``report.md``, with claims judged where they have not been; pictures are looked for in the same directory."""
+    claims = result.claims or judge_claims(result, catalog)
+    result = result.model_copy(update={"claims": claims, "command": command or result.command})
     notes = write_reports(result, directory, catalog, formats=("markdown",))
     RunStore(directory).write_run(result.model_copy(update={"warnings": [*result.warnings, *notes]}))

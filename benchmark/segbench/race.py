@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segbench.cells import Cell
+from segbench.cores import usable_cores
 from segbench.deployment_halves import EAGER, form_of
 from segbench.events import Listener
 from segbench.execute.process import Workers
@@ -254,7 +255,7 @@ class _Measurement:
             "models": {key: str(cell.model) for key, cell in self.group.models.items()},
             "contenders": {key: {"model": str(e.cell.model), "backend": str(e.backend)} for key, e in self.group.entrants.items()},
             "rounds": self.group.settings.rounds,
-            "threads": self.group.settings.threads or self.stable.threads,
+            "threads": self.group.settings.threads or usable_cores(),
             "orders": self.orders,
             "overhead": round(1 - busy / seconds, 4) if seconds > 0 else None,
             "disturbances": list(disturbance.sentences),

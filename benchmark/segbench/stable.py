@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.cells import Cell
+from segbench.cores import usable_cores
 from segbench.execute.contender import Deployment, RemoteContender, file_key
 from segbench.execute.exporting import export_for_race
 from segbench.execute.jobs import cell_job
@@ -77,11 +77,6 @@ class Stable:
         self.running: dict[str, Worker] = {}
         self._asks: dict[str, Ask] = {}
         self._exports = store.directory / "exports-for-race"
-
-    @property
-    def threads(self) -> int:
-        """CPU threads of each contender where the settings name none."""
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
     def pids(self) -> list[int]:
         """The contenders' processes."""
@@ -216,7 +211,7 @@ class Stable:
         job = cell_job(cell, root=None, digest="", settings=cell.settings, device=self.device, directory=self.store.directory, stages=())
         return {
             **job,
-            "threads": cell.settings.measure.threads or self.threads,
+            "threads": cell.settings.measure.threads or usable_cores(),
             "backend": str(entrant.backend),
             "files": dict(files or {}),
         }

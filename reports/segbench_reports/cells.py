@@ -12,6 +12,9 @@ from segbench_reports import wording
 AXES = ("model", "loss", "recipe", "settings", "seed")
 """What can tell two cells apart, in the order of the table's first columns."""
 
+EAGER = "eager"
+"""The form that every other one is compared with."""
+
 
 def axis_text(cell: CellResult, axis: str) -> str:
     """One coordinate of a cell as plain text, empty where it has none."""
@@ -50,7 +53,7 @@ def group_key(cell: CellResult) -> str:
 
 def deployment(cell: CellResult) -> Deployment | None:
     """The form in which a cell is compared: eager, else its first."""
-    eager = (found for found in cell.deployments if found.backend == "eager")
+    eager = (found for found in cell.deployments if found.backend == EAGER)
     return next(eager, cell.deployments[0] if cell.deployments else None)
 
 

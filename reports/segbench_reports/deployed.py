@@ -9,9 +9,8 @@ from itertools import combinations
 
 from segbench import CellResult, Deployment, Latency, RunResult
 from segbench_reports import wording
-from segbench_reports.cells import cell_name, finite, group_key, varying_axes
+from segbench_reports.cells import EAGER, cell_name, finite, group_key, varying_axes
 
-EAGER = "eager"
 KEEPS = 0.01
 """A form keeps a model's quality where its mIoU is at most one point below eager's."""
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from segbench import CellResult, Comparison, Deployment, Latency, RunResult
 
-EAGER = "eager"
-
 
 @dataclass(frozen=True)
 class Runner:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from segbench import RunResult
+from segbench_reports.cells import EAGER
 from segbench_reports.charts import THEME
 from segbench_reports.escape import plain
-from segbench_reports.raced import EAGER, Runner, runners
+from segbench_reports.raced import Runner, runners
 from segbench_reports.wording import elided
 
 if TYPE_CHECKING:

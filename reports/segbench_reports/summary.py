@@ -10,6 +10,7 @@ from segbench_reports import wording
 from segbench_reports.ablation_steps import sentences as ablation_sentences
 from segbench_reports.cells import cell_name, dataset_name, deployment, scored_splits, single_latency, unfinished, variant
 from segbench_reports.compared import basis, between, interval, not_shown_better, of_quality
+from segbench_reports.raced import Runner
 from segbench_reports.sections.claims import concerning
 from segbench_reports.tables import Figure, Row, Table, overlap
 
@@ -117,7 +118,7 @@ def _speed(result: RunResult, row: Row, base: Row, *, detailed: bool) -> list[st
     if ratio is None or entry is None or other is None or conditions(entry) != conditions(other) or _race(row) != _race(base):
         return []
     under = f" ({conditions(entry)})" if detailed else ""
-    found = _raced(result, row, base)
+    found = _raced(result, row, base, entry)
     if found is not None and found.value and found.low and found.high:
         if found.verdict == "no difference shown":
             return [f"is neither faster nor slower beyond the noise of the timing{under}"]
@@ -129,17 +130,12 @@ def _speed(result: RunResult, row: Row, base: Row, *, detailed: bool) -> list[st
     return [f"runs {wording.factor(ratio)}x as fast{under}"]
 
 
-def _raced(result: RunResult, row: Row, base: Row) -> Comparison | None:
+def _raced(result: RunResult, row: Row, base: Row, entry: Latency) -> Comparison | None:
     """The race's verdict on two models in eager mode at batch 1: its ratio is taken round by round, which a load that comes and goes
     moves less than the ratio of two medians."""
-    for found in result.comparisons:
-        forms = (found.subject_backend, found.baseline_backend)
-        single = found.quantity == "latency_ms" and found.context.get("batch_size") == 1 and forms == ("eager", "eager")
-        entry = single_latency(row.cell)
-        same_size = entry is not None and tuple(found.context.get("input_size") or ()) == tuple(entry.input_size)
-        if single and same_size and row.cell.id in found.subject_cells and base.cell.id in found.baseline_cells:
-            return found
-    return None
+    form = deployment(row.cell)
+    found = Runner(row.cell, form).against_first(result, entry) if form is not None else None
+    return found if found is not None and base.cell.id in found.baseline_cells else None
 
 
 def _race(row: Row) -> str | None:

@@ -12,7 +12,7 @@ Measured as CPU time per image on one core of a Xeon, 480x360 PNG files as in Ca
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -65,12 +65,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> PngFolder:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
+def _one_thread(one_thread: None) -> None:
     """As in a worker; more would count their waiting for each other as CPU time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _loader(samples: Sequence[Sample], train: TrainSettings) -> TrainLoader:

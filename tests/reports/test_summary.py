@@ -87,8 +87,8 @@ def test_speed_is_told_by_the_races_verdict(comparison: RunResult, verdict: str,
     raced = Comparison(
         quantity="latency_ms", subject="small", baseline="big", subject_cells=[small.id], baseline_cells=[big.id], subject_backend="eager",
         baseline_backend="eager", reading="ratio", value=0.6, low=0.55, high=0.65, verdict=verdict,
-        context={"batch_size": 1, "input_size": [48, 64]},
+        context={"batch_size": 1, "input_size": [48, 64], "device": "cpu", "threads": 2},
     )  # fmt: skip
-    elsewhere = raced.model_copy(update={"value": 0.1, "context": {"batch_size": 1, "input_size": [96, 96]}})
+    elsewhere = raced.model_copy(update={"value": 0.1, "context": {**raced.context, "input_size": [96, 96]}})
     run = comparison.model_copy(update={"comparisons": [elsewhere, raced]})
     assert said in " ".join(summary(run, main_table(run)))

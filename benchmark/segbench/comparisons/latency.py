@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from segbench.deployment_halves import EAGER
 from segbench.measure.steadiness import CONFIDENCE, LEAST_ROUNDS, RESAMPLES, Ratio, holm, ratio_of
 from segbench.results import Comparison, Deployment, Latency, RunResult
 
-EAGER = "eager"
 SCOPE = "this machine"
 METHOD = (
     f"median over rounds of the ratio of the two medians in the same round; {CONFIDENCE:.0%} interval from {RESAMPLES} resamples of rounds"

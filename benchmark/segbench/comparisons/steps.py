@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segbench.comparisons.images import Shelf
-from segbench.comparisons.latency import EAGER, compare, contexts, races
+from segbench.comparisons.latency import compare, contexts, races
 from segbench.comparisons.matching import fields
 from segbench.comparisons.quality import Judge
+from segbench.deployment_halves import EAGER
 from segbench.measure.steadiness import CONFIDENCE, holm
 from segbench.results import Ablation, Comparison, RunResult
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import warnings
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from segbench.cores import usable_cores
 from segbench.data.batches import EvalBatch, Normaliser, TrainBatch, planned_normalisation, stack
 from segbench.data.entries import CachedSamples
 from segbench.data.layers import LayeredSamples, samples_at
@@ -231,7 +231,7 @@ def resolve_workers(
     """
     if setting != "auto":
         return setting
-    own = (_usable_cores() if cores is None else cores) // world_size
+    own = (usable_cores() if cores is None else cores) // world_size
     if torch.device(device).type != "cpu":
         return max(1, min(_MOST_WORKERS, own - 1))
     if own < 2 or len(samples) <= _HANDFUL:
@@ -311,10 +311,3 @@ def _move(values: Any, device: torch.device) -> Any:
     if isinstance(values, Mapping):
         return {name: _move(value, device) for name, value in values.items()}
     return values if values is None else values.to(device, non_blocking=True)
-
-
-def _usable_cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1

@@ -7,7 +7,6 @@ a form that lives in memory.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,11 +96,6 @@ def build(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) ->
 def size_mb(folder: Path) -> float:
     """Size of all files below a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / _MB
-
-
-def usable_threads(setting: int | None) -> int:
-    """CPU threads of a deployed form: as set, else all."""
-    return setting or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def _references(subject: Subject) -> None:

@@ -8,7 +8,7 @@ no part of either network can be timed for, and "~40 % less memory", which is it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from segbench import Claim
 
@@ -34,75 +34,53 @@ def _source(section: str) -> str:
 
 
 def _architecture() -> Iterator[Claim]:
-    yield Claim(
-        name="flood/without-attention-macs",
-        summary="removing ASPP and CBAM saves 40-60 % of the computation",
+    yield _compared(
+        "without-attention-macs",
+        "removing ASPP and CBAM saves 40-60 % of the computation",
+        ("macs", "reduction", "range", 0.4),
+        "Removed Heavy Attention Modules",
+        CLASSES,
         subject=f"{ORIGINAL}[aspp=false,cbam=false]",
-        baseline=ORIGINAL,
-        quantity="macs",
-        reading="reduction",
-        comparator="range",
-        value=0.4,
         high=0.6,
-        conditions=CLASSES,
-        source=_source("Removed Heavy Attention Modules"),
     )
-    section = _source("Simplified Architecture")
-    yield _relative("params-reduction", "params", "reduction", 0.5, "~50 % fewer parameters", section, CLASSES)
-    yield _relative("size-reduction", "size_mb", "reduction", 0.6, "~60 % smaller", _source("Expected Results"), CLASSES)
+    fewer, smaller = "the efficient model has ~50 % fewer parameters", "the efficient model is ~60 % smaller"
+    yield _compared("params-reduction", fewer, ("params", "reduction", "about", 0.5), "Simplified Architecture", CLASSES, tolerance=0.05)
+    yield _compared("size-reduction", smaller, ("size_mb", "reduction", "about", 0.6), "Expected Results", CLASSES, tolerance=0.05)
 
 
 def _counts() -> Iterator[Claim]:
-    section = _source("Performance Comparison")
+    section = "Performance Comparison"
     yield _count("original-params", ORIGINAL, "params", 45e6, "the original has ~45 M parameters", section)
     yield _count("efficient-params", EFFICIENT, "params", 18e6, "the efficient model has ~18 M parameters", section)
-    small = f"{EFFICIENT}[encoder=resnet18]"
-    encoders = _source("Available Encoders")
+    small, encoders = f"{EFFICIENT}[encoder=resnet18]", "Available Encoders"
     yield _count("resnet18-params", small, "params", 11e6, "with resnet18 ~11 M parameters, read as those of the network", encoders)
     yield _count("resnet18-encoder", small, "encoder_params", 11e6, "with resnet18 ~11 M parameters, read as the encoder's", encoders)
 
 
 def _factors() -> Iterator[Claim]:
-    section = _source("Performance Comparison")
-    yield _factor("training-speed", "~2.5x training speed", "train_images_per_second", 2.5, TRAINING_512, section)
-    yield _factor("inference-speed", "~3x inference speed", "latency_ms", 3.0, INFERENCE_512, _source("Expected Results"))
-    yield _memory("training-memory", "~0.6x memory, read as that of training", "training_memory_mb", TRAINING_512, section)
-    yield _memory("inference-memory", "~0.6x memory, read as that of inference", "inference_memory_mb", INFERENCE_512, section)
+    for phase, quantity, factor, conditions, section in (
+        ("training", "train_images_per_second", 2.5, TRAINING_512, "Performance Comparison"),
+        ("inference", "latency_ms", 3.0, INFERENCE_512, "Expected Results"),
+    ):
+        summary = f"~{factor:g}x {phase} speed"
+        figure = (quantity, "speedup", "at least", factor)
+        yield _compared(f"{phase}-speed", summary, figure, section, conditions, tolerance=0.05 / factor)
+    for phase, conditions in (("training", TRAINING_512), ("inference", INFERENCE_512)):
+        summary = f"~0.6x memory, read as that of {phase}"
+        figure = (f"{phase}_memory_mb", "ratio", "at most", 0.6)
+        yield _compared(f"{phase}-memory", summary, figure, "Performance Comparison", conditions, tolerance=0.05 / 0.6, good="lower")
 
 
 def _accuracy() -> Iterator[Claim]:
     for name, quantity, reading in (("pixel-accuracy", "pixel_accuracy", "pixel accuracy"), ("miou", "miou", "mIoU")):
-        yield Claim(
-            name=f"flood/{name}-kept",
-            summary=f"95-98 % of the accuracy, read as {reading}",
-            subject=EFFICIENT,
-            baseline=ORIGINAL,
-            quantity=quantity,
-            reading="ratio",
-            comparator="range",
-            value=0.95,
-            high=0.98,
-            unit="%",
-            conditions=TEST,
-            source=_source("Expected Results"),
-        )
-        yield Claim(
-            name=f"flood/{name}-about",
-            summary=f"~95 % of the baseline, read as {reading}",
-            subject=EFFICIENT,
-            baseline=ORIGINAL,
-            quantity=quantity,
-            reading="ratio",
-            comparator="about",
-            value=0.95,
-            tolerance=0.01,
-            unit="%",
-            conditions=TEST,
-            source=_source("Performance Comparison"),
+        kept, about = f"95-98 % of the accuracy, read as {reading}", f"~95 % of the baseline, read as {reading}"
+        yield _compared(f"{name}-kept", kept, (quantity, "ratio", "range", 0.95), "Expected Results", TEST, high=0.98, unit="%")
+        yield _compared(
+            f"{name}-about", about, (quantity, "ratio", "about", 0.95), "Performance Comparison", TEST, tolerance=0.01, unit="%"
         )
 
 
-def _count(name: str, subject: str, quantity: str, value: float, summary: str, source: str) -> Claim:
+def _count(name: str, subject: str, quantity: str, value: float, summary: str, section: str) -> Claim:
     return Claim(
         name=f"flood/{name}",
         summary=summary,
@@ -113,56 +91,24 @@ def _count(name: str, subject: str, quantity: str, value: float, summary: str, s
         tolerance=0.05,
         good="lower",
         conditions=CLASSES,
-        source=source,
+        source=_source(section),
     )
 
 
-def _factor(name: str, summary: str, quantity: str, value: float, conditions: Mapping[str, Any], source: str) -> Claim:
-    return Claim(
-        name=f"flood/{name}",
-        summary=summary,
-        subject=EFFICIENT,
-        baseline=ORIGINAL,
-        quantity=quantity,
-        reading="speedup",
-        comparator="at least",
-        value=value,
-        tolerance=0.05 / value,
-        conditions=conditions,
-        source=source,
-    )
-
-
-def _memory(name: str, summary: str, quantity: str, conditions: Mapping[str, Any], source: str) -> Claim:
-    return Claim(
-        name=f"flood/{name}",
-        summary=summary,
-        subject=EFFICIENT,
-        baseline=ORIGINAL,
-        quantity=quantity,
-        reading="ratio",
-        comparator="at most",
-        value=0.6,
-        tolerance=0.05 / 0.6,
-        good="lower",
-        conditions=conditions,
-        source=source,
-    )
-
-
-def _relative(
-    name: str, quantity: str, reading: Literal["reduction"], value: float, summary: str, source: str, conditions: Mapping[str, Any]
+def _compared(
+    name: str, summary: str, figure: tuple[str, Any, Any, float], section: str, conditions: Mapping[str, Any], **more: Any
 ) -> Claim:
+    """A claim about the efficient model against the original; ``figure`` is quantity, reading, comparator and value."""
+    quantity, reading, comparator, value = figure
+    fields: dict[str, Any] = {"subject": EFFICIENT, "baseline": ORIGINAL, **more}
     return Claim(
         name=f"flood/{name}",
-        summary=f"the efficient model is {summary}" if quantity == "size_mb" else f"the efficient model has {summary}",
-        subject=EFFICIENT,
-        baseline=ORIGINAL,
+        summary=summary,
         quantity=quantity,
         reading=reading,
-        comparator="about",
+        comparator=comparator,
         value=value,
-        tolerance=0.05,
         conditions=conditions,
-        source=source,
+        source=_source(section),
+        **fields,
     )
