@@ -17,6 +17,7 @@ from segbench.measure.steadiness import (
     quantile_of,
     ratio_of,
     samples_needed,
+    serial_stretch,
 )
 from segbench.measure.student import student_quantile
 
@@ -117,6 +118,40 @@ def test_the_interval_of_a_ratio_covers_it_and_stays_narrow_under_a_load_that_to
     assert covered >= 108  # 114 of 120 expected; below 108 would have a chance of 1 %
     widths = [(f.high - f.low) / 2 for f in found if f.low is not None and f.high is not None]
     assert statistics.median(widths) < 0.03
+
+
+def _in_moods(rng: random.Random) -> list[list[float]]:
+    """Forty rounds of a contender that a load slows by 3 % more than the other, for ten rounds at a time on average."""
+    rounds, loaded = [], rng.random() < 0.5
+    for _ in range(40):
+        loaded ^= rng.random() < 0.1
+        rounds.append([(1.03 if loaded else 1.0) * rng.gauss(1, 0.005)])
+    return rounds
+
+
+def test_two_races_meet_though_a_load_hits_one_contender_harder_for_rounds_on_end() -> None:
+    """Resampled as if they were independent, as many rounds give intervals of which a third miss each other."""
+    rng = random.Random(8)
+    flat = [[1.0]] * 40
+    races = [(_in_moods(rng), _in_moods(rng)) for _ in range(100)]
+    found = [(ratio_of(a, flat), ratio_of(b, flat)) for a, b in races]
+    meet = sum(a.low is not None and b.low is not None and a.low <= (b.high or 0) and b.low <= (a.high or 0) for a, b in found)
+    naive = [(median_of_independent(a), median_of_independent(b)) for a, b in races]
+    assert meet >= 84  # about 90 expected
+    assert sum(a[0] <= b[1] and b[0] <= a[1] for a, b in naive) < 78
+
+
+def median_of_independent(rounds: list[list[float]]) -> tuple[float, float]:
+    values = np.array(rounds)[:, 0]
+    picks = np.random.default_rng(0).integers(len(values), size=(1000, len(values)))
+    low, high = np.quantile(np.median(values[picks], axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def test_rounds_in_no_order_are_not_stretched() -> None:
+    rng = np.random.default_rng(9)
+    assert statistics.median(serial_stretch(rng.normal(size=30)) for _ in range(100)) < 1.2
+    assert serial_stretch([1.0] * 15 + [2.0] * 15) > 3
 
 
 def test_rounds_are_paired() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 
@@ -22,6 +23,7 @@ def student_p_value(t: float, freedom: int) -> float:
     return min(1.0, max(0.0, 1.0 - inside))
 
 
+@functools.cache
 def student_quantile(probability: float, freedom: int) -> float:
     """Quantile of Student's t for probabilities from one half on, by bisection of its distribution.
 
