@@ -1,6 +1,6 @@
 """The two halves of a deployment, and how they are put together.
 
-What depends on the trained weights (``DEPLOYED``: file, drift, quality) comes from :mod:`segbench.deployments`; what depends on the
+What depends on the trained weights (``DEPLOYED``: file, drift, quality) comes from :mod:`segbench.run.deployments`; what depends on the
 network's shape only (``RACED``: memory, latency) comes from the race, and cells of one model share it. An error with a kind belongs to
 the first half, one without a kind to the race.
 """

@@ -72,7 +72,7 @@ class _Untrained:
 
     def __call__(self, task: Task, options: Options) -> nn.Module:
         # by its name, as any build: specs import nothing heavy
-        made: nn.Module = resolve("segbench.making:untrained_model")(self.how, self.parts, task, options)
+        made: nn.Module = resolve("segbench.variants.making:untrained_model")(self.how, self.parts, task, options)
         return made
 
 

@@ -13,7 +13,7 @@ from segbench.errors import CheckpointError, StoreError
 from segbench.events import Listener
 from segbench.harness import run_stages
 from segbench.names import slug
-from segbench.plan import make_plan
+from segbench.planning.plan import make_plan
 from segbench.registry import Catalog
 from segbench.results import CellResult, RunResult
 from segbench.sizes import format_size

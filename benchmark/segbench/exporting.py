@@ -12,7 +12,6 @@ from typing import Any
 
 from segbench.config import load_config
 from segbench.cores import usable_cores
-from segbench.dataset_choice import SYNTHETIC
 from segbench.devices import resolve_device
 from segbench.errors import BackendError, CheckpointError, ConfigError, UnknownNameError, did_you_mean
 from segbench.events import Listener
@@ -20,7 +19,8 @@ from segbench.execute.jobs import cell_job
 from segbench.execute.process import Workers
 from segbench.measure.drift import unfaithful
 from segbench.names import format_value
-from segbench.plan import Plan, make_plan
+from segbench.planning.dataset_choice import SYNTHETIC
+from segbench.planning.plan import Plan, make_plan
 from segbench.registry import Catalog, Chosen
 from segbench.results import Drift
 from segbench.sizes import format_size, parse_size

@@ -8,24 +8,24 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segbench.cell_runs import await_cell, execute_cell, run_cell
 from segbench.comparisons import with_comparisons
 from segbench.compat import require_torch
 from segbench.config import RunConfig
-from segbench.deployments import deploy_cells
 from segbench.devices import resolve_device
 from segbench.errors import SegbenchError
 from segbench.events import Listener, Silent
-from segbench.plan import Plan, make_plan
-from segbench.plan import output_directory as planned_directory
-from segbench.publishing import judge_claims
+from segbench.planning.plan import Plan, make_plan
+from segbench.planning.plan import output_directory as planned_directory
 from segbench.registry import Catalog, load_catalog
-from segbench.reporting import write_reports
 from segbench.results import Ablation, CellResult, RunResult
-from segbench.run_costs import measure_costs
-from segbench.run_normalisation import with_normalisation
-from segbench.run_session import RunSession, open_session
-from segbench.stages import Todo
+from segbench.run.cell_runs import await_cell, execute_cell, run_cell
+from segbench.run.costs import measure_costs
+from segbench.run.deployments import deploy_cells
+from segbench.run.normalisation import with_normalisation
+from segbench.run.publishing import judge_claims
+from segbench.run.reporting import write_reports
+from segbench.run.session import RunSession, open_session
+from segbench.run.stages import Todo
 from segbench.store import RunStore
 
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from segbench.config import load_config
-from segbench.dataset_choice import SYNTHETIC
 from segbench.events import Listener
 from segbench.harness import run_stages
 from segbench.names import format_value, parse_choices
-from segbench.publishing import judge_claims
+from segbench.planning.dataset_choice import SYNTHETIC
 from segbench.registry import Catalog
 from segbench.results import CellResult, RunResult
+from segbench.run.publishing import judge_claims
 
 
 def profile_models(

@@ -16,7 +16,7 @@ from typing import Any
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from segbench.config import load_config
-from segbench.plan import Plan, make_plan
+from segbench.planning.plan import Plan, make_plan
 from segbench.registry import load_catalog
 
 PAIRS = 15

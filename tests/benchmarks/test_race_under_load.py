@@ -26,9 +26,9 @@ from segbench.execute.process import Workers
 from segbench.measure.contenders import Contender
 from segbench.measure.latency import Pace, race
 from segbench.measure.steadiness import ratio_of
-from segbench.plan import make_plan
+from segbench.planning.plan import make_plan
 from segbench.registry import Catalog
-from segbench.stable import Entrant, Stable
+from segbench.run.stable import Entrant, Stable
 from segbench.store import RunStore
 
 REPETITIONS = 20

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segbench.ablation import models_of
 from segbench.store import load_run
+from segbench.variants.ablation import models_of
 
 FLAGS = ("--dataset", "dots", "--recipe", "tiny", "--losses", "ce", "--device", "cpu", "--out", "out", "--set", "execute.where=inline")
 QUICK = ("--set", "measure.latency=false", "--set", "measure.memory=false")

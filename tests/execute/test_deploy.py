@@ -208,7 +208,7 @@ def test_the_file_that_was_scored_is_the_file_that_is_raced(bench: Any, monkeypa
         exported.append(job["batch_size"])
         return export_for_race(job, lambda *_: None, bench.catalog)
 
-    monkeypatch.setattr("segbench.stable.export_for_race", counting)
+    monkeypatch.setattr("segbench.run.stable.export_for_race", counting)
     sets = ["execute.where=inline", "measure.latency=true", "measure.rounds=1", "measure.batch_size=2"]
     (row,) = bench.run(backends="frozen", sets=sets).cells
     assert exported == [2]  # batch 1 lies there already

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import sys
 from typing import Any
 
@@ -10,15 +12,25 @@ import pytest
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
 
 
+def _give_back_freed_memory() -> None:
+    """What tests before this one have freed would otherwise hold a step's tensors, and no peak would rise."""
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
 @pytest.fixture
 def step(bench: Any) -> Any:
     """Measure one cell's training step in this process."""
     from segbench.execute.jobs import cell_job
     from segbench.execute.training_step import training_step_memory
-    from segbench.plan import make_plan
+    from segbench.planning.plan import make_plan
 
     def measure(model: str, *sets: str) -> dict[str, Any]:
         (cell,) = make_plan(bench.config(models=model, sets=sets), bench.catalog).cells
+        _give_back_freed_memory()
         job = cell_job(cell, root=None, digest="", settings=cell.settings, device="cpu", directory=bench.directory, stages=())
         return training_step_memory({**job, "threads": 1}, lambda *_: None)
 
@@ -51,7 +63,7 @@ def test_a_training_step_that_fails_leaves_its_reason(bench: Any) -> None:
 
 
 def test_what_the_step_depends_on_is_in_the_measurement_s_fingerprint(bench: Any) -> None:
-    from segbench.plan import make_plan
+    from segbench.planning.plan import make_plan
 
     plan = make_plan(bench.config(losses="ce,focal", vary=("train.precision=off,bf16",)), bench.catalog)
     keys = [(cell.settings.train.precision, cell.fingerprints["measure"]) for cell in plan.cells]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segbench.claims import judge
+from segbench.claims.judging import judge
 from segbench.comparisons.images import Images
 from segbench.names import parse_choice
 from segbench.quantities import QUANTITIES

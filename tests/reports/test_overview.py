@@ -9,8 +9,8 @@ import pytest
 
 from segbench.errors import SegbenchError
 from segbench.registry import load_catalog
-from segbench.reporting import write_overview
 from segbench.results import Ablation, AblationStep, CellResult, Quality, RunResult
+from segbench.run.reporting import write_overview
 
 
 def run(*models: str, dataset: str, **fields: object) -> RunResult:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from segbench.fingerprints import fingerprint, train_ingredients
 from segbench.names import Choice
 from segbench.options import NoOptions
+from segbench.planning.fingerprints import fingerprint, train_ingredients
 from segbench.registry import Chosen, Plugin
 from segbench.settings import Settings
 from segbench.specs import DatasetSpec, LossSpec, ModelSpec

@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from segbench.config import load_config
 from segbench.errors import ConfigError
-from segbench.fingerprints import eval_ingredients
 from segbench.inputs import InputPlan
 from segbench.network import Network
+from segbench.planning.fingerprints import eval_ingredients
 from segbench.settings import Settings
 from segbench.specs import ModelSpec, Normalisation, Sample, Task
 from segbench.training.evaluate import Evaluation, evaluate

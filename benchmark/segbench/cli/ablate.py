@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from segbench.ablation import models_of, walk
 from segbench.cli.run import command as run_command
 from segbench.cli.run import print_plan, read_config, run_and_print
+from segbench.variants.ablation import models_of, walk
 
 _SHARED = [parameter for parameter in run_command.params if parameter.name != "models"]
 

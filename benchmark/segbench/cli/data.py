@@ -77,7 +77,7 @@ def fetch(dataset: str, data: Path, mirrors: tuple[str, ...]) -> int:
 def _open(dataset: str, data: Path | None) -> tuple[Any, Any, Path | None]:
     from segbench.compat import require_torch
     from segbench.config import load_config
-    from segbench.dataset_choice import data_root
+    from segbench.planning.dataset_choice import data_root
     from segbench.registry import load_catalog
     from segbench.specs import resolve
 

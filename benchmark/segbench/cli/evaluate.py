@@ -36,7 +36,7 @@ def command(
     """Score the trained cells of RUN (a run's directory), or one checkpoint, on any split or size."""
     from segbench.compat import require_torch
     from segbench.errors import ConfigError
-    from segbench.keeping import keep, require_empty
+    from segbench.run.keeping import keep, require_empty
 
     if (run is None) == (checkpoint is None):
         raise ConfigError("Give either the directory of a run, or --checkpoint FILE with --dataset NAME.")
@@ -50,7 +50,7 @@ def command(
     from segbench.evaluation import evaluate_checkpoint, evaluate_run
     from segbench.harness import failures
     from segbench.registry import load_catalog
-    from segbench.reporting import render
+    from segbench.run.reporting import render
 
     texts = [*sets]
     texts += [f"eval.split={split}"] if split else []

@@ -42,7 +42,7 @@ def command(
     """Measure models in their deployed form: params, multiply-adds, latency at batch 1, throughput, memory."""
     from segbench.compat import require_torch
     from segbench.errors import ConfigError
-    from segbench.keeping import keep, require_empty
+    from segbench.run.keeping import keep, require_empty
 
     if dataset and (inputs or num_classes):
         raise ConfigError("--dataset says what the inputs and classes are: leave out --inputs and --num-classes, or --dataset.")
@@ -54,7 +54,7 @@ def command(
     from segbench.harness import failures
     from segbench.profiling import profile_models
     from segbench.registry import load_catalog
-    from segbench.reporting import render
+    from segbench.run.reporting import render
 
     given = {"rounds": rounds, "threads": threads}
     settings = [f"measure.{key}={value}" for key, value in given.items() if value is not None]

@@ -22,7 +22,7 @@ def command(runs: tuple[Path, ...], name: str, out: Path | None, to_stdout: bool
     run = runs[0]
     from segbench.cli.output import relative, terminal
     from segbench.registry import load_catalog
-    from segbench.reporting import render, write_report
+    from segbench.run.reporting import render, write_report
     from segbench.store import load_run
 
     catalog = load_catalog()
@@ -44,7 +44,7 @@ def _overview(runs: tuple[Path, ...], name: str, out: Path | None) -> int:
     from segbench.cli.output import relative
     from segbench.errors import ConfigError
     from segbench.registry import load_catalog
-    from segbench.reporting import write_overview
+    from segbench.run.reporting import write_overview
     from segbench.store import load_run
 
     if out is None:

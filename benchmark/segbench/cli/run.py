@@ -61,7 +61,7 @@ def read_config(config_file: Path | None, given: Mapping[str, Any]) -> RunConfig
 
 def print_plan(config: RunConfig) -> int:
     """Print the cells that would be run."""
-    from segbench.plan import make_plan
+    from segbench.planning.plan import make_plan
     from segbench.registry import load_catalog
 
     plan = make_plan(config, load_catalog(), complete=True)
@@ -80,7 +80,7 @@ def run_and_print(config: RunConfig, *, fresh: bool, ablation: Ablation | None =
     from segbench.cli.output import own_command
     from segbench.cli.progress import progress_display
     from segbench.harness import failures, output_directory, run
-    from segbench.plan import make_plan
+    from segbench.planning.plan import make_plan
     from segbench.registry import load_catalog
 
     catalog = load_catalog()
@@ -94,7 +94,7 @@ def run_and_print(config: RunConfig, *, fresh: bool, ablation: Ablation | None =
 
 def _print_result(result: Any, directory: Path, catalog: Any) -> None:
     from segbench.cli.output import relative, terminal
-    from segbench.reporting import render
+    from segbench.run.reporting import render
 
     console = terminal()
     text = render(result, "terminal", catalog, directory=directory, run_directory=directory, width=console.width, color=console.is_terminal)

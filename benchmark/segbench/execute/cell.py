@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from segbench.cells import measured_size
-from segbench.dataset_choice import find_dataset, overlapping, same_dataset, scored_split
 from segbench.errors import CheckpointError, SegbenchError
 from segbench.inputs import InputPlan, plan_inputs
 from segbench.network import Deployed, build_network, deploy
+from segbench.planning.cells import measured_size
+from segbench.planning.dataset_choice import find_dataset, overlapping, same_dataset, scored_split
 from segbench.registry import Catalog, Chosen, load_catalog
 from segbench.results import Quality, Training
 from segbench.settings import Settings

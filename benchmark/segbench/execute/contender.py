@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segbench.cells import measured_size
 from segbench.errors import BackendError
 from segbench.execute.cell import Emit, example_inputs, set_up
 from segbench.execute.exporting import race_network
@@ -21,6 +20,7 @@ from segbench.measure.contenders import Conditions, Contender, local_contender
 from segbench.measure.memory import measure_inference_memory
 from segbench.measure.params import count_params
 from segbench.network import Deployed, deploy
+from segbench.planning.cells import measured_size
 from segbench.registry import Catalog, load_catalog
 from segbench.sizes import Size, format_size
 from segbench.specs import Target, resolve

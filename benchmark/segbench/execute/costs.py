@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from segbench.cells import measured_size
 from segbench.errors import SegbenchError
 from segbench.execute.cell import Emit, Setup, example_inputs, set_up
 from segbench.execute.exporting import race_network
@@ -18,6 +17,7 @@ from segbench.measure.energy import energy_per_image
 from segbench.measure.modules import measure_modules
 from segbench.measure.training_cost import Phase, PhaseClock, measure_steps
 from segbench.network import deploy
+from segbench.planning.cells import measured_size
 from segbench.registry import Catalog
 from segbench.results import ModuleCosts, TrainingCost
 from segbench.sizes import parse_growing_size

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from segbench.dataset_choice import scored_split
 from segbench.errors import BackendError
 from segbench.execute.cell import Emit, Setup, scored, set_up, stage
 from segbench.execute.frames import Form, Run
@@ -22,6 +21,7 @@ from segbench.execute.references import drift_everywhere, refuse_stray, write_re
 from segbench.execute.subject import Subject, open_subject
 from segbench.file_metadata import as_texts
 from segbench.inputs import InputPlan
+from segbench.planning.dataset_choice import scored_split
 from segbench.registry import Catalog, Chosen
 from segbench.results import Quality
 from segbench.sizes import Size

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from segbench.cells import Cell
+from segbench.planning.cells import Cell
 from segbench.settings import Settings
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from segbench.dataset_choice import SYNTHETIC, scored_split
 from segbench.errors import DataError
 from segbench.execute.cell import Emit, Setup, set_up, trained_network
 from segbench.execute.frames import Chosen, Frames, Images, Noise, canvas_of, fit
@@ -16,6 +15,7 @@ from segbench.file_metadata import file_metadata, weights_digest
 from segbench.inputs import InputPlan
 from segbench.network import Deployed, build_network, deploy
 from segbench.perturb import perturb
+from segbench.planning.dataset_choice import SYNTHETIC, scored_split
 from segbench.registry import Catalog
 from segbench.registry import Chosen as ChosenSpec
 from segbench.sizes import Size

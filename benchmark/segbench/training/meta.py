@@ -9,12 +9,12 @@ from typing import Any
 
 from segbench.errors import CheckpointError, SegbenchError
 from segbench.inputs import InputPlan
-from segbench.making import rebuild_network
 from segbench.names import parse_choice
 from segbench.network import Network, build_network
 from segbench.registry import Catalog, Chosen
 from segbench.specs import ModelSpec, Normalisation, Task
 from segbench.training.checkpoints import Checkpoint, load_model_state, read_checkpoint
+from segbench.variants.making import rebuild_network
 
 _NO_DOWNLOAD: dict[str, Any] = {"pretrained": False, "weights": None}
 

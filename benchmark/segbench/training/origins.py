@@ -10,12 +10,12 @@ from torch import Tensor
 
 from segbench.errors import CheckpointError
 from segbench.inputs import InputPlan
-from segbench.making import make_of
 from segbench.network import Network, resize_logits
 from segbench.registry import Chosen, load_catalog
 from segbench.sizes import Size
 from segbench.specs import ModelSpec, Normalisation, Task
 from segbench.training.meta import load_network
+from segbench.variants.making import make_of
 
 Affine = tuple[Tensor, Tensor]
 

@@ -12,7 +12,6 @@ from lightning_fabric import Fabric
 
 from segbench.errors import CheckpointError
 from segbench.inputs import InputPlan
-from segbench.making import rebuild_network
 from segbench.network import Network, build_network
 from segbench.registry import Chosen
 from segbench.results import Epoch
@@ -28,6 +27,7 @@ from segbench.training.origins import derive_network, load_teacher
 from segbench.training.precision import Precision, choose_precision
 from segbench.training.schedules import Plateau
 from segbench.training.stopping import Stopping
+from segbench.variants.making import rebuild_network
 
 
 @dataclass(frozen=True)

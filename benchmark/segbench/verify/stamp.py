@@ -7,7 +7,7 @@ from typing import Any
 
 from segbench.instruments import subject, write_stamp
 from segbench.measure.environment import describe_environment
-from segbench.publishing import machine_record
+from segbench.run.publishing import machine_record
 from segbench.verify.runner import Report
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from segbench import ConfigError, ModelSpec, Options, hookimpl, option
-from segbench.ablation import models_of, walk
 from segbench.registry import Catalog, Plugin, load_catalog
+from segbench.variants.ablation import models_of, walk
 
 
 class WideOptions(Options):

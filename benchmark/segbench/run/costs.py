@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from segbench.cost_details import measure_details
 from segbench.deployment_halves import DEPLOYED, with_costs, without
-from segbench.race import is_measured, race_cells
 from segbench.results import CellResult, Deployment, RunResult
-from segbench.run_session import RunSession
+from segbench.run.cost_details import measure_details
+from segbench.run.race import is_measured, race_cells
+from segbench.run.session import RunSession
 
 
 def measure_costs(session: RunSession) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segbench.claims import judge
+from segbench.claims.judging import judge
 from segbench.comparisons.images import Shelf
-from segbench.plan import Plan
+from segbench.planning.plan import Plan
 from segbench.public_text import without_folders
 from segbench.registry import Catalog
 from segbench.results import Environment, RunResult, Verdict

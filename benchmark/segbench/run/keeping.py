@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from segbench.errors import ConfigError
-from segbench.publishing import judge_claims
 from segbench.registry import Catalog
-from segbench.reporting import write_reports
 from segbench.results import RunResult
+from segbench.run.publishing import judge_claims
+from segbench.run.reporting import write_reports
 from segbench.store import RunStore
 
 

@@ -7,20 +7,20 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from segbench.ablation import models_of
 from segbench.config import RunConfig, config_to_toml
 from segbench.errors import StoreError
 from segbench.events import Fanout, Listener, Observers
 from segbench.execute.process import Workers
-from segbench.fingerprints import changes
 from segbench.instruments import read_stamp, subject
 from segbench.measure.environment import describe_environment
-from segbench.plan import Plan
-from segbench.publishing import config_record, machine_record, public, task_record
+from segbench.planning.fingerprints import changes
+from segbench.planning.plan import Plan
 from segbench.registry import Catalog
 from segbench.results import Ablation, CellResult, RunResult
+from segbench.run.publishing import config_record, machine_record, public, task_record
 from segbench.settings import Settings
 from segbench.store import RunStore
+from segbench.variants.ablation import models_of
 
 
 @dataclass

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from segbench.cells import Cell
 from segbench.config import config_to_toml, load_config
 from segbench.errors import ConfigError, DataError, OptionError, UnknownNameError
-from segbench.fingerprints import changes
-from segbench.plan import Plan, make_plan
+from segbench.planning.cells import Cell
+from segbench.planning.fingerprints import changes
+from segbench.planning.plan import Plan, make_plan
 from segbench.registry import Catalog
 
 

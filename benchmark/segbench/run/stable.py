@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.cells import Cell
 from segbench.cores import usable_cores
 from segbench.execute.contender import Deployment, RemoteContender, file_key
 from segbench.execute.exporting import export_for_race
@@ -18,13 +17,14 @@ from segbench.execute.jobs import cell_job
 from segbench.execute.process import Worker, Workers, describe_error
 from segbench.measure.contenders import Contender
 from segbench.names import slug
+from segbench.planning.cells import Cell
 from segbench.registry import Catalog, Chosen
 from segbench.results import Deployment as ShippedForm
 from segbench.results import ErrorInfo, Memory
 from segbench.sizes import Size
 from segbench.specs import BackendSpec
 from segbench.store import RunStore
-from segbench.variants import trains
+from segbench.variants.choosing import trains
 
 # one answer is at most a block of calls, a model's first call, or an export
 _PATIENCE_SECONDS = 900.0

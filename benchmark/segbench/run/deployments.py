@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from segbench.cells import Cell
 from segbench.cores import usable_cores
 from segbench.deployment_halves import EAGER, REFUSED, form_of, with_form
 from segbench.execute.jobs import cell_job
 from segbench.execute.process import Outcome, describe_error
 from segbench.names import slug
+from segbench.planning.cells import Cell
 from segbench.registry import Catalog, Chosen
 from segbench.results import CellResult, Deployment, Drift, ErrorInfo, Quality
-from segbench.run_session import RunSession
+from segbench.run.session import RunSession
 from segbench.specs import BackendSpec
 
 

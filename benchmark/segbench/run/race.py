@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from segbench.cells import Cell
 from segbench.cores import usable_cores
 from segbench.deployment_halves import EAGER, form_of
 from segbench.events import Listener
@@ -16,11 +15,12 @@ from segbench.execute.process import Workers
 from segbench.measure.contenders import Contender
 from segbench.measure.disturbance import Disturbance, Watch
 from segbench.measure.latency import Pace, Race, race
+from segbench.planning.cells import Cell
 from segbench.registry import Catalog
 from segbench.results import CellResult, Deployment, Latency, Memory
+from segbench.run.stable import Course, Entrant, Exported, Stable
 from segbench.settings import MeasureSettings
 from segbench.sizes import Size, format_size, parse_size
-from segbench.stable import Course, Entrant, Exported, Stable
 from segbench.store import RunStore
 
 _PER_GROUP = ("rounds", "threads", "orders")

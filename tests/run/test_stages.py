@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from segbench.cells import Cell
 from segbench.config import load_config
-from segbench.plan import make_plan
+from segbench.planning.cells import Cell
+from segbench.planning.plan import make_plan
 from segbench.registry import Catalog
 from segbench.results import CellResult, Deployment, ErrorInfo, Quality, Status, Training
-from segbench.stages import Todo, carried_over, decide
+from segbench.run.stages import Todo, carried_over, decide
 
 ALL = ("profile", "train", "evaluate")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
-from segbench.cells import Cell
+from segbench.planning.cells import Cell
 from segbench.settings import Settings
 from segbench.store import RunStore
 from segbench.training.failures import halved

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from segbench.cells import Cell
 from segbench.cores import usable_cores
 from segbench.deployment_halves import EAGER
 from segbench.execute.jobs import cell_job
 from segbench.names import slug
+from segbench.planning.cells import Cell
 from segbench.results import CellResult, Deployment, ModuleCosts, TrainingCost
-from segbench.run_session import RunSession
+from segbench.run.session import RunSession
 
 
 def measure_details(session: RunSession) -> None:

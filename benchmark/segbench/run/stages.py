@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.cells import Cell
 from segbench.deployment_halves import DEPLOYED, EAGER, RACED, is_empty, without
-from segbench.fingerprints import changes
+from segbench.planning.cells import Cell
+from segbench.planning.fingerprints import changes
 from segbench.results import CellResult, Deployment
 
 

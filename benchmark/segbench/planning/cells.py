@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from segbench.dataset_choice import scored_split
 from segbench.inputs import InputPlan
 from segbench.names import format_value, slug
+from segbench.planning.dataset_choice import scored_split
 from segbench.registry import Chosen
 from segbench.results import CellResult
 from segbench.settings import Settings
 from segbench.sizes import Size, parse_growing_size, parse_size
 from segbench.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Task
-from segbench.variants import Origin
+from segbench.variants.choosing import Origin
 
 
 @dataclass(frozen=True)

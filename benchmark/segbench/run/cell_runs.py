@@ -6,16 +6,16 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from segbench.cells import Cell
 from segbench.execute.jobs import cell_job
 from segbench.execute.process import Outcome, describe_error
-from segbench.publishing import differences
+from segbench.planning.cells import Cell
 from segbench.registry import Catalog
 from segbench.results import Artifacts, CellResult, ErrorInfo, Quality, Training
-from segbench.run_session import RunSession
+from segbench.run.publishing import differences
+from segbench.run.session import RunSession
+from segbench.run.smaller_batch import departure, settings_of, smaller_batch
+from segbench.run.stages import PROFILE_FIELDS, Todo, carried_over, decide
 from segbench.settings import Settings
-from segbench.smaller_batch import departure, settings_of, smaller_batch
-from segbench.stages import PROFILE_FIELDS, Todo, carried_over, decide
 
 
 def await_cell(session: RunSession, cell: Cell) -> None:

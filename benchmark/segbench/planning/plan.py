@@ -9,19 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.cells import Cell, cell_id
-from segbench.checkpoint_meta import read_meta
 from segbench.config import RunConfig
-from segbench.dataset_choice import choose_dataset, data_root, default_split, scored_split
 from segbench.errors import ConfigError, SegbenchError, did_you_mean
-from segbench.fingerprints import content_of, deploy_ingredients, eval_ingredients, fingerprint, measure_ingredients, train_ingredients
 from segbench.inputs import plan_inputs
 from segbench.names import Choice, parse_choice
 from segbench.options import describe
+from segbench.planning.cells import Cell, cell_id
+from segbench.planning.dataset_choice import choose_dataset, data_root, default_split, scored_split
+from segbench.planning.fingerprints import (
+    content_of,
+    deploy_ingredients,
+    eval_ingredients,
+    fingerprint,
+    measure_ingredients,
+    train_ingredients,
+)
 from segbench.registry import Catalog, Chosen
 from segbench.settings import Settings
 from segbench.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Normalisation, Recipe, Task, resolve
-from segbench.variants import Key, Origin, Source, Want, choose_model, kind_of, locate, notes_of, refuse_other_task, wants
+from segbench.variants.checkpoint_meta import read_meta
+from segbench.variants.choosing import Key, Origin, Source, Want, choose_model, kind_of, locate, notes_of, refuse_other_task, wants
 
 REQUIRED = "required"
 """Value of a recipe's setting that the user must give."""

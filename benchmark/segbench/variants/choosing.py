@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segbench.checkpoint_meta import read_meta
 from segbench.derived import part_names
 from segbench.errors import ConfigError, did_you_mean
 from segbench.names import parse_choice
 from segbench.options import describe
 from segbench.registry import Catalog, Chosen
 from segbench.specs import Derivation, LossSpec, ModelSpec, Task, resolve
+from segbench.variants.checkpoint_meta import read_meta
 
 BEST = "best.pt"
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segbench.claim_figures import bounds, outcome
-from segbench.claims import judge
+from segbench.claims.figures import bounds, outcome
+from segbench.claims.judging import judge
 from segbench.comparisons.images import Images
 from segbench.quantities import QUANTITIES
 from segbench.results import CellResult, Deployment, Latency, Memory, Quality, RunResult, Training, Verdict

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from segbench.cells import Cell
 from segbench.execute.jobs import cell_job
-from segbench.plan import Plan, make_plan
+from segbench.planning.cells import Cell
+from segbench.planning.plan import Plan, make_plan
 from segbench.registry import Catalog
 from segbench.store import RunStore
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segbench.cells import measured_size
 from segbench.names import format_value
+from segbench.planning.cells import measured_size
 from segbench.registry import Chosen
 from segbench.settings import Settings
 from segbench.sizes import parse_growing_size

@@ -14,7 +14,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from segbench.claim_figures import read
+from segbench.claims.figures import read
 from segbench.comparisons.images import Images, same_images
 from segbench.measure.score_statistics import statistic_of
 from segbench.measure.steadiness import LEAST_ROUNDS, ratio_of

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from segbench.claims import judge
+from segbench.claims.judging import judge
 from segbench.comparisons.images import Images
 from segbench.results import CellResult, Deployment, Epoch, Latency, Memory, Quality, RunResult, Training, Verdict
 from segbench.specs import Claim

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, Literal
 
-from segbench.claim_figures import bounds, circumstance, claimed, outcome, printed, rendered, rendered_interval
-from segbench.claim_intervals import Figure, Matrices, figure
-from segbench.conditions import as_text, in_words, unmet
+from segbench.claims.conditions import as_text, in_words, unmet
+from segbench.claims.figures import bounds, circumstance, claimed, outcome, printed, rendered, rendered_interval
+from segbench.claims.intervals import Figure, Matrices, figure
 from segbench.errors import SegbenchError
 from segbench.names import parse_choice, split_outside
 from segbench.quantities import QUANTITIES, Quantity, Sample
