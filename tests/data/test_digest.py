@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from segbench.data import digest as digest_module
 from segbench.data.digest import data_digest
 from segbench.errors import DataError
 
@@ -30,9 +31,12 @@ def _resize(root: Path) -> None:
     os.utime(root / "list.txt", ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _touch(root: Path) -> None:
-    status = (root / "images/a.png").stat()
-    os.utime(root / "images/a.png", ns=(status.st_atime_ns, status.st_mtime_ns + 1000))
+def _rewrite(root: Path) -> None:
+    """Other content of the same size, with the time set back."""
+    file = root / "images/a.png"
+    status = file.stat()
+    file.write_bytes(file.read_bytes()[::-1])
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _add(root: Path) -> None:
@@ -47,8 +51,8 @@ def _move(root: Path) -> None:
     shutil.move(root / "images/a.png", root / "a.png")
 
 
-@pytest.mark.parametrize("change", [_rename, _resize, _touch, _add, _remove, _move])
-def test_a_change_of_name_size_or_time_changes_the_digest(folder: Path, change: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize("change", [_rename, _resize, _rewrite, _add, _remove, _move])
+def test_a_change_of_name_or_content_changes_the_digest(folder: Path, change: Callable[[Path], None]) -> None:
     before = data_digest(folder)
     change(folder)
     assert data_digest(folder) != before
@@ -62,6 +66,56 @@ def test_neither_the_place_nor_the_order_of_files_matters(folder: Path, tmp_path
         shutil.copy2(folder / name, copy / name)
     assert data_digest(copy) == data_digest(str(folder)) == before
     assert len(before) == 16
+
+
+def test_data_that_is_unpacked_anew_is_the_same_data(folder: Path, tmp_path: Path) -> None:
+    """Another time, inode and place."""
+    before = data_digest(folder)
+    shutil.copytree(folder, tmp_path / "anew", copy_function=shutil.copyfile)
+    os.utime(folder / "list.txt", ns=(0, 0))
+    assert data_digest(tmp_path / "anew") == before == data_digest(folder)
+
+
+def test_a_file_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data_digest(folder)
+    read: list[str] = []
+    real = digest_module._hash
+
+    def heard(file: Path) -> str:
+        read.append(file.name)
+        return real(file)
+
+    monkeypatch.setattr(digest_module, "_hash", heard)
+    data_digest(folder)
+    assert read == []
+    (folder / "images/c.png").write_bytes(b"new")
+    data_digest(folder)
+    assert read == ["c.png"]
+
+
+def test_a_folder_too_large_to_read_is_known_by_sizes_and_times(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digest_module, "READ_AT_MOST", 10)
+    monkeypatch.setattr(digest_module, "_hash", lambda file: pytest.fail(f"{file} was read"))
+    before = data_digest(folder)
+    os.utime(folder / "list.txt", ns=(0, 0))
+    assert data_digest(folder) != before
+
+
+def test_a_cache_that_is_broken_or_cannot_be_written_costs_only_reading(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = data_digest(folder)
+    broken = tmp_path / "cache"
+    (broken / "digests").mkdir(parents=True)
+    monkeypatch.setenv("SEGBENCH_CACHE", str(broken))
+    data_digest(folder)
+    for file in (broken / "digests").iterdir():
+        file.write_text("{")
+    assert data_digest(folder) == before
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    monkeypatch.setenv("SEGBENCH_CACHE", str(in_the_way))
+    assert data_digest(folder) == before
 
 
 def test_hidden_files_do_not_matter(folder: Path) -> None:
@@ -79,7 +133,7 @@ def test_links_are_followed_and_loops_end(folder: Path, tmp_path: Path) -> None:
     (folder / "images" / "up").symlink_to(folder)
     (folder / "nowhere").symlink_to(folder / "missing")
     first = data_digest(folder)
-    _touch(folder)
+    _rewrite(folder)
     assert data_digest(folder) != first
 
 

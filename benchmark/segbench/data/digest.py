@@ -1,48 +1,115 @@
-"""A digest of a data folder that changes when its files do, without reading them."""
+"""A digest of a data folder's contents, each file of which is read once."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from segbench.cores import usable_cores
 from segbench.errors import DataError
+from segbench.user_cache import user_cache
+
+READ_AT_MOST = 32 * 2**30
+"""Bytes; a folder that holds more is known by its files' names, sizes and modification times, for it would take minutes to read."""
+
+_BLOCK = 1 << 20
+_Known = dict[str, str]
 
 
 def data_digest(root: str | Path | None) -> str:
-    """16 hex digits of the names, sizes and modification times of all files below ``root``; "" for embedded data (None).
+    """16 hex digits of the names and contents of all files below ``root``; "" for embedded data (None).
 
-    Hidden files are left out (editors and file managers write them), links are followed. Where the folder itself lies does
-    not matter. Raises :class:`DataError` where ``root`` does not exist.
+    Hidden files are left out (editors and file managers write them), links are followed. Neither where the folder lies nor when its files
+    were written matters: data that was copied or unpacked anew retrains nothing. What a file held is remembered in the user's cache until
+    its size, times or inode change, so that only new files are read. Raises :class:`DataError` where ``root`` does not exist.
     """
     if root is None:
         return ""
     root = Path(root)
     if not root.exists():
         raise DataError(f"the data folder {root} does not exist. Give the dataset's folder with --data DIR.")
-    lines = _lines(root, "", frozenset()) if root.is_dir() else [_line(root, root.name)]
-    return hashlib.blake2b("\n".join(sorted(lines)).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+    files = dict(_files(root, "", frozenset())) if root.is_dir() else {root.name: root}
+    states = {name: _state(file) for name, file in files.items()}
+    if sum(state.st_size for state in states.values() if state) > READ_AT_MOST:
+        contents = {name: f"{state.st_size}\0{state.st_mtime_ns}" if state else "missing" for name, state in states.items()}
+    else:
+        contents = _contents(root, files, states)
+    lines = (f"{name}\0{contents[name]}" for name in sorted(files))
+    return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
-def _lines(folder: Path, prefix: str, above: frozenset[str]) -> list[str]:
+def _files(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[tuple[str, Path]]:
     real = os.path.realpath(folder)
     if real in above:  # a link to a folder that it lies in
-        return []
-    lines = []
+        return
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                lines += _lines(Path(entry.path), f"{prefix}{entry.name}/", above | {real})
+                yield from _files(Path(entry.path), f"{prefix}{entry.name}/", above | {real})
             else:
-                lines.append(_line(entry, prefix + entry.name))
-    return lines
+                yield prefix + entry.name, Path(entry.path)
 
 
-def _line(file: os.DirEntry[str] | Path, name: str) -> str:
+def _state(file: Path) -> os.stat_result | None:
     try:
-        status = file.stat()
+        return file.stat()
     except OSError:
-        return f"{name}\0missing"  # a link to nothing
-    return f"{name}\0{status.st_size}\0{status.st_mtime_ns}"
+        return None  # a link to nothing
+
+
+def _contents(root: Path, files: Mapping[str, Path], states: Mapping[str, os.stat_result | None]) -> _Known:
+    """What each file holds, by name; files that are known and unchanged are not read."""
+    memory = (
+        user_cache()
+        / "digests"
+        / f"{hashlib.blake2b(os.path.realpath(root).encode('utf-8', 'surrogateescape'), digest_size=8).hexdigest()}.json"
+    )
+    known = _recall(memory)
+    keys = {name: _key(name, state) for name, state in states.items() if state}
+    unread = [name for name, key in keys.items() if key not in known]
+    with ThreadPoolExecutor(usable_cores()) as pool:  # hashing and reading leave the interpreter's lock
+        read = dict(zip(unread, pool.map(lambda name: _hash(files[name]), unread), strict=True))
+    contents = {name: read.get(name) or known[key] for name, key in keys.items()}
+    if unread or len(known) != len(keys):
+        _remember(memory, {keys[name]: content for name, content in contents.items()})
+    return {name: contents.get(name, "missing") for name in files}
+
+
+def _key(name: str, state: os.stat_result) -> str:
+    """Changes whenever the file is written, also where its size is kept and its modification time set back (that changes ctime)."""
+    return f"{name}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_ctime_ns}\0{state.st_ino}"
+
+
+def _hash(file: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with file.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror}. Make it readable, or take it out of the data folder.") from error
+    return digest.hexdigest()
+
+
+def _recall(memory: Path) -> _Known:
+    try:
+        known = json.loads(memory.read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _remember(memory: Path, known: _Known) -> None:
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        part = memory.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(known))
+        os.replace(part, memory)
+    except OSError:
+        pass  # a cache that cannot be written costs reading again
