@@ -266,6 +266,7 @@ THEME: dict[str, Any] = {
         "labelOverlap": True,
         "labelFlush": False,
     },
+    "axisX": {"labelSeparation": 8},
     "legend": {
         "titleColor": _GREY,
         "titleFontSize": 13,
