@@ -23,68 +23,68 @@ class Record(BaseModel):
 class ErrorInfo(Record):
     """Why a cell failed: a stage (plan, train, evaluate, ..), a kind (error, out-of-memory, timeout, killed, ..) and words."""
 
-    stage: str
-    kind: str
-    message: str
-    advice: str = ""
-    traceback: str | None = None
+    stage: str = Field(description="where it happened: plan, train, evaluate, deploy, ..")
+    kind: str = Field(description="error, out-of-memory, timeout, killed, ..")
+    message: str = Field(description="what happened")
+    advice: str = Field("", description="what to do about it")
+    traceback: str | None = Field(None, description="Python's traceback")
 
 
 class Epoch(Record):
     """One row of ``training.history``. Losses are means over valid pixels; ``val_*`` is null where no validation was run."""
 
-    epoch: int
-    train_loss: float | None = None
-    loss_parts: dict[str, float] = Field(default_factory=dict)
-    learning_rate: float | None = None
-    val_loss: float | None = None
-    val_miou: float | None = None
-    train_miou: float | None = None
-    gradient_norm: float | None = None
-    seconds: float | None = None
-    images_per_second: float | None = None
-    image_size: tuple[int, int] | None = None
+    epoch: int = Field(description="counted from 1")
+    train_loss: float | None = Field(None, description="mean over the valid pixels of the epoch")
+    loss_parts: dict[str, float] = Field(default_factory=dict, description="means of the loss's named parts")
+    learning_rate: float | None = Field(None, description="at the end of the epoch")
+    val_loss: float | None = Field(None, description="mean over the valid pixels of the validation split; null where none was run")
+    val_miou: float | None = Field(None, description="share, 0 to 1; null where no validation was run")
+    train_miou: float | None = Field(None, description="share, 0 to 1, of the batches as they were trained on")
+    gradient_norm: float | None = Field(None, description="mean over the steps, before clipping")
+    seconds: float | None = Field(None, description="of training, without validation")
+    images_per_second: float | None = Field(None, description="while training")
+    image_size: tuple[int, int] | None = Field(None, description="height and width in pixels")
 
 
 class Diagnosis(Record):
     """What the curves say: kind (unstable, oscillating, flat, plateau, overfitting, underfitting, healthy), the evidence and the remedy."""
 
-    kind: str
-    message: str
-    remedy: str = ""
-    source: str = ""
+    kind: str = Field(description="unstable, oscillating, flat, plateau, overfitting, underfitting or healthy")
+    message: str = Field(description="the evidence")
+    remedy: str = Field("", description="what may help")
+    source: str = Field("", description="who says so")
 
 
 class Training(Record):
     """How training went. ``seconds`` is training time without validation; ``peak_memory_mb`` is of the whole training stage."""
 
-    epochs_run: int = 0
-    best_epoch: int | None = None
-    best_score: float | None = None
-    select_on: str | None = None
-    seconds: float | None = None
-    validation_seconds: float | None = None
-    images_per_second: float | None = None
-    peak_memory_mb: float | None = None
-    device: str | None = None
-    precision: str | None = None
-    batch_size: int | None = None
-    accumulate: int | None = None
-    world_size: int | None = None
-    stopped: str | None = None
-    nondeterministic: list[str] = Field(default_factory=list)
-    protocol_changed: str | None = None
-    notes: list[str] = Field(default_factory=list)
-    history: list[Epoch] = Field(default_factory=list)
-    diagnosis: list[Diagnosis] = Field(default_factory=list)
+    epochs_run: int = Field(0, description="epochs that were finished")
+    best_epoch: int | None = Field(None, description="the epoch whose weights were kept")
+    best_score: float | None = Field(None, description="share, 0 to 1: mIoU on the split that chose the checkpoint")
+    select_on: str | None = Field(None, description="the split that chose the checkpoint; null: the last one was kept")
+    seconds: float | None = Field(None, description="of training, without validation")
+    validation_seconds: float | None = Field(None, description="of all validations")
+    images_per_second: float | None = Field(None, description="while training")
+    peak_memory_mb: float | None = Field(None, description="MB of 2**20 bytes, of the whole training stage")
+    device: str | None = Field(None, description="where it was trained")
+    precision: str | None = Field(None, description="bf16, fp16 or off")
+    batch_size: int | None = Field(None, description="images in one batch")
+    accumulate: int | None = Field(None, description="batches in one step of the optimiser")
+    world_size: int | None = Field(None, description="processes that trained together")
+    stopped: str | None = Field(None, description="why it stopped before the last epoch")
+    nondeterministic: list[str] = Field(default_factory=list, description="operations that are not deterministic on this device")
+    protocol_changed: str | None = Field(None, description="what was changed on the way, such as a halved batch")
+    notes: list[str] = Field(default_factory=list, description="remarks for the reader")
+    history: list[Epoch] = Field(default_factory=list, description="one row for each epoch")
+    diagnosis: list[Diagnosis] = Field(default_factory=list, description="what the curves say")
 
 
 class ReliabilityBin(Record):
     """Valid pixels whose confidence fell into one of 15 bins of equal width; their mean confidence and the share of right ones."""
 
-    count: int
-    confidence: float | None = None
-    accuracy: float | None = None
+    count: int = Field(description="pixels")
+    confidence: float | None = Field(None, description="share, 0 to 1: mean of the highest probability")
+    accuracy: float | None = Field(None, description="share, 0 to 1, of right pixels")
 
 
 class Quality(Record):
@@ -100,33 +100,47 @@ class Quality(Record):
     regions (Cheng 2021, 2 % of the diagonal). ``ece``: expected calibration error, a share; ``reliability``: the curve behind it.
     """
 
-    split: str
-    images: int | None = None
-    miou: float | None = None
-    training_score: float | None = None
-    selected_on: str | None = None
-    miou_micro: float | None = None
-    miou_imagewise: float | None = None
-    miou_frequency_weighted: float | None = None
-    miou_worst_decile: float | None = None
-    miou_ci95: tuple[float, float] | None = None
-    boundary_iou: float | None = None
-    ece: float | None = None
-    pixel_accuracy: float | None = None
-    mean_accuracy: float | None = None
-    headline_class: str | None = None
-    headline_iou: float | None = None
-    class_names: list[str] = Field(default_factory=list)
-    iou_per_class: list[float | None] = Field(default_factory=list)
-    f1_per_class: list[float | None] = Field(default_factory=list)
-    precision_per_class: list[float | None] = Field(default_factory=list)
-    recall_per_class: list[float | None] = Field(default_factory=list)
-    label_pixels_per_class: list[int] = Field(default_factory=list)
-    boundary_iou_per_class: list[float | None] = Field(default_factory=list)
-    reliability: list[ReliabilityBin] = Field(default_factory=list)
-    image_size: tuple[int, int] | None = None
-    resize: str | None = None
-    seconds: float | None = None
+    split: str = Field(description="the split that was scored")
+    images: int | None = Field(None, description="how many were scored")
+    miou: float | None = Field(
+        None, description="share, 0 to 1: mean IoU over the classes with label pixels in this split, from one confusion matrix"
+    )
+    training_score: float | None = Field(
+        None, description="share, 0 to 1: stands in place of miou where the scored split was trained on; never ranked"
+    )
+    selected_on: str | None = Field(None, description="the split that chose the checkpoint, where it is the scored one")
+    miou_micro: float | None = Field(None, description="share, 0 to 1: pooled intersection over pooled union")
+    miou_imagewise: float | None = Field(None, description="share, 0 to 1: mean over images of each image's mean IoU")
+    miou_frequency_weighted: float | None = Field(None, description="share, 0 to 1: classes weighted by their label pixels")
+    miou_worst_decile: float | None = Field(None, description="share, 0 to 1: miou_imagewise over the worst tenth of the images")
+    miou_ci95: tuple[float, float] | None = Field(
+        None, description="shares: 95 % interval of miou of this checkpoint over images, not over trainings"
+    )
+    boundary_iou: float | None = Field(None, description="share, 0 to 1: mean IoU of boundary regions, 2 % of the diagonal")
+    ece: float | None = Field(None, description="share, 0 to 1: expected calibration error")
+    pixel_accuracy: float | None = Field(None, description="share, 0 to 1, of right pixels")
+    mean_accuracy: float | None = Field(None, description="share, 0 to 1: mean over the classes of their recall")
+    headline_class: str | None = Field(None, description="the class that the task is about")
+    headline_iou: float | None = Field(None, description="share, 0 to 1: IoU of that class")
+    class_names: list[str] = Field(default_factory=list, description="the order of all lists per class")
+    iou_per_class: list[float | None] = Field(default_factory=list, description="shares, 0 to 1; null where the class has no label pixels")
+    f1_per_class: list[float | None] = Field(default_factory=list, description="shares, 0 to 1; null where the class has no label pixels")
+    precision_per_class: list[float | None] = Field(
+        default_factory=list, description="shares, 0 to 1; null where the class has no label pixels"
+    )
+    recall_per_class: list[float | None] = Field(
+        default_factory=list, description="shares, 0 to 1; null where the class has no label pixels"
+    )
+    label_pixels_per_class: list[int] = Field(default_factory=list, description="pixels of the labels in the scored split")
+    boundary_iou_per_class: list[float | None] = Field(
+        default_factory=list, description="shares, 0 to 1; null where the class has no boundary"
+    )
+    reliability: list[ReliabilityBin] = Field(default_factory=list, description="bins of equal width from 0 to 1")
+    image_size: tuple[int, int] | None = Field(
+        None, description="height and width in pixels of the network's input; scores are at the labels' own size"
+    )
+    resize: str | None = Field(None, description="how images were brought to that size: keep-aspect, warp or none")
+    seconds: float | None = Field(None, description="of the evaluation")
 
 
 class Latency(Record):
@@ -138,28 +152,31 @@ class Latency(Record):
     device, and ``host_p50_ms`` is the median over rounds of the wall time per call.
     """
 
-    batch_size: int
-    input_size: tuple[int, int]
-    device: str
-    threads: int | None = None
-    first_ms: float | None = None
-    warmup_calls: int | None = None
-    p50_ms: float | None = None
-    p90_ms: float | None = None
-    p99_ms: float | None = None
-    mean_ms: float | None = None
-    ci95_ms: tuple[float, float] | None = None
-    p90_ci95_ms: tuple[float, float] | None = None
-    p99_ci95_ms: tuple[float, float] | None = None
-    host_p50_ms: float | None = None
-    images_per_second: float | None = None
-    energy_j_per_image: float | None = None
-    energy_method: str | None = None
-    samples_ms: list[float] = Field(default_factory=list)
-    rounds_ms: list[list[float]] = Field(default_factory=list)
-    lead_in_ms: list[list[float]] = Field(default_factory=list)
-    clock: str | None = None
-    notes: list[str] = Field(default_factory=list)
+    batch_size: int = Field(description="images in one call")
+    input_size: tuple[int, int] = Field(description="height and width in pixels")
+    device: str = Field(description="where it was timed")
+    threads: int | None = Field(None, description="of the CPU")
+    first_ms: float | None = Field(None, description="milliseconds of the very first call")
+    warmup_calls: int | None = Field(None, description="calls before any that counts")
+    p50_ms: float | None = Field(None, description="milliseconds of one call: the median")
+    p90_ms: float | None = Field(None, description="milliseconds; null where there are too few calls")
+    p99_ms: float | None = Field(None, description="milliseconds; null where there are too few calls")
+    mean_ms: float | None = Field(None, description="milliseconds")
+    ci95_ms: tuple[float, float] | None = Field(None, description="milliseconds: 95 % interval of the median, from resampled rounds")
+    p90_ci95_ms: tuple[float, float] | None = Field(None, description="milliseconds: 95 % interval of the 90th percentile")
+    p99_ci95_ms: tuple[float, float] | None = Field(None, description="milliseconds: 95 % interval of the 99th percentile")
+    host_p50_ms: float | None = Field(None, description="milliseconds of wall time per call on a GPU: median over rounds")
+    images_per_second: float | None = Field(None, description="at the mean time of a call")
+    energy_j_per_image: float | None = Field(None, description="joules")
+    energy_method: str | None = Field(None, description="what measured the energy")
+    samples_ms: list[float] = Field(default_factory=list, description="milliseconds of every call of all rounds")
+    rounds_ms: list[list[float]] = Field(default_factory=list, description="milliseconds of the calls of each round")
+    lead_in_ms: list[list[float]] = Field(
+        default_factory=list,
+        description="milliseconds of the calls that came first in a round, after another contender; no figure is made of them",
+    )
+    clock: str | None = Field(None, description="what measured the time")
+    notes: list[str] = Field(default_factory=list, description="remarks for the reader")
 
 
 class Drift(Record):
@@ -169,14 +186,14 @@ class Drift(Record):
     ``label_agreement`` is the share of pixels with the same argmax. ``sizes`` repeats this at further sizes where the file takes them.
     """
 
-    images: int = 0
-    input_size: tuple[int, int] | None = None
-    max_abs: float | None = None
-    mean_abs: float | None = None
-    reference_std: float | None = None
-    label_agreement: float | None = None
-    sizes: list[Drift] = Field(default_factory=list)
-    notes: list[str] = Field(default_factory=list)
+    images: int = Field(0, description="how many were compared")
+    input_size: tuple[int, int] | None = Field(None, description="height and width in pixels")
+    max_abs: float | None = Field(None, description="units of logits")
+    mean_abs: float | None = Field(None, description="units of logits")
+    reference_std: float | None = Field(None, description="units of logits: standard deviation of the eager network's")
+    label_agreement: float | None = Field(None, description="share, 0 to 1, of pixels with the same argmax")
+    sizes: list[Drift] = Field(default_factory=list, description="the same at further input sizes")
+    notes: list[str] = Field(default_factory=list, description="remarks for the reader")
 
 
 class Memory(Record):
@@ -185,16 +202,16 @@ class Memory(Record):
     ``training_method`` is what the training step was; ``notes`` say why something was not measured.
     """
 
-    weights: float | None = None
-    inference_peak: float | None = None
-    activation_peak: float | None = None
-    training_peak: float | None = None
-    reserved_peak: float | None = None
-    batch_size: int | None = None
-    input_size: tuple[int, int] | None = None
-    method: str | None = None
-    training_method: str | None = None
-    notes: list[str] = Field(default_factory=list)
+    weights: float | None = Field(None, description="MB of 2**20 bytes")
+    inference_peak: float | None = Field(None, description="MB of 2**20 bytes during one call, weights included")
+    activation_peak: float | None = Field(None, description="MB of 2**20 bytes: the peak above what was held before the call")
+    training_peak: float | None = Field(None, description="MB of 2**20 bytes during one training step, weights included")
+    reserved_peak: float | None = Field(None, description="MB of 2**20 bytes that the allocator held")
+    batch_size: int | None = Field(None, description="images in one call")
+    input_size: tuple[int, int] | None = Field(None, description="height and width in pixels")
+    method: str | None = Field(None, description="what measured it")
+    training_method: str | None = Field(None, description="what the training step was")
+    notes: list[str] = Field(default_factory=list, description="why something was not measured")
 
 
 class Deployment(Record):
@@ -207,22 +224,22 @@ class Deployment(Record):
     drift and the quality depend on.
     """
 
-    backend: str
-    precision: str = "fp32"
-    version: str | None = None
-    file_mb: float | None = None
-    export_seconds: float | None = None
-    fixed_size: tuple[int, int] | None = None
-    artifact: str | None = None
-    drift: Drift | None = None
-    quality: Quality | None = None
-    memory_mb: Memory | None = None
-    latency: list[Latency] = Field(default_factory=list)
-    raced: str | None = None
-    machine: dict[str, str] = Field(default_factory=dict)
-    error: str | None = None
-    error_kind: str | None = None
-    fingerprint: str | None = None
+    backend: str = Field(description="as the user wrote it, options in brackets")
+    precision: str = Field("fp32", description="of the arithmetic: fp32, bf16, fp16, int8")
+    version: str | None = Field(None, description="of the backend")
+    file_mb: float | None = Field(None, description="MB of 2**20 bytes; null where nothing is exported")
+    export_seconds: float | None = Field(None, description="null where nothing is exported")
+    fixed_size: tuple[int, int] | None = Field(None, description="height and width in pixels to which every image is padded")
+    artifact: str | None = Field(None, description="the exported file, relative to the run's directory")
+    drift: Drift | None = Field(None, description="difference of the logits from the eager network's")
+    quality: Quality | None = Field(None, description="scores through this backend")
+    memory_mb: Memory | None = Field(None, description="MB of 2**20 bytes")
+    latency: list[Latency] = Field(default_factory=list, description="one record for each batch and input size")
+    raced: str | None = Field(None, description="when it was timed: only forms with equal values were timed in one race")
+    machine: dict[str, str] = Field(default_factory=dict, description="what speed depends on")
+    error: str | None = Field(None, description="why something is missing")
+    error_kind: str | None = Field(None, description="refused: the backend cannot take this model")
+    fingerprint: str | None = Field(None, description="of what drift and quality depend on")
 
 
 class ModuleCost(Record):
@@ -231,27 +248,27 @@ class ModuleCost(Record):
     ``mark`` says that its time is far above what its multiply-adds explain, by the ``rule`` beside it.
     """
 
-    name: str
-    kind: str
-    part: str | None = None
-    params: int = 0
-    macs: int | None = None
-    ms: float | None = None
-    mark: str | None = None
+    name: str = Field(description="dotted, as in the network")
+    kind: str = Field(description="its class")
+    part: str | None = Field(None, description="encoder, context, decoder, head, ..")
+    params: int = Field(0, description="own parameters")
+    macs: int | None = Field(None, description="own multiply-adds for one image")
+    ms: float | None = Field(None, description="own milliseconds in one call")
+    mark: str | None = Field(None, description="why it stands out")
 
 
 class ModuleCosts(Record):
     """Where a network's time goes. ``total_ms`` is a call without ticks; ``tick_overhead`` the share that they added, subtracted."""
 
-    input_shape: list[list[int]] = Field(default_factory=list)
-    device: str | None = None
-    threads: int | None = None
-    total_ms: float | None = None
-    repeats: int | None = None
-    tick_overhead: float | None = None
-    rule: str = ""
-    machine: dict[str, str] = Field(default_factory=dict)
-    modules: list[ModuleCost] = Field(default_factory=list)
+    input_shape: list[list[int]] = Field(default_factory=list, description="one shape for each input: batch, channels, height, width")
+    device: str | None = Field(None, description="where it was timed")
+    threads: int | None = Field(None, description="of the CPU")
+    total_ms: float | None = Field(None, description="milliseconds of a call without ticks")
+    repeats: int | None = Field(None, description="calls")
+    tick_overhead: float | None = Field(None, description="share that the ticks added, subtracted from the figures")
+    rule: str = Field("", description="how modules are marked")
+    machine: dict[str, str] = Field(default_factory=dict, description="what speed depends on")
+    modules: list[ModuleCost] = Field(default_factory=list, description="one record for each module with own costs")
 
 
 class TrainingCost(Record):
@@ -260,72 +277,76 @@ class TrainingCost(Record):
     ``forward`` holds the loss, ``optimiser`` the clipping of gradients; ``bookkeeping`` is the running training score.
     """
 
-    batch_size: int | None = None
-    image_size: tuple[int, int] | None = None
-    device: str | None = None
-    precision: str | None = None
-    steps: int | None = None
-    step_ms: float | None = None
-    forward_ms: float | None = None
-    backward_ms: float | None = None
-    optimiser_ms: float | None = None
-    bookkeeping_ms: float | None = None
-    forward_mb: float | None = None
-    backward_mb: float | None = None
-    optimiser_mb: float | None = None
-    memory_method: str | None = None
+    batch_size: int | None = Field(None, description="images in the step")
+    image_size: tuple[int, int] | None = Field(None, description="height and width in pixels")
+    device: str | None = Field(None, description="where it was timed")
+    precision: str | None = Field(None, description="bf16, fp16 or off")
+    steps: int | None = Field(None, description="how many were timed")
+    step_ms: float | None = Field(None, description="milliseconds: median of a whole step")
+    forward_ms: float | None = Field(None, description="milliseconds: median, with the loss")
+    backward_ms: float | None = Field(None, description="milliseconds: median")
+    optimiser_ms: float | None = Field(None, description="milliseconds: median, with clipping")
+    bookkeeping_ms: float | None = Field(None, description="milliseconds: median of the running training score")
+    forward_mb: float | None = Field(None, description="MB of 2**20 bytes: peak above what was held before the step")
+    backward_mb: float | None = Field(None, description="MB of 2**20 bytes: peak above what was held before the step")
+    optimiser_mb: float | None = Field(None, description="MB of 2**20 bytes: peak above what was held before the step")
+    memory_method: str | None = Field(None, description="what measured the memory")
 
 
 class Artifacts(Record):
     """Paths relative to the run's directory."""
 
-    best: str | None = None
-    last: str | None = None
-    confusions: str | None = None
-    predictions: list[str] = Field(default_factory=list)
-    log: str | None = None
+    best: str | None = Field(None, description="checkpoint with the best score")
+    last: str | None = Field(None, description="checkpoint of the last epoch")
+    confusions: str | None = Field(None, description="one int64 confusion matrix for each image, with ids")
+    predictions: list[str] = Field(default_factory=list, description="pictures")
+    log: str | None = Field(None, description="what the cell printed")
 
 
 class CellResult(Record):
     """One trained or derived model with everything measured on it."""
 
-    id: str
-    kind: str = "train"
-    needs: list[str] = Field(default_factory=list)
-    model: str
-    loss: str | None = None
-    dataset: str | None = None
-    recipe: str | None = None
-    settings: dict[str, Any] = Field(default_factory=dict)
-    resolved: dict[str, Any] = Field(default_factory=dict)
-    seed: int | None = None
-    status: Status = "pending"
-    error: ErrorInfo | None = None
-    fingerprints: dict[str, str] = Field(default_factory=dict)
-    ingredients: dict[str, Any] = Field(default_factory=dict)
-    machine: dict[str, str] = Field(default_factory=dict)
-    params: int | None = None
-    params_trained: int | None = None
-    params_trainable: int | None = None
-    params_per_part: dict[str, int] = Field(default_factory=dict)
-    size_mb: float | None = None
-    macs: int | None = None
-    macs_at_sizes: dict[str, int] = Field(default_factory=dict)
-    flops: int | None = None
-    fvcore_flops: int | None = None
-    fvcore_error: str | None = None
-    uncounted_ops: dict[str, int] | None = None
-    input_shape: list[list[int]] | None = None
-    early_fusion: bool = False
-    training: Training | None = None
-    quality: Quality | None = None
-    deployments: list[Deployment] = Field(default_factory=list)
-    modules: ModuleCosts | None = None
-    training_cost: TrainingCost | None = None
-    cost_notes: list[str] = Field(default_factory=list)
-    artifacts: Artifacts = Field(default_factory=Artifacts)
-    overhead_seconds: float | None = None
-    notes: list[str] = Field(default_factory=list)
+    id: str = Field(description="unique in the run; also the name of its files")
+    kind: str = Field("train", description="train, or how it was made of the cells in needs")
+    needs: list[str] = Field(default_factory=list, description="ids of the cells that it is made of")
+    model: str = Field(description="name with options, as the user wrote it")
+    loss: str | None = Field(None, description="name with options, as the user wrote it")
+    dataset: str | None = Field(None, description="name with options, as the user wrote it")
+    recipe: str | None = Field(None, description="name")
+    settings: dict[str, Any] = Field(default_factory=dict, description="only what differs between the cells of the run")
+    resolved: dict[str, Any] = Field(default_factory=dict, description="all options and settings, defaults included")
+    seed: int | None = Field(None, description="of weights, order and augmentation")
+    status: Status = Field("pending", description="ok, or why there is no result (yet)")
+    error: ErrorInfo | None = Field(None, description="where status is failed")
+    fingerprints: dict[str, str] = Field(default_factory=dict, description="of what each stage depends on; equal ones need not run again")
+    ingredients: dict[str, Any] = Field(default_factory=dict, description="what the fingerprints are made of; empty in published runs")
+    machine: dict[str, str] = Field(default_factory=dict, description="what speed depends on")
+    params: int | None = Field(None, description="parameters of the model as deployed, auxiliary heads left out")
+    params_trained: int | None = Field(None, description="parameters while training, auxiliary heads included")
+    params_trainable: int | None = Field(None, description="parameters that training changes")
+    params_per_part: dict[str, int] = Field(default_factory=dict, description="parameters of encoder, context, decoder, head, ..")
+    size_mb: float | None = Field(None, description="MB of 2**20 bytes: the parameters as 32-bit floats")
+    macs: int | None = Field(
+        None, description="multiply-adds of convolutions, linear layers and matrix products for one image of input_shape"
+    )
+    macs_at_sizes: dict[str, int] = Field(default_factory=dict, description="multiply-adds for one image by input size")
+    flops: int | None = Field(None, description="2 * macs")
+    fvcore_flops: int | None = Field(None, description="fvcore's own total: one multiply-add counts one, norms and upsampling included")
+    fvcore_error: str | None = Field(None, description="why fvcore has no total")
+    uncounted_ops: dict[str, int] | None = Field(None, description="operations that fvcore could not count, with how often they occur")
+    input_shape: list[list[int]] | None = Field(
+        None, description="at which costs were counted: one shape for each input: batch, channels, height, width"
+    )
+    early_fusion: bool = Field(False, description="whether several inputs were concatenated by channel for a model of one")
+    training: Training | None = Field(None, description="null where nothing was trained")
+    quality: Quality | None = Field(None, description="null where nothing was scored")
+    deployments: list[Deployment] = Field(default_factory=list, description="the deployed forms that were measured, eager first")
+    modules: ModuleCosts | None = Field(None, description="where the network's time goes")
+    training_cost: TrainingCost | None = Field(None, description="a training step taken apart")
+    cost_notes: list[str] = Field(default_factory=list, description="why some cost was not measured")
+    artifacts: Artifacts = Field(default_factory=Artifacts, description="files of this cell")
+    overhead_seconds: float | None = Field(None, description="of starting, saving and waiting")
+    notes: list[str] = Field(default_factory=list, description="remarks for the reader")
 
     @property
     def label(self) -> str:
@@ -337,30 +358,30 @@ class CellResult(Record):
 class PluginInfo(Record):
     """A plugin that took part: where it came from and its version."""
 
-    name: str
-    version: str | None = None
-    origin: str | None = None
-    error: str | None = None
+    name: str = Field(description="of the plugin")
+    version: str | None = Field(None, description="of its package")
+    origin: str | None = Field(None, description="package or file that it came from")
+    error: str | None = Field(None, description="why it was skipped")
 
 
 class Environment(Record):
     """Where the run was measured."""
 
-    segbench: str | None = None
-    python: str | None = None
-    platform: str | None = None
-    cpu: str | None = None
-    cpu_cores: int | None = None
-    threads: int | None = None
-    memory_gb: float | None = None
-    gpu: list[str] = Field(default_factory=list)
-    cuda: str | None = None
-    driver: str | None = None
-    packages: dict[str, str] = Field(default_factory=dict)
-    plugins: list[PluginInfo] = Field(default_factory=list)
-    started: str | None = None
-    load_average: list[float] | None = None
-    notes: list[str] = Field(default_factory=list)
+    segbench: str | None = Field(None, description="version")
+    python: str | None = Field(None, description="version")
+    platform: str | None = Field(None, description="operating system and architecture")
+    cpu: str | None = Field(None, description="model name")
+    cpu_cores: int | None = Field(None, description="that may be used")
+    threads: int | None = Field(None, description="of the CPU")
+    memory_gb: float | None = Field(None, description="GB of 2**30 bytes")
+    gpu: list[str] = Field(default_factory=list, description="model names")
+    cuda: str | None = Field(None, description="version")
+    driver: str | None = Field(None, description="version")
+    packages: dict[str, str] = Field(default_factory=dict, description="versions by name")
+    plugins: list[PluginInfo] = Field(default_factory=list, description="all that were loaded or skipped")
+    started: str | None = Field(None, description="time with its zone (ISO 8601)")
+    load_average: list[float] | None = Field(None, description="of the machine over 1, 5 and 15 minutes, at the start")
+    notes: list[str] = Field(default_factory=list, description="remarks for the reader")
 
 
 class Comparison(Record):
@@ -375,28 +396,30 @@ class Comparison(Record):
     ``context`` holds what both sides share (batch_size, input_size, device, dataset, split, loss, recipe, settings).
     """
 
-    quantity: str
-    subject: str
-    baseline: str
-    subject_cells: list[str] = Field(default_factory=list)
-    baseline_cells: list[str] = Field(default_factory=list)
-    subject_backend: str | None = None
-    baseline_backend: str | None = None
-    reading: Literal["ratio", "difference"] = "difference"
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    confidence: float = 0.95
-    p_value: float | None = None
-    p_adjusted: float | None = None
-    verdict: Literal["faster", "slower", "better", "worse", "no difference shown", "cannot tell"] = "cannot tell"
-    headline: bool = True
-    scope: str = ""
-    method: str = ""
-    unit: str = ""
-    n: int | None = None
-    reason: str = ""
-    context: dict[str, Any] = Field(default_factory=dict)
+    quantity: str = Field(description="miou, latency_ms, throughput, ..")
+    subject: str = Field(description="what is judged")
+    baseline: str = Field(description="what it is held against")
+    subject_cells: list[str] = Field(default_factory=list, description="ids")
+    baseline_cells: list[str] = Field(default_factory=list, description="ids")
+    subject_backend: str | None = Field(None, description="null: the trained network itself")
+    baseline_backend: str | None = Field(None, description="null: the trained network itself")
+    reading: Literal["ratio", "difference"] = Field("difference", description="ratio: subject / baseline; difference: subject - baseline")
+    value: float | None = Field(None, description="ratio without unit, or difference in the quantity's own unit (mIoU: a share)")
+    low: float | None = Field(None, description="lower bound; null where nothing can be said")
+    high: float | None = Field(None, description="upper bound; null where nothing can be said")
+    confidence: float = Field(0.95, description="share, of the interval")
+    p_value: float | None = Field(None, description="two-sided")
+    p_adjusted: float | None = Field(None, description="after Holm's correction, where all pairs are compared")
+    verdict: Literal["faster", "slower", "better", "worse", "no difference shown", "cannot tell"] = Field(
+        "cannot tell", description="drawn from the interval alone"
+    )
+    headline: bool = Field(True, description="whether the baseline is the run's own")
+    scope: str = Field("", description="what the verdict is about")
+    method: str = Field("", description="how the interval was made")
+    unit: str = Field("", description="of what n counts")
+    n: int | None = Field(None, description="independent units: rounds, images, groups or seeds")
+    reason: str = Field("", description="why nothing can be said")
+    context: dict[str, Any] = Field(default_factory=dict, description="what both sides share")
 
 
 class SeedSummary(Record):
@@ -405,33 +428,33 @@ class SeedSummary(Record):
     ``deviation`` is the sample's (n - 1), ``low`` and ``high`` Student's t interval of the mean; null below three seeds.
     """
 
-    quantity: str
-    cells: list[str]
-    seeds: list[int] = Field(default_factory=list)
-    n: int
-    mean: float
-    deviation: float | None = None
-    low: float | None = None
-    high: float | None = None
-    confidence: float = 0.95
+    quantity: str = Field(description="miou, ..")
+    cells: list[str] = Field(description="ids")
+    seeds: list[int] = Field(default_factory=list, description="of these cells")
+    n: int = Field(description="how many")
+    mean: float = Field(description="in the quantity's own unit")
+    deviation: float | None = Field(None, description="standard deviation of the sample (n - 1)")
+    low: float | None = Field(None, description="lower bound of the mean, Student's t; null below three seeds")
+    high: float | None = Field(None, description="upper bound of the mean, Student's t; null below three seeds")
+    confidence: float = Field(0.95, description="share, of the interval")
 
 
 class AblationStep(Record):
     """One step of a walk from one preset to another: which option changed, and the models on both sides of the step."""
 
-    option: str
-    before: str
-    after: str
-    subject: str
-    baseline: str
+    option: str = Field(description="which changed")
+    before: str = Field(description="its value before the step")
+    after: str = Field(description="its value after the step")
+    subject: str = Field(description="model after the step")
+    baseline: str = Field(description="model before the step")
 
 
 class Ablation(Record):
     """A walk from ``start`` to ``end``, one option at a time; deltas are read from the cells of the models that the steps name."""
 
-    start: str
-    end: str
-    steps: list[AblationStep] = Field(default_factory=list)
+    start: str = Field(description="model")
+    end: str = Field(description="model")
+    steps: list[AblationStep] = Field(default_factory=list, description="in order")
 
 
 class Verdict(Record):
@@ -441,34 +464,38 @@ class Verdict(Record):
     ``measured_value`` with 95 % confidence where an interval could be had.
     """
 
-    claim: str
-    summary: str
-    claimed: str
-    measured: str | None = None
-    measured_value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    verdict: Literal["kept", "kept (exceeded)", "broken", "cannot tell", "not tested here"]
-    missing: str | None = None
-    subject: str | None = None
-    cells: list[str] = Field(default_factory=list)
-    source: str = ""
+    claim: str = Field(description="its name")
+    summary: str = Field(description="what is claimed, in words")
+    claimed: str = Field(description="the figure, with its unit")
+    measured: str | None = Field(None, description="the figure, with its unit")
+    measured_value: float | None = Field(None, description="in the claim's unit")
+    low: float | None = Field(None, description="lower 95 % bound of measured_value")
+    high: float | None = Field(None, description="upper 95 % bound of measured_value")
+    verdict: Literal["kept", "kept (exceeded)", "broken", "cannot tell", "not tested here"] = Field(
+        description="whether what was measured bears the claim out"
+    )
+    missing: str | None = Field(None, description="what would be needed to test it")
+    subject: str | None = Field(None, description="the model that it is about")
+    cells: list[str] = Field(default_factory=list, description="ids of the cells that it was tested on")
+    source: str = Field("", description="where it was published")
 
 
 class RunResult(Record):
     """A whole run: what ``run.json`` holds."""
 
-    schema_version: int = SCHEMA_VERSION
-    command: str | None = None
-    complete: bool = True
-    config: dict[str, Any] = Field(default_factory=dict)
-    environment: Environment = Field(default_factory=Environment)
-    task: dict[str, Any] = Field(default_factory=dict)
-    race: dict[str, Any] | None = None
-    cells: list[CellResult] = Field(default_factory=list)
-    comparisons: list[Comparison] = Field(default_factory=list)
-    seeds: list[SeedSummary] = Field(default_factory=list)
-    ablation: Ablation | None = None
-    instruments: dict[str, Any] | None = None
-    claims: list[Verdict] = Field(default_factory=list)
-    warnings: list[str] = Field(default_factory=list)
+    schema_version: int = Field(SCHEMA_VERSION, description="rises when a reader of the old version would misread the new one")
+    command: str | None = Field(None, description="command lines that made it, one a line, without folders of the author's machine")
+    complete: bool = Field(True, description="false: cells are still to be done")
+    config: dict[str, Any] = Field(default_factory=dict, description="the configuration as it was given")
+    environment: Environment = Field(default_factory=Environment, description="where it was measured")
+    task: dict[str, Any] = Field(default_factory=dict, description="classes, inputs, splits and palette of the dataset")
+    race: dict[str, Any] | None = Field(None, description="how latencies were taken; null where none were")
+    cells: list[CellResult] = Field(default_factory=list, description="one for each model, loss, recipe, setting and seed")
+    comparisons: list[Comparison] = Field(default_factory=list, description="what was measured on two sides, with intervals and verdicts")
+    seeds: list[SeedSummary] = Field(default_factory=list, description="means over seeds")
+    ablation: Ablation | None = Field(None, description="of segbench ablate")
+    instruments: dict[str, Any] | None = Field(
+        None, description="when the instruments were last held against known quantities on this machine"
+    )
+    claims: list[Verdict] = Field(default_factory=list, description="published claims beside what was measured")
+    warnings: list[str] = Field(default_factory=list, description="for the reader")

@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "Score trained cells or a checkpoint again, on any split or size.",
     "export": "Write a model as a file to be shipped, with its metadata.",
     "report": "Render a run, or several in one document.",
+    "schema": "Print the JSON Schema of run.json, or hold files against it.",
     "list": "List models, losses, datasets, recipes, .. and plugins.",
     "check": "Run the conformance checks of a model, loss or dataset.",
     "verify": "Hold the instruments against known quantities on this machine.",
