@@ -147,6 +147,7 @@ class MeasureSettings(Section):
     input_sizes: tuple[SizeText, ...] | None = Field(None, description="further sizes, such as [256, 640]: cost against size")
     rounds: Positive = 10
     threads: Positive | None = Field(None, description="CPU threads; none: all physical cores")
+    anchor: bool = Field(True, description="a fixed reference network takes part in each race, so that 'segbench compare' can relate races")
 
     @field_validator("input_size")
     @classmethod

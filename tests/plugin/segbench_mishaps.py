@@ -336,6 +336,7 @@ TINY = {
     "measure.latency": False,
     "measure.memory": False,
     "measure.threads": 1,
+    "measure.anchor": False,
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -97,10 +97,23 @@ def file_key(size: Size, batch_size: int) -> str:
     return f"{format_size(size)}-b{batch_size}"
 
 
+class Timed(Protocol):
+    """What can be asked for in a contender's process."""
+
+    def contender(self, name: str, size: Size, batch_size: int) -> Contender: ...
+
+    def memory(self) -> dict[str, Any]: ...
+
+
 def serve(job: Mapping[str, Any], emit: Emit) -> None:
+    """Answer a race's commands about the deployment that the job names."""
+    attend(Deployment(job), job, emit)
+
+
+def attend(deployment: Timed, job: Mapping[str, Any], emit: Emit) -> None:
     """Answer commands from the pipe until told to stop: ``memory``, ``conditions``, ``block``, ``idle``."""
     pipe = job["_pipe"]
-    desk = _Desk(Deployment(job))
+    desk = _Desk(deployment)
     emit("ready", {})
     while True:
         command = desk.waited(pipe.recv)
@@ -115,7 +128,7 @@ def serve(job: Mapping[str, Any], emit: Emit) -> None:
 class _Desk:
     """Answers commands; holds one size and batch at a time, and counts what the process does while it has nothing to do."""
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Timed) -> None:
         self.deployment = deployment
         self.lane: Contender | None = None
         self.idle = [0.0, 0.0]

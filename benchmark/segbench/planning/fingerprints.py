@@ -78,7 +78,7 @@ def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Se
         "inputs": dict(model_task.inputs),
         "backend": "eager",
         "input_size": list(measured_size(settings)),
-        "measure": settings.measure.model_dump(exclude={"input_size", *_no_sweep(settings)}),
+        "measure": settings.measure.model_dump(exclude={"input_size", "anchor", *_no_sweep(settings)}),
         # the memory of a training step is taken by the training's own code, all but its loss
         "train_batch": settings.train.batch_size,
         "train_step": settings.train.model_dump(include={"precision", "channels_last", "deterministic", "accumulate"}),

@@ -11,6 +11,7 @@ from typing import Any
 from segbench.cores import usable_cores
 from segbench.deployment_halves import EAGER, form_of
 from segbench.events import Listener
+from segbench.execute.anchor import ANCHOR
 from segbench.execute.process import Workers
 from segbench.measure.contenders import Contender
 from segbench.measure.disturbance import Disturbance, Watch
@@ -136,11 +137,13 @@ def _entrants(cells: Sequence[Cell], rows: Mapping[str, CellResult]) -> dict[str
 def _whole(records: Sequence[Mapping[str, Any]], groups: Sequence[_Group]) -> dict[str, Any]:
     """One race has one number of rounds, threads and orders; several keep their own."""
     merged = {name: {k: v for record in records for k, v in record[name].items()} for name in ("models", "contenders")}
-    shared = {name: records[0][name] for name in _PER_GROUP} if len(records) == 1 else {"groups": list(records)}
+    several = {"groups": [{name: value for name, value in record.items() if name != "anchor"} for record in records]}
+    shared = {name: records[0][name] for name in _PER_GROUP} if len(records) == 1 else several
     overheads = [record["overhead"] for record in records if record["overhead"] is not None]
     return {
         "measured": records[-1]["measured"],
         **merged,
+        "anchor": _whole_anchor([record["anchor"] for record in records if record["anchor"]]),
         "cells": {cell.id: cell.fingerprints["measure"] for group in groups for cell in group.cells},
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "disturbances": list(dict.fromkeys(sentence for record in records for sentence in record["disturbances"])),
@@ -148,6 +151,15 @@ def _whole(records: Sequence[Mapping[str, Any]], groups: Sequence[_Group]) -> di
         "overhead": max(overheads, default=None),
         **shared,
     }
+
+
+def _whole_anchor(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The reference network's times in all races; ``raced`` in each of them says in which."""
+    if not records:
+        return None
+    errors = [record["error"] for record in records if record["error"]]
+    timed = [entry for record in records for entry in record["latency"]]
+    return {"name": ANCHOR, "error": errors[0] if errors else None, "latency": timed}
 
 
 @dataclass
@@ -163,6 +175,8 @@ class _Measurement:
     latencies: dict[str, dict[Course, Latency]] = field(default_factory=dict)
     orders: dict[str, list[list[str]]] = field(default_factory=dict)
     races: list[Race] = field(default_factory=list)
+    anchored: list[Latency] = field(default_factory=list)
+    anchor_error: str | None = None
 
     def run(self, machine: Mapping[str, str]) -> Raced:
         """Export, weigh and race all entrants; the record has what happened besides."""
@@ -176,7 +190,7 @@ class _Measurement:
         for entrant in self.group.entrants.values():
             found = deployments.setdefault(entrant.cell.fingerprints["measure"], [])
             found.append(self._deployment(entrant).model_copy(update=stamp))
-        return Raced(deployments, {"measured": measured, **self._record(disturbance)})
+        return Raced(deployments, {"measured": measured, **self._record(disturbance), "anchor": self._anchor_record(measured)})
 
     def _prepare(self, entrant: Entrant) -> None:
         settings, key, spec = self.group.settings, entrant.key, entrant.backend.spec
@@ -200,6 +214,11 @@ class _Measurement:
             self.errors[key] = str(error)
 
     def _race_all(self) -> Disturbance:
+        if self.group.settings.anchor and self.stable.entered:
+            try:
+                self.stable.enter_anchor(self.group.settings.threads or usable_cores())
+            except RuntimeError as error:
+                self.anchor_error = str(error)
         watch = Watch(self.stable.pids, device=self.stable.device)
         before = self.stable.idle_seconds()
         for size, batch_size in self.group.legs:
@@ -230,9 +249,27 @@ class _Measurement:
                 contenders.append(self.stable.contender(key, (size or self.group.entrants[key].cell.measured_size, batch_size)))
             except RuntimeError as error:
                 errors[key] = str(error)
-        raced = race(contenders, seed=0, pace=Pace(rounds=self.group.settings.rounds))
+        anchor = self._anchor(size, batch_size) if contenders else None
+        raced = race([*contenders, *([anchor] if anchor else [])], seed=0, pace=Pace(rounds=self.group.settings.rounds))
+        if anchor:
+            self._keep_anchor(raced)
         raced.errors.update(errors)
         return raced
+
+    def _anchor(self, size: Size | None, batch_size: int) -> Contender | None:
+        """The reference network at the size that is raced; where each model has its own, at the largest of them."""
+        own = max((cell.measured_size for cell in self.group.cells), key=lambda each: each[0] * each[1])
+        try:
+            return self.stable.anchor(ANCHOR, (size or own, batch_size))
+        except RuntimeError as error:
+            self.anchor_error = str(error)
+            return None
+
+    def _keep_anchor(self, raced: Race) -> None:
+        """Its times stand beside the models', not among them."""
+        if found := raced.latencies.pop(ANCHOR, None):
+            self.anchored.append(found)
+        self.anchor_error = raced.errors.pop(ANCHOR, None) or self.anchor_error
 
     def _deployment(self, entrant: Entrant) -> Deployment:
         key, backend = entrant.key, entrant.backend
@@ -247,6 +284,13 @@ class _Measurement:
             latency=list(self.latencies.get(key, {}).values()),
             error=self.errors.get(key),
         )
+
+    def _anchor_record(self, measured: str) -> dict[str, Any] | None:
+        if not self.anchored and self.anchor_error is None:
+            return None
+        # the rounds say all: samples and lead-ins would double the file
+        timed = [entry.model_dump(mode="json", exclude={"samples_ms", "lead_in_ms"}) for entry in self.anchored]
+        return {"name": ANCHOR, "error": self.anchor_error, "latency": [{"raced": measured, **entry} for entry in timed]}
 
     def _record(self, disturbance: Disturbance) -> dict[str, Any]:
         seconds = sum(raced.seconds for raced in self.races)

@@ -76,11 +76,14 @@ class Stable:
         self.inline = inline
         self.running: dict[str, Worker] = {}
         self._asks: dict[str, Ask] = {}
+        self._anchor: Worker | None = None
+        self._ask_anchor: Ask | None = None
         self._exports = store.directory / "exports-for-race"
 
     def pids(self) -> list[int]:
         """The contenders' processes."""
-        return [worker.process.pid for worker in self.running.values()]
+        workers = [*self.running.values(), *([self._anchor] if self._anchor else [])]
+        return [worker.process.pid for worker in workers]
 
     def export(self, entrant: Entrant, courses: Sequence[Course]) -> Exported:
         """Write a backend's files, each in a process of its own; stops at the first that fails."""
@@ -120,7 +123,7 @@ class Stable:
             return memory.model_copy(update={"notes": ["training step not measured: execute.where = inline has no process for it"]})
         worker = self._start(entrant, files, "memory")
         try:
-            memory = Memory.model_validate(_ask(worker, {"do": "memory"}))
+            memory = Memory.model_validate(ask(worker, {"do": "memory"}))
         finally:
             worker.end()
         if entrant.backend.spec.build is None:
@@ -136,7 +139,30 @@ class Stable:
             return
         worker = self._start(entrant, files, "latency")
         self.running[entrant.key] = worker
-        self._asks[entrant.key] = lambda command: _ask(worker, command)
+        self._asks[entrant.key] = lambda command: ask(worker, command)
+
+    def enter_anchor(self, threads: int) -> None:
+        """Bring the reference network to the start, which every race includes. Raises :class:`RuntimeError` where it does not get there."""
+        if self.inline:
+            from segbench.execute.anchor import AnchorDeployment
+
+            with _as_runtime_error():
+                deployment = AnchorDeployment(device=self.device, threads=threads)
+            self._ask_anchor = lambda command: deployment.contender(command["name"], command["size"], command["batch_size"])
+            return
+        job = {"device": self.device, "threads": threads}
+        self._anchor = worker = self.workers.start("segbench.execute.anchor:serve", job, log=self.store.directory / "logs" / "anchor.log")
+        receive(worker, "ready")
+        self._ask_anchor = lambda command: ask(worker, command)
+
+    def anchor(self, name: str, course: Course) -> Contender | None:
+        """The reference network at one size and batch; None where it was not entered."""
+        if self._ask_anchor is None:
+            return None
+        if self.inline:
+            local: Contender = self._ask_anchor({"name": name, "size": course[0], "batch_size": course[1]})
+            return local
+        return RemoteContender(name, self._ask_anchor, *course)
 
     @property
     def entered(self) -> list[str]:
@@ -163,10 +189,11 @@ class Stable:
 
     def close(self) -> None:
         """End all contenders and remove what was exported for them."""
-        for worker in self.running.values():
+        for worker in (*self.running.values(), *([self._anchor] if self._anchor else [])):
             worker.end()
         self.running.clear()
         self._asks.clear()
+        self._anchor = self._ask_anchor = None
         shutil.rmtree(self._exports, ignore_errors=True)
 
     def _with_training_step(self, memory: Memory, entrant: Entrant) -> Memory:
@@ -200,7 +227,7 @@ class Stable:
     def _start(self, entrant: Entrant, files: Mapping[str, str], what: str) -> Worker:
         worker = self.workers.start("segbench.execute.contender:serve", self._job(entrant, files), log=self._log(entrant, what))
         try:
-            _receive(worker, "ready")
+            receive(worker, "ready")
         except BaseException:
             worker.end()
             raise
@@ -228,15 +255,17 @@ def _as_runtime_error() -> Iterator[None]:
         raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
-def _ask(worker: Worker, command: Mapping[str, Any]) -> Any:
+def ask(worker: Worker, command: Mapping[str, Any]) -> Any:
+    """What a contender's process answers to a command. Raises :class:`RuntimeError` where it fails or does not answer."""
     try:
         worker.pipe.send(dict(command))
     except OSError:
         raise RuntimeError(_gone(worker)) from None
-    return _receive(worker, "reply").get("value")
+    return receive(worker, "reply").get("value")
 
 
-def _receive(worker: Worker, expected: str) -> Mapping[str, Any]:
+def receive(worker: Worker, expected: str) -> Mapping[str, Any]:
+    """The next word of a contender's process; raises :class:`RuntimeError` where it is another one, or none comes."""
     try:
         if not worker.pipe.poll(_PATIENCE_SECONDS):
             raise RuntimeError(f"its process gave no answer for {_PATIENCE_SECONDS:g} s")
