@@ -15,3 +15,12 @@ def without_folders(text: str) -> str:
     'started from best.pt; see https://example.org/a/b and runs/c/d'
     """
     return _ABSOLUTE.sub("", text)
+
+
+def inert(text: str) -> str:
+    """A text without signs that a terminal would act on or that turn its order round: each becomes a replacement character.
+
+    >>> inert("a\\x1b[31mb")
+    'a\\ufffd[31mb'
+    """
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text)

@@ -23,6 +23,7 @@ COMMANDS = {
     "profile": "Measure params, macs, latency and memory without training.",
     "ablate": "Walk from one model to another, one option at a time.",
     "evaluate": "Score trained cells or a checkpoint again, on any split or size.",
+    "predict": "Masks and overlays of images, by a trained cell or an exported file.",
     "export": "Write a model as a file to be shipped, with its metadata.",
     "report": "Render a run, or several in one document.",
     "schema": "Print the JSON Schema of run.json, or hold files against it.",

@@ -52,7 +52,7 @@ def read_fields(samples: Sequence[Sample], index: int, *, task: Task, normalisat
     NaN and infinity become the channel's mean (0 after normalisation), so that no resampling spreads them.
     """
     sample = read_sample(samples, index, task=task)
-    inputs = {name: _working_form(sample.inputs[name], norm) for name, norm in normalisation.items()}
+    inputs = {name: working_form(sample.inputs[name], norm) for name, norm in normalisation.items()}
     return Fields(inputs, compact(sample.mask, ignore_index=task.ignore_index), sample.id)
 
 
@@ -99,7 +99,8 @@ def _check_labels(sample: Sample, task: Task) -> None:
         )
 
 
-def _working_form(values: Tensor, norm: Normalisation) -> Tensor:
+def working_form(values: Tensor, norm: Normalisation) -> Tensor:
+    """Stored values (C, H, W) as geometry works on them: uint8 stays, anything else becomes float32 with its channel's mean for gaps."""
     if values.dtype == torch.uint8:
         return values
     wide = values.to(torch.float32)

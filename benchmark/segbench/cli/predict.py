@@ -1,0 +1,294 @@
+"""``segbench predict``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from segbench.predicting.predict import Done, How, Report
+    from segbench.predicting.scenes import Scene
+    from segbench.predicting.subjects import Predictor
+    from segbench.registry import Catalog
+    from segbench.specs import Task
+
+_QUIET_SECONDS = 2.0
+
+
+@click.command(name="predict", short_help="Masks and overlays of images, by a trained cell or an exported file.")
+@click.argument("arguments", nargs=-1, type=click.Path(path_type=Path), metavar="[SUBJECT] [IMAGES]...")
+@click.option("--checkpoint", type=click.Path(path_type=Path), metavar="FILE", help="A checkpoint as SUBJECT: all arguments are images.")
+@click.option("--model", metavar="NAME", help="Which model of the run, where SUBJECT is a run's directory.")
+@click.option("--input", "inputs", multiple=True, metavar="NAME=PLACE", help="Folder or pattern of one input's files. Repeatable.")
+@click.option("--dataset", metavar="NAME", help="Read the samples of a dataset, instead of files.")
+@click.option("--data", metavar="DIR", help="Folder of the dataset.")
+@click.option("--split", metavar="NAME", help="Split of the dataset.  [default: test, else val]")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder for masks, overlays, predictions.json.")
+@click.option(
+    "--size", metavar="N|HxW|trained|own", help="Resize images to fit, and logits back.  [default: trained for pictures, own for GeoTIFF]"
+)
+@click.option("--tile", metavar="N|HxW", help="Show images in tiles.  [default: 1024 where one has more than 1536x1536 pixels]")
+@click.option("--overlap", type=click.IntRange(min=0), metavar="PIXELS", help="What tiles share at least.  [default: an eighth]")
+@click.option("--bands", metavar="1,2,..", help="Bands of a GeoTIFF that the network gets, in order.")
+@click.option("--overlay/--no-overlay", default=True, show_default=True, help="Also write the classes' colours over each image.")
+@click.option("--alpha", type=click.FloatRange(0, 1), default=0.55, show_default=True, metavar="SHARE", help="How opaque they are.")
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N.")
+@click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Tiles at a time.  [default: 1 on a CPU, else 8]")
+@click.option("--overwrite", is_flag=True, help="Predict images again that are done already.")
+@click.option("--json", "as_json", is_flag=True, help="Print predictions.json, and nothing else.")
+def command(arguments: tuple[Path, ...], out: Path, overwrite: bool, as_json: bool, **given: Any) -> int:
+    """Predict on IMAGES (files and folders) with SUBJECT: RUN_DIR/CELL, RUN_DIR, a checkpoint, or a file of 'segbench export'.
+
+    Masks hold class ids in the dataset's colours: PNG with a palette, or GeoTIFF in the place of the image where that is a GeoTIFF.
+    The same command continues where it stopped. Exit 1 where an image could not be predicted.
+
+    \b
+    segbench predict runs/camvid-quick/CELL photos/ --out masks
+    segbench predict model.onnx scene.tif --tile 512 --overlap 64 --out masks
+    segbench predict runs/flood --input 'sar=S1/*_S1Hand.tif' --input 'optical=S2/*_S2Hand.tif' --out masks
+    """
+    from segbench.compat import require_torch
+    from segbench.errors import ConfigError
+
+    subject, images = _subject(arguments, given["checkpoint"])
+    ways = [name for name, used in (("IMAGES", images), ("--input", given["inputs"]), ("--dataset", given["dataset"])) if used]
+    if len(ways) != 1:
+        what = f"{' and '.join(ways)} are two ways to say which images: give one." if ways else "Which images?"
+        raise ConfigError(f"{what} Give files or folders after SUBJECT, --input NAME=DIR per input, or --dataset NAME.")
+    require_torch()
+    from segbench.devices import resolve_device
+    from segbench.predicting.predict import predict
+    from segbench.predicting.subjects import open_predictor
+    from segbench.registry import load_catalog
+
+    catalog = load_catalog()
+    device = resolve_device(given["device"])
+    predictor = open_predictor(subject, catalog=catalog, device=device, model=given["model"])
+    if predictor.record.get("random_weights"):
+        click.echo("Warning: this file was exported with random weights: what it predicts means nothing.", err=True)
+    scenes = _scenes(images, given, predictor.task, catalog)
+    how = _how(given, predictor)
+    with _shown() as report:
+        done = predict(predictor, scenes, out, how, overwrite=overwrite, report=report)
+    click.echo(json.dumps(done.book.document(), indent=1) if as_json else _summary(done, predictor, out))
+    return 1 if done.failed else 0
+
+
+def _subject(arguments: tuple[Path, ...], checkpoint: Path | None) -> tuple[Path, tuple[Path, ...]]:
+    from segbench.errors import ConfigError
+
+    if checkpoint is not None:
+        return checkpoint, arguments
+    if not arguments:
+        raise ConfigError("What is to predict? Give RUN_DIR/CELL, a checkpoint or an exported file, and then images.")
+    return arguments[0], arguments[1:]
+
+
+def _scenes(images: tuple[Path, ...], given: Mapping[str, Any], task: Task, catalog: Catalog) -> list[Scene]:
+    from segbench.errors import ConfigError
+    from segbench.predicting.scenes import image_scenes, paired_scenes
+
+    if given["dataset"]:
+        return _samples(given, task, catalog)
+    if given["data"] or given["split"]:
+        raise ConfigError("--data and --split go with --dataset NAME.")
+    if given["bands"] and given["inputs"]:
+        raise ConfigError("--bands goes with IMAGES of one file each, not with --input.")
+    if images:
+        return [*image_scenes(images, bands=_bands(given["bands"]))]
+    places = {}
+    for text in given["inputs"]:
+        name, equals, place = text.partition("=")
+        if not equals or not place:
+            raise ConfigError(f"--input '{text}' is not of the form NAME=DIR, such as sar=S1")
+        if name in places:
+            raise ConfigError(f"--input {name} is given twice.")
+        places[name] = place
+    return [*paired_scenes(places, task)]
+
+
+def _samples(given: Mapping[str, Any], task: Task, catalog: Catalog) -> list[Scene]:
+    from segbench.config import load_config
+    from segbench.errors import ConfigError
+    from segbench.planning.dataset_choice import data_root, default_split, find_dataset
+    from segbench.predicting.scenes import sample_scenes
+    from segbench.specs import resolve
+
+    dataset = find_dataset(catalog, given["dataset"])
+    own = resolve(dataset.spec.task)(dataset.options)
+    if dict(own.inputs) != dict(task.inputs):
+        raise ConfigError(f"dataset '{dataset}' gives {dict(own.inputs)}; the network takes {dict(task.inputs)}.")
+    root = data_root(load_config(flags={"dataset": given["dataset"], **({"data": given["data"]} if given["data"] else {})}), dataset)
+    split = given["split"] or default_split(dataset, root)
+    names = dataset.spec.split_names(dataset.options)
+    if split not in names:
+        raise ConfigError(f"dataset '{dataset}' has no split '{split}'. It has: {', '.join(names)}.")
+    samples = resolve(dataset.spec.load)(root, split, dataset.options)
+    if not len(samples):
+        raise ConfigError(f"split '{split}' of dataset '{dataset}' is empty.")
+    return [*sample_scenes(samples)]
+
+
+def _how(given: Mapping[str, Any], predictor: Predictor) -> How:
+    from segbench.predicting.predict import How
+    from segbench.sizes import parse_size
+
+    size, tile = given["size"], given["tile"]
+    return How(
+        size="auto" if size is None else size if size in ("own", "trained") else parse_size(size, key="--size"),
+        tile=None if tile is None else parse_size(tile, key="--tile"),
+        overlap=given["overlap"],
+        alpha=given["alpha"] if given["overlay"] else None,
+        batch_size=given["batch_size"] or (1 if predictor.device == "cpu" else 8),
+    )
+
+
+def _bands(text: str | None) -> tuple[int, ...]:
+    from segbench.errors import ConfigError
+
+    parts = [part.strip() for part in (text or "").split(",")] if text else []
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise ConfigError(f"--bands '{text}' is not a list of band numbers, such as 4,3,2")
+    return tuple(map(int, parts))
+
+
+def _summary(done: Done, predictor: Predictor, out: Path) -> str:
+    """What was done, in a few lines."""
+    from segbench.cli.output import relative
+    from segbench.cli.progress import duration
+    from segbench.predicting.overlays import shown_input
+    from segbench.public_text import inert
+
+    record, book = predictor.record, done.book
+    rate = f" ({done.predicted / done.seconds:.2f} images/s)" if done.predicted and done.seconds > 0 else ""
+    kept = f", {done.kept} kept from before" if done.kept else ""
+    overlays = book.settings["alpha"] is not None
+    rows = {
+        "network": f"{record['model']}, {record['file']}{' of ' + record['cell'] if record.get('cell') else ''}"
+        f"{', ' + record['backend'] if record.get('backend') else ''}, on {predictor.device}",
+        "images": f"{done.predicted} predicted in {duration(done.seconds)}{rate}{kept}, {len(done.failed)} failed",
+        "shown": _shown_how(book.images.values()),
+        "classes": _shares(book.document()["pixels"]),
+        "masks": relative((out / "masks").absolute()),
+        "overlays": f"{relative((out / 'overlays').absolute())}  (over {shown_input(predictor.task)})" if overlays else "",
+        "record": relative((out / "predictions.json").absolute()),
+    }
+    lines = [f"{name:<9} {inert(text)}" for name, text in rows.items() if text]
+    lines += [f"failed    {inert(name)}: {inert(error)}" for name, error in done.failed.items()]
+    hint = _hint(book.images.values(), predictor)
+    return "\n".join([*lines, *([f"\n{hint}"] if hint else [])])
+
+
+def _shown_how(entries: Any) -> str:
+    """How many images were shown in which way.
+
+    >>> _shown_how([{"shown": "at its own size"}, {"shown": "in 4 tiles of 512"}, {"shown": "in 9 tiles of 512"}])
+    '1 at its own size, 2 in tiles of 512'
+    """
+    import re
+    from collections import Counter
+
+    counts = Counter(re.sub(r"^in \d+ tiles", "in tiles", entry["shown"]) for entry in entries)
+    return ", ".join(f"{count} {way}" for way, count in counts.most_common(4))
+
+
+def _shares(pixels: Mapping[str, int]) -> str:
+    total = sum(pixels.values())
+    largest = sorted(pixels.items(), key=lambda item: -item[1])[:6]
+    return ", ".join(f"{name} {100 * count / total:.1f} %" for name, count in largest if count) if total else ""
+
+
+def _hint(entries: Any, predictor: Predictor) -> str:
+    """Whether images are of another scale than those that the network was trained on."""
+    from segbench.data.transforms import evaluation_size
+    from segbench.sizes import format_size
+
+    far = 0
+    for entry in entries:
+        size = (entry["size"][0], entry["size"][1])
+        if entry["shown"].startswith("at its own size"):
+            factor = size[0] / evaluation_size(size, predictor.trained, "keep-aspect")[0]
+            far += not 1 / 1.5 <= factor <= 1.5
+    if not far:
+        return ""
+    what = "exported for" if predictor.record["kind"] == "export" else "trained at"
+    return (
+        f"{far} images are of another scale than the {format_size(predictor.trained)} that the network was {what}: "
+        "--size trained shows them at that size, as 'segbench evaluate' does."
+    )
+
+
+@contextlib.contextmanager
+def _shown() -> Iterator[Report]:
+    """Progress on stderr: a bar for images and one for the tiles of a large one, or a line every few seconds."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Plain()
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        yield _Bars(bars)
+
+
+class _Plain:
+    """Lines."""
+
+    def __init__(self) -> None:
+        self.count = self.done = self.tiles = self.tile = 0
+        self.name = ""
+        self.last = time.monotonic()
+
+    def __call__(self, kind: str, what: Mapping[str, Any]) -> None:
+        from segbench.public_text import inert
+
+        if kind == "images":
+            self.count = what["count"]
+        elif kind == "image":
+            self.name, self.tiles, self.tile = what["id"], what["tiles"], 0
+        elif kind == "tile":
+            self.tile += 1
+        elif kind == "done":
+            self.done += 1
+            if what.get("error"):
+                print(f"[{self.done}/{self.count}] {inert(what['id'])}: {inert(what['error'])}", file=sys.stderr, flush=True)
+        if kind in ("tile", "done") and time.monotonic() - self.last > _QUIET_SECONDS:
+            self.last = time.monotonic()
+            tiles = f", {inert(self.name)}: tile {self.tile} of {self.tiles}" if self.tiles > 1 and kind == "tile" else ""
+            print(f"[{self.done}/{self.count}] images{tiles}", file=sys.stderr, flush=True)
+
+
+class _Bars:
+    """Bars."""
+
+    def __init__(self, bars: Any) -> None:
+        self.bars = bars
+        self.all = bars.add_task("images", total=None)
+        self.one = bars.add_task("", total=None, visible=False)
+
+    def __call__(self, kind: str, what: Mapping[str, Any]) -> None:
+        from rich.text import Text
+
+        from segbench.public_text import inert
+
+        if kind == "images":
+            self.bars.update(self.all, total=what["count"])
+        elif kind == "image":
+            name = inert(what["id"])
+            short = name if len(name) <= 30 else f"{name[:29]}…"
+            self.bars.reset(self.one, description=short, total=what["tiles"], visible=what["tiles"] > 1)
+        elif kind == "tile":
+            self.bars.advance(self.one)
+        elif kind == "done":
+            self.bars.advance(self.all)
+            if what.get("error"):
+                self.bars.console.print(Text(f"x {inert(what['id'])}: {inert(what['error'])}"), highlight=False)
