@@ -31,8 +31,14 @@ def segbench_reporters() -> Iterable[Reporter]:
             check="segbench_reports.html:check",
         ),
         Reporter(
+            name="latex",
+            summary="the tables that a paper takes, to be \\input: booktabs, best in bold, intervals, conventions",
+            render="segbench_reports.latex:render",
+            suffix="tex",
+        ),
+        Reporter(
             name="csv",
-            summary="one row per cell, raw numbers, for spreadsheets and scripts",
+            summary="one row per cell and deployed form, raw numbers, for spreadsheets and scripts",
             render="segbench_reports.csv_rows:render",
             suffix="csv",
         ),

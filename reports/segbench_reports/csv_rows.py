@@ -1,4 +1,9 @@
-"""The CSV report: one row per cell, raw numbers in the units of ``run.json``, the same header for every run."""
+"""The CSV report: raw numbers in the units of ``run.json``, the same header for every run.
+
+One row per cell (``row`` is "cell"), with the figures of its first form, eager where it has one. After it one for each further deployed
+form (``row`` is "form"), with that form's own file, drift, score, latency and memory, and without what belongs to the cell alone:
+training, seeds, comparisons, ablation. Columns are named as the keys of ``run.json``, with their record in front; new ones come last.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +16,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from segbench import CellResult, ReportTarget, RunResult
+from segbench import CellResult, Deployment, Latency, ReportTarget, RunResult
 from segbench_reports import wording
 from segbench_reports.ablation_steps import walks
-from segbench_reports.cells import deployment, single_latency, throughput
+from segbench_reports.cells import deployment
 from segbench_reports.compared import of_quality
 from segbench_reports.escape import spreadsheet
 
@@ -34,10 +39,17 @@ _DEPLOYMENT = "backend precision"
 _LATENCY = "device threads input_size first_ms p50_ms p90_ms p99_ms mean_ms ci95_low_ms ci95_high_ms"
 _THROUGHPUT = "batch_size images_per_second"
 _MEMORY = "weights inference_peak activation_peak training_peak"
+_FORM = "version file_mb export_seconds fixed_size raced error"
+_DRIFT = "images max_abs mean_abs reference_std label_agreement"
 
 _SEEDS = "n mean deviation low high"
 _COMPARISON = "baseline value low high verdict scope n"
-_ABLATION: dict[str, Any] = {f"ablation_{key}": None for key in ("step", "change", "verdict", "miou_change", "miou_low", "miou_high")}
+_ABLATION = "step change verdict miou_change miou_low miou_high"
+_OWN = [
+    *(f"seeds_miou_{key}" for key in _SEEDS.split()),
+    *(f"miou_difference_{key}" for key in _COMPARISON.split()),
+    *(f"ablation_{key}" for key in _ABLATION.split()),
+]
 
 
 def render(result: RunResult, target: ReportTarget) -> str:
@@ -45,28 +57,45 @@ def render(result: RunResult, target: ReportTarget) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     steps = _ablation_steps(result)
-    rows = [_row(cell) | _uncertainty(result, cell) | _ABLATION | steps.get(cell.id, {}) for cell in result.cells]
-    empty = CellResult(id="", model="")
-    writer.writerow(_row(empty) | _uncertainty(result, empty) | _ABLATION)  # the keys alone
-    for row in rows:
-        writer.writerow(map(_field, row.values()))
+    writer.writerow(_row(CellResult(id="", model=""), None, {}))  # the keys alone
+    for cell in result.cells:
+        first = deployment(cell)
+        writer.writerow(map(_field, _row(cell, first, _uncertainty(result, cell) | steps.get(cell.id, {})).values()))
+        for form in cell.deployments:
+            if form is not first:
+                writer.writerow(map(_field, _row(_bare(cell, form), form, {}, kind="form").values()))
     return stream.getvalue()
 
 
-def _row(cell: CellResult) -> dict[str, Any]:
-    """The columns in order; every key is there for every cell."""
-    deployed = deployment(cell)
+def _row(cell: CellResult, form: Deployment | None, own: Mapping[str, Any], *, kind: str = "cell") -> dict[str, Any]:
+    """The columns in order; every key is there for every row. ``own`` is what belongs to the cell alone."""
     return {
         **_values(cell, _CELL),
         "settings": json.dumps(cell.settings, sort_keys=True, default=str) if cell.settings else None,
         **_values(cell.error, _ERROR, "error"),
         **_values(cell.quality, _QUALITY, "quality"),
         **_values(cell.training, _TRAINING, "training"),
-        **_values(deployed, _DEPLOYMENT, "deployment"),
-        **_values(single_latency(cell), _LATENCY, "latency"),
-        **_values(throughput(cell), _THROUGHPUT, "throughput"),
-        **_values(deployed.memory_mb if deployed else None, _MEMORY, "memory_mb"),
+        **_values(form, _DEPLOYMENT, "deployment"),
+        **_values(_timing(form, single=True), _LATENCY, "latency"),
+        **_values(_timing(form, single=False), _THROUGHPUT, "throughput"),
+        **_values(form.memory_mb if form else None, _MEMORY, "memory_mb"),
+        **dict.fromkeys(_OWN),
+        **own,
+        "row": kind,
+        **_values(form, _FORM, "deployment"),
+        **_values(form.drift if form else None, _DRIFT, "drift"),
     }
+
+
+def _bare(cell: CellResult, form: Deployment) -> CellResult:
+    """The cell as one of its further forms: what it is called and costs, with this form's score."""
+    return cell.model_copy(update={"quality": form.quality, "training": None, "error": None})
+
+
+def _timing(form: Deployment | None, *, single: bool) -> Latency | None:
+    """Single images, or the largest batch."""
+    entries = [entry for entry in form.latency if (entry.batch_size == 1) is single] if form else []
+    return entries[0] if single and entries else max(entries, key=lambda entry: entry.batch_size, default=None)
 
 
 def _uncertainty(result: RunResult, cell: CellResult) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from segbench_reports.summary import conditions
 from segbench_reports.tables import Table
 
 
-def table_notes(result: RunResult, table: Table) -> list[str]:
-    """Remarks in plain text, only those that this table needs."""
+def table_notes(result: RunResult, table: Table, *, ratios: bool = True) -> list[str]:
+    """Remarks in plain text, only those that this table needs; ``ratios`` says whether it is drawn with them."""
     keys = {column.key for column in table.columns}
-    notes = _comparison(table)
+    notes = _comparison(table) if ratios else []
     if keys & {"latency_ms", "images_per_second"}:
         notes += [*_timing(result), *((result.race or {}).get("disturbances") or ())]
     if "training_score" in keys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -80,6 +81,26 @@ class Table:
     def single_seeds(self) -> tuple[Row, ...]:
         """The cells behind the means."""
         return tuple(row for row in self.rows if not row.ranked)
+
+    def mark(self, row: Row, column: Column) -> Literal["best", "second", ""]:
+        """How a figure stands in its column, as far as its digits and interval tell."""
+        if column.key in row.best:
+            return "best"
+        figure = row.figures.get(column.key)
+        if figure is None or not row.ranked:
+            return ""
+        return "second" if _bare(column, figure) == self._seconds[column.key] else ""
+
+    @functools.cached_property
+    def _seconds(self) -> Mapping[str, str]:
+        """The next value after the best ones as text, by column; nothing where it is the last as well."""
+        return {column.key: self._second(column) for column in self.columns}
+
+    def _second(self, column: Column) -> str:
+        left = [row.figures[column.key] for row in self.main if column.key in row.figures and column.key not in row.best]
+        if not any(column.key in row.best for row in self.rows) or len({_bare(column, figure) for figure in left}) < 2:
+            return ""
+        return _bare(column, (max if column.better == "higher" else min)(left, key=lambda figure: figure.value))
 
     def relative_text(self, row: Row, column: Column) -> str:
         """``×0.37`` or ``−1.2``; empty for the reference itself, for equal costs and where there is nothing to compare."""

@@ -11,7 +11,7 @@ from segbench.specs import resolve
 
 def test_formats_resolve_and_have_their_suffixes() -> None:
     found = {spec.name: spec for spec in segbench_reports.segbench_reporters()}
-    suffixes = {"terminal": "", "markdown": "md", "html": "html", "csv": "csv", "json": "json"}
+    suffixes = {"terminal": "", "markdown": "md", "html": "html", "latex": "tex", "csv": "csv", "json": "json"}
     assert {name: spec.suffix for name, spec in found.items()} == suffixes
     assert all(callable(resolve(spec.render)) for spec in found.values())
 

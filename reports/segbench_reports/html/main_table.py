@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,8 +63,7 @@ def headings(table: Table) -> list[Heading]:
 
 def lines(table: Table) -> list[Line]:
     """All rows as text; ratios are to the table's own reference."""
-    second = {column.key: _second(table, column) for column in table.columns}
-    return [_line(row, name, table, second) for row, name in zip(table.rows, row_names(table), strict=True)]
+    return [_line(row, name, table) for row, name in zip(table.rows, row_names(table), strict=True)]
 
 
 def table_data(result: RunResult, table: Table) -> dict[str, Any]:
@@ -123,29 +122,14 @@ def _meaning(column: Column) -> str:
     return re.sub(r"\*\*(.+?)\*\*", r"\1", MEANINGS.get(column.key, "")).strip()
 
 
-def _line(row: Row, name: str, table: Table, second: Mapping[str, str]) -> Line:
-    cells = [_cell(row, column, table, second[column.key]) for column in table.columns]
+def _line(row: Row, name: str, table: Table) -> Line:
+    cells = [_cell(row, column, table) for column in table.columns]
     labels = [shown(row.labels[axis], _NAME) or wording.NOT_MEASURED for axis in table.axes]
     return Line(name, labels, cells, row.kind, row.ranked, "" if row.cell.status == "ok" else row.cell.status)
 
 
-def _cell(row: Row, column: Column, table: Table, second: str) -> Cell:
-    figure = row.figures.get(column.key)
-    mark = "best" if column.key in row.best else ""
-    if not mark and figure and row.ranked and second and column.text(Figure(figure.value)) == second:
-        mark = "second"
-    return Cell(column.text(figure), table.relative_text(row, column), mark)
-
-
-def _second(table: Table, column: Column) -> str:
-    """The next value after the best ones, as text; nothing where it is the last as well."""
-    if column.better is None:
-        return ""
-    open_ = [row for row in table.rows if row.ranked and column.key in row.figures and column.key not in row.best]
-    rest = [row.figures[column.key].value for row in open_]
-    if not any(column.key in row.best for row in table.rows) or not rest or len({column.text(Figure(value)) for value in rest}) < 2:
-        return ""
-    return column.text(Figure((max if column.better == "higher" else min)(rest)))
+def _cell(row: Row, column: Column, table: Table) -> Cell:
+    return Cell(column.text(row.figures.get(column.key)), table.relative_text(row, column), table.mark(row, column))
 
 
 def _number(figure: Figure | None, column: Column) -> list[Any] | None:

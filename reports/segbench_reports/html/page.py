@@ -19,6 +19,7 @@ from segbench_reports.html.drawing import Drawing, theme
 from segbench_reports.html.embed import chart_library, script_hash, script_json, shown
 from segbench_reports.html.gallery import Gallery, gallery
 from segbench_reports.html.prose import prose
+from segbench_reports.latex_escape import SIGNS
 from segbench_reports.notes import protocol_line, table_notes
 from segbench_reports.sections import (
     ablation,
@@ -210,6 +211,7 @@ def _data(result: RunResult, table: Table, classes: ClassTable | None, drawn: Se
             "table": main_table.table_data(result, table),
             "classes": None if classes is None else classes.numbers,
             "theme": theme(),
+            "latex": SIGNS,
             "charts": {d.key: {"spec": d.spec, "data": d.data, "extra": d.extra} for d in drawn},
         }
     )

@@ -158,8 +158,7 @@ const COPIES = {
     return [heads.map(safe), rule, ...body].map((cells) => `| ${cells.join(" | ")} |`).join("\n") + "\n";
   },
   latex({ heads, rows }) {
-    const named = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$", "×": "$\\times$", "\u2212": "$-$", "–": "--", "…": "\\ldots{}" };
-    const safe = (text) => text.replace(/[\\~^±×\u2212–…]|[&%$#_{}]/g, (c) => named[c] || `\\${c}`);
+    const safe = (text) => Array.from(text, (sign) => DATA.latex[sign] ?? sign).join("");
     const columns = rows[0] ? rows[0].map((cell) => (cell.number ? "r" : "l")).join("") : "l".repeat(heads.length);
     const body = rows.map((row) =>
       row.map(({ text, mark }) => (mark === "best" ? `\\textbf{${safe(text)}}` : mark === "second" ? `\\underline{${safe(text)}}` : safe(text))),
