@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from segbench import CellResult, Epoch, RunResult
-from segbench_reports import wording
-from segbench_reports.cells import finite, single_latency, variant, varying_axes
-from segbench_reports.escape import plain
+from segbench_reports.cells import finite, single_latency
+from segbench_reports.chart_names import ChartNames, short_name
 
 if TYPE_CHECKING:
     import altair as alt
@@ -25,7 +24,6 @@ _INK, _GREY, _GRID = "#1f2328", "#57606a", "#e4e7eb"
 _WIDTH = 860
 _PANEL_GAP = 92
 _LEAST_SPAN = 6.0
-_LONGEST_NAME = 48
 
 Record = dict[str, Any]
 
@@ -53,11 +51,11 @@ def available() -> bool:
 
 def learning_curves(result: RunResult) -> alt.HConcatChart | alt.VConcatChart | None:
     """Validation mIoU and, for each loss by itself, training loss per epoch; None where no cell has a history."""
-    axes = varying_axes(result.cells)
-    panels = [panel for panel in _curve_panels(result, axes) if panel.records]
+    names = ChartNames.of(result)
+    panels = [panel for panel in _curve_panels(result, names) if panel.records]
     if not panels:
         return None
-    styles = Styles.of(result, axes)
+    styles = Styles.of(names)
     columns = len(panels) if len(panels) < 4 else 2
     width = (_WIDTH - _PANEL_GAP * (columns - 1)) // columns
     return _arranged([_curve(panel, styles, width) for panel in panels], columns)
@@ -65,9 +63,9 @@ def learning_curves(result: RunResult) -> alt.HConcatChart | alt.VConcatChart | 
 
 def miou_against_cost(result: RunResult) -> alt.HConcatChart | alt.VConcatChart | None:
     """mIoU over parameters, MACs and latency, each from zero; None where fewer than two cells have a score."""
-    axes = varying_axes(result.cells)
-    styles = Styles.of(result, axes)
-    records = [_cost_record(cell, axes) for cell in result.cells if cell.quality and finite(cell.quality.miou) is not None]
+    names = ChartNames.of(result)
+    styles = Styles.of(names)
+    records = [_cost_record(cell, names) for cell in result.cells if cell.quality and finite(cell.quality.miou) is not None]
     used = [(key, title) for key, title in _COSTS.items() if any(key in record for record in records)]
     if not used or len(records) < 2:
         return None
@@ -88,10 +86,8 @@ class Styles:
     varied: str
 
     @staticmethod
-    def of(result: RunResult, axes: Sequence[str]) -> Styles:
-        names = dict.fromkeys(elided_name(cell.model) for cell in result.cells)
-        variants = dict.fromkeys(elided_name(variant(cell, axes)) for cell in result.cells)
-        return Styles(list(names), list(variants), ", ".join(axis for axis in axes if axis != "model"))
+    def of(names: ChartNames) -> Styles:
+        return Styles(list(names.models.values()), list(names.variants.values()), ", ".join(axis for axis in names.axes if axis != "model"))
 
     def color(self) -> alt.Color:
         import altair as alt
@@ -132,28 +128,19 @@ def _cycled(values: Sequence[Any], count: int) -> Iterable[Any]:
     return (values[i % len(values)] for i in range(count))
 
 
-def elided_name(text: str) -> str:
-    """A name as it stands in a chart: printable, and not wider than one."""
-    return wording.elided(plain(text), _LONGEST_NAME)
-
-
-def _identity(cell: CellResult, axes: Sequence[str]) -> Record:
-    return {"cell": cell.id, "model": elided_name(cell.model), "variant": elided_name(variant(cell, axes))}
-
-
-def _curve_panels(result: RunResult, axes: Sequence[str]) -> Iterable[Panel]:
+def _curve_panels(result: RunResult, names: ChartNames) -> Iterable[Panel]:
     cells = [cell for cell in result.cells if cell.training and cell.training.history]
-    scores = _epochs(cells, axes, "val_miou", scale=100.0)
+    scores = _epochs(cells, names, "val_miou", scale=100.0)
     yield Panel(scores, "Validation mIoU", "val_miou", "mIoU (%)", zero=False)
     losses = list(dict.fromkeys(cell.loss or "" for cell in cells))
     for loss in losses[:3]:
         # losses of different kinds have different units: each gets axes of its own
-        records = _epochs([cell for cell in cells if (cell.loss or "") == loss], axes, "train_loss")
-        title = f"Training loss: {elided_name(loss)}" if len(losses) > 1 and loss else "Training loss"
+        records = _epochs([cell for cell in cells if (cell.loss or "") == loss], names, "train_loss")
+        title = f"Training loss: {short_name(loss)}" if len(losses) > 1 and loss else "Training loss"
         yield Panel(records, title, "train_loss", "loss", zero=True)
 
 
-def _epochs(cells: Iterable[CellResult], axes: Sequence[str], key: str, scale: float = 1.0) -> list[Record]:
+def _epochs(cells: Iterable[CellResult], names: ChartNames, key: str, scale: float = 1.0) -> list[Record]:
     records = []
     for cell in cells:
         history: Sequence[Epoch] = cell.training.history if cell.training else []
@@ -161,11 +148,11 @@ def _epochs(cells: Iterable[CellResult], axes: Sequence[str], key: str, scale: f
         for row in history:
             value = finite(getattr(row, key))
             if value is not None:
-                records.append({**_identity(cell, axes), "epoch": row.epoch, key: value * scale, "best": row.epoch == best})
+                records.append({**names.identity(cell), "epoch": row.epoch, key: value * scale, "best": row.epoch == best})
     return records
 
 
-def _cost_record(cell: CellResult, axes: Sequence[str]) -> Record:
+def _cost_record(cell: CellResult, names: ChartNames) -> Record:
     entry = single_latency(cell)
     latency = finite(entry.p50_ms) if entry else None
     record = {
@@ -176,7 +163,7 @@ def _cost_record(cell: CellResult, axes: Sequence[str]) -> Record:
     }
     if entry and latency is not None and entry.ci95_ms:
         record |= {"latency_low": entry.ci95_ms[0], "latency_high": entry.ci95_ms[1]}
-    return _identity(cell, axes) | {key: value for key, value in record.items() if value is not None}
+    return names.identity(cell) | {key: value for key, value in record.items() if value is not None}
 
 
 def _curve(panel: Panel, styles: Styles, width: int) -> alt.LayerChart:

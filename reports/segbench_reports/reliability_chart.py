@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from segbench import CellResult, RunResult
-from segbench_reports.cells import finite, variant, varying_axes
-from segbench_reports.charts import THEME, Styles, elided_name
+from segbench_reports.cells import finite
+from segbench_reports.chart_names import ChartNames
+from segbench_reports.charts import THEME, Styles
 
 if TYPE_CHECKING:
     import altair as alt
@@ -18,19 +19,16 @@ _SIDE = 380
 
 def reliability_curves(result: RunResult) -> alt.LayerChart | None:
     """One curve per cell through the bins that hold at least one pixel in ten thousand; None where none was measured."""
-    axes = varying_axes(result.cells)
-    records = [record for cell in result.cells for record in _records(cell, axes)]
-    if not records:
-        return None
-    return _chart(records, Styles.of(result, axes))
+    names = ChartNames.of(result)
+    records = [record for cell in result.cells for record in _records(cell, names)]
+    return _chart(records, Styles.of(names)) if records else None
 
 
-def _records(cell: CellResult, axes: tuple[str, ...]) -> list[dict[str, Any]]:
+def _records(cell: CellResult, names: ChartNames) -> list[dict[str, Any]]:
     bins = cell.quality.reliability if cell.quality else []
     pixels = sum(row.count for row in bins)
-    name = {"cell": cell.id, "model": elided_name(cell.model), "variant": elided_name(variant(cell, axes))}
     return [
-        {**name, "confidence": 100 * row.confidence, "accuracy": 100 * row.accuracy, "share": row.count / pixels}
+        {**names.identity(cell), "confidence": 100 * row.confidence, "accuracy": 100 * row.accuracy, "share": row.count / pixels}
         for row in bins
         if row.count >= _LEAST_SHARE * pixels
         and row.confidence is not None

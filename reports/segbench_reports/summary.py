@@ -59,7 +59,9 @@ def _best(result: RunResult, rows: Sequence[Row], table: Table, where: str) -> l
     leaders = [cell_name(row.cell, _shared_axes(table)) for row in scored if wording.percent(row.figures["miou"].value) == highest]
     have = "have" if len(leaders) > 1 else "has"
     level = _on_level_with(result, scored, table, highest) if len(leaders) == 1 else []
-    doubt = f"; it is not shown to be better than {wording.listed(level)}" if level else ""
+    others = len({row.cell.model for row in scored}) - 1
+    which = "any other" if len(level) == others > 2 else wording.listed(level)
+    doubt = f"; it is not shown to be better than {which}" if level else ""
     return [f"{wording.listed(leaders)} {have} the highest mIoU on {where}: {highest}%{doubt}."]
 
 

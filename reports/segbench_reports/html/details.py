@@ -11,7 +11,8 @@ from segbench import CellResult, Latency, RunResult
 from segbench_reports import ablation_chart, charts
 from segbench_reports.ablation_steps import walks
 from segbench_reports.cells import cell_name, finite, single_latency, varying_axes
-from segbench_reports.charts import COLORS, elided_name
+from segbench_reports.chart_names import short_name, short_names
+from segbench_reports.charts import COLORS
 from segbench_reports.html.drawing import Drawing, Entry, fitted, panels, whole
 from segbench_reports.reliability_chart import CAPTION, reliability_curves
 from segbench_reports.size_chart import cost_against_size
@@ -77,7 +78,8 @@ def cost_by_part(result: RunResult) -> list[Drawing]:
     """Parameters, MACs and time by the part of the network that they belong to, as far as each was counted."""
     models = _models(result)
     quantities = (("params", "parameters (M)", 1e-6), ("macs", "MACs (G)", 1e-9), ("ms", "time of one call (ms)", 1.0))
-    found = {key: [r for cell in models for r in _parts(cell, key, scale)] for key, _, scale in quantities}
+    names = short_names(cell.model for cell in models)
+    found = {key: [r for cell in models for r in _parts(cell, names[cell.model], key, scale)] for key, _, scale in quantities}
     parts = dict.fromkeys(record["part"] for records in found.values() for record in records)
     colours = {part: COLORS[place % len(COLORS)] for place, part in enumerate(parts)}
     return [_stacked(f"parts-{key}", found[key], title, colours) for key, title, _ in quantities if found[key]]
@@ -124,7 +126,9 @@ def _fence(values: Sequence[float]) -> float:
 
 def _names(result: RunResult) -> dict[str, str]:
     axes = varying_axes(result.cells)
-    return {cell.id: elided_name(cell_name(cell, axes)) for cell in result.cells}
+    full = {cell.id: cell_name(cell, axes) for cell in result.cells}
+    short = short_names(full.values())
+    return {cell: short[name] for cell, name in full.items()}
 
 
 def _models(result: RunResult) -> list[CellResult]:
@@ -141,10 +145,10 @@ def _median(name: str, entry: Latency) -> Record:
     return {"cell": name, "ms": entry.p50_ms, "low": low, "high": high, "p90": entry.p90_ms, "calls": len(entry.samples_ms)}
 
 
-def _parts(cell: CellResult, key: str, scale: float) -> Iterator[Record]:
+def _parts(cell: CellResult, name: str, key: str, scale: float) -> Iterator[Record]:
     """One record per part; time and MACs are known where the run took the network apart."""
     for part, value in _sums(cell, key).items():
-        yield {"model": elided_name(cell.model), "part": elided_name(part), "value": value * scale}
+        yield {"model": name, "part": short_name(part), "value": value * scale}
 
 
 def _sums(cell: CellResult, key: str) -> dict[str, float]:

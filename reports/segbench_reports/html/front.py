@@ -7,7 +7,8 @@ from typing import Any
 
 from segbench import CellResult, RunResult
 from segbench_reports.cells import deployment, finite, group_key
-from segbench_reports.charts import COLORS, elided_name
+from segbench_reports.chart_names import short_names
+from segbench_reports.charts import COLORS
 from segbench_reports.html.drawing import Drawing, Entry, fitted
 from segbench_reports.html.embed import rounded
 from segbench_reports.html.main_table import row_names
@@ -41,12 +42,13 @@ def front(result: RunResult, table: Table) -> Drawing | None:
         return None
     models = list(dict.fromkeys(row.cell.model for row in rows))
     colours = {model: COLORS[place % len(COLORS)] for place, model in enumerate(models)}
+    names = short_names(models)
     for point, row in zip(points, rows, strict=True):
-        point["model"] = elided_name(row.cell.model)
+        point["model"] = names[row.cell.model]
     words = "Each mark is a row of the table; boxes are 95 % intervals where there are some; faded marks are beaten on both axes."
-    drawn = fitted("front", _chart({elided_name(m): c for m, c in colours.items()}), words)
+    drawn = fitted("front", _chart({names[model]: colour for model, colour in colours.items()}), words)
     extra = {"points": points, "costs": costs, "qualities": qualities, "front": _fronts(points, costs, qualities)}
-    legend = [Entry(elided_name(model), colour) for model, colour in colours.items()]
+    legend = [Entry(names[model], colour) for model, colour in colours.items()]
     return Drawing(drawn.key, words, drawn.spec, {}, "Score against cost", legend=legend, wide=True, extra=extra)
 
 
