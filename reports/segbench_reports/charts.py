@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'segbench[report]'"
 
 COLORS = ("#0b6fb8", "#d1520a", "#12866a", "#a8468f", "#9a7400", "#4aa3d8", "#6b4fb3", "#8a4b35", "#5c6a70", "#c2185b")
-_DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [4, 1])
+DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [4, 1])
 _SHAPES = ("circle", "diamond", "triangle-up", "square", "cross", "triangle-down")
 _FONT = "Helvetica, Arial, sans-serif"
 _INK, _GREY, _GRID = "#1f2328", "#57606a", "#e4e7eb"
@@ -100,7 +100,7 @@ class Styles:
 
         if len(self.variants) < 2:
             return alt.Undefined
-        scale = alt.Scale(domain=list(self.variants), range=list(_cycled(_DASHES, len(self.variants))))
+        scale = alt.Scale(domain=list(self.variants), range=list(_cycled(DASHES, len(self.variants))))
         return alt.StrokeDash("variant:N", scale=scale, legend=self._legend(self.varied, self.variants, symbolType="stroke"))
 
     def shape(self) -> Any:
