@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segbench.changes import Change, Gate, GateClause, RunComparison, RunDifference, RunSide
     from segbench.errors import (
         BackendError,
         CheckpointError,
@@ -79,6 +80,7 @@ _HOMES = {
     "hookspecs": "hookimpl",
     "names": "Choice parse_choice slug",
     "options": "NoOptions Options option",
+    "changes": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results": (
         "Ablation AblationStep CellResult Comparison Deployment Drift Environment Epoch Latency Memory ModuleCost ModuleCosts Quality "
         "RunResult SeedSummary Training TrainingCost Verdict"
@@ -97,6 +99,7 @@ __all__ = [
     "BackendError",
     "BackendSpec",
     "CellResult",
+    "Change",
     "CheckpointError",
     "Choice",
     "Claim",
@@ -111,6 +114,8 @@ __all__ = [
     "Drift",
     "Environment",
     "Epoch",
+    "Gate",
+    "GateClause",
     "Latency",
     "LossBatch",
     "LossFormula",
@@ -130,7 +135,10 @@ __all__ = [
     "Recipe",
     "ReportTarget",
     "Reporter",
+    "RunComparison",
+    "RunDifference",
     "RunResult",
+    "RunSide",
     "Sample",
     "SeedSummary",
     "SegbenchError",

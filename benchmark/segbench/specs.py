@@ -458,22 +458,34 @@ class Reporter(_Spec):
     With ``suffix`` ("md") the harness writes the text to ``report.<suffix>`` in ``target.directory``; without one it prints it.
     Pictures and other side files are written by ``render`` below ``target.directory``. ``overview({name: result}, target) -> text``
     puts several runs into one document; each one's own report lies below ``target.directory``, in a folder of that name.
+    ``site({name: result}, target)`` writes the pages above several runs (``segbench publish``); each one's own files lie below
+    ``target.directory / "runs"``, in a folder of that name.
+    ``comparison(comparison, target) -> text`` shows what ``segbench compare`` found.
     """
 
     render: Ref
     suffix: str = ""
     overview: Ref | None = None
+    comparison: Ref | None = None
+    site: Ref | None = None
     check: Ref | None = None
 
 
 @dataclass(frozen=True)
 class ReportTarget:
-    """Where a report goes: its directory, the run's directory (None for results without one), and the terminal's width in columns."""
+    """Where a report goes: its directory, the run's directory (None for results without one), and the terminal's width in columns.
+
+    ``everything``: nothing is to be left out for brevity. ``home``: address of the page above a report, which links to it; of a site, where
+    it will be served, with its ``title``.
+    """
 
     directory: Path
     run_directory: Path | None = None
     width: int = 120
     color: bool = False
+    home: str = ""
+    title: str = ""
+    everything: bool = False
 
 
 Renderer = Callable[["RunResult", ReportTarget], str]

@@ -15,11 +15,13 @@ def segbench_reporters() -> Iterable[Reporter]:
             name="terminal",
             summary="the comparison as a table on the screen",
             render="segbench_reports.terminal:render",
+            comparison="segbench_reports.regressions.terminal:render",
         ),
         Reporter(
             name="markdown",
             summary="the whole report as GitHub renders it, with charts beside it",
             render="segbench_reports.markdown:render",
+            comparison="segbench_reports.regressions.markdown:render",
             overview="segbench_reports.overview:render",
             suffix="md",
         ),
@@ -46,6 +48,7 @@ def segbench_reporters() -> Iterable[Reporter]:
             name="json",
             summary="everything that was measured, as in run.json",
             render="segbench_reports.json_text:render",
+            comparison="segbench_reports.regressions.json_text:render",
             suffix="json",
         ),
     ]

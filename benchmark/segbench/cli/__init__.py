@@ -25,6 +25,8 @@ COMMANDS = {
     "evaluate": "Score trained cells or a checkpoint again, on any split or size.",
     "predict": "Masks and overlays of images, by a trained cell or an exported file.",
     "export": "Write a model as a file to be shipped, with its metadata.",
+    "compare": "Hold two runs against each other, and gate on regressions.",
+    "baseline": "Keep runs under a name, to compare with later.",
     "report": "Render a run, or several in one document.",
     "schema": "Print the JSON Schema of run.json, or hold files against it.",
     "list": "List models, losses, datasets, recipes, .. and plugins.",

@@ -86,8 +86,8 @@ class _Pair:
 class Judge:
     """Compares the models of one field in one quantity; all of its cells are resampled together, once."""
 
-    def __init__(self, field: Field, quantity: str, shelf: Shelf) -> None:
-        self._field, self._quantity, self._shelf = field, quantity, shelf
+    def __init__(self, field: Field, quantity: str, shelf: Shelf, *, resamples: int = RESAMPLES) -> None:
+        self._field, self._quantity, self._shelf, self._resamples = field, quantity, shelf, resamples
         self._resampled: dict[str, Resampled] | None = None
 
     def compare(self, subject: str, baseline: str) -> Comparison:
@@ -136,18 +136,18 @@ class Judge:
         few = f"{words} are too few for an interval: at least {LEAST_PAIRS}" if found.low is None else ""
         return _judged(found) | {
             "scope": checkpoints + where,
-            "method": f"paired bootstrap over {words}{pooled}, percentiles of {RESAMPLES} resamples",
+            "method": f"paired bootstrap over {words}{pooled}, percentiles of {self._resamples} resamples",
             "reason": few,
         }
 
     def _all_resampled(self) -> dict[str, Resampled]:
         if self._resampled is None:
             cells = [cell for side in self._field.models.values() for cell in side.values()]
-            self._resampled = dict(_resampled(cells, self._quantity, self._shelf))
+            self._resampled = dict(_resampled(cells, self._quantity, self._shelf, self._resamples))
         return self._resampled
 
 
-def _resampled(cells: Sequence[CellResult], quantity: str, shelf: Shelf) -> Iterator[tuple[str, Resampled]]:
+def _resampled(cells: Sequence[CellResult], quantity: str, shelf: Shelf, resamples: int) -> Iterator[tuple[str, Resampled]]:
     """Each scored cell's resamples; those of the same images were drawn together."""
     together: list[list[tuple[CellResult, Images]]] = []
     for cell in cells:
@@ -162,7 +162,7 @@ def _resampled(cells: Sequence[CellResult], quantity: str, shelf: Shelf) -> Iter
             batch.append((cell, images.in_order_of(batch[0][1].ids)))
     for batch in together:
         tables, statistics = zip(*(_columns(cell, images, quantity) for cell, images in batch), strict=True)
-        found = resample(tables, statistics[0], groups=batch[0][1].groups)
+        found = resample(tables, statistics[0], groups=batch[0][1].groups, resamples=resamples)
         yield from ((cell.id, one) for (cell, _), one in zip(batch, found, strict=True))
 
 

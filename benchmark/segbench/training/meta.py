@@ -106,12 +106,16 @@ def _normalisations(values: Mapping[str, Any]) -> dict[str, Normalisation]:
     return {name: Normalisation(tuple(v["mean"]), tuple(v["std"]), v["scale"]) for name, v in values.items()}
 
 
-def _chosen(path: Path, catalog: Catalog, checkpoint: Checkpoint) -> Chosen[ModelSpec]:
+def recorded_model(meta: Mapping[str, Any], catalog: Catalog) -> Chosen[ModelSpec]:
     """The model with its recorded options, except that no pretrained weights are fetched only to be overwritten."""
+    parts = meta.get("model_parts")
+    recorded = None if parts is None else [_recorded(part) for part in parts]
+    return catalog.model(meta["model_name"], _without_download(meta["model_options"]), parts=recorded)
+
+
+def _chosen(path: Path, catalog: Catalog, checkpoint: Checkpoint) -> Chosen[ModelSpec]:
     try:
-        parts = checkpoint.meta.get("model_parts")
-        recorded = None if parts is None else [_recorded(part) for part in parts]
-        return catalog.model(checkpoint.meta["model_name"], _without_download(checkpoint.meta["model_options"]), parts=recorded)
+        return recorded_model(checkpoint.meta, catalog)
     except SegbenchError as error:
         raise CheckpointError(f"{path} is of the model '{checkpoint.meta['model']}': {error}") from error
 

@@ -1,0 +1,102 @@
+"""``segbench baseline``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+_FOLDER = click.option(
+    "--from", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Folder of baselines.  [default: the user's data folder]"
+)
+
+
+@click.group(name="baseline", short_help="Keep runs under a name, to compare with later.")
+def command() -> None:
+    """Keep runs under a name: 'segbench compare NAME RUN' then takes the name in place of a directory.
+
+    Baselines lie in $SEGBENCH_BASELINES, else in the user's data folder; with --to they lie where a repository or a CI cache keeps them.
+    """
+
+
+@command.command(name="save", short_help="Keep a run under a name.")
+@click.argument("name")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--to", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Folder of baselines.  [default: the user's data folder]"
+)
+@click.option(
+    "--with-checkpoints/--no-checkpoints",
+    "checkpoints",
+    default=True,
+    show_default=True,
+    help="Also keep weights and exported files: without them latency can be judged by the anchor only.",
+)
+@click.option("--replace", is_flag=True, help="Replace a baseline of that name.")
+def save(name: str, run: Path, folder: Path | None, checkpoints: bool, replace: bool) -> int:
+    """Copy the results of RUN, its confusion matrices, best checkpoints and exported files to the baseline NAME."""
+    from segbench.cli.output import relative
+    from segbench.regressions.baselines import baselines_folder, save_baseline
+
+    kept = save_baseline(name, run, folder=baselines_folder(folder), checkpoints=checkpoints, replace=replace)
+    cells = len(kept.result.cells) if kept.result else 0
+    weights = "" if kept.has_checkpoints else ", without checkpoints"
+    click.echo(f"Saved {name}: {cells} cell{'s' if cells != 1 else ''}, {kept.megabytes:.1f} MB{weights}, in {relative(kept.directory)}")
+    if kept.result and not kept.result.complete:
+        click.echo(f"Warning: the run is not finished; '{name}' holds what is done so far.", err=True)
+    return 0
+
+
+@command.command(name="list", short_help="List baselines.")
+@_FOLDER
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
+def list_(folder: Path | None, as_json: bool) -> int:
+    """List baselines with what they hold."""
+    from segbench.cli.output import relative
+    from segbench.regressions.baselines import baselines_folder, list_baselines
+
+    where = baselines_folder(folder)
+    found = list_baselines(where)
+    rows = [
+        {
+            "name": each.name,
+            "started": each.result.environment.started if each.result else None,
+            "dataset": each.result.task.get("dataset") if each.result else None,
+            "models": list(dict.fromkeys(cell.model for cell in each.result.cells)) if each.result else [],
+            "cells": len(each.result.cells) if each.result else 0,
+            "megabytes": round(each.megabytes, 1),
+            "checkpoints": each.has_checkpoints,
+            "error": each.error or None,
+        }
+        for each in found
+    ]
+    if as_json:
+        click.echo(json.dumps({"baselines": rows}, indent=1))
+        return 0
+    if not rows:
+        click.echo(f"No baselines in {relative(where)}. Keep a run: segbench baseline save NAME RUN")
+        return 0
+    width = max(len(each.name) for each in found)
+    for row in rows:
+        name = str(row["name"]).ljust(width)
+        if row["error"]:
+            click.echo(f"{name}  cannot be read: {row['error']}")
+            continue
+        models = ", ".join(map(str, row["models"])) if isinstance(row["models"], list) else ""
+        date = str(row["started"] or "")[:10] or "no date"
+        weights = "with checkpoints" if row["checkpoints"] else "no checkpoints"
+        click.echo(f"{name}  {date}  {row['dataset'] or 'no dataset'}  {row['cells']} cells, {row['megabytes']} MB, {weights}: {models}")
+    return 0
+
+
+@command.command(name="remove", short_help="Delete a baseline.")
+@click.argument("name")
+@_FOLDER
+def remove(name: str, folder: Path | None) -> int:
+    """Delete the baseline NAME."""
+    from segbench.regressions.baselines import baselines_folder, remove_baseline
+
+    remove_baseline(name, baselines_folder(folder))
+    click.echo(f"Removed {name}")
+    return 0

@@ -1,0 +1,177 @@
+"""``segbench compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from segbench.registry import Catalog
+    from segbench.regressions.compare import Run
+    from segbench.regressions.latency import Key, Retimed
+    from segbench.regressions.pairing import Pairing
+
+_EPILOG = """\b
+Verdicts
+  regressed            the whole 95 % interval of the change lies beyond the margin, for the worse
+  improved             the same, for the better
+  no difference shown  the interval does not leave the margin: nothing was shown, which is not "equal"
+  cannot tell          no interval, or one wider than the margin on both sides; or unlike machines,
+                       versions, data or protocol, named with both values
+The margin is 5 % for latency and memory (--margin) and none for scores; counts (params, macs, size)
+have no noise, any difference is one.
+
+\b
+Exit code
+  0  compared (whatever was found), or every condition of --fail-on is met
+  1  a condition of --fail-on is not met
+  2  the input was wrong
+"""
+
+
+@click.command(name="compare", short_help="Hold two runs against each other, and gate on regressions.", epilog=_EPILOG)
+@click.argument("baseline", metavar="BASELINE")
+@click.argument("new", metavar="NEW")
+@click.option("--fail-on", metavar="TEXT", help='Exit 1 on a shown regression: "miou < -0.5pt, latency > 5%, params > 0.1M".')
+@click.option("--strict", is_flag=True, help="With --fail-on: exit 1 also where a condition cannot be judged.")
+@click.option("--margin", metavar="PERCENT", default="5%", show_default=True, help="Change of latency or memory that counts.")
+@click.option(
+    "--retime/--no-retime",
+    default=None,
+    help="Race both runs' artifacts again, side by side.  [default: where both are there and their code is unchanged]",
+)
+@click.option("--rounds", type=click.IntRange(min=6), metavar="N", help="Rounds of that race.  [default: 30]")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads of that race.  [default: the new run's]")
+@click.option("--match", "matches", multiple=True, metavar="OLD=NEW", help="Hold the model NEW against the baseline's OLD. Repeatable.")
+@click.option("--across-settings", is_flag=True, help="Judge scores also where training settings differ.")
+@click.option("--format", "name", default="terminal", show_default=True, metavar="NAME", help="terminal, markdown, json, or a plugin's.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write there instead of printing.")
+@click.option("--all", "show_all", is_flag=True, help="List every row, also those without a shown difference in large runs.")
+@click.option("--baselines", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Folder of baselines.")
+def command(
+    baseline: str,
+    new: str,
+    fail_on: str | None,
+    strict: bool,
+    margin: str,
+    retime: bool | None,
+    rounds: int | None,
+    threads: int | None,
+    matches: tuple[str, ...],
+    across_settings: bool,
+    name: str,
+    out: Path | None,
+    show_all: bool,
+    folder: Path | None,
+) -> int:
+    """What changed from BASELINE to NEW: runs' directories, run.json files, or names of saved baselines.
+
+    Scores are compared on the same images (or over seeds), counts exactly, latency only in a race of both or against the anchor that both
+    were raced with.
+    """
+    from segbench.errors import ConfigError
+    from segbench.registry import load_catalog
+    from segbench.regressions.baselines import baselines_folder
+    from segbench.regressions.compare import compare_runs
+    from segbench.regressions.gate import parse_gate
+    from segbench.regressions.pairing import match
+
+    if strict and not fail_on:
+        raise ConfigError("--strict goes with --fail-on: without conditions nothing can fail.")
+    if out is not None and out.is_dir():
+        raise ConfigError(f"'{out}' is a folder: give --out a file.")
+    clauses = parse_gate(fail_on) if fail_on is not None else []
+    share = _share(margin)
+    catalog = load_catalog()
+    reporter = catalog.reporter(name)
+    if reporter.comparison is None:
+        able = ", ".join(spec.name for spec, _ in catalog.specs("reporters") if spec.comparison)
+        raise ConfigError(f"Format '{name}' shows one run; a comparison can be shown as: {able}.")
+    runs = [_load(text, baselines_folder(folder)) for text in (baseline, new)]
+    pairing = match(runs[0].result, runs[1].result, _renamed(matches))
+    timed = _retime(pairing, runs, catalog, forced=bool(retime), rounds=rounds, threads=threads) if retime is not False else {}
+    found = compare_runs(
+        *runs,
+        margin=share,
+        across_settings=across_settings,
+        retimed=timed,
+        clauses=clauses,
+        strict=strict,
+        pairing=pairing,
+    )
+    from segbench.cli.output import terminal
+    from segbench.specs import ReportTarget, resolve
+
+    console = terminal()
+    printed = out is None
+    target = ReportTarget(Path.cwd(), None, console.width if printed else 120, printed and console.is_terminal, everything=show_all)
+    _put(resolve(reporter.comparison)(found, target), out)
+    return 0 if found.gate is None or found.gate.passed else 1
+
+
+def _put(text: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(text.rstrip("\n"))
+        return
+    from segbench.store import explained, write_atomic
+
+    with explained(out):
+        write_atomic(out, (text.rstrip("\n") + "\n").encode())
+
+
+def _load(text: str, folder: Path) -> Run:
+    from segbench.regressions.baselines import find_run
+    from segbench.regressions.compare import Run
+    from segbench.store import load_run
+
+    path = find_run(text, folder)
+    result = load_run(path)
+    directory = path if path.is_dir() else path.parent
+    shown = path.name if path.is_dir() or path.name != "run.json" else path.absolute().parent.name
+    return Run(shown or path.absolute().name, result, directory)
+
+
+def _retime(
+    pairing: Pairing, runs: list[Run], catalog: Catalog, *, forced: bool, rounds: int | None, threads: int | None
+) -> dict[Key, Retimed]:
+    from segbench.regressions.networks import networks_of
+    from segbench.regressions.retime import ROUNDS, retime
+
+    networks = networks_of(pairing.pairs)
+    return retime(networks, *runs, catalog=catalog, listener=_Said(), forced=forced, rounds=rounds or ROUNDS, threads=threads)
+
+
+class _Said:
+    """A line on stderr for each race."""
+
+    def on(self, event: str, cell: object, payload: object) -> None:
+        if event == "note" and isinstance(payload, dict):
+            click.echo(f"{payload['message']} ..", err=True)
+
+
+def _share(text: str) -> float:
+    from segbench.errors import ConfigError
+
+    number = text.strip().removesuffix("%").strip()
+    try:
+        value = float(number)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1000:
+        raise ConfigError(f"--margin {text}: give a percentage from 0 on, as in --margin 5%.")
+    return value / 100
+
+
+def _renamed(matches: tuple[str, ...]) -> dict[str, str]:
+    from segbench.errors import ConfigError
+    from segbench.names import split_outside
+
+    found = {}
+    for text in matches:
+        parts = [part.strip() for part in split_outside(text, "=")]
+        if len(parts) != 2 or not all(parts):
+            raise ConfigError(f"--match {text}: write OLD=NEW, as in --match unet=unet-lite.")
+        found[parts[0]] = parts[1]
+    return found

@@ -1,0 +1,145 @@
+"""Whether a network got slower: only where both were raced together, or each against the same anchor on a like machine.
+
+Milliseconds of two days are not comparable: clocks, heat and neighbours differ by more than most changes do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from segbench.changes import Change
+from segbench.deployment_halves import form_of
+from segbench.measure.steadiness import CONFIDENCE, LEAST_ROUNDS, Ratio, ratio_of
+from segbench.regressions.machines import unlike_machines
+from segbench.regressions.networks import Network
+from segbench.regressions.verdicts import judged
+from segbench.results import Deployment, Latency, RunResult
+from segbench.sizes import format_size
+
+APART = "timed apart"
+
+
+@dataclass(frozen=True)
+class Retimed:
+    """Both networks' times from one race, or why there was none."""
+
+    baseline: Latency | None = None
+    new: Latency | None = None
+    machine: str = ""
+    error: str = ""
+    notes: tuple[str, ...] = ()
+
+
+Key = tuple[tuple[str, ...], str]
+"""Network and form."""
+
+
+def latency_rows(network: Network, runs: tuple[RunResult, RunResult], retimed: Mapping[Key, Retimed], margin: float) -> Iterator[Change]:
+    """Time of single calls in each form that both runs timed at the same size."""
+    for name in network.forms:
+        old, new = form_of(network.baseline, name), form_of(network.new, name)
+        assert old is not None
+        assert new is not None
+        for one, other in timings(old, new):
+            row = network.row("latency", unit="ms", form=name, margin=margin, baseline=one.p50_ms, new=other.p50_ms, scope="this machine")
+            row = row.model_copy(update={"context": _context(other)})
+            found = retimed.get((network.key, name))
+            if found is not None and found.baseline and found.new and found.new.input_size == other.input_size:
+                yield _raced_again(row, found)
+            elif old.raced and old.raced == new.raced and one.rounds_ms == other.rounds_ms:
+                yield judged(row, {"change": 1.0, "low": 1.0, "high": 1.0, "method": "the same measurement", "n": len(one.rounds_ms)})
+            else:
+                yield _anchored(row, (old, one), (new, other), runs, found.error if found else "")
+
+
+def timings(old: Deployment, new: Deployment) -> list[tuple[Latency, Latency]]:
+    """Single calls that both forms were timed at, same size by same size."""
+    theirs = {(each.input_size, each.device): each for each in old.latency if each.batch_size == 1}
+    ours = [each for each in new.latency if each.batch_size == 1]
+    return [(theirs[each.input_size, each.device], each) for each in ours if (each.input_size, each.device) in theirs]
+
+
+def anchored_ratio(old: tuple[Latency, Latency], new: tuple[Latency, Latency]) -> Ratio:
+    """(new / its anchor) / (baseline / its anchor); each pair is of one race.
+
+    The limits of both logarithms are put together as if independent (recovered variances: Zou and Donner, Statistics in Medicine 27, 2008).
+    """
+    one, other = (ratio_of(entry.rounds_ms, anchor.rounds_ms) for entry, anchor in (old, new))
+    value, rounds = other.value / one.value, min(one.rounds, other.rounds)
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return Ratio(value, None, None, None, rounds)
+    down = math.hypot(math.log(other.value / other.low), math.log(one.high / one.value))
+    up = math.hypot(math.log(other.high / other.value), math.log(one.value / one.low))
+    return Ratio(value, value * math.exp(-down), value * math.exp(up), None, rounds)
+
+
+def _raced_again(row: Change, found: Retimed) -> Change:
+    assert found.baseline is not None
+    assert found.new is not None
+    ratio = ratio_of(found.new.rounds_ms, found.baseline.rounds_ms)
+    told = {
+        "baseline": found.baseline.p50_ms,
+        "new": found.new.p50_ms,
+        "method": f"raced again, side by side: {ratio.rounds} shuffled rounds; {CONFIDENCE:.0%} interval over rounds",
+        "notes": [*row.notes, *found.notes],
+        "context": {**row.context, "threads": found.new.threads, "machine": found.machine},
+    }
+    return _from_ratio(row.model_copy(update=told), ratio)
+
+
+def _anchored(
+    row: Change, old: tuple[Deployment, Latency], new: tuple[Deployment, Latency], runs: tuple[RunResult, RunResult], why: str
+) -> Change:
+    anchors = [anchor_of(run, form, entry) for run, (form, entry) in zip(runs, (old, new), strict=True)]
+    reason = _no_anchor(anchors, old, new, runs)
+    if reason:
+        return row.model_copy(update={"reason": "; ".join([f"{APART}: {reason}", *([why] if why else [])])})
+    one, other = anchors
+    assert one is not None
+    assert other is not None
+    ratio = anchored_ratio((old[1], one), (new[1], other))
+    name = (runs[1].race or {}).get("anchor", {}).get("name", "anchor")
+    method = f"ratio to {name} in each race; {CONFIDENCE:.0%} intervals over rounds put together"
+    notes = [*row.notes, "two races: an anchor cancels the machine's speed only as far as both networks feel it alike"]
+    return _from_ratio(row.model_copy(update={"method": method, "notes": notes}), ratio)
+
+
+def _from_ratio(row: Change, ratio: Ratio) -> Change:
+    few = f"too few samples: an interval takes {LEAST_ROUNDS} rounds, these are {ratio.rounds}" if ratio.low is None else ""
+    return judged(row, {"change": ratio.value, "low": ratio.low, "high": ratio.high, "n": ratio.rounds, "reason": few})
+
+
+def anchor_of(run: RunResult, form: Deployment, entry: Latency) -> Latency | None:
+    """The anchor's times in the very rounds of a timing."""
+    kept: Sequence[Mapping[str, Any]] = ((run.race or {}).get("anchor") or {}).get("latency") or ()
+    for record in kept:
+        found = Latency.model_validate(record)
+        same_rounds = record.get("raced") == form.raced and found.batch_size == entry.batch_size
+        if same_rounds and found.input_size == entry.input_size and len(found.rounds_ms) == len(entry.rounds_ms) > 0:
+            return found
+    return None
+
+
+def _no_anchor(
+    anchors: Sequence[Latency | None],
+    old: tuple[Deployment, Latency],
+    new: tuple[Deployment, Latency],
+    runs: tuple[RunResult, RunResult],
+) -> str:
+    machines = unlike_machines(old[0].machine, new[0].machine)
+    if machines:
+        return machines
+    if old[1].threads != new[1].threads:
+        return f"another number of threads: {old[1].threads} -> {new[1].threads}"
+    names = [((run.race or {}).get("anchor") or {}).get("name") for run in runs]
+    if all(names) and names[0] != names[1]:
+        return f"another anchor: {names[0]} -> {names[1]}"
+    missing = [which for which, found in zip(("baseline", "new run"), anchors, strict=True) if found is None]
+    return f"no anchor was raced along in the {' and the '.join(missing)}" if missing else ""
+
+
+def _context(entry: Latency) -> dict[str, Any]:
+    return {"input_size": format_size(entry.input_size), "device": entry.device, "threads": entry.threads}

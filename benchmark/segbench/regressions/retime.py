@@ -1,0 +1,242 @@
+"""Race both runs' artifacts against each other again: the one way in which two times are comparable without further ado.
+
+An artifact is a trained checkpoint, or the file that a backend exported. A checkpoint holds weights, not code: its network is built by the
+code that is installed now. Where that is another code than the run's, a race would compare today's code with itself, so that nothing is
+raced unless it is asked for in so many words. A file holds the whole computation and is always raced as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segbench.deployment_halves import EAGER, form_of
+from segbench.errors import SegbenchError
+from segbench.names import format_value
+from segbench.planning.dataset_choice import SYNTHETIC
+from segbench.regressions.compare import Run
+from segbench.regressions.latency import Key, Retimed, timings
+from segbench.regressions.networks import Network
+from segbench.results import CellResult, Latency
+from segbench.settings import Settings
+
+if TYPE_CHECKING:
+    from segbench.events import Listener
+    from segbench.execute.process import Worker, Workers
+    from segbench.measure.contenders import Contender
+    from segbench.measure.latency import Pace
+    from segbench.registry import Catalog
+
+ROUNDS = 30
+NO_CHECKPOINT = "there is no checkpoint of {} to race it again"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One side of a race: the job of its process, or why there is none. ``code`` says that it is built by other code than the run's."""
+
+    job: Mapping[str, Any]
+    error: str = ""
+    code: str = ""
+
+
+def retime(
+    networks: Sequence[Network],
+    baseline: Run,
+    new: Run,
+    *,
+    catalog: Catalog,
+    listener: Listener,
+    forced: bool = False,
+    rounds: int = ROUNDS,
+    threads: int | None = None,
+) -> dict[Key, Retimed]:
+    """Race every network in every form that both runs timed; what cannot be raced has its reason.
+
+    ``forced`` races checkpoints also where the code of their model is another one now, and says so beside the figure. Nothing is imported
+    or started where no artifact is there.
+    """
+    found: dict[Key, Retimed] = {}
+    ready: list[tuple[Key, Artifact, Artifact, Latency]] = []
+    for network in networks:
+        for form in network.forms:
+            entry = _timed(network, form)
+            if entry is None:
+                continue
+            key = (network.key, form)
+            why = _absent(network, form, baseline, new)
+            if why:
+                found[key] = Retimed(error=why)
+                continue
+            sides = [_artifact(cell, form, run, catalog, entry) for cell, run in ((network.baseline, baseline), (network.new, new))]
+            found[key] = _refused(sides, forced=forced)
+            if not found[key].error:
+                ready.append((key, sides[0], sides[1], entry))
+    if ready:
+        found |= dict(_races(ready, found, listener=listener, rounds=rounds, threads=threads))
+    return found
+
+
+def _timed(network: Network, form: str) -> Latency | None:
+    """The new run's single calls of this form, where the baseline has some at the same size."""
+    old, new = form_of(network.baseline, form), form_of(network.new, form)
+    if old is None or new is None:
+        return None
+    shared = timings(old, new)
+    if form == EAGER or not shared:
+        return shared[0][1] if shared else None
+    # a file is made for one size
+    return next((entry for _, entry in shared if old.fixed_size == new.fixed_size == entry.input_size), shared[0][1])
+
+
+def _absent(network: Network, form: str, baseline: Run, new: Run) -> str:
+    """Which artifact is not there; looked up without torch."""
+    missing = [
+        which
+        for which, cell, run in (("the baseline", network.baseline, baseline), ("the new run", network.new, new))
+        if not _path(cell, form, run.directory)
+    ]
+    if not missing:
+        return ""
+    return NO_CHECKPOINT.format(" and of ".join(missing)) if form == EAGER else f"there is no exported file of {' and of '.join(missing)}"
+
+
+def _path(cell: CellResult, form: str, directory: Path) -> Path | None:
+    deployment = form_of(cell, form)
+    if form == EAGER:
+        path = directory / (cell.artifacts.best or f"checkpoints/{cell.id}/best.pt")
+    elif deployment is not None and deployment.artifact is not None:
+        path = directory / deployment.artifact
+    else:
+        return None
+    return path if path.exists() else None
+
+
+def _artifact(cell: CellResult, form: str, run: Run, catalog: Catalog, entry: Latency) -> Artifact:
+    from segbench.execute.contender import file_key
+    from segbench.training.meta import recorded_model
+    from segbench.variants.checkpoint_meta import read_meta
+
+    path = _path(cell, form, run.directory)
+    assert path is not None
+    meta: Mapping[str, Any] = {}
+    checkpoint = _path(cell, EAGER, run.directory)
+    try:
+        if checkpoint is not None:
+            meta = read_meta(checkpoint)
+            model = recorded_model(meta, catalog)
+            inputs, classes = meta["task"]["inputs"], len(meta["task"]["class_names"])
+        else:
+            model = catalog.model(cell.model)
+            inputs, classes = run.result.task["inputs"], int(run.result.task["num_classes"])
+    except (SegbenchError, KeyError) as error:
+        return Artifact({}, error=f"{run.name}: {error}")
+    now, then = model.plugin.identity(), str(meta.get("model_plugin", ""))
+    job = {
+        "cell": cell.id,
+        "model": model.choice.name,
+        "model_options": model.options.values(),
+        "model_parts": model.parts_record() or None,
+        "loss": None,
+        "dataset": f"{SYNTHETIC}[inputs={format_value(tuple(f'{k}={v}' for k, v in inputs.items()))},num_classes={classes}]",
+        "root": None,
+        "settings": _settings(entry),
+        "seed": 0,
+        "device": entry.device,
+        "directory": str(run.directory.absolute()),
+        "checkpoint": str(checkpoint.absolute()) if checkpoint else None,
+        "backend": form,
+        "files": {} if form == EAGER else {file_key(entry.input_size, 1): str(path.absolute())},
+    }
+    return Artifact(job, code=f"{then} -> {now}" if form == EAGER and then != now else "")
+
+
+def _settings(entry: Latency) -> dict[str, Any]:
+    height, width = entry.input_size
+    return Settings.model_validate({"measure": {"input_size": f"{height}x{width}"}}).model_dump()
+
+
+def _refused(sides: Sequence[Artifact], *, forced: bool) -> Retimed:
+    errors = [side.error for side in sides if side.error]
+    if errors:
+        return Retimed(error=errors[0])
+    codes = list(dict.fromkeys(side.code for side in sides if side.code))
+    if not codes:
+        return Retimed()
+    what = f"the model's code is another one now ({', '.join(codes)})"
+    if forced:
+        return Retimed(notes=(f"{what}: both networks were built by it, so that a change of the code is not in this figure",))
+    return Retimed(error=f"{what}: a checkpoint would be raced with today's code on both sides (race it all the same: --retime)")
+
+
+def _races(
+    ready: Sequence[tuple[Key, Artifact, Artifact, Latency]],
+    before: Mapping[Key, Retimed],
+    *,
+    listener: Listener,
+    rounds: int,
+    threads: int | None,
+) -> Iterator[tuple[Key, Retimed]]:
+    from segbench.devices import resolve_device
+    from segbench.execute.process import Workers
+    from segbench.measure.environment import describe_environment
+
+    machine = describe_environment()
+    workers = Workers()
+    with tempfile.TemporaryDirectory(prefix="segbench-retime-") as folder:
+        for number, (key, old, new, entry) in enumerate(ready, 1):
+            told = {"state": "latency", "batch_size": 1, "contenders": 2}
+            listener.on("note", None, {"message": f"racing {old.job['cell']} again, in both versions ({number}/{len(ready)}, {key[1]})"})
+            listener.on("race", None, told)
+            try:
+                resolve_device(entry.device)
+                timed = _race([old, new], entry, workers=workers, logs=Path(folder), rounds=rounds, threads=threads)
+            except (RuntimeError, SegbenchError) as error:
+                yield key, Retimed(error=f"could not be raced again: {error}")
+                continue
+            where = machine.cpu if entry.device == "cpu" else ", ".join(machine.gpu)
+            yield key, Retimed(*timed, machine=where or "", notes=before[key].notes)
+
+
+def _race(
+    sides: Sequence[Artifact], entry: Latency, *, workers: Workers, logs: Path, rounds: int, threads: int | None
+) -> tuple[Latency, Latency]:
+    """Both networks, each in a process of its own, in shuffled rounds."""
+    from segbench.measure.latency import race
+
+    with contextlib.ExitStack() as stack:
+        contenders = [
+            _enter(stack, workers, name, side, entry, logs, threads) for name, side in zip(("baseline", "new"), sides, strict=True)
+        ]
+        raced = race(contenders, seed=0, pace=retime_pace(rounds))
+    if raced.errors:
+        raise RuntimeError("; ".join(f"{name}: {why}" for name, why in raced.errors.items()))
+    return raced.latencies["baseline"], raced.latencies["new"]
+
+
+def retime_pace(rounds: int) -> Pace:
+    """Many short rounds: what comes and goes on the machine then meets both networks within a round."""
+    from segbench.measure.latency import Pace
+
+    return Pace(rounds=rounds, min_calls=3, min_round_seconds=0.06, lead_in_seconds=0.012)
+
+
+def _enter(
+    stack: contextlib.ExitStack, workers: Workers, name: str, side: Artifact, entry: Latency, logs: Path, threads: int | None
+) -> Contender:
+    from segbench.cores import usable_cores
+    from segbench.execute.contender import RemoteContender
+    from segbench.run.stable import ask, receive
+
+    job = {**side.job, "threads": threads or min(entry.threads or usable_cores(), usable_cores())}
+    worker: Worker = workers.start("segbench.execute.contender:serve", job, log=logs / f"{name}.log")
+    stack.callback(worker.end)
+    receive(worker, "ready")
+    return RemoteContender(name, lambda command: ask(worker, command), entry.input_size, 1)
+
+
+__all__ = ["ROUNDS", "retime", "retime_pace"]
