@@ -108,6 +108,17 @@ def test_the_plan_can_be_looked_at_first(segbench: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_the_plan_says_what_is_there_already_and_what_would_be_lost(segbench: Any, finished: Any, tmp_path: Path) -> None:
+    before = {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}
+    again = segbench(*RUN, *MODELS, "--dry-run")
+    assert again.code == 0, again.err
+    assert again.out.count("(done, kept)") == len(again.out.splitlines()) - 1 > 0
+    changed = segbench(*RUN, *MODELS, "--set", "train.lr=0.0123", "--dry-run")
+    assert "re-run: train.lr" in changed.out
+    assert "-> 0.0123" in changed.out
+    assert {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()} == before
+
+
 def test_a_profile_prints_json_and_nothing_else(segbench: Any, tmp_path: Path) -> None:
     answer = segbench(
         "profile", "--models", "dot,fragile", "--input-size", "16x24", "--num-classes", "5", "--no-latency", "--json", "--device", "cpu"

@@ -60,15 +60,17 @@ def read_config(config_file: Path | None, given: Mapping[str, Any]) -> RunConfig
 
 
 def print_plan(config: RunConfig) -> int:
-    """Print the cells that would be run."""
-    from segbench.planning.plan import make_plan
+    """Print the cells that would be run, and what of them is there already."""
     from segbench.registry import load_catalog
+    from segbench.run.preview import preview
 
-    plan = make_plan(config, load_catalog(), complete=True)
-    click.echo(f"{len(plan.cells)} cells on {plan.dataset}:")
-    for cell in plan.cells:
-        after = f"  (after {', '.join(cell.origin.needs)})" if cell.origin.needs else ""
-        click.echo(f"  {cell.id}{after}")
+    cells = preview(config, catalog=load_catalog())
+    click.echo(f"{len(cells)} cells on {cells[0][0].dataset}:")
+    for cell, todo in cells:
+        notes = [f"after {', '.join(cell.origin.needs)}"] if cell.origin.needs else []
+        if todo is not None:
+            notes.append(todo.reason or ("measured again" if todo.stages else "done, kept"))
+        click.echo(f"  {cell.id}" + (f"  ({'; '.join(notes)})" if notes else ""))
     return 0
 
 
