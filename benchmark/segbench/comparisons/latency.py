@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segbench.deployment_halves import EAGER
-from segbench.measure.steadiness import CONFIDENCE, LEAST_ROUNDS, RESAMPLES, Ratio, holm, ratio_of
+from segbench.measure.steadiness import CONFIDENCE, LEAST_ROUNDS, Ratio, holm, ratio_of
 from segbench.results import Comparison, Deployment, Latency, RunResult
 
 SCOPE = "this machine"
 METHOD = (
-    f"median over rounds of the ratio of the two medians in the same round; {CONFIDENCE:.0%} interval from {RESAMPLES} resamples of rounds"
+    f"median over rounds of the ratio of the two medians in the same round; {CONFIDENCE:.0%} interval over rounds, "
+    "wider where neighbouring rounds were alike"
 )
 
 
