@@ -13,7 +13,8 @@ from segbench.compat import require_torch
 from segbench.config import RunConfig
 from segbench.devices import resolve_device
 from segbench.errors import SegbenchError
-from segbench.events import Listener, Silent
+from segbench.events import Fanout, Listener, Silent
+from segbench.journal import Journal
 from segbench.planning.plan import Plan, make_plan
 from segbench.planning.plan import output_directory as planned_directory
 from segbench.registry import Catalog, load_catalog
@@ -54,8 +55,9 @@ def run(
         if fresh:
             store.clear()
         plan = with_normalisation(plan, catalog, store, device)
-        session = open_session(plan, catalog, store, device, listener or Silent(), command, ablation)
-        return _run(session)
+        with Journal(store.directory) as journal:
+            session = open_session(plan, catalog, store, device, Fanout(listener or Silent(), journal), command, ablation)
+            return _run(session)
     finally:
         store.close()
 

@@ -30,6 +30,8 @@ _OWNED = (
     "predictions/**/*.png",
     "deployments/**/*",
     "logs/*.log",
+    "logs/events.jsonl",
+    "logs/now.*",
     "charts/*.svg",
     "run.json",
     "config.toml",
