@@ -21,6 +21,7 @@ from segbench.errors import SegbenchError, did_you_mean
 COMMANDS = {
     "run": "Train, score and measure models under one protocol, and compare them.",
     "profile": "Measure params, macs, latency and memory without training.",
+    "watch": "Look on while a run is at work, also from another shell.",
     "ablate": "Walk from one model to another, one option at a time.",
     "evaluate": "Score trained cells or a checkpoint again, on any split or size.",
     "predict": "Masks and overlays of images, by a trained cell or an exported file.",
@@ -28,6 +29,7 @@ COMMANDS = {
     "compare": "Hold two runs against each other, and gate on regressions.",
     "baseline": "Keep runs under a name, to compare with later.",
     "report": "Render a run, or several in one document.",
+    "publish": "Build a static site of runs: leaderboards, reports, badges, feeds.",
     "schema": "Print the JSON Schema of run.json, or hold files against it.",
     "list": "List models, losses, datasets, recipes, .. and plugins.",
     "check": "Run the conformance checks of a model, loss or dataset.",
