@@ -167,7 +167,7 @@ def _summary(done: Done, predictor: Predictor, out: Path) -> str:
     from segbench.public_text import inert
 
     record, book = predictor.record, done.book
-    rate = f" ({done.predicted / done.seconds:.2f} images/s)" if done.predicted and done.seconds > 0 else ""
+    rate = f" ({done.predicted / done.seconds:.2f} images/s)" if done.predicted > 1 and done.seconds > 0 else ""
     kept = f", {done.kept} kept from before" if done.kept else ""
     overlays = book.settings["alpha"] is not None
     rows = {
@@ -220,7 +220,7 @@ def _hint(entries: Any, predictor: Predictor) -> str:
         return ""
     what = "exported for" if predictor.record["kind"] == "export" else "trained at"
     return (
-        f"{far} images are of another scale than the {format_size(predictor.trained)} that the network was {what}: "
+        f"{far} image{' is' if far == 1 else 's are'} of another scale than the {format_size(predictor.trained)} that the network was {what}: "
         "--size trained shows them at that size, as 'segbench evaluate' does."
     )
 

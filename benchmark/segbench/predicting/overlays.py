@@ -15,7 +15,7 @@ from segbench.sizes import Size
 from segbench.specs import Task
 from segbench.store import explained
 
-LONGEST = 4096
+LONGEST = 2048
 """Longer images are shown smaller: nobody looks at a hundred million pixels, and the picture would have to lie in memory."""
 _SENTINEL2_BANDS = 13
 
@@ -48,7 +48,7 @@ def shown_size(size: Size) -> Size:
     """The image's own size, or the largest of the same shape that is still shown.
 
     >>> shown_size((300, 400)), shown_size((8192, 4096))
-    ((300, 400), (4096, 2048))
+    ((300, 400), (2048, 1024))
     """
     factor = max(1.0, max(size) / LONGEST)
     return max(1, round(size[0] / factor)), max(1, round(size[1] / factor))

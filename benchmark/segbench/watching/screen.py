@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +15,7 @@ from segbench.watching.state import BAD, DONE, CellState, Running, RunState
 
 _NARROW = 64
 _CURVE = 48
+_BAR = 60
 _STYLES = {"running": "cyan", "finished": "green", "starting": "cyan", "interrupted": "yellow", "stopped": "red"}
 _MARKS = {
     "ok": ("+", "green"),
@@ -110,35 +110,49 @@ def _progress(state: RunState, width: int, plain: bool) -> RenderableType:
     text = Text(" · ".join(facts) if not plain else ", ".join(facts))
     if not count:
         return text
-    return Group(ProgressBar(total=count, completed=done, width=min(width, 60)), text)
+    room = min(width, _BAR)
+    full = round(room * done / count)
+    sign = "#" if plain else "━"
+    return Group(Text.assemble((sign * full, "green"), (("." if plain else sign) * (room - full), "bright_black")), text)
 
 
 def _running(state: RunState, running: Running, width: int, plain: bool) -> list[RenderableType]:
     names = short_names([cell.id for cell in state.cells])
     signs = PLAIN if plain else BLOCKS
     lines: list[RenderableType] = [_line("now", inert(names.get(running.id, running.id)), width, style="bold cyan")]
-    facts = [f"epoch {running.epoch}/{running.epochs or '?'}"] if running.epoch is not None else []
-    training = running.stage in (None, "train") and width >= _NARROW
-    facts += [f"step {running.step}/{running.steps}"] if running.step is not None and training else []
-    facts += [f"{running.images_per_second:.1f} images/s"] if running.images_per_second is not None else []
-    facts += [f"lr {running.learning_rate:.2e}"] if running.learning_rate is not None and training else []
-    facts += [f"{duration(running.seconds_left)} left"] if running.seconds_left else []
-    lines.append(_line(inert(running.stage or "starting"), "  ".join(facts), width))
+    lines.append(_line(inert(running.stage or "starting"), _facts(running, width - 10), width))
     room = max(4, min(_CURVE, width - 36))
     losses = [point.loss for point in running.history]
-    scores = [point.val_miou for point in running.history]
     if running.loss is not None or any(value is not None for value in losses):
         last = running.loss if running.loss is not None else next(value for value in reversed(losses) if value is not None)
         curve = sparkline(losses, room, signs=signs)
         lines.append(_curve("loss", curve, f"{last:.4f}"))
-    known = [(value, point.epoch) for value, point in zip(scores, running.history, strict=True) if value is not None]
+    known = [(point.val_miou, point.epoch) for point in running.history if point.val_miou is not None]
     if known:
         best, epoch = max(known, key=lambda pair: pair[0])
-        text = f"{known[-1][0]:.4f}" + (f"  best {best:.4f} at {epoch}" if len(known) > 1 else "")
-        lines.append(_curve("val mIoU", sparkline(scores, room, signs=signs), text))
+        text = f"{known[-1][0]:.4f}" + (f"  best {best:.4f} at {epoch}" if len(known) > 1 and width >= _NARROW else "")
+        lines.append(_curve("val mIoU", sparkline([value for value, _ in known], room, signs=signs), text))
     if running.silent is not None and running.silent > 60:
         lines.append(_line("", f"no sign for {duration(running.silent)}", width, style="yellow"))
     return lines
+
+
+def _facts(running: Running, width: int) -> str:
+    """What fits into a line, the most important first to be kept."""
+    training = running.stage in (None, "train")
+    facts = {
+        "epoch": f"epoch {running.epoch}/{running.epochs or '?'}" if running.epoch is not None else "",
+        "step": f"step {running.step}/{running.steps}" if running.step is not None and training else "",
+        "rate": f"{running.images_per_second:.1f} images/s" if running.images_per_second is not None and training else "",
+        "lr": f"lr {running.learning_rate:.2e}" if running.learning_rate is not None and training else "",
+        "left": f"{duration(running.seconds_left)} left" if running.seconds_left else "",
+    }
+    for dispensable in ("", "lr", "step", "rate"):
+        facts.pop(dispensable, None)
+        line = "  ".join(fact for fact in facts.values() if fact)
+        if len(line) <= width:
+            break
+    return line
 
 
 def _curve(label: str, curve: str, text: str) -> Text:
