@@ -30,6 +30,7 @@ def segbench_reporters() -> Iterable[Reporter]:
             summary="the whole report as one file that opens offline, with charts, pictures and a table that sorts",
             render="segbench_reports.html.page:render",
             suffix="html",
+            site="segbench_reports.site:build",
             check="segbench_reports.html:check",
         ),
         Reporter(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from segbench import ReportTarget, RunResult, SegbenchError
 from segbench_reports import wording
@@ -17,6 +16,7 @@ from segbench_reports.html import check, details, front, main_table, matrices
 from segbench_reports.html.classes import ClassTable, class_table
 from segbench_reports.html.drawing import Drawing, theme
 from segbench_reports.html.embed import chart_library, script_hash, script_json, shown
+from segbench_reports.html.frame import STATIC, TEMPLATES, code, style, templates
 from segbench_reports.html.gallery import Gallery, gallery
 from segbench_reports.html.prose import prose
 from segbench_reports.latex_escape import SIGNS
@@ -38,10 +38,6 @@ from segbench_reports.summary import summary, unfinished_note
 from segbench_reports.tables import Table
 from segbench_reports.tables import main_table as make_table
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-_HERE = Path(__file__).parent
 _SCRIPTS = ("core.js", "table.js", "heat.js", "charts.js", "gallery.js", "start.js")
 
 _SHORT = {
@@ -71,7 +67,7 @@ def render(result: RunResult, target: ReportTarget) -> str:
     missing = check()
     if missing:
         raise SegbenchError(missing[0])
-    script = _script()
+    script = code(*(STATIC / name for name in _SCRIPTS))
     library = chart_library()
     table = make_table(result)
     view = _view(result, table, target.run_directory)
@@ -79,25 +75,8 @@ def render(result: RunResult, target: ReportTarget) -> str:
         "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'; "
         f"script-src {script_hash(library)} {script_hash(script)} 'unsafe-eval'"
     )
-    page = _templates().get_template("page.html.j2")
-    return page.render(
-        **view, policy=policy, script=script, library=library, style=(_HERE / "static/style.css").read_text(encoding="utf-8")
-    )
-
-
-@functools.cache
-def _templates() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    loader = FileSystemLoader(_HERE / "templates")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-
-
-@functools.cache
-def _script() -> str:
-    """The page's own code as one function, so that no name of it meets one of the charts' library."""
-    parts = "\n".join((_HERE / "static" / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    return f'(() => {{\n"use strict";\n{parts}}})();\n'
+    page = templates(TEMPLATES).get_template("page.html.j2")
+    return page.render(**view, policy=policy, scripts=(library, script), style=style(STATIC / "style.css"), home=target.home)
 
 
 def _view(result: RunResult, table: Table, run_directory: Path | None) -> dict[str, Any]:

@@ -1,0 +1,35 @@
+"""What all pages share, reports as well as a site's: templates that escape, one look, and code that meets no other."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+STATIC = Path(__file__).parent / "static"
+
+
+@functools.cache
+def templates(*folders: Path) -> Environment:
+    """The templates of these folders; whatever they are given is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(folders)
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+@functools.cache
+def style(*files: Path) -> str:
+    """Style sheets, one after the other."""
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
+@functools.cache
+def code(*files: Path) -> str:
+    """A page's own code as one function, so that no name of it meets one of the charts' library."""
+    parts = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    return f'(() => {{\n"use strict";\n{parts}}})();\n'

@@ -1,0 +1,262 @@
+"""A leaderboard as text: what is ranked, what only stands beside it, and the remarks that this needs."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from segbench import Latency, RunResult
+from segbench_reports import wording
+from segbench_reports.cells import axis_text, deployment, finite, varying_axes
+from segbench_reports.html.embed import shown
+from segbench_reports.site.boards import Board, Entry
+from segbench_reports.summary import conditions as timed_under
+
+_TUNED = ("lr", "weight_decay", "schedule", "batch_size", "accumulate", "patience", "clip")
+_NAME = 80
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One field: ``small`` stands below it, ``order`` is what it sorts by (None: last), ``href`` where it leads."""
+
+    text: str
+    small: str = ""
+    mark: str = ""
+    order: float | str | None = None
+    href: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A head: ``sorts`` is false where its figures may not be compared from row to row."""
+
+    title: str
+    unit: str = ""
+    meaning: str = ""
+    number: bool = True
+    sorts: bool = True
+    falls: bool = False
+
+
+@dataclass(frozen=True)
+class BoardTable:
+    """What a page shows of one board."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+    notes: Sequence[str]
+
+
+def board_table(board: Board, runs: Mapping[str, RunResult]) -> BoardTable:
+    """Rank, names, mIoU, costs, latency and the run of every entry."""
+    names = _names(board)
+    ranked = any(board.rank(entry) is not None for entry in board.entries)
+    columns = [*([Column("rank", meaning=_RANK)] if ranked else []), *(Column(axis, number=False) for axis in names)]
+    parts = [_scores(board), _headline(board), _params(board), _macs(board), _latencies(board), _runs(board, runs)]
+    drawn = [part for part in parts if part is not None]
+    columns += [column for column, _ in drawn]
+    rows = []
+    for place, entry in enumerate(board.entries):
+        labels = [Cell(texts[place], order=texts[place].lower()) for texts in names.values()]
+        rows.append([*([_rank(board, entry)] if ranked else []), *labels, *(cells[place] for _, cells in drawn)])
+    return BoardTable(columns, rows, _notes(board, runs))
+
+
+_Part = tuple[Column, list[Cell]]
+
+_RANK = "One more than the number of entries that are better by 95 % intervals that do not meet. Entries without an interval have no rank."
+_MIOU = (
+    "Intersection over union, averaged over the classes that have labels in the scored split, from one confusion matrix over the whole "
+    "split, at the labels' own resolution. Below it its 95 % interval: of this checkpoint over images like these, or over seeds."
+)
+
+
+def _rank(board: Board, entry: Entry) -> Cell:
+    rank = board.rank(entry)
+    return Cell(wording.NOT_MEASURED if rank is None else str(rank), order=rank)
+
+
+def _names(board: Board) -> dict[str, list[str]]:
+    """What tells the entries apart: model, loss, recipe, settings, how it was tuned and made, by column."""
+    cells = [entry.cell for entry in board.entries]
+    found = {axis: [axis_text(cell, axis) for cell in cells] for axis in varying_axes(cells) if axis != "seed"}
+    for key in _TUNED:
+        values = [(cell.resolved.get("train") or {}).get(key, "") for cell in cells]
+        texts = [wording.setting(value) if value != "" else "" for value in values]
+        if len(set(texts)) > 1 and not any(key in setting for cell in cells for setting in cell.settings):
+            found[key.replace("_", " ")] = texts
+    if len({cell.kind for cell in cells}) > 1:
+        found["made by"] = [cell.kind for cell in cells]
+    if any(len(entry.cells) > 1 for entry in board.entries):
+        found["seeds"] = [str(len(entry.cells)) for entry in board.entries]
+    return {axis: [shown(text, _NAME) or wording.NOT_MEASURED for text in texts] for axis, texts in found.items()}
+
+
+def _scores(board: Board) -> _Part:
+    best = [board.leads(entry) for entry in board.entries]
+    cells = []
+    for entry, leads in zip(board.entries, best, strict=True):
+        spread = "" if entry.deviation is None else f" ±{wording.percent(entry.deviation)}"
+        bounds = f"[{wording.percent(entry.interval[0])}, {wording.percent(entry.interval[1])}]" if entry.interval else ""
+        cells.append(Cell(wording.percent(entry.miou) + spread, bounds, "best" if leads and not all(best) else "", entry.miou))
+    return Column("mIoU", "%", _MIOU, falls=True), cells
+
+
+def _headline(board: Board) -> _Part | None:
+    qualities = [entry.cell.quality for entry in board.entries]
+    name = next((q.headline_class for q in qualities if q and q.headline_class), None)
+    if name is None:
+        return None
+    cells = []
+    for entry in board.entries:
+        values = [c.quality.headline_iou for c in entry.cells if c.quality and finite(c.quality.headline_iou) is not None]
+        known = [value for value in values if value is not None]
+        mean = sum(known) / len(known) if known else None
+        cells.append(Cell(wording.NOT_MEASURED if mean is None else wording.percent(mean), order=mean))
+    return Column(f"IoU {shown(name, 40)}", "%", "The same for the class that the task is about.", falls=True), cells
+
+
+def _params(board: Board) -> _Part:
+    values = [entry.cell.params for entry in board.entries]
+    return Column("params", "M", "Parameters of the model as deployed, in millions."), _least(values, 1e-6, [""] * len(values))
+
+
+def _macs(board: Board) -> _Part:
+    values = [entry.cell.macs for entry in board.entries]
+    sizes = [_shape(entry) for entry in board.entries]
+    same = len({size for size, value in zip(sizes, values, strict=True) if value is not None}) < 2
+    meaning = "Multiply-adds of convolutions, linear layers and matrix products for one image, in thousand millions."
+    column = Column("MACs", "G", meaning if same else f"{meaning} Counted at different input sizes: not compared.", sorts=same)
+    return column, _least(values, 1e-9, [""] * len(values) if same else sizes, marked=same)
+
+
+def _least(values: Sequence[int | None], scale: float, small: Sequence[str], *, marked: bool = True) -> list[Cell]:
+    known = {value for value in values if value is not None}
+    least = min(known) if marked and len(known) > 1 else None
+    return [
+        Cell(wording.NOT_MEASURED)
+        if value is None
+        else Cell(wording.significant(value * scale), below, "best" if value == least else "", float(value))
+        for value, below in zip(values, small, strict=True)
+    ]
+
+
+def _shape(entry: Entry) -> str:
+    shapes = entry.cell.input_shape or []
+    return wording.size(shapes[0][-2:]) if shapes and len(shapes[0]) > 2 else ""
+
+
+def _latencies(board: Board) -> _Part | None:
+    races = board.races
+    if not races:
+        return None
+    apart = len(races) > 1
+    meaning = "Median time of one call with one image, with its 95 % interval."
+    if apart:
+        meaning += " Timed in different races: compare within one letter only."
+    cells = [_latency(board, entry, races) for entry in board.entries]
+    if not apart and len({timed_under(entry.timing) for entry in board.entries if entry.timing}) == 1:
+        cells = [
+            replace(cell, mark="best") if _is_fastest(board, entry) else cell for cell, entry in zip(cells, board.entries, strict=True)
+        ]
+    return Column("latency", "ms, batch 1", meaning, sorts=not apart), cells
+
+
+def _latency(board: Board, entry: Entry, races: Sequence[tuple[str, str | None]]) -> Cell:
+    timing = entry.timing
+    if timing is None or timing.p50_ms is None:
+        return Cell(wording.NOT_MEASURED)
+    bounds = timing.ci95_ms
+    half = max(bounds[1] - timing.p50_ms, timing.p50_ms - bounds[0], 0.0) if bounds else None
+    text = wording.significant(timing.p50_ms) if half is None else wording.margin(timing.p50_ms, half)
+    base = _reference(board, entry, timing)
+    ratio = wording.times(timing.p50_ms / base) if base else ""
+    letter = race_letter(races.index(entry.race)) if len(races) > 1 else ""
+    return Cell(text, " ".join(part for part in (letter, ratio) if part), order=timing.p50_ms)
+
+
+def _is_fastest(board: Board, entry: Entry) -> bool:
+    """Whether nothing of its race is faster, as far as the intervals tell; False where all are alike."""
+    timings = [other.timing for other in board.entries if other.timing]
+    least = min(timings, key=lambda timing: timing.p50_ms or 0.0)
+    level = [timing for timing in timings if timing is least or _meet(timing, least)]
+    return entry.timing in level and len(level) < len(timings)
+
+
+def _meet(one: Latency, other: Latency) -> bool:
+    if one.ci95_ms is None or other.ci95_ms is None:
+        return one.p50_ms == other.p50_ms
+    return one.ci95_ms[0] <= other.ci95_ms[1] and other.ci95_ms[0] <= one.ci95_ms[1]
+
+
+def _reference(board: Board, entry: Entry, timing: Latency) -> float | None:
+    """What a time is held against: the reference network of its race, else the first entry of its race; None for that entry itself."""
+    if all(other.anchor for other in board.entries if other.timing):
+        return entry.anchor
+    first = next((other for other in board.entries if other.race == entry.race and other.timing), None)
+    if first is None or first is entry or first.timing is None or timed_under(first.timing) != timed_under(timing):
+        return None
+    return first.timing.p50_ms
+
+
+def race_letter(place: int) -> str:
+    """A, B, .. Z, A1, ..
+
+    >>> race_letter(0), race_letter(27)
+    ('A', 'B1')
+    """
+    letter, turn = string.ascii_uppercase[place % 26], place // 26
+    return f"{letter}{turn}" if turn else letter
+
+
+def _runs(board: Board, runs: Mapping[str, RunResult]) -> _Part:
+    cells = []
+    for entry in board.entries:
+        unfinished = "" if runs[entry.run].complete else "not finished"
+        cells.append(Cell(shown(entry.run, 40), unfinished, order=entry.run.lower(), href=f"../runs/{entry.run}/index.html"))
+    return Column("run", number=False), cells
+
+
+def _notes(board: Board, runs: Mapping[str, RunResult]) -> list[str]:
+    notes = []
+    several = [entry for entry in board.entries if len(entry.cells) > 1]
+    if several:
+        notes.append("± is the standard deviation over seeds, the range below it the 95 % interval of their mean (Student's t).")
+    if any(entry.interval and len(entry.cells) == 1 for entry in board.entries):
+        notes.append(
+            "A range below the score of one seed is the 95 % interval of this checkpoint over images, not over trainings. Entries of "
+            "equal rank are not told apart by these intervals; where they are of one run, its report compares them image by image."
+        )
+    if any(entry.interval is None for entry in board.entries):
+        notes.append("Entries without an interval stand by their score and have no rank.")
+    if "chosen on the scored split" in board.conditions.chosen and not board.conditions.chosen.startswith("not"):
+        notes.append("The scored split also chose the best checkpoint: these scores are somewhat optimistic.")
+    return [*notes, *_race_notes(board, runs)]
+
+
+def _race_notes(board: Board, runs: Mapping[str, RunResult]) -> list[str]:
+    races, said = board.races, []
+    if len(races) > 1:
+        said.append(
+            "Latencies of different races (letters) are not comparable: another machine, another hour, other neighbours. They are neither "
+            "ranked nor sorted."
+        )
+    timed = [entry for entry in board.entries if entry.timing]
+    if timed and all(entry.anchor for entry in timed):
+        said.append("× behind a latency is its ratio to the fixed reference network that was raced along.")
+    elif any(_reference(board, entry, entry.timing) for entry in timed if entry.timing):
+        said.append("× behind a latency is its ratio to the highest-scoring entry of the same race.")
+    for place, race in enumerate(races):
+        entries = [entry for entry in board.entries if entry.race == race and entry.timing]
+        env = runs[race[0]].environment
+        forms = [form for entry in entries if (form := deployment(entry.cell))]
+        setups = dict.fromkeys(timed_under(entry.timing) for entry in entries if entry.timing)
+        machine = ", ".join(env.gpu) or env.cpu or "machine not recorded"
+        letter = f"{race_letter(place)}: " if len(races) > 1 else "Latency: "
+        under = f"{forms[0].backend} {forms[0].precision}, " if forms else ""
+        said.append(
+            shown(f"{letter}run {race[0]}, {machine}, {under}{' and '.join(setups)}, {(race[1] or '')[:16].replace('T', ' ')}.", 200)
+        )
+    return said

@@ -1,0 +1,155 @@
+"""Leaderboards: which scores of which runs share a table, in what order, and what keeps the others apart."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from segbench import CellResult, Latency, RunResult
+from segbench_reports import wording
+from segbench_reports.cells import cell_name, deployment, finite, group_key, single_latency, varying_axes
+from segbench_reports.site.conditions import Conditions, conditions
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that a run compared: a cell, or its seeds together.
+
+    ``run`` is the run's folder, ``anchor`` the time in ms of the reference network that was raced along under the same circumstances.
+    """
+
+    run: str
+    name: str
+    cells: tuple[CellResult, ...]
+    miou: float
+    deviation: float | None = None
+    interval: tuple[float, float] | None = None
+    anchor: float | None = None
+
+    @property
+    def cell(self) -> CellResult:
+        return self.cells[0]
+
+    @property
+    def timing(self) -> Latency | None:
+        """Single images of the network as it was trained."""
+        found = single_latency(self.cell)
+        return found if found and finite(found.p50_ms) is not None else None
+
+    @property
+    def race(self) -> tuple[str, str | None]:
+        """Only what was timed in one race of one run is compared."""
+        form = deployment(self.cell)
+        return self.run, form.raced if form else None
+
+
+@dataclass(frozen=True)
+class Board:
+    """One table: its entries from the highest score down."""
+
+    conditions: Conditions
+    entries: tuple[Entry, ...]
+
+    def rank(self, entry: Entry) -> int | None:
+        """One more than how many are better by intervals that do not meet; None where it has no interval."""
+        own = entry.interval
+        if own is None:
+            return None
+        return 1 + sum(other.interval is not None and other.interval[0] > own[1] for other in self.entries)
+
+    def leads(self, entry: Entry) -> bool:
+        """Whether none is better: by intervals, or, where it has none, by the digits that are shown."""
+        rank = self.rank(entry)
+        return rank == 1 if rank is not None else wording.percent(entry.miou) == wording.percent(self.entries[0].miou)
+
+    @property
+    def races(self) -> list[tuple[str, str | None]]:
+        """The races that its entries were timed in, in order."""
+        return list(dict.fromkeys(entry.race for entry in self.entries if entry.timing))
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A cell without a score that could be ranked, and why."""
+
+    run: str
+    name: str
+    why: str
+
+
+def boards(runs: Mapping[str, RunResult]) -> dict[str, list[Board]]:
+    """Tables by page (dataset); on each page the one with the most entries first: the others are held against it."""
+    found: dict[Conditions, list[Entry]] = {}
+    for folder, result in runs.items():
+        for under, entry in _entries(folder, result):
+            found.setdefault(under, []).append(entry)
+    pages: dict[str, list[Board]] = {}
+    for under, entries in found.items():
+        ordered = tuple(sorted(entries, key=lambda entry: -entry.miou))
+        pages.setdefault(under.page, []).append(Board(under, ordered))
+    return {page: sorted(tables, key=lambda board: -len(board.entries)) for page, tables in sorted(pages.items())}
+
+
+def left_out(runs: Mapping[str, RunResult]) -> list[LeftOut]:
+    """Cells that stand in no table."""
+    found = []
+    for folder, result in runs.items():
+        axes = varying_axes(result.cells)
+        for cell in result.cells:
+            why = _why_not(cell)
+            if why:
+                found.append(LeftOut(folder, cell_name(cell, axes), why))
+    return found
+
+
+def _entries(folder: str, result: RunResult) -> list[tuple[Conditions, Entry]]:
+    axes = [axis for axis in varying_axes(result.cells) if axis != "seed"]
+    groups: dict[tuple[str, Conditions], list[CellResult]] = {}
+    for cell in result.cells:
+        under = conditions(cell)
+        if under is not None and not _why_not(cell):
+            groups.setdefault((group_key(cell), under), []).append(cell)
+    return [(under, _entry(folder, cells, cell_name(cells[0], axes), result)) for (_, under), cells in groups.items()]
+
+
+def _entry(folder: str, cells: Sequence[CellResult], name: str, result: RunResult) -> Entry:
+    scores = [cell.quality.miou for cell in cells if cell.quality and cell.quality.miou is not None]
+    anchor = _anchor(result, cells[0])
+    if len(cells) == 1:
+        quality = cells[0].quality
+        return Entry(folder, name, tuple(cells), scores[0], interval=quality.miou_ci95 if quality else None, anchor=anchor)
+    ids = {cell.id for cell in cells}
+    known = next((one for one in result.seeds if one.quantity == "miou" and set(one.cells) == ids), None)
+    bounds = (known.low, known.high) if known and known.low is not None and known.high is not None else None
+    return Entry(folder, name, tuple(cells), statistics.fmean(scores), statistics.stdev(scores), bounds, anchor)
+
+
+def _anchor(result: RunResult, cell: CellResult) -> float | None:
+    form, timing = deployment(cell), single_latency(cell)
+    records = ((result.race or {}).get("anchor") or {}).get("latency") or []
+    if form is None or timing is None:
+        return None
+    wanted = (form.raced, 1, list(timing.input_size), timing.device, timing.threads)
+    for record in records:
+        under = (
+            record.get("raced"),
+            record.get("batch_size"),
+            list(record.get("input_size") or ()),
+            record.get("device"),
+            record.get("threads"),
+        )
+        if under == wanted and isinstance(record.get("p50_ms"), float):
+            return float(record["p50_ms"])
+    return None
+
+
+def _why_not(cell: CellResult) -> str:
+    quality = cell.quality
+    if quality is not None and finite(quality.miou) is not None:
+        return ""
+    if quality is not None and quality.training_score is not None:
+        return f"scored on images that were trained on ({quality.split}): a training score is never ranked"
+    if cell.status == "failed":
+        return "failed"
+    return "not finished" if cell.status in ("pending", "interrupted") else "not scored"
