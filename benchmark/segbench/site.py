@@ -6,6 +6,7 @@ Files that are not of the site (``.git``, ``CNAME``) stay.
 
 from __future__ import annotations
 
+import filecmp
 import json
 import shutil
 import tempfile
@@ -146,11 +147,13 @@ def _note(out: Path, runs: Sequence[str], files: Sequence[str] | set[str]) -> No
 
 
 def _replace(staged: Path, file: Path) -> bool:
-    """Whether the file is another than before."""
-    data = staged.read_bytes()
-    if file.is_file() and file.read_bytes() == data:
+    """Whether the file is another than before. A reader sees the old one or the new one, never half."""
+    if file.is_file() and filecmp.cmp(staged, file, shallow=False):
         return False
-    write_atomic(file, data)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(f".{file.name}.new")
+    shutil.copyfile(staged, fresh)  # not forced to the disk one by one: what a crash loses, the same command writes again
+    fresh.replace(file)
     return True
 
 

@@ -14,7 +14,7 @@ from segbench_reports.latex_table import Head, tables
 from segbench_reports.notes import protocol_line, table_notes
 from segbench_reports.sections import deployment
 from segbench_reports.sections.meaning import MEANINGS
-from segbench_reports.summary import unfinished_note
+from segbench_reports.summary import conditions, unfinished_note
 from segbench_reports.tables import Column, Row, Table, main_table
 
 _NAME = 64
@@ -160,7 +160,9 @@ def _forms(result: RunResult) -> Iterator[str]:
     rows = deployment.figures(forms)
     kept = [place for place in _FORMS if any(row[place] for row in rows)]
     body = [[_cell(row[place], name=_FORMS[place].name) for place in kept] for row in rows]
-    said = [*deployment.notes(forms), *(f"{cell_and_form}: {why}." for cell_and_form, why in _failed(rows))]
+    under = wording.listed(list(dict.fromkeys(conditions(form.latency) for form in forms if form.latency)))
+    timed = [f"**latency**: median of single calls with its 95 % interval, at {under}."] if under else []
+    said = [*deployment.notes(forms), *timed, *(f"{cell_and_form}: {why}." for cell_and_form, why in _failed(rows))]
     notes = [_remark(text) for text in said]
     label = f"tab:{slug(_title(result), limit=40)}-forms"
     return tables([_FORMS[place] for place in kept], body, caption=latex(f"{_title(result)}, as deployed."), label=label, notes=notes)

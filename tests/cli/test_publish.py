@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,3 +172,24 @@ def test_what_cannot_be_meant_is_refused(segbench: Any, write_run: WriteRun) -> 
     assert "is no address of a site" in segbench("publish", "one", "--url", "bench.example").err
     assert "formats that do: html" in segbench("publish", "one", "--format", "csv").err
     assert segbench("publish").code == 2
+
+
+def test_the_workflow_to_copy_calls_commands_that_exist(segbench: Any, write_run: WriteRun, tmp_path: Path) -> None:
+    yaml = pytest.importorskip("yaml", reason="PyYAML comes with other packages")
+    text = (Path(__file__).parents[2] / "docs" / "segbench-pages.yml").read_text(encoding="utf-8")
+    (job,) = yaml.safe_load(text)["jobs"].values()
+    commands = [step["run"] for step in job["steps"] if "segbench " in step.get("run", "")]
+    write_run("results/one")
+    for command in commands:
+        call = command.partition("segbench ")[2].partition(";")[0]
+        for shown, meant in (
+            ("results/*/", "results/one"),
+            ("$run", "results/one"),
+            ("${{ steps.pages.outputs.base_url }}", "https://a.b"),
+        ):
+            call = call.replace(shown, meant)
+        words = shlex.split(call)
+        if words[0] in ("schema", "publish"):
+            answer = segbench(*words)
+            assert answer.code == 0, answer.err
+    assert (tmp_path / "site" / "index.html").exists()

@@ -114,6 +114,7 @@ def test_deployed_forms_have_a_table_of_their_own(make_cell: CellMaker, make_run
     quick = {**eager, "backend": "onnxruntime", "file_mb": 16.0, "latency": [{**eager["latency"][0], "p50_ms": 5.0, "ci95_ms": [4.9, 5.1]}]}
     text = report.render(make_run([CellResult.model_validate({**values, "deployments": [eager, quick]})]), target)
     assert text.count(r"\begin{table}") == 2
+    assert r"\emph{latency}: median of single calls with its 95 \% interval, at batch 1, 48x64, cpu, 2 threads." in text
     assert r"big & onnxruntime & fp32 & 16.0 & -- & 5.00 $\pm$0.10 & $\times$0.25 & 200 \\" in text
 
 

@@ -68,13 +68,13 @@ def write_pages(runs: Mapping[str, RunResult], target: ReportTarget) -> None:
     out, title = target.directory, shown(target.title) or _TITLE
     tables, titles = boards(runs), {folder: run_title(run) for folder, run in runs.items()}
     hrefs = {name: f"leaderboards/{slug(name, limit=60)}.html" for name in tables}
-    made = badges(runs, tables)
+    made, news = badges(runs, tables), items(runs, titles)
     pages = {
         "index.html": _page("index.html.j2", "", title, **_index(runs, tables, titles, hrefs, out)),
         "badges.html": _page("badges.html.j2", "", title, **_badge_page(made, titles, target.home)),
         **{hrefs[name]: _page("board.html.j2", "../", title, **_board(name, found, runs, titles)) for name, found in tables.items()},
-        "feed.json": json_feed(items(runs, titles), title=title, address=target.home),
-        "feed.xml": atom_feed(items(runs, titles), title=title, address=target.home),
+        "feed.json": json_feed(news, title=title, address=target.home),
+        "feed.xml": atom_feed(news, title=title, address=target.home),
     }
     for badge in (badge for group in made.values() for badge in group):
         pages |= {f"{badge.path}.json": badge.endpoint, f"{badge.path}.svg": badge.picture}
