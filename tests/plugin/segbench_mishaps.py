@@ -79,6 +79,25 @@ class Dot(nn.Module):
         return self.head(functional.relu(self.body(torch.cat(inputs, 1))))  # type: ignore[no-any-return]
 
 
+class StackOptions(Options):
+    depth: int = option(20, minimum=1, help="convolutions, all alike: what a call takes is proportional to their number")
+    width: int = option(24, minimum=1, help="channels")
+
+
+class Stack(nn.Module):
+    """So many equal convolutions between a stem and a head."""
+
+    def __init__(self, channels: int, options: StackOptions, classes: int) -> None:
+        super().__init__()
+        width = options.width
+        self.stem = nn.Conv2d(channels, width, 3, padding=1)
+        self.body = nn.Sequential(*(nn.Conv2d(width, width, 3, padding=1) for _ in range(options.depth)))
+        self.head = nn.Conv2d(width, classes, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.head(self.body(self.stem(image)))  # type: ignore[no-any-return]
+
+
 class Fragile(Dot):
     """Breaks at some batch sizes."""
 
@@ -100,6 +119,10 @@ class Fragile(Dot):
 
 def build_dot(task: Task, options: DotOptions) -> nn.Module:
     return Dot(sum(task.inputs.values()), options.width, task.num_classes)
+
+
+def build_stack(task: Task, options: StackOptions) -> nn.Module:
+    return Stack(sum(task.inputs.values()), options, task.num_classes)
 
 
 def build_fragile(task: Task, options: FragileOptions) -> nn.Module:
@@ -232,6 +255,7 @@ def load_canned(path: Path, options: CannedOptions, target: Target) -> Callable[
 def segbench_models() -> Iterable[ModelSpec]:
     return [
         ModelSpec(name="dot", summary="two convolutions", build=build_dot, options=DotOptions, channels={"image": (3, 5)}),
+        ModelSpec(name="stack", summary="many equal convolutions", build=build_stack, options=StackOptions),
         ModelSpec(name="dot-pair", summary="two inputs", build=build_dot, options=DotOptions, inputs=("sar", "optical")),
         ModelSpec(name="fragile", summary="breaks at some batch sizes", build=build_fragile, options=FragileOptions),
     ]

@@ -245,7 +245,7 @@ def test_a_cell_that_failed_in_the_new_run_only_is_said(make_run: MakeRun) -> No
 
 
 def test_a_run_that_is_not_finished_is_compared_as_far_as_it_goes(make_run: MakeRun) -> None:
-    pending = {"model": "fpn", "status": "pending", "quality": None, "deployments": [], "params": None}
+    pending: dict[str, Any] = {"model": "fpn", "status": "pending", "quality": None, "deployments": [], "params": None}
     new = make_run("new", [{}, pending], complete=False)
     found = compare_runs(make_run("old", [{}, {"model": "fpn"}]), new)
     assert "the new run is not finished: 1 of 2 of its cells are done, and compared as far as they go" in found.notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,7 +42,7 @@ Exit code
     default=None,
     help="Race both runs' artifacts again, side by side.  [default: where both are there and their code is unchanged]",
 )
-@click.option("--rounds", type=click.IntRange(min=6), metavar="N", help="Rounds of that race.  [default: 30]")
+@click.option("--rounds", type=click.IntRange(min=6), metavar="N", help="Rounds of that race, at most six times as many.  [default: 30]")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads of that race.  [default: the new run's]")
 @click.option("--match", "matches", multiple=True, metavar="OLD=NEW", help="Hold the model NEW against the baseline's OLD. Repeatable.")
 @click.option("--across-settings", is_flag=True, help="Judge scores also where training settings differ.")
@@ -91,7 +91,9 @@ def command(
         raise ConfigError(f"Format '{name}' shows one run; a comparison can be shown as: {able}.")
     runs = [_load(text, baselines_folder(folder)) for text in (baseline, new)]
     pairing = match(runs[0].result, runs[1].result, _renamed(matches))
-    timed = _retime(pairing, runs, catalog, forced=bool(retime), rounds=rounds, threads=threads) if retime is not False else {}
+    race_again = retime is not False
+    how = {"forced": bool(retime), "rounds": rounds, "threads": threads, "margin": share}
+    timed = _retime(pairing, runs, catalog, **how) if race_again else {}
     found = compare_runs(
         *runs,
         margin=share,
@@ -133,14 +135,12 @@ def _load(text: str, folder: Path) -> Run:
     return Run(shown or path.absolute().name, result, directory)
 
 
-def _retime(
-    pairing: Pairing, runs: list[Run], catalog: Catalog, *, forced: bool, rounds: int | None, threads: int | None
-) -> dict[Key, Retimed]:
+def _retime(pairing: Pairing, runs: list[Run], catalog: Catalog, **how: Any) -> dict[Key, Retimed]:
     from segbench.regressions.networks import networks_of
-    from segbench.regressions.retime import ROUNDS, retime
+    from segbench.regressions.retime import retime
 
-    networks = networks_of(pairing.pairs)
-    return retime(networks, *runs, catalog=catalog, listener=_Said(), forced=forced, rounds=rounds or ROUNDS, threads=threads)
+    given = {name: value for name, value in how.items() if value}
+    return retime(networks_of(pairing.pairs), *runs, catalog=catalog, listener=_Said(), **given)
 
 
 class _Said:

@@ -8,6 +8,8 @@ raced unless it is asked for in so many words. A file holds the whole computatio
 from __future__ import annotations
 
 import contextlib
+import math
+import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from segbench.deployment_halves import EAGER, form_of
 from segbench.errors import SegbenchError
+from segbench.measure.steadiness import ratio_of
 from segbench.names import format_value
 from segbench.planning.dataset_choice import SYNTHETIC
 from segbench.regressions.compare import Run
 from segbench.regressions.latency import Key, Retimed, timings
 from segbench.regressions.networks import Network
+from segbench.regressions.verdicts import DEFAULT_MARGIN
 from segbench.results import CellResult, Latency
 from segbench.settings import Settings
 
@@ -28,10 +32,10 @@ if TYPE_CHECKING:
     from segbench.events import Listener
     from segbench.execute.process import Worker, Workers
     from segbench.measure.contenders import Contender
-    from segbench.measure.latency import Pace
     from segbench.registry import Catalog
 
 ROUNDS = 30
+_MOST_LEGS = 6
 NO_CHECKPOINT = "there is no checkpoint of {} to race it again"
 
 
@@ -54,6 +58,7 @@ def retime(
     forced: bool = False,
     rounds: int = ROUNDS,
     threads: int | None = None,
+    margin: float = DEFAULT_MARGIN,
 ) -> dict[Key, Retimed]:
     """Race every network in every form that both runs timed; what cannot be raced has its reason.
 
@@ -77,7 +82,7 @@ def retime(
             if not found[key].error:
                 ready.append((key, sides[0], sides[1], entry))
     if ready:
-        found |= dict(_races(ready, found, listener=listener, rounds=rounds, threads=threads))
+        found |= dict(_races(ready, found, listener=listener, rounds=rounds, threads=threads, margin=margin))
     return found
 
 
@@ -180,6 +185,7 @@ def _races(
     listener: Listener,
     rounds: int,
     threads: int | None,
+    margin: float,
 ) -> Iterator[tuple[Key, Retimed]]:
     from segbench.devices import resolve_device
     from segbench.execute.process import Workers
@@ -194,7 +200,7 @@ def _races(
             listener.on("race", None, told)
             try:
                 resolve_device(entry.device)
-                timed = _race([old, new], entry, workers=workers, logs=Path(folder), rounds=rounds, threads=threads)
+                timed = _race([old, new], entry, workers=workers, logs=Path(folder), rounds=rounds, threads=threads, margin=margin)
             except (RuntimeError, SegbenchError) as error:
                 yield key, Retimed(error=f"could not be raced again: {error}")
                 continue
@@ -203,26 +209,46 @@ def _races(
 
 
 def _race(
-    sides: Sequence[Artifact], entry: Latency, *, workers: Workers, logs: Path, rounds: int, threads: int | None
+    sides: Sequence[Artifact], entry: Latency, *, workers: Workers, logs: Path, rounds: int, threads: int | None, margin: float
 ) -> tuple[Latency, Latency]:
-    """Both networks, each in a process of its own, in shuffled rounds."""
-    from segbench.measure.latency import race
-
+    """Both networks, each in a process of its own."""
     with contextlib.ExitStack() as stack:
         contenders = [
             _enter(stack, workers, name, side, entry, logs, threads) for name, side in zip(("baseline", "new"), sides, strict=True)
         ]
-        raced = race(contenders, seed=0, pace=retime_pace(rounds))
-    if raced.errors:
-        raise RuntimeError("; ".join(f"{name}: {why}" for name, why in raced.errors.items()))
-    return raced.latencies["baseline"], raced.latencies["new"]
+        return race_until_narrow(contenders, rounds=rounds, margin=margin)
 
 
-def retime_pace(rounds: int) -> Pace:
-    """Many short rounds: what comes and goes on the machine then meets both networks within a round."""
-    from segbench.measure.latency import Pace
+def race_until_narrow(contenders: Sequence[Contender], *, rounds: int = ROUNDS, margin: float = DEFAULT_MARGIN) -> tuple[Latency, Latency]:
+    """The times of two contenders in shuffled rounds: so many, and as many again until the interval of their ratio is as narrow as the
+    margin on either side, or six times as many are done.
 
-    return Pace(rounds=rounds, min_calls=3, min_round_seconds=0.06, lead_in_seconds=0.012)
+    Rounds are short: what comes and goes on the machine then meets both within a round. When to stop depends on the interval's width only,
+    never on where it lies: stopping at the first significant difference would find one where there is none. Raises
+    :class:`RuntimeError` where one of them fails.
+    """
+    from segbench.measure.latency import Pace, race
+
+    pace = Pace(rounds=rounds, min_calls=3, min_round_seconds=0.06, lead_in_seconds=0.012)
+    legs: list[tuple[Latency, Latency]] = []
+    while len(legs) < _MOST_LEGS:
+        raced = race(contenders, seed=len(legs), pace=pace)
+        if raced.errors:
+            raise RuntimeError("; ".join(f"{name}: {why}" for name, why in raced.errors.items()))
+        first, second = (raced.latencies[contender.name] for contender in contenders)
+        legs.append((first, second))
+        together = _together([leg[0] for leg in legs]), _together([leg[1] for leg in legs])
+        ratio = ratio_of(together[1].rounds_ms, together[0].rounds_ms)
+        if ratio.low is not None and ratio.high is not None and math.log(ratio.high / ratio.low) <= 2 * math.log1p(margin):
+            break
+    return together
+
+
+def _together(legs: Sequence[Latency]) -> Latency:
+    """One contender's rounds of several legs."""
+    rounds = [block for leg in legs for block in leg.rounds_ms]
+    samples = [sample for block in rounds for sample in block]
+    return legs[0].model_copy(update={"rounds_ms": rounds, "samples_ms": samples, "p50_ms": statistics.median(samples)})
 
 
 def _enter(
@@ -239,4 +265,4 @@ def _enter(
     return RemoteContender(name, lambda command: ask(worker, command), entry.input_size, 1)
 
 
-__all__ = ["ROUNDS", "retime", "retime_pace"]
+__all__ = ["ROUNDS", "race_until_narrow", "retime"]
