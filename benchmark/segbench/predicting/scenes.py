@@ -272,10 +272,10 @@ def _check_layer(layer: Layer, name: str, wanted: int, task: Task, plan: InputPl
     if layer.bands != wanted and not (layer.bands == 1 and wanted == 3):
         of = f"'{name}'" if name else " + ".join(f"{n} ({c})" for n, c in task.inputs.items())
         several = len(task.inputs) > 1 and not name
-        advice = f"Give each input by itself: {' '.join(f'--input {n}=DIR' for n in task.inputs)}." if several else ""
+        advice = f" Give each input by itself: {' '.join(f'--input {n}=DIR' for n in task.inputs)}." if several else ""
         choose = " Choose some with --bands." if layer.raster and layer.bands > wanted and not several else ""
         bands = "1 band" if layer.bands == 1 else f"{layer.bands} bands"
-        raise DataError(f"{layer.path.name} has {bands}, the network takes {wanted}: {of}. {advice}{choose}".strip())
+        raise DataError(f"{layer.path.name} has {bands}, the network takes {wanted}: {of}.{advice}{choose}")
     scales = {plan.normalisation[part].scale for part in ([name] if name else task.inputs) if part in plan.normalisation}
     if np.dtype(layer.dtype).kind in "iu" and layer.dtype != "uint8" and scales == {_EIGHT_BITS}:
         raise DataError(f"{layer.path.name} holds {layer.dtype} values, the network was trained on 8 bits (0 to 255). Convert it.")

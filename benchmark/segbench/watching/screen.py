@@ -11,7 +11,7 @@ from rich.text import Text
 from segbench.public_text import inert
 from segbench.watching.advice import continue_command
 from segbench.watching.sparkline import BLOCKS, PLAIN, sparkline
-from segbench.watching.state import BAD, DONE, CellState, Running, RunState
+from segbench.watching.state import DONE, CellState, Running, RunState
 
 _NARROW = 64
 _CURVE = 48
@@ -102,8 +102,7 @@ def _title(state: RunState, width: int) -> Text:
 def _progress(state: RunState, width: int, plain: bool) -> RenderableType:
     done, count = state.count(*DONE), len(state.cells)
     facts = [f"{done} of {count} cells" if count else "no cells yet"]
-    facts += [f"{state.count(*BAD)} failed"] if state.count(*BAD) else []
-    facts += [f"{state.count('skipped')} skipped"] if state.count("skipped") else []
+    facts += [f"{state.count(status)} {status}" for status in ("failed", "interrupted", "skipped") if state.count(status)]
     facts += [f"{duration(state.seconds)} {'in all' if state.over else 'so far'}"] if state.seconds is not None else []
     if state.seconds_left is not None:
         facts.append(f"about {duration(state.seconds_left)} left" + (" for the cells" if state.measuring is None else ""))

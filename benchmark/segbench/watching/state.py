@@ -9,7 +9,7 @@ CellStatus = Literal["pending", "running", "ok", "failed", "skipped", "interrupt
 State = Literal["starting", "running", "finished", "interrupted", "stopped"]
 
 BAD = ("failed", "interrupted")
-DONE = ("ok", "failed", "skipped", "interrupted")
+DONE = ("ok", "failed", "skipped")
 
 
 @dataclass(frozen=True)
@@ -90,5 +90,5 @@ class RunState:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data, for programs."""
-        counts = {status: self.count(status) for status in ("pending", "running", *DONE)}
+        counts = {status: self.count(status) for status in ("pending", "running", "interrupted", *DONE)}
         return {**asdict(self), "counts": counts, "exit_code": self.exit_code}
