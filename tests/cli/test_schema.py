@@ -152,3 +152,13 @@ def test_sizes_are_pairs_and_further_keys_are_allowed() -> None:
     size = schema["$defs"]["Latency"]["properties"]["input_size"]
     assert (size["minItems"], size["maxItems"]) == (2, 2)
     assert not [part for part in _objects(schema) if part.get("additionalProperties") is False]
+
+
+def test_a_run_as_it_is_written_keeps_to_the_schema(segbench: Any, tmp_path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema comes with the report extra")
+    run = ("run", "--dataset", "dots", "--recipe", "tiny", "--device", "cpu", "--out", "out", "--set", "execute.where=inline")
+    assert segbench(*run, "--models", "dot,dot[width=8]", "--losses", "ce").code == 0
+    document = json.loads((tmp_path / "out" / "run.json").read_bytes())
+    jsonschema.validate(document, run_schema())
+    answer = segbench("schema", "--validate", "out")
+    assert (answer.code, answer.out, answer.err) == (0, "out/run.json: valid, schema version 1, 2 cells\n", "")
