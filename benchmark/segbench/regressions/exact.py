@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from segbench.changes import Change
@@ -36,14 +37,13 @@ def count_rows(network: Network) -> Iterator[Change]:
 def counted(row: Change, why: str = "") -> Change:
     """The row of a count; ``why`` says that the two are not counts of the same thing."""
     row = row.model_copy(update={"exact": True, "method": "counted: no noise"})
-    missing = [which for which, value in (("baseline", row.baseline), ("new run", row.new)) if value is None]
+    missing = [which for which, value in (("baseline", row.baseline), ("new run", row.new)) if value is None or not math.isfinite(value)]
     if why or missing:
         return row.model_copy(update={"reason": why or f"not measured in the {' and the '.join(missing)}"})
     assert row.baseline is not None
     assert row.new is not None
     if row.baseline == 0:
-        ratio = 1.0 if row.new == 0 else float("inf")
-        return row.model_copy(update={"change": None, "verdict": "no difference shown" if ratio == 1 else "regressed"})
+        return row.model_copy(update={"verdict": "no difference shown" if row.new == 0 else "regressed"})
     ratio = row.new / row.baseline
     return judged(row, {"change": ratio, "low": ratio, "high": ratio})
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from segbench.changes import Change
 from segbench.deployment_halves import form_of
 from segbench.measure.steadiness import CONFIDENCE, LEAST_ROUNDS, Ratio, ratio_of
@@ -101,7 +103,7 @@ def _anchored(
     assert one is not None
     assert other is not None
     ratio = anchored_ratio((old[1], one), (new[1], other))
-    name = (runs[1].race or {}).get("anchor", {}).get("name", "anchor")
+    name = _anchor_record(runs[1]).get("name", "an anchor")
     method = f"ratio to {name} in each race; {CONFIDENCE:.0%} intervals over rounds put together"
     notes = [*row.notes, "two races: an anchor cancels the machine's speed only as far as both networks feel it alike"]
     return _from_ratio(row.model_copy(update={"method": method, "notes": notes}), ratio)
@@ -114,13 +116,21 @@ def _from_ratio(row: Change, ratio: Ratio) -> Change:
 
 def anchor_of(run: RunResult, form: Deployment, entry: Latency) -> Latency | None:
     """The anchor's times in the very rounds of a timing."""
-    kept: Sequence[Mapping[str, Any]] = ((run.race or {}).get("anchor") or {}).get("latency") or ()
-    for record in kept:
-        found = Latency.model_validate(record)
+    kept = _anchor_record(run).get("latency")
+    for record in kept if isinstance(kept, list) else ():
+        try:
+            found = Latency.model_validate(record)
+        except ValidationError:
+            continue  # another program's, or a newer one's
         same_rounds = record.get("raced") == form.raced and found.batch_size == entry.batch_size
         if same_rounds and found.input_size == entry.input_size and len(found.rounds_ms) == len(entry.rounds_ms) > 0:
             return found
     return None
+
+
+def _anchor_record(run: RunResult) -> Mapping[str, Any]:
+    record = (run.race or {}).get("anchor")
+    return record if isinstance(record, Mapping) else {}
 
 
 def _no_anchor(
@@ -134,9 +144,11 @@ def _no_anchor(
         return machines
     if old[1].threads != new[1].threads:
         return f"another number of threads: {old[1].threads} -> {new[1].threads}"
-    names = [((run.race or {}).get("anchor") or {}).get("name") for run in runs]
+    names = [_anchor_record(run).get("name") for run in runs]
     if all(names) and names[0] != names[1]:
         return f"another anchor: {names[0]} -> {names[1]}"
+    if any(value <= 0 for each in (old[1], new[1], *anchors) if each for block in each.rounds_ms for value in block):
+        return "there are times of zero"
     missing = [which for which, found in zip(("baseline", "new run"), anchors, strict=True) if found is None]
     return f"no anchor was raced along in the {' and the '.join(missing)}" if missing else ""
 

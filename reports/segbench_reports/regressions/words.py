@@ -45,10 +45,8 @@ def value(row: Change, number: float | None) -> str:
         return wording.NOT_MEASURED
     if row.unit == "share":
         return f"{wording.percent(number)} %"
-    if row.quantity == "params":
-        return f"{wording.significant(number / 1e6)} M" if number >= 1e5 else f"{number:.0f}"
-    if row.quantity == "macs":
-        return f"{wording.significant(number / 1e9)} G"
+    if row.quantity in ("params", "macs"):
+        return _counted(number, giga=row.quantity == "macs")
     return " ".join([wording.significant(number), *([row.unit] if row.unit else [])])
 
 
@@ -162,6 +160,12 @@ def several(names: Sequence[str], most: int = 3) -> str:
     'a, b and 2 more'
     """
     return f"{', '.join(names[:most])}{_rest(names, most)}"
+
+
+def _counted(number: float, *, giga: bool) -> str:
+    if giga and number >= 1e8:
+        return f"{wording.significant(number / 1e9)} G"
+    return f"{wording.significant(number / 1e6)} M" if number >= 1e5 else f"{number:.0f}"
 
 
 def _rest(names: Sequence[str], most: int) -> str:
