@@ -49,7 +49,7 @@ class Conditions:
         views = "" if self.views == "one view" else f", {self.views}"
         training = f"{self.epochs} epochs on {self.trained_on} at {self.train_size}, {self.augmentation} augmentation"
         return [
-            ("scored", f"{self.dataset} {self.split}{images}, {wording.counted(len(self.classes), 'class').replace('classs', 'classes')}"),
+            ("scored", f"{self.dataset} {self.split}{images}, {wording.counted(len(self.classes), 'class', 'classes')}"),
             ("input", f"{self.size} ({self.resize}{views})"),
             ("training", training if self.epochs != NOT_KNOWN else "not part of these runs"),
             *([("started from", self.start)] if self.start != "scratch or the model's own weights" else []),

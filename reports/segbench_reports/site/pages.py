@@ -119,12 +119,10 @@ def _index(
 
 def _shelf(name: str, found: Sequence[Board], href: str) -> Shelf:
     first = found[0].entries[0]
-    count = wording.counted(sum(len(board.entries) for board in found), "entry").replace("entrys", "entries")
+    count = wording.counted(sum(len(board.entries) for board in found), "entry", "entries")
     apart = f" in {len(found)} tables" if len(found) > 1 else ""
-    split = found[0].conditions.split
-    return Shelf(
-        shown(name, 60), href, f"{count}{apart}", shown(first.cell.model, 60), f"{wording.percent(first.miou)} %", f"mIoU, {split}"
-    )
+    figure, under = f"{wording.percent(first.miou)} %", f"mIoU, {_heading(found[0])}"
+    return Shelf(shown(name, 60), href, f"{count}{apart}", shown(first.cell.model, 60), figure, under)
 
 
 def _leader(tables: Mapping[str, list[Board]], folder: str) -> Entry | None:
@@ -175,7 +173,9 @@ def _about(result: RunResult, name: str) -> bool:
 def _section(place: int, board: Board, first: Board, runs: Mapping[str, RunResult]) -> Section:
     differences = board.conditions.apart_from(first.conditions) if place else []
     facts = [(key, shown(value, 80)) for key, value in board.conditions.facts()]
-    apart = f"Stands apart from the first table: {'; '.join(shown(text, 80) for text in differences)}." if differences else ""
+    names = list(dict.fromkeys(shown(entry.run, 40) for entry in board.entries))
+    stand = f"Run {names[0]} stands" if len(names) == 1 else f"Runs {wording.listed(names)} stand"
+    apart = f"{stand} apart from the first table: {'; '.join(shown(text, 80) for text in differences)}." if differences else ""
     return Section(f"table-{place + 1}", _heading(board), facts, apart, board_table(board, runs))
 
 

@@ -95,7 +95,7 @@ def test_a_half_finished_run_says_so(site_runs: dict[str, RunResult], build_site
 
 def test_a_table_that_stands_apart_says_why(site_runs: dict[str, RunResult], build_site: Build) -> None:
     page = _pages(build_site(site_runs))["leaderboards/squares.html"]
-    assert "Stands apart from the first table: 40 epochs instead of 4." in page.text
+    assert "Run longer stands apart from the first table: 40 epochs instead of 4." in page.text
     assert "a training score is never ranked" in page.text
 
 
