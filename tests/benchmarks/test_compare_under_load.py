@@ -107,8 +107,7 @@ def load() -> Iterator[None]:
 
 def _again(track: Track, depth: int, seed: int) -> Ratio:
     """Both side by side, as ``segbench compare --retime`` does."""
-    with track.contenders(DEPTHS[0], depth) as pair:
-        old, new = race_until_narrow(pair)
+    old, new = race_until_narrow(lambda: track.contenders(DEPTHS[0], depth))
     return ratio_of(new.rounds_ms, old.rounds_ms, seed=seed)
 
 

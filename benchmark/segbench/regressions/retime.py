@@ -11,7 +11,8 @@ import contextlib
 import math
 import statistics
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from segbench.registry import Catalog
 
 ROUNDS = 30
-_MOST_LEGS = 6
+_LEAST_LEGS, _MOST_LEGS = 2, 12
 NO_CHECKPOINT = "there is no checkpoint of {} to race it again"
 
 
@@ -212,36 +213,46 @@ def _race(
     sides: Sequence[Artifact], entry: Latency, *, workers: Workers, logs: Path, rounds: int, threads: int | None, margin: float
 ) -> tuple[Latency, Latency]:
     """Both networks, each in a process of its own."""
-    with contextlib.ExitStack() as stack:
-        contenders = [
-            _enter(stack, workers, name, side, entry, logs, threads) for name, side in zip(("baseline", "new"), sides, strict=True)
-        ]
-        return race_until_narrow(contenders, rounds=rounds, margin=margin)
+
+    @contextlib.contextmanager
+    def enter() -> Iterator[Sequence[Contender]]:
+        with contextlib.ExitStack() as stack:
+            names = ("baseline", "new")
+            yield [_enter(stack, workers, name, side, entry, logs, threads) for name, side in zip(names, sides, strict=True)]
+
+    return race_until_narrow(enter, rounds=rounds, margin=margin)
 
 
-def race_until_narrow(contenders: Sequence[Contender], *, rounds: int = ROUNDS, margin: float = DEFAULT_MARGIN) -> tuple[Latency, Latency]:
-    """The times of two contenders in shuffled rounds: so many, and as many again until the interval of their ratio is as narrow as the
-    margin on either side, or six times as many are done.
+def race_until_narrow(
+    enter: Callable[[], AbstractContextManager[Sequence[Contender]]], *, rounds: int = ROUNDS, margin: float = DEFAULT_MARGIN
+) -> tuple[Latency, Latency]:
+    """The times of two contenders in shuffled rounds: so many in two legs, and further legs until the interval of their ratio reaches no
+    further than half the margin on either side, or six times as many rounds are done.
 
-    Rounds are short: what comes and goes on the machine then meets both within a round. When to stop depends on the interval's width only,
-    never on where it lies: stopping at the first significant difference would find one where there is none. Raises
-    :class:`RuntimeError` where one of them fails.
+    Each leg starts both anew: two starts of one program differ by a per cent or two by where their memory happens to lie, which more rounds
+    of the same start would take for a difference of the networks. Rounds are short: what comes and goes on the machine then meets both
+    within a round. When to stop depends on the interval's width only, never on where it lies: stopping at the first significant
+    difference would find one where there is none. Raises :class:`RuntimeError` where one of them fails.
     """
     from segbench.measure.latency import Pace, race
 
-    pace = Pace(rounds=rounds, min_calls=3, min_round_seconds=0.06, lead_in_seconds=0.012)
+    pace = Pace(rounds=math.ceil(rounds / _LEAST_LEGS), min_calls=3, min_round_seconds=0.06, lead_in_seconds=0.012)
     legs: list[tuple[Latency, Latency]] = []
-    while len(legs) < _MOST_LEGS:
-        raced = race(contenders, seed=len(legs), pace=pace)
+    while True:
+        with enter() as contenders:
+            raced = race(contenders, seed=len(legs), pace=pace)
         if raced.errors:
             raise RuntimeError("; ".join(f"{name}: {why}" for name, why in raced.errors.items()))
         first, second = (raced.latencies[contender.name] for contender in contenders)
         legs.append((first, second))
         together = _together([leg[0] for leg in legs]), _together([leg[1] for leg in legs])
-        ratio = ratio_of(together[1].rounds_ms, together[0].rounds_ms)
-        if ratio.low is not None and ratio.high is not None and math.log(ratio.high / ratio.low) <= 2 * math.log1p(margin):
-            break
-    return together
+        if len(legs) >= _MOST_LEGS or (len(legs) >= _LEAST_LEGS and _is_narrow(together, margin)):
+            return together
+
+
+def _is_narrow(pair: tuple[Latency, Latency], margin: float) -> bool:
+    ratio = ratio_of(pair[1].rounds_ms, pair[0].rounds_ms)
+    return ratio.low is not None and ratio.high is not None and math.log(ratio.high / ratio.low) <= math.log1p(margin)
 
 
 def _together(legs: Sequence[Latency]) -> Latency:
