@@ -92,7 +92,7 @@ def test_a_checkpoint_whose_code_has_changed_is_raced_only_on_request(segbench: 
     (latency,) = [row for row in found.rows if row.quantity == "latency"]
     assert "the model's code is another one now (segbench-mishaps==1.0 -> segbench-mishaps==2.0)" in latency.reason
     assert latency.verdict == "cannot tell"
-    forced = read(segbench("compare", "old", "new", "--format", "json", "--retime", "--rounds", "6"))
+    forced = read(segbench("compare", "old", "new", "--format", "json", "--retime", "--rounds", "6", "--margin", "400"))
     (latency,) = [row for row in forced.rows if row.quantity == "latency"]
     assert "a change of the code is not in this figure" in latency.notes[0]
 
@@ -107,6 +107,10 @@ def test_two_races_are_related_by_the_anchor_that_ran_in_both(segbench: Any, mad
     assert entry["raced"] == record["cells"][0]["deployments"][0]["raced"]
     assert len(entry["rounds_ms"]) == 6
     assert list(record["race"]["contenders"].values()) == [{"model": "dot", "backend": "eager"}], "it is no model"
+    for name in ("old", "new"):  # this machine may be a busy one
+        document = json.loads((Path(name) / "run.json").read_text())
+        document["race"]["disturbances"] = []
+        (Path(name) / "run.json").write_text(json.dumps(document))
     found = read(segbench("compare", "old", "new", "--format", "json", "--no-retime", "--margin", "400"))
     (latency,) = [row for row in found.rows if row.quantity == "latency"]
     assert "ratio to anchor-1" in latency.method

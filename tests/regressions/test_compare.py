@@ -170,6 +170,11 @@ def test_the_interval_of_two_races_is_wider_than_that_of_either(make_run: MakeRu
         ({"machine": {"cpu": "another", "torch": "2.15.0", "device": "cpu"}}, "timed apart: another machine: cpu a processor -> another"),
         ({"machine": {"cpu": "a processor", "torch": "2.16.0", "device": "cpu"}}, "timed apart: another machine: torch 2.15.0 -> 2.16.0"),
         ({"threads": 2}, "timed apart: another number of threads: 1 -> 2"),
+        (
+            {"disturbances": ["Other programs used 2.0 of 2 cores while the models were timed."]},
+            "timed apart: a disturbed race is not related to another by its anchor "
+            "(new run: Other programs used 2.0 of 2 cores while the models were timed)",
+        ),
         ({"name": "anchor-2"}, "timed apart: another anchor: anchor-1 -> anchor-2"),
     ],
 )
@@ -178,6 +183,9 @@ def test_times_of_unlike_races_are_not_compared(make_run: MakeRun, new: dict[str
     form = run.result.cells[0].deployments[0]
     form.machine = new.get("machine", form.machine)
     form.latency[0].threads = new.get("threads", 1)
+    if "disturbances" in new:
+        assert run.result.race is not None
+        run.result.race["disturbances"] = new["disturbances"]
     if "name" in new:
         assert run.result.race is not None
         run.result.race["anchor"]["name"] = new["name"]
@@ -261,7 +269,7 @@ def test_what_the_machines_differ_in_is_listed_with_what_it_matters_for(make_run
 
 
 def test_a_threshold_below_the_margin_asks_for_a_finer_verdict(make_run: MakeRun) -> None:
-    old, new = make_run("old"), make_run("new", [{"milliseconds": 10.4}])
+    old, new = make_run("old"), make_run("new", [{"milliseconds": 10.75}])
     assert row(compare_runs(old, new), "latency").verdict == "no difference shown"
     found = compare_runs(old, new, clauses=parse_gate("latency > 1%"))
     assert row(found, "latency").verdict == "regressed"
