@@ -11,11 +11,27 @@ import pytest
 from PIL import Image
 
 
+def _cell(catalog: Any, directory: Path, model: str, dataset: str) -> Path:
+    """A run's cell with random weights: as good as trained ones here, and there at once."""
+    from segbench.inputs import plan_inputs
+    from segbench.network import build_network
+    from segbench.specs import resolve
+    from segbench.training.checkpoints import Checkpoint, write_checkpoint
+    from segbench.training.meta import describe_training
+
+    chosen = catalog.model(model)
+    data = catalog.dataset(dataset)
+    task = resolve(data.spec.task)(data.options)
+    plan, model_task = plan_inputs(chosen.spec, task, chosen.options)
+    network = build_network(chosen.spec, model_task, chosen.options, seed=1)
+    meta = describe_training(model=chosen, loss="ce", task=task, model_task=model_task, plan=plan, image_size=(16, 16), seed=1)
+    write_checkpoint(directory / "checkpoints" / model / "best.pt", Checkpoint(network.model.state_dict(), {**meta, "dataset": dataset}))
+    return directory / model
+
+
 @pytest.fixture
-def cell(bench: Any) -> Path:
-    """A tiny trained cell."""
-    (row,) = bench.run(sets=["execute.where=inline"]).cells
-    return Path(bench.directory) / str(row.id)
+def cell(mishaps: Any, tmp_path: Path) -> Path:
+    return _cell(mishaps, tmp_path / "run", "dot", "dots")
 
 
 def _photo(path: Path, width: int = 24) -> Path:
@@ -45,9 +61,8 @@ def test_a_cell_predicts_a_folder_and_goes_on_where_it_stopped(segbench: Any, ce
 def test_masks_are_the_labels_that_evaluation_scores(segbench: Any, cell: Path, tmp_path: Path) -> None:
     said = segbench("predict", cell, "--dataset", "dots[test=6,size=24]", "--out", "out")
     assert said.code == 0, said.err
-    scored = segbench(
-        "evaluate", "--checkpoint", cell.parent / "checkpoints" / cell.name / "best.pt", "--dataset", "dots[test=6,size=24]", "--json"
-    )
+    best = cell.parent / "checkpoints" / cell.name / "best.pt"
+    scored = segbench("evaluate", "--checkpoint", best, "--dataset", "dots[test=6,size=24]", "--set", "execute.where=inline", "--json")
     truth, found = [], []
     for index in range(6):
         label = np.zeros((24, 24), int)
@@ -59,12 +74,30 @@ def test_masks_are_the_labels_that_evaluation_scores(segbench: Any, cell: Path, 
     assert json.loads(scored.out)["cells"][0]["quality"]["miou"] == pytest.approx(float(np.mean(ious)))
 
 
-def test_an_exported_file_predicts_as_its_checkpoint_does(segbench: Any, cell: Path, tmp_path: Path) -> None:
+def _export(catalog: Any, checkpoint: Path, folder: Path) -> Path:
+    """What ``segbench export`` writes, without its check in a process of its own."""
+    import torch
+
+    from segbench.file_metadata import file_metadata, weights_digest
+    from segbench.network import deploy
+    from segbench.training.meta import load_network
+
+    loaded, backend = load_network(checkpoint, catalog), catalog.backend("frozen")
+    network = deploy(loaded.network)
+    folder.mkdir()
+    path: Path = backend.spec.export(network, (torch.zeros(1, 3, 16, 16),), folder, backend.options, ())
+    about = {"weights": {"sha256": weights_digest(network.state_dict())}, "backend": backend, "input_size": (16, 16)}
+    meta = file_metadata(model="dot", task=loaded.task, plan=loaded.plan, **about)
+    path.with_name(f"{path.name}.json").write_text(json.dumps(meta))
+    return path
+
+
+def test_an_exported_file_predicts_as_its_checkpoint_does(segbench: Any, mishaps: Any, cell: Path, tmp_path: Path) -> None:
     checkpoint = cell.parent / "checkpoints" / cell.name / "best.pt"
-    assert segbench("export", checkpoint, "--backend", "frozen", "--out", "net.pkl", "--input-size", "16x16").code == 0
+    exported = _export(mishaps, checkpoint, tmp_path / "shipped")
     _photo(tmp_path / "in" / "small.png", 12)
     _photo(tmp_path / "in" / "large.png", 40)
-    for subject, out in ((["--checkpoint", checkpoint], "one"), (["net.pkl"], "two")):
+    for subject, out in ((["--checkpoint", checkpoint], "one"), ([exported], "two")):
         said = segbench("predict", *subject, "in", "--out", out, "--tile", "16", "--overlap", "4")
         assert said.code == 0, said.err
     assert "frozen" in said.out
@@ -76,9 +109,8 @@ def test_an_exported_file_predicts_as_its_checkpoint_does(segbench: Any, cell: P
     assert digests[0] == digests[1]
 
 
-def test_two_inputs_are_paired(segbench: Any, bench: Any, tmp_path: Path) -> None:
-    (row,) = bench.run(models="dot-pair", dataset="radar-dots", sets=["execute.where=inline"]).cells
-    subject = Path(bench.directory) / row.id
+def test_two_inputs_are_paired(segbench: Any, mishaps: Any, tmp_path: Path) -> None:
+    subject = _cell(mishaps, tmp_path / "run", "dot-pair", "radar-dots")
     refused = segbench("predict", subject, "--input", "sar=s", "--out", "out")
     assert refused.code == 2
     assert "The network takes sar (2 channels) and optical (3 channels)" in refused.err
