@@ -47,7 +47,7 @@ def test_a_running_benchmark_is_shown_whole() -> None:
         "",
         "now       deeplab-original-aspp_channels-128-aspp_dropout-0.1-l-445ed9ac--s0",
         "train     epoch 9/20  step 3/45  21.5 images/s  lr 1.00e-03  12 min 10 s left",
-        "loss      █▄▂▂▁▁▁▁  0.2500",
+        "loss      █▄▃▂▂▁▁▁  0.2500",
         "val mIoU  ▁▃▆█  0.4000  best 0.4000 at 8",
         "",
         "  cell                                                   mIoU epochs        time",

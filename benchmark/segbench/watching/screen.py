@@ -32,7 +32,7 @@ def screen(state: RunState, *, width: int, rows: int | None = None, plain: bool 
     if state.running is not None:
         parts += [Text(), *_running(state, state.running, width, plain)]
     elif state.measuring:
-        parts += [Text(), _line("now", state.measuring, width)]
+        parts += [Text(), _line("now", inert(state.measuring), width)]
     if state.cells:
         parts += [Text(), _table(state, width, rows)]
     if state.others:
