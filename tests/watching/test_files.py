@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forges locks as
 @pytest.fixture
 def forge(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     """Writes a run's directory: events, and a lock that this process holds, or that a dead one held."""
-    locks = []
+    locks: list[Any] = []
 
     def make(*events: Any, alive: bool = True, rows: Any = None, now: Any = None) -> Path:
         for folder in ("logs", "cells"):

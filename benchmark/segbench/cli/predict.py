@@ -220,7 +220,7 @@ def _hint(entries: Any, predictor: Predictor) -> str:
         return ""
     what = "exported for" if predictor.record["kind"] == "export" else "trained at"
     return (
-        f"{far} image{' is' if far == 1 else 's are'} of another scale than the {format_size(predictor.trained)} that the network was {what}: "
+        f"{far} image{' is' if far == 1 else 's are'} not of the scale of the {format_size(predictor.trained)} the network was {what}: "
         "--size trained shows them at that size, as 'segbench evaluate' does."
     )
 
