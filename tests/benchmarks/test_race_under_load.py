@@ -6,6 +6,10 @@ twice while another process burns a core in stretches of random length (exponent
 two intervals of the ratio must overlap in at least 19 of the 20 repetitions, and be within 3 % on either side in the median. Beside it
 stands what one-after-the-other timing gives under the same script: as many calls of each model, all of one before all of the other, with
 a bootstrap interval over calls.
+
+Seen on two cores of a virtual machine. In a quiet hour, 50 races in a row: 25 of 25 pairs of successive ones overlap, half-width 1.1 % (the
+estimator was chosen in view of these). In an hour in which its neighbours were at work (one after the other gave ratios from 0.74 to 1.22):
+20 of 20 overlap, half-width 4.5 %, which is above the bar; one after the other 4 of 20.
 """
 
 from __future__ import annotations
