@@ -198,8 +198,8 @@ def test_a_sleep_is_timed_right_or_the_machine_is_too_busy(findings_of: Findings
 def test_a_timer_that_is_off_disagrees_with_torchs(factor: float, verdicts: set[str], findings_of: Findings, monkeypatch: Patch) -> None:
     monkeypatch.setattr(timer_torch, "LOOKS", (20,))
     _scaled_timer(monkeypatch, factor)
-    (found,) = findings_of("timer-torch")
-    assert found.verdict in verdicts
+    tried = [found.verdict for _ in range(1 if factor > 1 else 3) for found in findings_of("timer-torch")]
+    assert set(tried) & verdicts, "twenty pairs on a busy machine may mislead once, but not three times in a row"
 
 
 def test_the_memory_meter_is_right_after_any_parent(verdicts_of: Verdicts) -> None:
@@ -266,11 +266,12 @@ def _stretched(honest: Callable[..., Interval], factor: float) -> Callable[..., 
 @pytest.mark.usefixtures("few_simulations")
 def test_intervals_that_are_too_narrow_are_found(findings_of: Findings, monkeypatch: Patch) -> None:
     monkeypatch.setattr(steadiness, "expanded_tail", lambda rounds: 0.15)
+    monkeypatch.setattr(steadiness, "_reach_of_batches", lambda logs: 0.0)
     for function in ("miou_interval", "miou_difference", "mean_interval"):
         monkeypatch.setattr(uncertainty, function, _stretched(getattr(uncertainty, function), 0.5))
     found = findings_of("intervals")
     assert {finding.subject: finding.verdict for finding in found} == {kind.name: "FAILED" for kind in intervals.KINDS}
-    assert all("too narrow" in finding.reason or finding.subject.startswith("p90") for finding in found)
+    assert all("too narrow" in finding.reason for finding in found)
 
 
 def test_an_interval_that_always_holds_the_truth_is_found(findings_of: Findings, monkeypatch: Patch) -> None:

@@ -190,7 +190,7 @@ def _shown_how(entries: Any) -> str:
     """How many images were shown in which way.
 
     >>> _shown_how([{"shown": "at its own size"}, {"shown": "in 4 tiles of 512"}, {"shown": "in 9 tiles of 512"}])
-    '1 at its own size, 2 in tiles of 512'
+    '2 in tiles of 512, 1 at its own size'
     """
     import re
     from collections import Counter

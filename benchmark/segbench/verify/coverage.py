@@ -40,6 +40,6 @@ def _cover(kind: IntervalKind) -> Finding:
         subject=kind.name,
         expected=f"{kind.low:.2f} to {kind.high:.2f} +- {scatter:.3f}",
         measured=f"{share:.3f} of {kind.simulations}, width {width:.3g}",
-        reason=kind.why or ("too narrow" if share < NOMINAL else "too wide"),
+        reason="; ".join(filter(None, ("too narrow" if share < NOMINAL else "too wide", kind.why))),
         source="simulated data of known truth",
     )
