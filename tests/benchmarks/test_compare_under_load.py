@@ -14,8 +14,6 @@ an anchor. What else runs on the machine meanwhile spoils it.
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -42,17 +40,6 @@ from segbench.store import RunStore
 COMPARISONS = 50
 SIZE = (48, 48)
 DEPTHS = (20, 23)
-LOAD_SECONDS = 2.0
-
-_BURNER = f"""
-import random, time
-rng = random.Random(0)
-while True:
-    end = time.monotonic() + rng.expovariate(1 / {LOAD_SECONDS})
-    while time.monotonic() < end:
-        sum(range(20_000))
-    time.sleep(rng.expovariate(1 / {LOAD_SECONDS}))
-"""
 
 
 @dataclass
@@ -97,14 +84,6 @@ class Track:
 @pytest.fixture
 def track(mishaps: Catalog, tmp_path: Path) -> Track:
     return Track(mishaps, tmp_path)
-
-
-@pytest.fixture
-def load() -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, "-c", _BURNER])
-    yield
-    process.kill()
-    process.wait()
 
 
 def _again(track: Track, depth: int, seed: int) -> Ratio:

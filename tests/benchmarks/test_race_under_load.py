@@ -15,8 +15,6 @@ estimator was chosen in view of these). In an hour in which its neighbours were 
 from __future__ import annotations
 
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,17 +37,6 @@ REPETITIONS = 20
 PACE = Pace(rounds=40, min_round_seconds=0.03, lead_in_seconds=0.005)
 MODELS = "dot[width=32],dot[width=24]"
 SIZE = (96, 96)
-LOAD_SECONDS = 2.0
-
-_BURNER = f"""
-import random, time
-rng = random.Random(0)
-while True:
-    end = time.monotonic() + rng.expovariate(1 / {LOAD_SECONDS})
-    while time.monotonic() < end:
-        sum(range(20_000))
-    time.sleep(rng.expovariate(1 / {LOAD_SECONDS}))
-"""
 
 
 @dataclass(frozen=True)
@@ -88,14 +75,6 @@ def contenders(mishaps: Catalog, tmp_path: Path) -> Iterator[list[Contender]]:
     finally:
         stable.close()
         store.close()
-
-
-@pytest.fixture
-def load() -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, "-c", _BURNER])
-    yield
-    process.kill()
-    process.wait()
 
 
 def raced(contenders: Sequence[Contender], seed: int) -> Told:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +165,46 @@ def golden() -> Callable[[str, str], None]:
         assert text == path.read_text(encoding="utf-8")
 
     return check
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One Chromium for all tests of a file; skipped where there is none."""
+    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install 'segbench[dev]'")
+    binary = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    driver = shutil.which("chromedriver")
+    if binary is None or driver is None:
+        pytest.skip("no Chromium with its chromedriver is installed (Debian: chromium chromium-driver)")
+    options = selenium.ChromeOptions()
+    options.binary_location = binary
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    started = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
+    started.set_page_load_timeout(120)
+    started.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]})
+    yield started
+    started.quit()
+
+
+def _axe() -> Path | None:
+    """axe-core where ``SEGBENCH_AXE`` says, else below a ``node_modules`` of the working directory or npm's global folder."""
+    places = [os.environ.get("SEGBENCH_AXE"), "node_modules/axe-core/axe.min.js", "/usr/local/lib/node_modules/axe-core/axe.min.js"]
+    return next((Path(place) for place in places if place and Path(place).is_file()), None)
+
+
+@pytest.fixture
+def barriers() -> Callable[[Any], list[tuple[str, ...]]]:
+    """What axe-core finds serious, critical or moderate on the page that a browser shows; skipped where it is not installed."""
+    axe = _axe()
+    if axe is None:
+        pytest.skip("axe-core is not installed: npm install axe-core, or SEGBENCH_AXE=path/to/axe.min.js")
+    script = axe.read_text(encoding="utf-8")
+
+    def found(browser: Any) -> list[tuple[str, ...]]:
+        browser.execute_script(script)
+        violations = browser.execute_async_script("const done = arguments[0]; axe.run().then((result) => done(result.violations))")
+        told = [(v["id"], v["impact"], v["nodes"][0]["html"][:160], v["nodes"][0]["failureSummary"]) for v in violations]
+        return [entry for entry in told if entry[1] in ("serious", "critical", "moderate")]
+
+    return found

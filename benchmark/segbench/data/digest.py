@@ -11,12 +11,12 @@ from pathlib import Path
 
 from segbench.cores import usable_cores
 from segbench.errors import DataError
+from segbench.file_digest import file_digest
 from segbench.user_cache import user_cache
 
 READ_AT_MOST = 32 * 2**30
 """Bytes; a folder that holds more is known by its files' names, sizes and modification times, for it would take minutes to read."""
 
-_BLOCK = 1 << 20
 _Known = dict[str, str]
 
 
@@ -87,14 +87,10 @@ def _key(name: str, state: os.stat_result) -> str:
 
 
 def _hash(file: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
     try:
-        with file.open("rb") as stream:
-            while block := stream.read(_BLOCK):
-                digest.update(block)
+        return file_digest(file, hashlib.blake2b(digest_size=16))
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}. Make it readable, or take it out of the data folder.") from error
-    return digest.hexdigest()
 
 
 def _recall(memory: Path) -> _Known:

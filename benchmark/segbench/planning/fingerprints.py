@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from segbench.file_digest import file_digest
 from segbench.names import format_value
 from segbench.planning.cells import measured_size
 from segbench.registry import Chosen
@@ -138,8 +139,4 @@ def content_of(path: Any) -> Any:
 
 @functools.cache
 def _file_digest(path: str, size: int, modified: int) -> str:
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return f"sha256:{digest.hexdigest()[:16]}"
+    return f"sha256:{file_digest(Path(path))[:16]}"

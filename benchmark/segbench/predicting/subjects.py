@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from torch import Tensor
 from segbench.cores import usable_cores
 from segbench.errors import BackendError, CheckpointError, ConfigError, PluginError, StoreError, did_you_mean
 from segbench.execute.frames import Form
+from segbench.file_digest import file_digest
 from segbench.file_metadata import weights_digest
 from segbench.inputs import InputPlan
 from segbench.names import Choice
@@ -132,15 +132,6 @@ def open_export(path: Path, catalog: Catalog, device: str) -> Predictor:
         "precision": named.get("precision"),
     }
     return Predictor(lambda inputs: form(*inputs)["logits"], task, plan, device, size, size if fixed else None, record)
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _cell_of(run: Path, model: str | None) -> Path:

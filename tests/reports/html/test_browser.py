@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,32 +14,13 @@ from segbench import ReportTarget, RunResult
 from segbench_reports.html.page import render
 
 Open = Callable[..., Any]
+Barriers = Callable[[Any], list[tuple[str, ...]]]
 
 _READY = """
 return document.documentElement.dataset.ready === 'true'
   && [...document.querySelectorAll('[data-chart]')].every((chart) => chart.dataset.drawn)
 """
 _PATIENCE = 60.0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One Chromium for all tests of this file; skipped where there is none."""
-    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install 'segbench[dev]'")
-    binary = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-    driver = shutil.which("chromedriver")
-    if binary is None or driver is None:
-        pytest.skip("no Chromium with its chromedriver is installed (Debian: chromium chromium-driver)")
-    options = selenium.ChromeOptions()
-    options.binary_location = binary
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
-    started.set_page_load_timeout(120)
-    started.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]})
-    yield started
-    started.quit()
 
 
 @pytest.fixture(scope="module")
@@ -265,22 +244,10 @@ def test_hostile_names_run_nothing(hostile: RunResult, open_page: Open) -> None:
         assert "alert(1)" in _copied(browser, name)
 
 
-def _axe() -> Path | None:
-    """axe-core where ``SEGBENCH_AXE`` says, else below a ``node_modules`` of the working directory or npm's global folder."""
-    places = [os.environ.get("SEGBENCH_AXE"), "node_modules/axe-core/axe.min.js", "/usr/local/lib/node_modules/axe-core/axe.min.js"]
-    return next((Path(place) for place in places if place and Path(place).is_file()), None)
-
-
 @pytest.mark.parametrize(("width", "dark"), [(1280, True), (390, False)])
-def test_the_page_has_no_serious_barrier(width: int, dark: bool, rich: RunResult, open_page: Open) -> None:
-    axe = _axe()
-    if axe is None:
-        pytest.skip("axe-core is not installed: npm install axe-core, or SEGBENCH_AXE=path/to/axe.min.js")
+def test_the_page_has_no_serious_barrier(width: int, dark: bool, rich: RunResult, open_page: Open, barriers: Barriers) -> None:
     browser = open_page(rich, width=width, dark=dark)
-    browser.execute_script(axe.read_text(encoding="utf-8"))
-    found = browser.execute_async_script("const done = arguments[0]; axe.run().then((result) => done(result.violations))")
-    told = [(v["id"], v["impact"], v["nodes"][0]["html"][:160], v["nodes"][0]["failureSummary"]) for v in found]
-    assert [entry for entry in told if entry[1] in ("serious", "critical", "moderate")] == []
+    assert barriers(browser) == []
 
 
 def test_single_seeds_are_shown_on_demand(make_cell: Any, make_run: Any, open_page: Open) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,27 +14,9 @@ from segbench import RunResult
 
 Build = Callable[..., Path]
 Open = Callable[..., Any]
+Barriers = Callable[[Any], list[tuple[str, ...]]]
 
 PAGES = ("index.html", "leaderboards/squares.html", "badges.html")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One Chromium for all tests of this file; skipped where there is none."""
-    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install 'segbench[dev]'")
-    binary = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-    driver = shutil.which("chromedriver")
-    if binary is None or driver is None:
-        pytest.skip("no Chromium with its chromedriver is installed (Debian: chromium chromium-driver)")
-    options = selenium.ChromeOptions()
-    options.binary_location = binary
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
-    started.set_page_load_timeout(120)
-    yield started
-    started.quit()
 
 
 @pytest.fixture
@@ -123,19 +103,8 @@ def test_the_colours_can_be_changed_and_heads_explain_themselves(open_page: Open
     assert "Timed in different races" in tip.text
 
 
-def _axe() -> Path | None:
-    places = [os.environ.get("SEGBENCH_AXE"), "node_modules/axe-core/axe.min.js", "/usr/local/lib/node_modules/axe-core/axe.min.js"]
-    return next((Path(place) for place in places if place and Path(place).is_file()), None)
-
-
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize(("width", "dark"), [(1280, True), (390, False)])
-def test_no_page_has_a_serious_barrier(name: str, width: int, dark: bool, open_page: Open) -> None:
-    axe = _axe()
-    if axe is None:
-        pytest.skip("axe-core is not installed: npm install axe-core, or SEGBENCH_AXE=path/to/axe.min.js")
+def test_no_page_has_a_serious_barrier(name: str, width: int, dark: bool, open_page: Open, barriers: Barriers) -> None:
     browser = open_page(name, width=width, dark=dark)
-    browser.execute_script(axe.read_text(encoding="utf-8"))
-    found = browser.execute_async_script("const done = arguments[0]; axe.run().then((result) => done(result.violations))")
-    told = [(v["id"], v["impact"], v["nodes"][0]["html"][:160], v["nodes"][0]["failureSummary"]) for v in found]
-    assert [entry for entry in told if entry[1] in ("serious", "critical", "moderate")] == []
+    assert barriers(browser) == []
