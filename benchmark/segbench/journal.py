@@ -28,7 +28,7 @@ _KEPT: Mapping[str, tuple[str, ...]] = {
     "kept": ("status",),
     "stage": ("stage",),
     "note": ("message",),
-    "race": ("state", "batch_size", "contenders", "input_size"),
+    "race": ("state", "batch_size", "contenders", "input_size", "start", "starts"),
     "epoch": (
         *("epoch", "epochs", "train_loss", "val_loss", "val_miou", "train_miou"),
         *("learning_rate", "seconds", "images_per_second", "eta_seconds"),

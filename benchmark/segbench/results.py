@@ -146,10 +146,11 @@ class Quality(Record):
 class Latency(Record):
     """Time per call of one batch in one deployment.
 
-    ``rounds_ms`` holds the calls of each round, ``lead_in_ms`` those of the same round that came first after another contender had run:
-    no figure is made of them. ``samples_ms`` are all calls of all rounds. ``ci95_ms`` is a 95 % interval of the median, ``p90_ci95_ms`` and
-    ``p99_ci95_ms`` of those, from resampled rounds; a quantile without samples enough is null. On a GPU all of these are times of the
-    device, and ``host_p50_ms`` is the median over rounds of the wall time per call.
+    ``rounds_ms`` holds the calls of each round, ``lead_in_ms`` those of the same round that came first after another contender had run: no
+    figure is made of them. ``samples_ms`` are all calls of all rounds; ``start_rounds`` says how many of these came after each start of the
+    process. ``ci95_ms`` is a 95 % interval of the median, ``p90_ci95_ms`` and ``p99_ci95_ms`` of those, from resampled rounds; a quantile
+    without samples enough is null. On a GPU all of these are times of the device, and ``host_p50_ms`` is the median over rounds of the wall
+    time per call.
     """
 
     batch_size: int = Field(description="images in one call")
@@ -175,6 +176,7 @@ class Latency(Record):
         default_factory=list,
         description="milliseconds of the calls that came first in a round, after another contender; no figure is made of them",
     )
+    start_rounds: list[int] = Field(default_factory=list, description="rounds after each start of its process, in order")
     clock: str | None = Field(None, description="what measured the time")
     notes: list[str] = Field(default_factory=list, description="remarks for the reader")
 

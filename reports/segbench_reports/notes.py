@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from segbench import CellResult, RunResult
 from segbench_reports import wording
 from segbench_reports.cells import cell_name, deployment, scored_splits, single_latency, throughput
@@ -67,14 +70,22 @@ def _timing(result: RunResult) -> list[str]:
         meanings.append("throughput is of whole batches")
     forms = dict.fromkeys(f"{d.backend} {d.precision}" for d in map(deployment, result.cells) if d and d.latency)
     setups = dict.fromkeys(conditions(entry).partition(", ")[2] for entry in [*single, *batched])
-    rounds = (result.race or {}).get("rounds")
-    turns = f", models taking turns in {rounds} rounds" if isinstance(rounds, int) and len(result.cells) > 1 else ""
+    turns = _turns(result.race or {}) if len(result.cells) > 1 else ""
     timed = f"Timed {' and '.join(forms)} at {' and '.join(setups)}{turns}: {'; '.join(meanings)}."
     races = {d.raced for d in map(deployment, result.cells) if d and d.latency}
     apart = "Not all were timed in one race: do not compare latencies across races. "
     settings = "Models with other measure settings were raced apart."
     apart += settings if (result.race or {}).get("groups") else "Run all models in one command to race them together."
     return [timed, *([apart] if len(races) > 1 else [])]
+
+
+def _turns(race: Mapping[str, Any]) -> str:
+    """How the models took turns; races of several groups each had their own way."""
+    rounds, starts = race.get("rounds"), race.get("starts")
+    if not isinstance(rounds, int):
+        return ""
+    started = f" over {starts} starts of their processes" if isinstance(starts, int) and starts > 1 else ""
+    return f", models taking turns in {rounds} rounds{started}"
 
 
 def _cell_notes(cell: CellResult, table: Table) -> list[str]:

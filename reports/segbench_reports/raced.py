@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +23,12 @@ class Runner:
         """Input sizes at which single images were timed."""
         return {entry.input_size for entry in self.form.latency if entry.batch_size == 1}
 
+    @property
+    def spread_of_starts(self) -> float | None:
+        """How far medians of its starts lie apart at most, as a share; None where it was started once."""
+        found = [max(medians) / min(medians) - 1 for medians in map(_medians_of_starts, self.form.latency) if len(medians) > 1]
+        return max(found, default=None)
+
     def against_first(self, result: RunResult, entry: Latency) -> Comparison | None:
         """What the run says of this timing against the first model's."""
         for found in result.comparisons:
@@ -33,6 +41,12 @@ class Runner:
             ):
                 return found
         return None
+
+
+def _medians_of_starts(entry: Latency) -> list[float]:
+    ends = list(itertools.accumulate(entry.start_rounds, initial=0))
+    starts = [entry.rounds_ms[begin:end] for begin, end in itertools.pairwise(ends)]
+    return [statistics.median(itertools.chain.from_iterable(rounds)) for rounds in starts if rounds]
 
 
 def is_under(context: Mapping[str, Any], entry: Latency) -> bool:

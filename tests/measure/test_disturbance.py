@@ -37,6 +37,16 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return write
 
 
+def test_a_process_that_ends_in_between_is_still_the_measurements_own(machine: Machine, tmp_path: Path) -> None:
+    machine(busy=0)
+    watch = _watch(tmp_path)
+    machine(busy=900, ours=900)
+    watch.look()
+    machine(busy=1000, ours=900)
+    (tmp_path / "proc/77/stat").unlink()
+    assert watch.stop().figures["other_load_cores"] == pytest.approx(1.0 / 20)
+
+
 def _watch(root: Path) -> Watch:
     return Watch(lambda: [77], root=root)
 

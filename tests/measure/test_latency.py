@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from segbench.measure.contenders import Conditions, Contender, LocalContender, local_contender, quiet_environment
-from segbench.measure.latency import Pace, measure_latency, race
+from segbench.measure.latency import Pace, joined, measure_latency, race
 from segbench.results import Latency
 
 CONDITIONS = Conditions(batch_size=4, input_size=(32, 48), device="cpu", threads=1)
@@ -216,6 +216,25 @@ def test_intervals_of_all_quantiles_are_given_where_there_are_samples_enough() -
     assert few.p90_ms == pytest.approx(20)
     assert few.p90_ci95_ms == pytest.approx((20, 20))
     assert few.p99_ci95_ms is None
+
+
+def test_starts_are_joined_into_one_latency_whose_interval_knows_them() -> None:
+    steady = Pace(rounds=4, max_calls=40)
+
+    def start(milliseconds: float) -> Latency:
+        return _measure(FakeClock(), lambda n: milliseconds, steady)
+
+    starts = [start(milliseconds) for milliseconds in (10.0, 10.4, 10.2)]
+    whole = joined(starts)
+    assert whole.start_rounds == [4, 4, 4]
+    assert whole.rounds_ms == [block for one in starts for block in one.rounds_ms]
+    assert whole.samples_ms == [x for block in whole.rounds_ms for x in block]
+    assert len(whole.lead_in_ms) == 12
+    assert whole.p50_ms == pytest.approx(10.2)
+    assert whole.images_per_second == pytest.approx(whole.batch_size * 1e3 / 10.2)
+    assert all(one.ci95_ms is None for one in starts), "four rounds tell nothing"
+    assert whole.ci95_ms == pytest.approx((10.0, 10.4))
+    assert joined(starts[:1]) is starts[0]
 
 
 @pytest.mark.gpu

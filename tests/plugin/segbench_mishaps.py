@@ -360,6 +360,7 @@ TINY = {
     "measure.latency": False,
     "measure.memory": False,
     "measure.threads": 1,
+    "measure.restart_every": None,
     "measure.anchor": False,
 }
 

@@ -114,3 +114,16 @@ def test_cost_is_drawn_against_size_where_sizes_were_swept(make_cell: Any, make_
 def test_a_run_that_compares_no_times_has_no_such_section(make_cell: Any, make_run: Any, tmp_path: Path) -> None:
     assert _section(make_run([make_cell("big"), make_cell("small")]), tmp_path) == ""
     assert _section(make_run([make_cell("big", deployments=[])]), tmp_path) == ""
+
+
+def test_how_far_starts_lie_apart_is_said_or_that_there_was_one(raced: RunResult, tmp_path: Path) -> None:
+    assert "Every process was started once: another start may be some per cent faster or slower" in _section(raced, tmp_path)
+    for cell, times in zip(raced.cells, ([20.0, 20.0, 20.0], [10.0, 10.2, 9.6]), strict=True):
+        entry = cell.deployments[0].latency[0]
+        rounds = [[milliseconds] * 5 for milliseconds in times for _ in range(2)]
+        cell.deployments[0].latency[0] = entry.model_copy(update={"rounds_ms": rounds, "start_rounds": [2, 2, 2]})
+    text = _section(raced, tmp_path)
+    assert (
+        "Every process was started 3 times: medians of one network's starts lie up to 6.2 % apart, which the intervals allow for." in text
+    )
+    assert "started once" not in text

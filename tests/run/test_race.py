@@ -36,6 +36,61 @@ def test_a_contender_that_is_killed_in_the_race_costs_only_itself(bench: Any) ->
     assert len(turns[-1]) == 1, "it is not asked again"
 
 
+def test_processes_are_started_anew_and_share_the_rounds(bench: Any) -> None:
+    sets = ["measure.latency=true", "measure.batch_size=1", "measure.rounds=3", "measure.restart_every=2", "measure.anchor=true"]
+    run = bench.run(models="dot,fragile[killed_after=100]", sets=sets)
+    well, killed = (cell.deployments[0] for cell in run.cells)
+    (entry,) = well.latency
+    assert entry.start_rounds == [2, 1]
+    assert len(entry.rounds_ms) == len(entry.lead_in_ms) == 3
+    assert entry.samples_ms == [sample for block in entry.rounds_ms for sample in block]
+    assert killed.latency == []
+    assert killed.error == "batch 1: its process ended (SIGKILL)"
+    race = _race(run)
+    assert race["starts"] == 2
+    assert len(race["orders"]["1"]) == 3
+    assert [entry["start_rounds"] for entry in race["anchor"]["latency"]] == [[2, 1]]
+    told = [payload for _, payload in bench.heard.of("race") if payload["state"] == "latency"]
+    assert [(payload["start"], payload["starts"]) for payload in told] == [(1, 2), (2, 2)]
+
+
+def test_a_form_that_fails_after_one_start_only_has_no_times_to_pair(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from segbench.run.stable import Stable
+
+    def lame(stable: Stable) -> dict[str, str]:
+        errors = honest(stable)
+        key = stable.entered[1]
+        stable.running[key].end()
+        return {**errors, key: "it would not wake up"}
+
+    honest = Stable.start_anew
+    monkeypatch.setattr(Stable, "start_anew", lame)
+    sets = ["measure.latency=true", "measure.batch_size=1", "measure.rounds=2", "measure.restart_every=1"]
+    first, second = (cell.deployments[0] for cell in bench.run(models="dot,dot[width=8]", sets=sets).cells)
+    assert second.error == "when it was started anew: it would not wake up"
+    assert second.latency == []
+    assert first.error is None
+    assert [entry.start_rounds for entry in first.latency] == [[1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "every", "expected"), [(10, "3", [3, 3, 2, 2]), (6, "3", [3, 3]), (2, "3", [2]), (4, "none", [4]), (3, "1", [1, 1, 1])]
+)
+def test_rounds_are_shared_out_evenly_among_starts(rounds: int, every: str, expected: list[int], bench: Any) -> None:
+    from segbench.planning.plan import make_plan
+    from segbench.run.race import rounds_of_starts
+
+    plan = make_plan(bench.config(sets=[f"measure.rounds={rounds}", f"measure.restart_every={every}"]), bench.catalog)
+    assert rounds_of_starts(plan.cells[0].settings.measure) == expected
+
+
+def test_inline_there_is_nothing_to_start_anew(bench: Any) -> None:
+    sets = ["measure.latency=true", "measure.batch_size=1", "measure.rounds=2", "measure.restart_every=1", "execute.where=inline"]
+    run = bench.run(sets=sets)
+    assert _race(run)["starts"] == 1
+    assert [entry.start_rounds for entry in run.cells[0].deployments[0].latency] == [[2]]
+
+
 def test_every_model_is_raced_through_every_backend_and_files_are_loaded_without_the_network(bench: Any) -> None:
     run = bench.run(
         models="dot,dot[width=8]", backends="canned", sets=[*QUICK, "measure.memory=true", "measure.batch_size=2", "deploy.quality=false"]

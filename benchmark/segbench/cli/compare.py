@@ -42,7 +42,7 @@ Exit code
     default=None,
     help="Race both runs' artifacts again, side by side.  [default: where both are there and their code is unchanged]",
 )
-@click.option("--rounds", type=click.IntRange(min=6), metavar="N", help="Rounds of that race, at most six times as many.  [default: 30]")
+@click.option("--rounds", type=click.IntRange(min=6), metavar="N", help="Rounds of that race, at most four times as many.  [default: 30]")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads of that race.  [default: the new run's]")
 @click.option("--match", "matches", multiple=True, metavar="OLD=NEW", help="Hold the model NEW against the baseline's OLD. Repeatable.")
 @click.option("--across-settings", is_flag=True, help="Judge scores also where training settings differ.")

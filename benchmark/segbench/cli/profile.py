@@ -19,6 +19,9 @@ import click
 @click.option("--num-classes", type=click.IntRange(min=2), metavar="N", help="Number of classes.  [default: 21; 2 for two inputs]")
 @click.option("--dataset", metavar="NAME", help="Take inputs and classes from a dataset instead.")
 @click.option("--rounds", type=int, metavar="N", help="Rounds of the latency race.  [default: 10]")
+@click.option(
+    "--restart-every", type=click.IntRange(min=0), metavar="N", help="Start every process anew after N rounds; 0: never.  [default: 3]"
+)
 @click.option("--threads", type=int, metavar="N", help="CPU threads.  [default: all cores]")
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep run.json and report.md there.")
@@ -33,6 +36,7 @@ def command(
     num_classes: int | None,
     dataset: str | None,
     rounds: int | None,
+    restart_every: int | None,
     threads: int | None,
     device: str,
     out: Path | None,
@@ -56,7 +60,7 @@ def command(
     from segbench.registry import load_catalog
     from segbench.run.reporting import render
 
-    given = {"rounds": rounds, "threads": threads}
+    given = {"rounds": rounds, "restart_every": "none" if restart_every == 0 else restart_every, "threads": threads}
     settings = [f"measure.{key}={value}" for key, value in given.items() if value is not None]
     settings += [*_sweep("input_size", input_size, key=None), *(_sweep("batch_size", batch_size, key=int) if batch_size else ())]
     if no_latency:

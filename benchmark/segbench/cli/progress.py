@@ -165,7 +165,8 @@ def race_text(cell: Payload | None, payload: Payload) -> str:
     if state == "modules" and cell:
         return f"where the cost of {cell['model']} sits"
     if state == "latency":
-        return f"latency race at batch {payload['batch_size']}: {payload['contenders']} models in shuffled rounds"
+        start = f", start {payload['start']} of {payload['starts']}" if payload.get("starts") else ""
+        return f"latency race at batch {payload['batch_size']}: {payload['contenders']} models in shuffled rounds{start}"
     return ""
 
 

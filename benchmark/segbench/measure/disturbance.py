@@ -59,6 +59,10 @@ class Watch:
         self._own: dict[int, float] = {}
         self._before = self._read()
 
+    def look(self) -> None:
+        """Take down what the processes have used so far; to be called before some of them end."""
+        self._read()
+
     def stop(self, *, idle: Mapping[str, float] = {}) -> Disturbance:
         """``idle``: CPU seconds per second that each contender used while it had nothing to do, by its name."""
         before, after = self._before, self._read()

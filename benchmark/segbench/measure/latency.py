@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from segbench.measure.contenders import Clock, Conditions, Contender, LocalContender, local_contender
 from segbench.measure.steadiness import is_falling, quantile_intervals, quantile_of
@@ -138,6 +139,29 @@ def race(
     return Race(latencies, errors, order, seed, seconds, sum(lane.call_seconds for lane in lanes.values()))
 
 
+def joined(starts: Sequence[Latency], *, seed: int = 0) -> Latency:
+    """One contender's times over several starts of its process: all rounds together, the first call that of the first start.
+
+    Two starts of one program differ by a per cent or more, by where its memory happens to lie. Within one start no number of rounds shows
+    that; over several it makes neighbouring rounds alike, for which intervals allow.
+    """
+    first, *others = starts
+    if not others:
+        return first
+    rounds = [block for start in starts for block in start.rounds_ms]
+    hosts = [start.host_p50_ms for start in starts if start.host_p50_ms is not None]
+    return first.model_copy(
+        update={
+            **_figures(rounds, first.batch_size, seed=seed),
+            "lead_in_ms": [block for start in starts for block in start.lead_in_ms],
+            "start_rounds": [count for start in starts for count in start.start_rounds],
+            "warmup_calls": max((start.warmup_calls for start in starts if start.warmup_calls is not None), default=None),
+            "host_p50_ms": statistics.median(hosts) if hosts else None,
+            "notes": list(dict.fromkeys(note for start in starts for note in start.notes)),
+        }
+    )
+
+
 def _attempt(step: Callable[[_Lane], None], lane: _Lane, errors: dict[str, str]) -> None:
     try:
         step(lane)
@@ -174,9 +198,6 @@ def _run_block(lane: _Lane, clock: Clock) -> None:
 
 def _latency(lane: _Lane, *, seed: int) -> Latency:
     conditions = lane.contender.conditions
-    samples = [sample for block in lane.rounds for sample in block]
-    mean = statistics.fmean(samples)
-    intervals = quantile_intervals(lane.rounds, (0.5, 0.9, 0.99), seed=seed)
     return Latency(
         batch_size=conditions.batch_size,
         input_size=conditions.input_size,
@@ -184,21 +205,32 @@ def _latency(lane: _Lane, *, seed: int) -> Latency:
         threads=conditions.threads,
         first_ms=lane.first_ms,
         warmup_calls=lane.warmup_calls,
-        p50_ms=statistics.median(samples),
-        p90_ms=quantile_of(samples, 0.9),
-        p99_ms=quantile_of(samples, 0.99),
-        mean_ms=mean,
-        ci95_ms=intervals[0],
-        p90_ci95_ms=intervals[1],
-        p99_ci95_ms=intervals[2],
         host_p50_ms=statistics.median(lane.wall_ms) if conditions.clock == "cuda_event" else None,
-        images_per_second=conditions.batch_size * 1e3 / mean if mean > 0 else None,
-        samples_ms=samples,
-        rounds_ms=lane.rounds,
         lead_in_ms=lane.lead_ins,
+        start_rounds=[len(lane.rounds)],
         clock=conditions.clock,
         notes=_notes(lane),
+        **_figures(lane.rounds, conditions.batch_size, seed=seed),
     )
+
+
+def _figures(rounds: Sequence[Sequence[float]], batch_size: int, *, seed: int) -> dict[str, Any]:
+    """The rounds and what is worked out from them, by the names of :class:`~segbench.results.Latency`."""
+    samples = [sample for block in rounds for sample in block]
+    mean = statistics.fmean(samples)
+    intervals = quantile_intervals(rounds, (0.5, 0.9, 0.99), seed=seed)
+    return {
+        "p50_ms": statistics.median(samples),
+        "p90_ms": quantile_of(samples, 0.9),
+        "p99_ms": quantile_of(samples, 0.99),
+        "mean_ms": mean,
+        "ci95_ms": intervals[0],
+        "p90_ci95_ms": intervals[1],
+        "p99_ci95_ms": intervals[2],
+        "images_per_second": batch_size * 1e3 / mean if mean > 0 else None,
+        "samples_ms": samples,
+        "rounds_ms": [list(block) for block in rounds],
+    }
 
 
 def _notes(lane: _Lane) -> list[str]:

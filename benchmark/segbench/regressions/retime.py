@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from segbench.registry import Catalog
 
 ROUNDS = 30
-_LEAST_LEGS, _MOST_LEGS = 2, 12
+_LEAST_LEGS, _MOST_LEGS = 5, 20
 NO_CHECKPOINT = "there is no checkpoint of {} to race it again"
 
 
@@ -226,15 +225,16 @@ def _race(
 def race_until_narrow(
     enter: Callable[[], AbstractContextManager[Sequence[Contender]]], *, rounds: int = ROUNDS, margin: float = DEFAULT_MARGIN
 ) -> tuple[Latency, Latency]:
-    """The times of two contenders in shuffled rounds: so many in two legs, and further legs until the interval of their ratio reaches no
-    further than half the margin on either side, or six times as many rounds are done.
+    """The times of two contenders in shuffled rounds: so many in five legs, and further legs until the interval of their ratio reaches no
+    further than half the margin on either side, or four times as many rounds are done.
 
-    Each leg starts both anew: two starts of one program differ by a per cent or two by where their memory happens to lie, which more rounds
-    of the same start would take for a difference of the networks. Rounds are short: what comes and goes on the machine then meets both
-    within a round. When to stop depends on the interval's width only, never on where it lies: stopping at the first significant
-    difference would find one where there is none. Raises :class:`RuntimeError` where one of them fails.
+    Each leg starts both anew: two starts of one program differ by a per cent or more by where their memory happens to lie, which more
+    rounds of the same start would take for a difference of the networks. Of two or three starts the interval would know too little. Rounds
+    are short: what comes and goes on the machine then meets both within a round. When to stop depends on the interval's width only, never
+    on where it lies: stopping at the first significant difference would find one where there is none. Raises :class:`RuntimeError` where
+    one of them fails.
     """
-    from segbench.measure.latency import Pace, race
+    from segbench.measure.latency import Pace, joined, race
 
     pace = Pace(rounds=math.ceil(rounds / _LEAST_LEGS), min_calls=3, min_round_seconds=0.06, lead_in_seconds=0.012)
     legs: list[tuple[Latency, Latency]] = []
@@ -245,7 +245,7 @@ def race_until_narrow(
             raise RuntimeError("; ".join(f"{name}: {why}" for name, why in raced.errors.items()))
         first, second = (raced.latencies[contender.name] for contender in contenders)
         legs.append((first, second))
-        together = _together([leg[0] for leg in legs]), _together([leg[1] for leg in legs])
+        together = joined([leg[0] for leg in legs]), joined([leg[1] for leg in legs])
         if len(legs) >= _MOST_LEGS or (len(legs) >= _LEAST_LEGS and _is_narrow(together, margin)):
             return together
 
@@ -253,13 +253,6 @@ def race_until_narrow(
 def _is_narrow(pair: tuple[Latency, Latency], margin: float) -> bool:
     ratio = ratio_of(pair[1].rounds_ms, pair[0].rounds_ms)
     return ratio.low is not None and ratio.high is not None and math.log(ratio.high / ratio.low) <= math.log1p(margin)
-
-
-def _together(legs: Sequence[Latency]) -> Latency:
-    """One contender's rounds of several legs."""
-    rounds = [block for leg in legs for block in leg.rounds_ms]
-    samples = [sample for block in rounds for sample in block]
-    return legs[0].model_copy(update={"rounds_ms": rounds, "samples_ms": samples, "p50_ms": statistics.median(samples)})
 
 
 def _enter(

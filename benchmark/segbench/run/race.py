@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from segbench.execute.anchor import ANCHOR
 from segbench.execute.process import Workers
 from segbench.measure.contenders import Contender
 from segbench.measure.disturbance import Disturbance, Watch
-from segbench.measure.latency import Pace, Race, race
+from segbench.measure.latency import Pace, Race, joined, race
 from segbench.planning.cells import Cell
 from segbench.registry import Catalog
 from segbench.results import CellResult, Deployment, Latency, Memory
@@ -24,7 +25,7 @@ from segbench.settings import MeasureSettings
 from segbench.sizes import Size, format_size, parse_size
 from segbench.store import RunStore
 
-_PER_GROUP = ("rounds", "threads", "orders")
+_PER_GROUP = ("rounds", "starts", "threads", "orders")
 _REFUSED = "refused"
 
 
@@ -81,6 +82,16 @@ def _is_measured(form: Deployment | None, machine: Mapping[str, str]) -> bool:
     if form.error_kind == _REFUSED:
         return True
     return form.machine == dict(machine) and (form.error is None or form.error_kind is not None)
+
+
+def rounds_of_starts(settings: MeasureSettings) -> list[int]:
+    """How many rounds are run after each start of the processes, as evenly as can be.
+
+    >>> rounds_of_starts(MeasureSettings(rounds=10, restart_every=3))
+    [3, 3, 2, 2]
+    """
+    starts = math.ceil(settings.rounds / (settings.restart_every or settings.rounds))
+    return [settings.rounds // starts + (start < settings.rounds % starts) for start in range(starts)]
 
 
 @dataclass(frozen=True)
@@ -172,10 +183,11 @@ class _Measurement:
     memories: dict[str, Memory] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     exported: dict[str, Exported] = field(default_factory=dict)
-    latencies: dict[str, dict[Course, Latency]] = field(default_factory=dict)
+    latencies: dict[str, dict[Course, list[Latency]]] = field(default_factory=dict)
+    idle: dict[str, tuple[float, float]] = field(default_factory=dict)
     orders: dict[str, list[list[str]]] = field(default_factory=dict)
     races: list[Race] = field(default_factory=list)
-    anchored: list[Latency] = field(default_factory=list)
+    anchored: dict[Course, list[Latency]] = field(default_factory=dict)
     anchor_error: str | None = None
 
     def run(self, machine: Mapping[str, str]) -> Raced:
@@ -219,29 +231,40 @@ class _Measurement:
                 self.stable.enter_anchor(self.group.settings.threads or usable_cores())
             except RuntimeError as error:
                 self.anchor_error = str(error)
+        starts = self.rounds_of_starts
         watch = Watch(self.stable.pids, device=self.stable.device)
-        before = self.stable.idle_seconds()
-        for size, batch_size in self.group.legs:
-            shown = {"state": "latency", "batch_size": batch_size, "contenders": len(self.stable.entered)}
-            self.listener.on("race", None, {**shown, "input_size": format_size(size) if size else None})
-            raced = self._race_leg(size, batch_size)
-            self.races.append(raced)
-            self.orders[f"{format_size(size)}/{batch_size}" if size else str(batch_size)] = raced.order
-            where = f"batch {batch_size}" + (f" at {format_size(size)}" if size else "")
-            # what comes from a contender's process names its own kind of error already
-            told = {key: message.removeprefix("RuntimeError: ") for key, message in raced.errors.items()}
-            self.errors |= {key: f"{where}: {message}" for key, message in told.items() if key not in self.errors}
-            for key, latency in raced.latencies.items():
-                self.latencies.setdefault(key, {})[latency.input_size, batch_size] = latency
-        after = self.stable.idle_seconds()
-        idle = {
-            self.group.entrants[key].name: (after[key][0] - before[key][0]) / max(after[key][1] - before[key][1], 1e-9)
-            for key in after
-            if key in before
-        }
-        return watch.stop(idle=idle)
+        for number, rounds in enumerate(starts):
+            if number:
+                watch.look()
+                self._start_anew()
+            before = self.stable.idle_seconds()
+            for size, batch_size in self.group.legs:
+                shown = {"state": "latency", "batch_size": batch_size, "contenders": len(self.stable.entered)}
+                told = {"start": number + 1, "starts": len(starts)} if len(starts) > 1 else {}
+                self.listener.on("race", None, {**shown, **told, "input_size": format_size(size) if size else None})
+                self._race_leg(size, batch_size, Pace(rounds=rounds), seed=number)
+            self._count_idle(before)
+        shares = {self.group.entrants[key].name: used / max(waited, 1e-9) for key, (used, waited) in self.idle.items()}
+        return watch.stop(idle=shares)
 
-    def _race_leg(self, size: Size | None, batch_size: int) -> Race:
+    @property
+    def rounds_of_starts(self) -> list[int]:
+        """In this process there is nothing to start anew."""
+        return [self.group.settings.rounds] if self.stable.inline else rounds_of_starts(self.group.settings)
+
+    def _start_anew(self) -> None:
+        errors = self.stable.start_anew()
+        self.anchor_error = errors.pop(ANCHOR, None) or self.anchor_error
+        self.errors = {key: f"when it was started anew: {message}" for key, message in errors.items()} | self.errors
+
+    def _count_idle(self, before: Mapping[str, tuple[float, float]]) -> None:
+        for key, (used, waited) in self.stable.idle_seconds().items():
+            if key in before:
+                earlier = self.idle.get(key, (0.0, 0.0))
+                self.idle[key] = (earlier[0] + used - before[key][0], earlier[1] + waited - before[key][1])
+
+    def _race_leg(self, size: Size | None, batch_size: int, pace: Pace, *, seed: int) -> None:
+        """All contenders at one size and batch, after one start."""
         contenders: list[Contender] = []
         errors = {}
         for key in self.stable.entered:
@@ -250,11 +273,21 @@ class _Measurement:
             except RuntimeError as error:
                 errors[key] = str(error)
         anchor = self._anchor(size, batch_size) if contenders else None
-        raced = race([*contenders, *([anchor] if anchor else [])], seed=0, pace=Pace(rounds=self.group.settings.rounds))
+        raced = race([*contenders, *([anchor] if anchor else [])], seed=seed, pace=pace)
         if anchor:
             self._keep_anchor(raced)
-        raced.errors.update(errors)
-        return raced
+        self.races.append(raced)
+        self.orders.setdefault(f"{format_size(size)}/{batch_size}" if size else str(batch_size), []).extend(raced.order)
+        where = f"batch {batch_size}" + (f" at {format_size(size)}" if size else "")
+        # what comes from a contender's process names its own kind of error already
+        told = {key: message.removeprefix("RuntimeError: ") for key, message in {**raced.errors, **errors}.items()}
+        self.errors |= {key: f"{where}: {message}" for key, message in told.items() if key not in self.errors}
+        for key, latency in raced.latencies.items():
+            self.latencies.setdefault(key, {}).setdefault((latency.input_size, batch_size), []).append(latency)
+
+    def _whole(self, courses: Mapping[Course, Sequence[Latency]]) -> list[Latency]:
+        """Every course that was run after every start: rounds of fewer could not be paired with those of the others."""
+        return [joined(parts) for parts in courses.values() if len(parts) == len(self.rounds_of_starts)]
 
     def _anchor(self, size: Size | None, batch_size: int) -> Contender | None:
         """The reference network at the size that is raced; where each model has its own, at the largest of them."""
@@ -268,7 +301,7 @@ class _Measurement:
     def _keep_anchor(self, raced: Race) -> None:
         """Its times stand beside the models', not among them."""
         if found := raced.latencies.pop(ANCHOR, None):
-            self.anchored.append(found)
+            self.anchored.setdefault((found.input_size, found.batch_size), []).append(found)
         self.anchor_error = raced.errors.pop(ANCHOR, None) or self.anchor_error
 
     def _deployment(self, entrant: Entrant) -> Deployment:
@@ -281,7 +314,7 @@ class _Measurement:
             file_mb=exported.file_mb,
             export_seconds=exported.seconds,
             memory_mb=self.memories.get(key),
-            latency=list(self.latencies.get(key, {}).values()),
+            latency=self._whole(self.latencies.get(key, {})),
             error=self.errors.get(key),
         )
 
@@ -289,7 +322,7 @@ class _Measurement:
         if not self.anchored and self.anchor_error is None:
             return None
         # the rounds say all: samples and lead-ins would double the file
-        timed = [entry.model_dump(mode="json", exclude={"samples_ms", "lead_in_ms"}) for entry in self.anchored]
+        timed = [entry.model_dump(mode="json", exclude={"samples_ms", "lead_in_ms"}) for entry in self._whole(self.anchored)]
         return {"name": ANCHOR, "error": self.anchor_error, "latency": [{"raced": measured, **entry} for entry in timed]}
 
     def _record(self, disturbance: Disturbance) -> dict[str, Any]:
@@ -299,6 +332,7 @@ class _Measurement:
             "models": {key: str(cell.model) for key, cell in self.group.models.items()},
             "contenders": {key: {"model": str(e.cell.model), "backend": str(e.backend)} for key, e in self.group.entrants.items()},
             "rounds": self.group.settings.rounds,
+            "starts": len(self.rounds_of_starts),
             "threads": self.group.settings.threads or usable_cores(),
             "orders": self.orders,
             "overhead": round(1 - busy / seconds, 4) if seconds > 0 else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.cores import usable_cores
+from segbench.execute.anchor import ANCHOR
 from segbench.execute.contender import Deployment, RemoteContender, file_key
 from segbench.execute.exporting import export_for_race
 from segbench.execute.jobs import cell_job
@@ -76,14 +78,15 @@ class Stable:
         self.inline = inline
         self.running: dict[str, Worker] = {}
         self._asks: dict[str, Ask] = {}
+        self._entrants: dict[str, tuple[Entrant, Mapping[str, str]]] = {}
+        self._anchor_threads: int | None = None
         self._anchor: Worker | None = None
         self._ask_anchor: Ask | None = None
         self._exports = store.directory / "exports-for-race"
 
     def pids(self) -> list[int]:
         """The contenders' processes."""
-        workers = [*self.running.values(), *([self._anchor] if self._anchor else [])]
-        return [worker.process.pid for worker in workers]
+        return [worker.process.pid for worker in self._workers()]
 
     def export(self, entrant: Entrant, courses: Sequence[Course]) -> Exported:
         """Write a backend's files, each in a process of its own; stops at the first that fails."""
@@ -138,8 +141,29 @@ class Stable:
             self._asks[entrant.key] = lambda command: deployment.contender(entrant.key, command["size"], command["batch_size"])
             return
         worker = self._start(entrant, files, "latency")
+        self._entrants[entrant.key] = (entrant, files)
         self.running[entrant.key] = worker
-        self._asks[entrant.key] = lambda command: ask(worker, command)
+        self._asks[entrant.key] = functools.partial(ask, worker)
+
+    def start_anew(self) -> dict[str, str]:
+        """End every contender's process and start another in its place; by key, why one did not get back to the start."""
+        for worker in self._workers():
+            worker.end()
+        errors = {}
+        for key, (entrant, files) in self._entrants.items():
+            self.running[key] = worker = self._launch(entrant, files, "latency")
+            self._asks[key] = functools.partial(ask, worker)
+        for key, worker in self.running.items():  # they get ready side by side: nothing is timed meanwhile
+            try:
+                receive(worker, "ready")
+            except RuntimeError as error:
+                errors[key] = str(error)
+        if self._anchor_threads is not None:
+            try:
+                self.enter_anchor(self._anchor_threads)
+            except RuntimeError as error:
+                errors[ANCHOR] = str(error)
+        return errors
 
     def enter_anchor(self, threads: int) -> None:
         """Bring the reference network to the start, which every race includes. Raises :class:`RuntimeError` where it does not get there."""
@@ -151,6 +175,7 @@ class Stable:
             self._ask_anchor = lambda command: deployment.contender(command["name"], command["size"], command["batch_size"])
             return
         job = {"device": self.device, "threads": threads}
+        self._anchor_threads = threads
         self._anchor = worker = self.workers.start("segbench.execute.anchor:serve", job, log=self.store.directory / "logs" / "anchor.log")
         receive(worker, "ready")
         self._ask_anchor = lambda command: ask(worker, command)
@@ -189,12 +214,16 @@ class Stable:
 
     def close(self) -> None:
         """End all contenders and remove what was exported for them."""
-        for worker in (*self.running.values(), *([self._anchor] if self._anchor else [])):
+        for worker in self._workers():
             worker.end()
         self.running.clear()
         self._asks.clear()
-        self._anchor = self._ask_anchor = None
+        self._entrants.clear()
+        self._anchor = self._ask_anchor = self._anchor_threads = None
         shutil.rmtree(self._exports, ignore_errors=True)
+
+    def _workers(self) -> list[Worker]:
+        return [*self.running.values(), *([self._anchor] if self._anchor else [])]
 
     def _with_training_step(self, memory: Memory, entrant: Entrant) -> Memory:
         if not trains(entrant.cell.model):
@@ -225,13 +254,16 @@ class Stable:
         return outcome.value or {}, outcome.error
 
     def _start(self, entrant: Entrant, files: Mapping[str, str], what: str) -> Worker:
-        worker = self.workers.start("segbench.execute.contender:serve", self._job(entrant, files), log=self._log(entrant, what))
+        worker = self._launch(entrant, files, what)
         try:
             receive(worker, "ready")
         except BaseException:
             worker.end()
             raise
         return worker
+
+    def _launch(self, entrant: Entrant, files: Mapping[str, str], what: str) -> Worker:
+        return self.workers.start("segbench.execute.contender:serve", self._job(entrant, files), log=self._log(entrant, what))
 
     def _job(self, entrant: Entrant, files: Mapping[str, str] | None = None) -> dict[str, Any]:
         cell = entrant.cell

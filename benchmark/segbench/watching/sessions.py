@@ -117,7 +117,8 @@ def _race(event: Mapping[str, Any]) -> str | None:
     if state == "end":
         return None
     if state == "latency":
-        return f"latency race at batch {event.get('batch_size')}: {event.get('contenders')} models"
+        start = f", start {event['start']} of {event['starts']}" if event.get("start") and event.get("starts") else ""
+        return f"latency race at batch {event.get('batch_size')}: {event.get('contenders')} models{start}"
     if state == "memory":
         return f"memory of {cell}"
     if state == "modules":

@@ -51,10 +51,23 @@ def _about(result: RunResult) -> list[str]:
     lines = [markdown(text) for text in disturbances(result)]
     if isinstance(race.get("overhead"), float):
         lines.append(f"In {wording.percent(max(race['overhead'], 0.0))} % of the race nobody computed (waiting, switching, counting).")
+    lines += _about_starts(result)
     said = verdicts(result, headline=True)
     if said:
         lines.append(f"Against the first model: {markdown(said[0].method)}. A verdict holds for {markdown(said[0].scope)}.")
     return lines
+
+
+def _about_starts(result: RunResult) -> list[str]:
+    """Whether the intervals know what starting the programs again would change."""
+    found = runners(result)
+    spreads = [runner.spread_of_starts for runner in found if runner.spread_of_starts is not None]
+    if spreads:
+        starts = max(len(entry.start_rounds) for runner in found for entry in runner.form.latency)
+        apart = f"medians of one network's starts lie up to {wording.percent(max(spreads))} % apart"
+        return [f"Every process was started {starts} times: {apart}, which the intervals allow for."]
+    once = "Every process was started once: another start may be some per cent faster or slower, which the intervals do not show"
+    return [f"{once} (`measure.restart_every`)."] if found else []
 
 
 def _table(result: RunResult, found: Sequence[Runner], *, single: bool) -> str:
