@@ -148,7 +148,7 @@ def test_silence_ends_a_hung_process_and_its_children(
     run: Callable[..., Outcome], folder: Path, alive: Callable[[int], bool], wait_for: Callable[..., None]
 ) -> None:
     file = folder / "pids"
-    error = _error(run("family", silence=20.0, file=str(file), stage="train"))
+    error = _error(run("family", silence=10.0, file=str(file), stage="train"))
     assert (error.stage, error.kind) == ("train", "hang")
     pids = [int(pid) for pid in file.read_text().split()]
     wait_for(lambda: not any(alive(pid) for pid in pids), seconds=20)

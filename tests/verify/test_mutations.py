@@ -274,6 +274,15 @@ def test_intervals_that_are_too_narrow_are_found(findings_of: Findings, monkeypa
     assert all("too narrow" in finding.reason for finding in found)
 
 
+def test_an_interval_that_takes_every_round_for_a_start_of_its_own_is_found(findings_of: Findings, monkeypatch: Patch) -> None:
+    (started,) = (kind for kind in intervals.KINDS if "starts" in kind.name)
+    monkeypatch.setattr("segbench.verify.coverage.KINDS", (started,))
+    monkeypatch.setattr(steadiness, "serial_stretch", lambda rounds: 1.0)
+    monkeypatch.setattr(steadiness, "_reach_of_batches", lambda logs: 0.0)
+    (found,) = findings_of("intervals")
+    assert (found.verdict, found.reason) == ("FAILED", "too narrow")
+
+
 def test_an_interval_that_always_holds_the_truth_is_found(findings_of: Findings, monkeypatch: Patch) -> None:
     monkeypatch.setattr("segbench.verify.coverage.KINDS", intervals.KINDS[-1:])
     monkeypatch.setattr(uncertainty, "mean_interval", _stretched(uncertainty.mean_interval, 100.0))

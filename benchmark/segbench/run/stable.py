@@ -157,6 +157,7 @@ class Stable:
             try:
                 receive(worker, "ready")
             except RuntimeError as error:
+                worker.end()
                 errors[key] = str(error)
         if self._anchor_threads is not None:
             try:

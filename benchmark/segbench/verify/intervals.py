@@ -45,6 +45,11 @@ KINDS: tuple[IntervalKind, ...] = (
         high=0.995,
         why="wide enough for rounds that were alike for some time, hence too wide for independent ones: 0.985 of 4 000",
     ),
+    IntervalKind(
+        name=f"ratio in a race, {rounds.ROUNDS} rounds over {len(rounds.STARTS)} starts",
+        draw=rounds.ratio_over_starts,
+        truth=lambda: rounds.RATIO,
+    ),
     IntervalKind(name=f"mIoU, {scores.IMAGES} images", draw=scores.miou, truth=scores.miou_truth, simulations=300),
     IntervalKind(name=f"mIoU difference, {scores.IMAGES} images", draw=scores.difference, truth=scores.difference_truth, simulations=300),
     IntervalKind(

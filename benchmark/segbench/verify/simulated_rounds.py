@@ -23,6 +23,10 @@ ROUND_DEVIATION = 0.03
 DRIFT = 0.1
 """Deviation of the machine's mood between rounds, which both contenders of a round meet."""
 
+STARTS = (3, 3, 2, 2)
+"""Rounds after each start of the processes."""
+START_DEVIATION = 0.06
+
 
 def true_quantile(quantile: float) -> float:
     """Of all calls in all rounds, in ms; 0.5 gives ``MILLISECONDS``."""
@@ -44,6 +48,15 @@ def ratio(random: Generator, seed: int) -> Interval:
     mood = list(DRIFT * random.standard_normal(ROUNDS))
     subject = _rounds(random, scale=RATIO * MILLISECONDS, mood=mood)
     found = steadiness.ratio_of(subject, _rounds(random, mood=mood), seed=seed)
+    return None if found.low is None or found.high is None else (found.low, found.high)
+
+
+def ratio_over_starts(random: Generator, seed: int) -> Interval:
+    """The same where each contender's process is started anew after two or three rounds, and every start has a pace of its own."""
+    starts = np.repeat(np.arange(len(STARTS)), STARTS)
+    first, second = START_DEVIATION * random.standard_normal((2, len(STARTS)))
+    subject = _rounds(random, scale=RATIO * MILLISECONDS, mood=list(first[starts]))
+    found = steadiness.ratio_of(subject, _rounds(random, mood=list(second[starts])), seed=seed)
     return None if found.low is None or found.high is None else (found.low, found.high)
 
 
