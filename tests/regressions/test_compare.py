@@ -14,6 +14,7 @@ from segbench.errors import ConfigError
 from segbench.measure.steadiness import ratio_of
 from segbench.regressions.compare import Run, compare_runs
 from segbench.regressions.gate import parse_gate
+from segbench.regressions.latency import anchored_ratio
 from segbench.results import Latency
 
 MakeRun = Callable[..., Run]
@@ -135,6 +136,25 @@ def test_counts_have_no_noise(make_run: MakeRun) -> None:
 def test_multiply_adds_of_other_inputs_are_not_compared(make_run: MakeRun) -> None:
     found = row(compare_runs(make_run("old", [{}]), make_run("new", [{"input_shape": [[1, 3, 32, 32]], "macs": 1}])), "macs")
     assert (found.verdict, found.reason) == ("cannot tell", "counted for other inputs: 1x3x64x64 -> 1x3x32x32")
+
+
+def test_races_that_started_their_programs_several_times_need_no_allowance_for_it() -> None:
+    def timed(milliseconds: float, starts: tuple[int, ...]) -> Latency:
+        random = np.random.default_rng(int(milliseconds))
+        rounds = [[float(x) for x in milliseconds * np.exp(random.normal(0, 0.01, 5))] for _ in range(20)]
+        return Latency(batch_size=1, input_size=(64, 64), device="cpu", rounds_ms=rounds, start_rounds=list(starts))
+
+    def pair(*starts: int) -> tuple[Latency, Latency]:
+        return timed(10, starts), timed(5, starts)
+
+    def width(*starts: int) -> float:
+        found = anchored_ratio(pair(7, 7, 6), pair(*starts))
+        assert found.low is not None
+        assert found.high is not None
+        return math.log(found.high / found.low)
+
+    assert width(20) == width(10, 10) > width(7, 7, 6)
+    assert (width(20) / 2) ** 2 - (width(7, 7, 6) / 2) ** 2 == pytest.approx((1.96 * 0.02) ** 2, rel=0.05)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ APART = "timed apart"
 _START = 0.01
 """Deviation of a network's time from start to start: seventeen races of one with itself varied by 2.3 %, 2.0 % of it by their rounds."""
 _OF_FOUR_STARTS = 1.96 * 2 * _START
+_ENOUGH_STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,16 @@ def anchored_ratio(old: tuple[Latency, Latency], new: tuple[Latency, Latency]) -
     """(new / its anchor) / (baseline / its anchor); each pair is of one race.
 
     The limits of both logarithms are put together as if independent (recovered variances: Zou and Donner, Statistics in Medicine 27, 2008),
-    with an allowance for how four starts of programs differ, which the rounds of a race cannot see.
+    with an allowance for how four starts of programs differ, where a race started them only once or twice and its rounds cannot tell.
     """
     one, other = (ratio_of(entry.rounds_ms, anchor.rounds_ms) for entry, anchor in (old, new))
+    starts = min(len(entry.start_rounds) for entry in (*old, *new))
+    allowance = 0.0 if starts >= _ENOUGH_STARTS else _OF_FOUR_STARTS
     value, rounds = other.value / one.value, min(one.rounds, other.rounds)
     if one.low is None or one.high is None or other.low is None or other.high is None:
         return Ratio(value, None, None, None, rounds)
-    down = math.hypot(math.log(other.value / other.low), math.log(one.high / one.value), _OF_FOUR_STARTS)
-    up = math.hypot(math.log(other.high / other.value), math.log(one.value / one.low), _OF_FOUR_STARTS)
+    down = math.hypot(math.log(other.value / other.low), math.log(one.high / one.value), allowance)
+    up = math.hypot(math.log(other.high / other.value), math.log(one.value / one.low), allowance)
     return Ratio(value, value * math.exp(-down), value * math.exp(up), None, rounds)
 
 
