@@ -169,6 +169,39 @@ def test_latency_is_judged_by_its_ratio_to_the_anchor(make_run: MakeRun, millise
     assert "ratio to anchor-1" in found.method
 
 
+@pytest.mark.parametrize(
+    ("milliseconds", "verdict"), [(80.0, "no difference shown"), (92.0, "regressed"), (70.0, "improved"), (82.0, "no difference shown")]
+)
+def test_throughput_is_judged_by_its_ratio_to_the_anchor(make_run: MakeRun, milliseconds: float, verdict: str) -> None:
+    """More is better; batches are not raced again."""
+
+    def batched(name: str, batch: float, anchor: float) -> Run:
+        run = make_run(name)
+        single = run.result.cells[0].deployments[0].latency[0]
+        assert run.result.race is not None
+        record = run.result.race["anchor"]["latency"][0]
+
+        def entry(base: Latency, time: float) -> Latency:
+            rounds = [[x / base.rounds_ms[0][0] * time for x in block] for block in base.rounds_ms]
+            return base.model_copy(update={"batch_size": 8, "rounds_ms": rounds, "p50_ms": time, "images_per_second": 8e3 / time})
+
+        run.result.cells[0].deployments[0].latency.append(entry(single, batch))
+        pace = entry(Latency.model_validate(record), anchor).model_dump(mode="json")
+        run.result.race["anchor"]["latency"].append({"raced": record["raced"], **pace})
+        return run
+
+    old, new = batched("old", 80.0, 30.0), batched("new", 2 * milliseconds, 60.0)
+    found = row(compare_runs(old, new), "throughput")
+    assert found.verdict == verdict
+    assert found.change == pytest.approx(80 / milliseconds, rel=0.01)
+    assert found.baseline == pytest.approx(100.0)
+    assert found.new == pytest.approx(8e3 / (2 * milliseconds))
+    assert found.context["batch_size"] == 8
+    gated = compare_runs(old, new, clauses=parse_gate("throughput < -5%")).gate
+    assert gated is not None
+    assert gated.passed == (verdict != "regressed")
+
+
 def test_the_interval_of_two_races_is_wider_than_that_of_either(make_run: MakeRun) -> None:
     old, new = make_run("old", [{}]), make_run("new", [{"milliseconds": 11.0}])
     found = row(compare_runs(old, new), "latency")

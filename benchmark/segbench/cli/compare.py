@@ -20,7 +20,7 @@ Verdicts
   no difference shown  the interval does not leave the margin: nothing was shown, which is not "equal"
   cannot tell          no interval, or one wider than the margin on both sides; or unlike machines,
                        versions, data or protocol, named with both values
-The margin is 5 % for latency and memory (--margin) and none for scores; counts (params, macs, size)
+The margin is 5 % for speed and memory (--margin) and none for scores; counts (params, macs, size)
 have no noise, any difference is one.
 
 \b
@@ -36,7 +36,7 @@ Exit code
 @click.argument("new", metavar="NEW")
 @click.option("--fail-on", metavar="TEXT", help='Exit 1 on a shown regression: "miou < -0.5pt, latency > 5%, params > 0.1M".')
 @click.option("--strict", is_flag=True, help="With --fail-on: exit 1 also where a condition cannot be judged.")
-@click.option("--margin", metavar="PERCENT", default="5%", show_default=True, help="Change of latency or memory that counts.")
+@click.option("--margin", metavar="PERCENT", default="5%", show_default=True, help="Change of speed or memory that counts.")
 @click.option(
     "--retime/--no-retime",
     default=None,

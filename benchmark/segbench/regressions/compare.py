@@ -9,7 +9,7 @@ from pathlib import Path
 from segbench.changes import Change, RunComparison, RunSide
 from segbench.regressions.exact import count_rows
 from segbench.regressions.gate import Clause, check
-from segbench.regressions.latency import Key, Retimed, latency_rows
+from segbench.regressions.latency import Key, Retimed, latency_rows, throughput_rows
 from segbench.regressions.machines import environment_differences
 from segbench.regressions.memory import memory_rows
 from segbench.regressions.networks import Network, networks_of
@@ -67,7 +67,12 @@ def _cost_rows(
     networks: Sequence[Network], runs: tuple[RunResult, RunResult], retimed: Mapping[Key, Retimed], margin: float
 ) -> dict[int, list[Change]]:
     return {
-        id(network): [*count_rows(network), *latency_rows(network, runs, retimed, margin), *memory_rows(network, margin)]
+        id(network): [
+            *count_rows(network),
+            *latency_rows(network, runs, retimed, margin),
+            *throughput_rows(network, runs, margin),
+            *memory_rows(network, margin),
+        ]
         for network in networks
     }
 

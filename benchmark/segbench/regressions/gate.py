@@ -15,6 +15,7 @@ from segbench.errors import ConfigError, did_you_mean
 EXAMPLE = '--fail-on "miou < -0.5pt, latency > 5%, params > 0.1M"'
 
 _SCORES = ("miou", "headline_iou", "boundary_iou")
+_MORE_IS_BETTER = (*_SCORES, "throughput")
 _UNITS: dict[str, dict[str, float]] = {
     **{name: {"pt": 0.01} for name in _SCORES},
     "params": {"%": 0.01, "M": 1e6, "": 1.0},
@@ -23,6 +24,7 @@ _UNITS: dict[str, dict[str, float]] = {
     "file": {"%": 0.01, "MB": 1.0},
     "memory": {"%": 0.01, "MB": 1.0},
     "latency": {"%": 0.01, "ms": 1.0},
+    "throughput": {"%": 0.01},
 }
 QUANTITIES = tuple(_UNITS)
 _ALIASES = {
@@ -116,7 +118,7 @@ def _clause(text: str) -> Clause:
         able = " or ".join(f"'{known}'" if known else "none" for known in units)
         points = " (a change of a score is told in points)" if name in _SCORES else ""
         raise ConfigError(f"--fail-on: '{text}' has the unit '{unit or 'none'}'; {name} takes {able}{points}. For example: {EXAMPLE}.")
-    worse = "<" if name in _SCORES else ">"
+    worse = "<" if name in _MORE_IS_BETTER else ">"
     amount = float(found["number"]) * units[unit]
     if found["sign"] != worse or (amount > 0 if worse == "<" else amount < 0):
         sign, direction = ("-", "less") if worse == "<" else ("", "more")

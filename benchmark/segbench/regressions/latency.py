@@ -56,17 +56,31 @@ def latency_rows(network: Network, runs: tuple[RunResult, RunResult], retimed: M
             found = retimed.get((network.key, name))
             if found is not None and found.baseline and found.new and found.new.input_size == other.input_size:
                 yield _raced_again(row, found)
-            elif old.raced and old.raced == new.raced and one.rounds_ms == other.rounds_ms:
-                yield judged(row, {"change": 1.0, "low": 1.0, "high": 1.0, "method": "the same measurement", "n": len(one.rounds_ms)})
             else:
-                yield _anchored(row, (old, one), (new, other), runs, found.error if found else "")
+                yield _of_two_races(row, (old, one), (new, other), runs, found.error if found else "")
 
 
-def timings(old: Deployment, new: Deployment) -> list[tuple[Latency, Latency]]:
-    """Single calls that both forms were timed at, same size by same size."""
-    theirs = {(each.input_size, each.device): each for each in old.latency if each.batch_size == 1}
-    ours = [each for each in new.latency if each.batch_size == 1]
-    return [(theirs[each.input_size, each.device], each) for each in ours if (each.input_size, each.device) in theirs]
+def throughput_rows(network: Network, runs: tuple[RunResult, RunResult], margin: float) -> Iterator[Change]:
+    """Images per second in whole batches, which only an anchor relates: batches are not raced again."""
+    for name in network.forms:
+        old, new = form_of(network.baseline, name), form_of(network.new, name)
+        assert old is not None
+        assert new is not None
+        for one, other in timings(old, new, single=False):
+            values = {"baseline": one.images_per_second, "new": other.images_per_second, "margin": margin}
+            row = network.row("throughput", unit="img/s", better="higher", form=name, scope="this machine", **values)
+            row = row.model_copy(update={"context": {**_context(other), "batch_size": other.batch_size}})
+            yield _of_two_races(row, (old, one), (new, other), runs, "")
+
+
+def timings(old: Deployment, new: Deployment, *, single: bool = True) -> list[tuple[Latency, Latency]]:
+    """Single calls, or whole batches, that both forms were timed at: those of one size, batch and device together."""
+
+    def of(form: Deployment) -> dict[tuple[object, ...], Latency]:
+        return {(each.input_size, each.batch_size, each.device): each for each in form.latency if (each.batch_size == 1) is single}
+
+    theirs = of(old)
+    return [(theirs[key], each) for key, each in of(new).items() if key in theirs]
 
 
 def anchored_ratio(old: tuple[Latency, Latency], new: tuple[Latency, Latency]) -> Ratio:
@@ -100,6 +114,16 @@ def _raced_again(row: Change, found: Retimed) -> Change:
     return _from_ratio(row.model_copy(update=told), ratio)
 
 
+def _of_two_races(
+    row: Change, old: tuple[Deployment, Latency], new: tuple[Deployment, Latency], runs: tuple[RunResult, RunResult], why: str
+) -> Change:
+    """By the anchor, unless both runs hold one and the same measurement."""
+    if old[0].raced and old[0].raced == new[0].raced and old[1].rounds_ms == new[1].rounds_ms:
+        same = {"change": 1.0, "low": 1.0, "high": 1.0, "method": "the same measurement", "n": len(old[1].rounds_ms)}
+        return judged(row, same)
+    return _anchored(row, old, new, runs, why)
+
+
 def _anchored(
     row: Change, old: tuple[Deployment, Latency], new: tuple[Deployment, Latency], runs: tuple[RunResult, RunResult], why: str
 ) -> Change:
@@ -118,8 +142,12 @@ def _anchored(
 
 
 def _from_ratio(row: Change, ratio: Ratio) -> Change:
+    """``ratio`` is one of times; where more is better, the change is that of the reciprocal."""
     few = f"too few samples: an interval takes {LEAST_ROUNDS} rounds, these are {ratio.rounds}" if ratio.low is None else ""
-    return judged(row, {"change": ratio.value, "low": ratio.low, "high": ratio.high, "n": ratio.rounds, "reason": few})
+    value, low, high = ratio.value, ratio.low, ratio.high
+    if row.better == "higher":
+        value, low, high = 1 / value, None if high is None else 1 / high, None if low is None else 1 / low
+    return judged(row, {"change": value, "low": low, "high": high, "n": ratio.rounds, "reason": few})
 
 
 def anchor_of(run: RunResult, form: Deployment, entry: Latency) -> Latency | None:

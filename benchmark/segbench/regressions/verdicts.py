@@ -56,6 +56,8 @@ def _not_excluded(row: Change, down: float, up: float, worse: str) -> str:
         return ""
     if worse == "higher" and row.high > up:
         return f"up to {row.high - 1:+.1%} is not excluded"
+    if worse == "lower" and row.low < down:
+        return f"down to {row.low - 1:+.1%} is not excluded"
     none = 1.0
     if row.low > none or row.high < none:
         return f"a change within the margin of {row.margin:.0%}"

@@ -18,6 +18,7 @@ _TITLES = {
     "size": "weights",
     "file": "file",
     "latency": "latency",
+    "throughput": "throughput",
     "memory": "memory",
 }
 
@@ -30,6 +31,7 @@ def title(row: Change) -> str:
     """
     name = _TITLES.get(row.quantity, row.quantity)
     told = [str(row.context[key]) for key in ("class", "input_size") if row.context.get(key)]
+    told += [f"batch {row.context['batch_size']}"] if row.context.get("batch_size") else []
     return " ".join([name, *told])
 
 
@@ -149,7 +151,8 @@ def meaning(found: RunComparison) -> str:
     """What the verdicts mean."""
     return (
         "regressed and improved: the whole 95 % interval of the change lies beyond the margin "
-        f"({100 * found.margin:g} % for latency and memory, none for scores; counts are exact). No difference shown is not 'equal'."
+        f"({100 * found.margin:g} % for latency, throughput and memory, none for scores; counts are exact). "
+        "No difference shown is not 'equal'."
     )
 
 
