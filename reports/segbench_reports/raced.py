@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +24,6 @@ class Runner:
         """Input sizes at which single images were timed."""
         return {entry.input_size for entry in self.form.latency if entry.batch_size == 1}
 
-    @property
-    def spread_of_starts(self) -> float | None:
-        """How far medians of its starts lie apart at most, as a share; None where it was started once."""
-        found = [max(medians) / min(medians) - 1 for medians in map(_medians_of_starts, self.form.latency) if len(medians) > 1]
-        return max(found, default=None)
-
     def against_first(self, result: RunResult, entry: Latency) -> Comparison | None:
         """What the run says of this timing against the first model's."""
         for found in result.comparisons:
@@ -41,6 +36,36 @@ class Runner:
             ):
                 return found
         return None
+
+
+@dataclass(frozen=True)
+class Starts:
+    """How often the processes were started, and what that changed: the deviation of a network's time from start to start, as a share.
+
+    It is that of the typical (median) network, in the course where it is largest; where several were raced, of its time beside the others'
+    of the same start, so that moods of the machine are not taken for its own.
+    """
+
+    count: int
+    deviation: float
+
+
+def starts(found: Sequence[Runner]) -> Starts | None:
+    """Of single calls; None where nothing was started twice."""
+    courses: dict[tuple[Any, ...], list[list[float]]] = {}
+    for runner in found:
+        for entry in runner.form.latency:
+            medians = _medians_of_starts(entry)
+            if entry.batch_size == 1 and len(medians) > 1 and min(medians) > 0:
+                course = (entry.input_size, entry.device, runner.form.raced, len(medians))
+                courses.setdefault(course, []).append([math.log(each) for each in medians])
+    told = [Starts(course[-1], _deviation(logs)) for course, logs in courses.items()]
+    return max(told, key=lambda each: each.deviation, default=None)
+
+
+def _deviation(logs: Sequence[Sequence[float]]) -> float:
+    moods = [statistics.fmean(start) for start in zip(*logs, strict=True)] if len(logs) > 1 else [0.0] * len(logs[0])
+    return statistics.median(statistics.stdev([x - mood for x, mood in zip(each, moods, strict=True)]) for each in logs)
 
 
 def _medians_of_starts(entry: Latency) -> list[float]:

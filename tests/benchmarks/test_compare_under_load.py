@@ -7,8 +7,8 @@ stretches of random length (exponential with a mean of 2 s). Every comparison st
 of one program differ by a per cent or two by themselves, which rounds cannot average out. At most 5 of the 50 may say ``regressed``
 where nothing has changed, and at least 45 must where it is 15 % slower.
 
-Seen on two cores of a virtual machine, of which now and then other work took some more: none of 50 wrong (ratios 0.992 to 1.010), all 50 slow-downs
-found (1.138 to 1.161).
+Seen on two cores of a virtual machine, of which now and then other work took some more: none of 50 wrong (ratios 0.992 to 1.010), all 50
+slow-downs found (1.138 to 1.161).
 
 The same is counted for two races that only an anchor relates, run one after the other, without the load: under one no verdict is drawn from
 an anchor. What else runs on the machine meanwhile spoils it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -116,14 +118,15 @@ def test_a_run_that_compares_no_times_has_no_such_section(make_cell: Any, make_r
     assert _section(make_run([make_cell("big", deployments=[])]), tmp_path) == ""
 
 
-def test_how_far_starts_lie_apart_is_said_or_that_there_was_one(raced: RunResult, tmp_path: Path) -> None:
+def test_how_much_starts_differ_is_said_or_that_there_was_one(raced: RunResult, tmp_path: Path) -> None:
     assert "Every process was started once: another start may be some per cent faster or slower" in _section(raced, tmp_path)
-    for cell, times in zip(raced.cells, ([20.0, 20.0, 20.0], [10.0, 10.2, 9.6]), strict=True):
+    moods = (1.0, 1.5, 0.8)
+    for cell, own in zip(raced.cells, ((20.0, 20.0, 20.0), (10.0, 10.2, 9.6)), strict=True):
         entry = cell.deployments[0].latency[0]
-        rounds = [[milliseconds] * 5 for milliseconds in times for _ in range(2)]
+        rounds = [[time * mood] * 5 for time, mood in zip(own, moods, strict=True) for _ in range(2)]
         cell.deployments[0].latency[0] = entry.model_copy(update={"rounds_ms": rounds, "start_rounds": [2, 2, 2]})
+    half = statistics.stdev([math.log(10.0), math.log(10.2), math.log(9.6)]) / 2  # the mean of two moves half as much as the one that moved
     text = _section(raced, tmp_path)
-    assert (
-        "Every process was started 3 times: medians of one network's starts lie up to 6.2 % apart, which the intervals allow for." in text
-    )
+    assert "Every process was started 3 times: a network's time beside the others' varied by 1.5 % (standard deviation)" in text
+    assert f"{100 * half:.1f}" == "1.5"
     assert "started once" not in text

@@ -8,7 +8,7 @@ from segbench import Comparison, Latency, ReportTarget, RunResult
 from segbench_reports import charts, wording
 from segbench_reports.escape import markdown
 from segbench_reports.grid import bullets, folded, grid
-from segbench_reports.raced import Runner, runners, verdicts
+from segbench_reports.raced import Runner, runners, starts, verdicts
 from segbench_reports.size_chart import cost_against_size
 
 _MOST_PAIRS = 60
@@ -61,11 +61,11 @@ def _about(result: RunResult) -> list[str]:
 def _about_starts(result: RunResult) -> list[str]:
     """Whether the intervals know what starting the programs again would change."""
     found = runners(result)
-    spreads = [runner.spread_of_starts for runner in found if runner.spread_of_starts is not None]
-    if spreads:
-        starts = max(len(entry.start_rounds) for runner in found for entry in runner.form.latency)
-        apart = f"medians of one network's starts lie up to {wording.percent(max(spreads))} % apart"
-        return [f"Every process was started {starts} times: {apart}, which the intervals allow for."]
+    seen = starts(found)
+    if seen:
+        beside = "time beside the others'" if len(found) > 1 else "time"
+        varied = f"a network's {beside} varied by {wording.percent(seen.deviation)} % (standard deviation) from start to start"
+        return [f"Every process was started {seen.count} times: {varied}, which the intervals allow for."]
     once = "Every process was started once: another start may be some per cent faster or slower, which the intervals do not show"
     return [f"{once} (`measure.restart_every`)."] if found else []
 
