@@ -29,15 +29,18 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from segbench.config import load_config
 from segbench.execute.process import Workers
 from segbench.measure.contenders import Contender
-from segbench.measure.latency import Pace, race
+from segbench.measure.latency import Pace, joined, race
 from segbench.measure.steadiness import ratio_of
 from segbench.planning.plan import make_plan
 from segbench.registry import Catalog
+from segbench.results import Latency
+from segbench.run.race import rounds_of_starts
 from segbench.run.stable import Entrant, Stable
+from segbench.settings import MeasureSettings
 from segbench.store import RunStore
 
 REPETITIONS = 20
-PACE = Pace(rounds=20)
+MEASURE = MeasureSettings(rounds=20)
 MODELS = "dot[width=32],dot[width=24]"
 SIZE = (96, 96)
 
@@ -59,53 +62,68 @@ class Told:
         return self.low <= other.high and other.low <= self.high
 
 
-Method = Callable[[Sequence[Contender], int], Told]
+@dataclass(frozen=True)
+class Track:
+    """Both networks in their processes, asleep."""
+
+    stable: Stable
+
+    @property
+    def contenders(self) -> list[Contender]:
+        return [self.stable.contender(key, (SIZE, 1)) for key in self.stable.entered]
+
+
+Method = Callable[[Track, int], Told]
 
 
 @pytest.fixture
-def contenders(mishaps: Catalog, tmp_path: Path) -> Iterator[list[Contender]]:
-    """Both networks in their processes, asleep."""
+def track(mishaps: Catalog, tmp_path: Path) -> Iterator[Track]:
     sets = ["measure.threads=1", f"measure.input_size={SIZE[0]}"]
     plan = make_plan(load_config(sets=sets, flags={"models": MODELS, "dataset": "dots", "device": "cpu"}), mishaps)
     store = RunStore(tmp_path / "run")
     store.open()
     stable = Stable(Workers(), store, "cpu", mishaps, inline=False)
     try:
-        entrants = [Entrant(cell, mishaps.backend("eager")) for cell in plan.cells]
-        for entrant in entrants:
-            stable.enter(entrant, {})
-        yield [stable.contender(entrant.key, (SIZE, 1)) for entrant in entrants]
+        for cell in plan.cells:
+            stable.enter(Entrant(cell, mishaps.backend("eager")), {})
+        yield Track(stable)
     finally:
         stable.close()
         store.close()
 
 
-def raced(contenders: Sequence[Contender], seed: int) -> Told:
-    """One race of both."""
-    found = race(contenders, seed=seed, pace=PACE)
-    assert not found.errors
-    first, second = (found.latencies[c.name].rounds_ms for c in contenders)
-    ratio = ratio_of(first, second, seed=seed)
+def raced(track: Track, seed: int) -> Told:
+    """One race of both, as a run has it: their processes started anew after every three rounds."""
+    parts: list[list[Latency]] = [[], []]
+    for rounds in rounds_of_starts(MEASURE):
+        assert not track.stable.start_anew()
+        found = race(track.contenders, seed=seed, pace=Pace(rounds=rounds))
+        assert not found.errors
+        for part, contender in zip(parts, track.contenders, strict=True):
+            part.append(found.latencies[contender.name])
+    first, second = (joined(part) for part in parts)
+    ratio = ratio_of(first.rounds_ms, second.rounds_ms, seed=seed)
     assert ratio.low is not None
     assert ratio.high is not None
     return Told(ratio.value, ratio.low, ratio.high)
 
 
-def one_after_the_other(contenders: Sequence[Contender], seed: int) -> Told:
+def one_after_the_other(track: Track, seed: int) -> Told:
     """As many calls, but all of the first before all of the second; calls are what is resampled."""
-    first, second = (np.array(race([c], seed=seed, pace=PACE).latencies[c.name].samples_ms) for c in contenders)
+    pace = Pace(rounds=MEASURE.rounds)
+    first, second = (np.array(race([c], seed=seed, pace=pace).latencies[c.name].samples_ms) for c in track.contenders)
     rng = np.random.default_rng(seed)
     medians = [np.median(x[rng.integers(len(x), size=(1000, len(x)))], axis=1) for x in (first, second)]
     low, high = np.quantile(medians[0] / medians[1], [0.025, 0.975])
     return Told(float(np.median(first) / np.median(second)), float(low), float(high))
 
 
-def repeat(contenders: Sequence[Contender]) -> dict[Method, list[tuple[Told, Told]]]:
+def repeat(track: Track) -> dict[Method, list[tuple[Told, Told]]]:
     """So many pairs of measurements by each method, the methods taking turns."""
     pairs: dict[Method, list[tuple[Told, Told]]] = {raced: [], one_after_the_other: []}
     for i in range(REPETITIONS):
         for method, found in pairs.items():
-            found.append((method(contenders, 2 * i), method(contenders, 2 * i + 1)))
+            found.append((method(track, 2 * i), method(track, 2 * i + 1)))
         told = [
             f"{method.__name__} {a.value:.3f} ±{a.half_width:.3f}, {b.value:.3f} ±{b.half_width:.3f}"
             for method, (*_, (a, b)) in pairs.items()
@@ -127,16 +145,16 @@ def summary(name: str, pairs: Sequence[tuple[Told, Told]]) -> tuple[int, float]:
     return meet, width
 
 
-def test_two_races_agree_under_a_load_that_toggles(benchmark: BenchmarkFixture, contenders: list[Contender], load: None) -> None:
-    pairs = benchmark.pedantic(lambda: repeat(contenders), rounds=1, iterations=1)  # type: ignore[no-untyped-call]
+def test_two_races_agree_under_a_load_that_toggles(benchmark: BenchmarkFixture, track: Track, load: None) -> None:
+    pairs = benchmark.pedantic(lambda: repeat(track), rounds=1, iterations=1)  # type: ignore[no-untyped-call]
     summary("one after the other", pairs[one_after_the_other])
     meet, width = summary("raced", pairs[raced])
     assert meet >= 0.95 * REPETITIONS
     assert width <= 0.03
 
 
-def test_a_race_spends_its_time_in_the_models(benchmark: BenchmarkFixture, contenders: list[Contender]) -> None:
+def test_a_race_spends_its_time_in_the_models(benchmark: BenchmarkFixture, track: Track) -> None:
     """What is neither of them (waiting, switching, counting) is under five per cent of the timed rounds, at the usual pace."""
-    found = benchmark.pedantic(lambda: race(contenders, seed=0, pace=Pace()), rounds=1, iterations=1)  # type: ignore[no-untyped-call]
+    found = benchmark.pedantic(lambda: race(track.contenders, seed=0, pace=Pace()), rounds=1, iterations=1)  # type: ignore[no-untyped-call]
     print(f"\n{100 * found.overhead:.2f} % of {found.seconds:.1f} s in which no model computed")
     assert found.overhead < 0.05
