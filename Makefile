@@ -34,9 +34,10 @@ constraints: $(READY)  ## pin what CI uses, for every Python and platform
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
 
-# uv installs torch and torchvision as the matching pair that constraints.txt names
+# uv installs torch and torchvision as the matching pair that constraints.txt names; compiled at once, as each of a run's many processes
+# would compile them again where the environment forbids to write bytecode
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[all,dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[all,dev]'
 	touch $(READY)

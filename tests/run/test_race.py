@@ -169,6 +169,7 @@ def test_threads_that_spin_while_others_are_timed_are_found(command: Callable[..
         *("--backends", "canned[spins=true]", "--set", "measure.latency=true", "--set", "measure.rounds=2"),
         *("--set", "measure.batch_size=1"),
         *("--set", "measure.threads=2", "--set", "measure.input_size=256", "--set", "deploy.quality=false"),
+        *("--set", "measure.modules=false", "--set", "measure.memory=false"),
         **{**os.environ, **spinning},
     )
     _, err = process.communicate(timeout=180)

@@ -25,6 +25,7 @@ LEAST_ROUNDS = 6
 """Below so many there is no interval: even the full range of five misses the true median more often than one time in twenty."""
 
 _BATCHES = 8
+_MANY_ROUNDS = 18
 _CHUNK = 1 << 22
 
 Verdict = Literal["faster", "slower", "no difference shown", "cannot tell"]
@@ -169,8 +170,11 @@ def serial_stretch(rounds: Sequence[float] | NDArray[np.float64]) -> float:
 
 
 def _reach_of_batches(logs: NDArray[np.float64]) -> float:
-    """Half an interval of a median, from how medians of consecutive batches differ (Schmeiser, Operations Research 30, 1982)."""
-    count = min(_BATCHES, len(logs) // 2)
+    """Half an interval of a median, from how medians of consecutive batches differ (Schmeiser, Operations Research 30, 1982).
+
+    Where there are rounds enough, a batch has three or more: its median then outvotes one round in which a load hit one contender only.
+    """
+    count = min(_BATCHES, len(logs) // (3 if len(logs) >= _MANY_ROUNDS else 2))
     medians = np.array([np.median(batch) for batch in np.array_split(logs, count)])
     return float(medians.std(ddof=1)) / math.sqrt(count) * student_quantile((1 + CONFIDENCE) / 2, count - 1)
 
