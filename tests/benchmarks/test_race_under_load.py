@@ -11,9 +11,9 @@ Seen on two cores of a virtual machine in a quiet hour: 20 of 20 overlap, half-w
 the other 6 of 20, 0.930 to 1.233.
 
 A race must outlast the load's moods, and more than one start. With rounds of 0.03 s, a whole race takes three seconds and meets one or two
-of the load's stretches, and the load slows one network more than the other: 18 of 20 overlapped (half-width 1.0 %). With rounds of 0.2 s and
-one start for all races, 20 of 20 did (half-width 1.1 %), but around 0.965, which was 1.012 an hour before: processes differ by some per cent
-from start to start, which no number of rounds of one start can show.
+of the load's stretches, and the load slows one network more than the other: 18 of 20 overlapped (half-width 1.0 %). With rounds of 0.2 s
+and one start for all races, 20 of 20 did (half-width 1.1 %), but around 0.965, which was 1.012 an hour before: processes differ by some per
+cent from start to start, which no number of rounds of one start can show.
 """
 
 from __future__ import annotations
