@@ -291,6 +291,12 @@ def test_what_cannot_be_compared_says_why(bench: Bench, change: Change, reason: 
     assert found.reason.startswith(reason)
 
 
+def test_a_profile_scores_nothing_and_nothing_is_said_to_be_missing(bench: Bench) -> None:
+    for model in ("first", "second", "third"):
+        bench.add(model, matrices(0.7), quality=None)
+    assert compare_quality(bench.run, bench.directory) == []
+
+
 def test_few_images_have_a_difference_but_no_verdict(bench: Bench) -> None:
     few = labels(images=6)
     bench.add("first", matrices(0.5, of=few))

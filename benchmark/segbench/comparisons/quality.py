@@ -54,7 +54,7 @@ def compare_quality(result: RunResult, directory: Path) -> list[Comparison]:
     for field in fields(result):
         for quantity in QUANTITIES:
             cells = [cell for side in field.models.values() for cell in side.values()]
-            if len(field.models) < 2 or (quantity != "miou" and all(score_of(cell, quantity) is None for cell in cells)):
+            if len(field.models) < 2 or not _is_wanted(cells, quantity):
                 continue
             judge = Judge(field, quantity, shelf)
             if first in field.models:
@@ -62,6 +62,12 @@ def compare_quality(result: RunResult, directory: Path) -> list[Comparison]:
             if len(field.models) > 2:
                 found += _corrected([judge.compare(subject, baseline) for subject, baseline in field.pairs()])
     return found
+
+
+def _is_wanted(cells: Sequence[CellResult], quantity: str) -> bool:
+    """Whether there is a score, or none of mIoU because something went wrong; a profile scores nothing, and nothing is missing."""
+    scored = any(score_of(cell, quantity) is not None for cell in cells)
+    return scored or (quantity == "miou" and any(cell.status != "ok" or cell.training is not None for cell in cells))
 
 
 def verdict(found: Interval) -> Verdict:
