@@ -245,13 +245,13 @@ def race_until_narrow(
             raise RuntimeError("; ".join(f"{name}: {why}" for name, why in raced.errors.items()))
         first, second = (raced.latencies[contender.name] for contender in contenders)
         legs.append((first, second))
-        together = joined([leg[0] for leg in legs]), joined([leg[1] for leg in legs])
-        if len(legs) >= _MOST_LEGS or (len(legs) >= _LEAST_LEGS and _is_narrow(together, margin)):
-            return together
+        if len(legs) >= _MOST_LEGS or (len(legs) >= _LEAST_LEGS and _is_narrow(legs, margin)):
+            return joined([leg[0] for leg in legs]), joined([leg[1] for leg in legs])
 
 
-def _is_narrow(pair: tuple[Latency, Latency], margin: float) -> bool:
-    ratio = ratio_of(pair[1].rounds_ms, pair[0].rounds_ms)
+def _is_narrow(legs: Sequence[tuple[Latency, Latency]], margin: float) -> bool:
+    old, new = ([block for leg in legs for block in leg[side].rounds_ms] for side in (0, 1))
+    ratio = ratio_of(new, old)
     return ratio.low is not None and ratio.high is not None and math.log(ratio.high / ratio.low) <= math.log1p(margin)
 
 
