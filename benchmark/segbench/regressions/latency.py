@@ -46,10 +46,7 @@ Key = tuple[tuple[str, ...], str]
 
 def latency_rows(network: Network, runs: tuple[RunResult, RunResult], retimed: Mapping[Key, Retimed], margin: float) -> Iterator[Change]:
     """Time of single calls in each form that both runs timed at the same size."""
-    for name in network.forms:
-        old, new = form_of(network.baseline, name), form_of(network.new, name)
-        assert old is not None
-        assert new is not None
+    for name, old, new in _forms(network):
         for one, other in timings(old, new):
             row = network.row("latency", unit="ms", form=name, margin=margin, baseline=one.p50_ms, new=other.p50_ms, scope="this machine")
             row = row.model_copy(update={"context": _context(other)})
@@ -62,15 +59,21 @@ def latency_rows(network: Network, runs: tuple[RunResult, RunResult], retimed: M
 
 def throughput_rows(network: Network, runs: tuple[RunResult, RunResult], margin: float) -> Iterator[Change]:
     """Images per second in whole batches, which only an anchor relates: batches are not raced again."""
-    for name in network.forms:
-        old, new = form_of(network.baseline, name), form_of(network.new, name)
-        assert old is not None
-        assert new is not None
+    for name, old, new in _forms(network):
         for one, other in timings(old, new, single=False):
             values = {"baseline": one.images_per_second, "new": other.images_per_second, "margin": margin}
             row = network.row("throughput", unit="img/s", better="higher", form=name, scope="this machine", **values)
             row = row.model_copy(update={"context": {**_context(other), "batch_size": other.batch_size}})
             yield _of_two_races(row, (old, one), (new, other), runs, "")
+
+
+def _forms(network: Network) -> Iterator[tuple[str, Deployment, Deployment]]:
+    """Each form that both runs have, in the baseline and in the new run."""
+    for name in network.forms:
+        old, new = form_of(network.baseline, name), form_of(network.new, name)
+        assert old is not None
+        assert new is not None
+        yield name, old, new
 
 
 def timings(old: Deployment, new: Deployment, *, single: bool = True) -> list[tuple[Latency, Latency]]:
