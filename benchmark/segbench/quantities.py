@@ -27,6 +27,7 @@ class Reading:
     why: str = ""
     raced: str | None = None
     rounds_ms: list[list[float]] = field(default_factory=list)
+    start_rounds: list[int] = field(default_factory=list)
     interval: tuple[float, float] | None = None
     epochs: list[float] = field(default_factory=list)
 
@@ -105,7 +106,14 @@ def _single_calls(deployment: Deployment) -> Iterator[Reading]:
 
 
 def _timed(value: float | None, interval: tuple[float, float] | None, latency: Latency, deployment: Deployment) -> Reading:
-    return Reading(value, _circumstances(latency), raced=deployment.raced, rounds_ms=latency.rounds_ms, interval=interval)
+    return Reading(
+        value,
+        _circumstances(latency),
+        raced=deployment.raced,
+        rounds_ms=latency.rounds_ms,
+        start_rounds=latency.start_rounds,
+        interval=interval,
+    )
 
 
 def _throughput(cell: CellResult) -> Iterator[Reading]:

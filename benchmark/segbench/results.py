@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION = 1
 
@@ -148,9 +148,9 @@ class Latency(Record):
 
     ``rounds_ms`` holds the calls of each round, ``lead_in_ms`` those of the same round that came first after another contender had run: no
     figure is made of them. ``samples_ms`` are all calls of all rounds; ``start_rounds`` says how many of these came after each start of the
-    process. ``ci95_ms`` is a 95 % interval of the median, ``p90_ci95_ms`` and ``p99_ci95_ms`` of those, from resampled rounds; a quantile
-    without samples enough is null. On a GPU all of these are times of the device, and ``host_p50_ms`` is the median over rounds of the wall
-    time per call.
+    process. ``ci95_ms`` is a 95 % interval of the median, ``p90_ci95_ms`` and ``p99_ci95_ms`` of those, from resampled rounds and, where
+    they are four or more, starts of the process; a quantile without samples enough is null. On a GPU all of these are times of the device,
+    and ``host_p50_ms`` is the median over rounds of the wall time per call.
     """
 
     batch_size: int = Field(description="images in one call")
@@ -163,7 +163,7 @@ class Latency(Record):
     p90_ms: float | None = Field(None, description="milliseconds; null where there are too few calls")
     p99_ms: float | None = Field(None, description="milliseconds; null where there are too few calls")
     mean_ms: float | None = Field(None, description="milliseconds")
-    ci95_ms: tuple[float, float] | None = Field(None, description="milliseconds: 95 % interval of the median, from resampled rounds")
+    ci95_ms: tuple[float, float] | None = Field(None, description="milliseconds: 95 % interval of the median, from rounds and starts")
     p90_ci95_ms: tuple[float, float] | None = Field(None, description="milliseconds: 95 % interval of the 90th percentile")
     p99_ci95_ms: tuple[float, float] | None = Field(None, description="milliseconds: 95 % interval of the 99th percentile")
     host_p50_ms: float | None = Field(None, description="milliseconds of wall time per call on a GPU: median over rounds")
@@ -179,6 +179,12 @@ class Latency(Record):
     start_rounds: list[int] = Field(default_factory=list, description="rounds after each start of its process, in order")
     clock: str | None = Field(None, description="what measured the time")
     notes: list[str] = Field(default_factory=list, description="remarks for the reader")
+
+    @model_validator(mode="after")
+    def _rounds_are_those_of_the_starts(self) -> Latency:
+        if self.start_rounds and sum(self.start_rounds) != len(self.rounds_ms):
+            raise ValueError(f"start_rounds add up to {sum(self.start_rounds)}, but rounds_ms holds {len(self.rounds_ms)} rounds")
+        return self
 
 
 class Drift(Record):

@@ -68,6 +68,14 @@ class Track:
                 found.append(reference)
             yield found
 
+    @contextlib.contextmanager
+    def pair(self, depth: int, *, new_first: bool) -> Iterator[tuple[Contender, Contender]]:
+        """The baseline and one of so many layers; the second one may be started first."""
+        with contextlib.ExitStack() as stack:
+            order = {"baseline": DEPTHS[0], "new": depth}
+            entered = {name: self._enter(self._stable(stack), layers, name) for name, layers in sorted(order.items(), reverse=new_first)}
+            yield entered["baseline"], entered["new"]
+
     def _stable(self, stack: contextlib.ExitStack) -> Stable:
         stable = Stable(self.workers, RunStore(self.folder), "cpu", self.catalog, inline=False)
         stack.callback(stable.close)
@@ -91,8 +99,8 @@ def track(mishaps: Catalog, tmp_path: Path) -> Track:
 
 def _again(track: Track, depth: int, seed: int) -> Ratio:
     """Both side by side, as ``segbench compare --retime`` does."""
-    old, new = race_until_narrow(lambda: track.contenders(DEPTHS[0], depth))
-    return ratio_of(new.rounds_ms, old.rounds_ms, seed=seed)
+    old, new = race_until_narrow(lambda new_first: track.pair(depth, new_first=new_first))
+    return ratio_of(new.rounds_ms, old.rounds_ms, starts=new.start_rounds, seed=seed)
 
 
 def _anchored(track: Track, depth: int, seed: int) -> Ratio:

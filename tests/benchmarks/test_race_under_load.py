@@ -68,10 +68,11 @@ class Track:
     """Both networks in their processes, asleep."""
 
     stable: Stable
+    keys: tuple[str, ...]
 
     @property
     def contenders(self) -> list[Contender]:
-        return [self.stable.contender(key, (SIZE, 1)) for key in self.stable.entered]
+        return [self.stable.contender(key, (SIZE, 1)) for key in self.keys]
 
 
 Method = Callable[[Track, int], Told]
@@ -87,7 +88,7 @@ def track(mishaps: Catalog, tmp_path: Path) -> Iterator[Track]:
     try:
         for cell in plan.cells:
             stable.enter(Entrant(cell, mishaps.backend("eager")), {})
-        yield Track(stable)
+        yield Track(stable, tuple(stable.entered))
     finally:
         stable.close()
         store.close()
@@ -103,7 +104,7 @@ def raced(track: Track, seed: int) -> Told:
         for part, contender in zip(parts, track.contenders, strict=True):
             part.append(found.latencies[contender.name])
     first, second = (joined(part) for part in parts)
-    ratio = ratio_of(first.rounds_ms, second.rounds_ms, seed=seed)
+    ratio = ratio_of(first.rounds_ms, second.rounds_ms, starts=first.start_rounds, seed=seed)
     assert ratio.low is not None
     assert ratio.high is not None
     return Told(ratio.value, ratio.low, ratio.high)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 
@@ -35,23 +35,23 @@ class Stage:
 
     def __init__(self, slower: float, *, noise: float, start: float = 0.0, seed: int = 0, fails: bool = False) -> None:
         self.slower, self.noise, self.start, self.fails = slower, noise, start, fails
-        self.draw, self.starts = random.Random(seed), 0
+        self.draw, self.firsts = random.Random(seed), list[str]()
 
     @contextlib.contextmanager
-    def enter(self) -> Iterator[Sequence[Contender]]:
-        self.starts += 1
-        yield [
+    def enter(self, new_first: bool) -> Iterator[tuple[Contender, Contender]]:
+        self.firsts.append("new" if new_first else "baseline")
+        yield (
             Pretender("baseline", 10.0, self.noise, self.draw, start=self.start),
             Pretender("new", 10.0 * self.slower, self.noise, self.draw, start=self.start, fails=self.fails),
-        ]
+        )
 
 
 def test_a_clear_race_ends_after_five_legs_each_with_fresh_processes() -> None:
     stage = Stage(1.15, noise=0.01)
     old, new = race_until_narrow(stage.enter, rounds=30)
-    assert stage.starts == 5
+    assert stage.firsts == ["baseline", "new", "baseline", "new", "baseline"]
     assert len(old.rounds_ms) == len(new.rounds_ms) == 30
-    found = ratio_of(new.rounds_ms, old.rounds_ms)
+    found = ratio_of(new.rounds_ms, old.rounds_ms, starts=new.start_rounds)
     assert found.low is not None
     assert found.high is not None
     assert found.low < 1.15 < found.high
@@ -61,7 +61,7 @@ def test_a_clear_race_ends_after_five_legs_each_with_fresh_processes() -> None:
 def test_a_noisy_race_goes_on_up_to_four_times_as_many_rounds() -> None:
     stage = Stage(1.0, noise=0.5)
     _, new = race_until_narrow(stage.enter, rounds=10)
-    assert stage.starts == 20
+    assert len(stage.firsts) == 20
     assert len(new.rounds_ms) == 40
 
 
@@ -70,7 +70,7 @@ def test_starts_that_differ_widen_the_interval() -> None:
     wrong = missed = 0
     for seed in range(15):
         old, new = race_until_narrow(Stage(1.0, noise=0.005, start=0.02, seed=seed).enter, rounds=30, margin=0.05)
-        found = ratio_of(new.rounds_ms, old.rounds_ms)
+        found = ratio_of(new.rounds_ms, old.rounds_ms, starts=new.start_rounds)
         assert found.low is not None
         assert found.high is not None
         wrong += found.low > 1.05

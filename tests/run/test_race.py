@@ -58,8 +58,9 @@ def test_a_form_that_fails_after_one_start_only_has_no_times_to_pair(bench: Any,
     from segbench.run.stable import Stable
 
     def lame(stable: Stable) -> dict[str, str]:
+        before = stable.entered
         errors = honest(stable)
-        key = stable.entered[1]
+        key = before[1]
         stable.running[key].end()
         return {**errors, key: "it would not wake up"}
 
@@ -71,6 +72,26 @@ def test_a_form_that_fails_after_one_start_only_has_no_times_to_pair(bench: Any,
     assert second.latency == []
     assert first.error is None
     assert [entry.start_rounds for entry in first.latency] == [[1, 1]]
+
+
+def test_processes_start_in_another_order_each_time(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise who always comes first would always find the memory emptier."""
+    from segbench.run.stable import Stable
+
+    def watched(stable: Stable) -> dict[str, str]:
+        errors = honest(stable)
+        entered.append(stable.entered)
+        return errors
+
+    entered: list[list[str]] = []
+    honest = Stable.start_anew
+    monkeypatch.setattr(Stable, "start_anew", watched)
+    sets = ["measure.latency=true", "measure.batch_size=1", "measure.rounds=4", "measure.restart_every=1"]
+    run = bench.run(models="dot,dot[width=8],dot[width=16]", sets=sets)
+    assert len(entered) == 3
+    assert len({tuple(order) for order in entered}) > 1
+    assert len({tuple(sorted(order)) for order in entered}) == 1
+    assert [cell.deployments[0].latency[0].start_rounds for cell in run.cells] == [[1, 1, 1, 1]] * 3
 
 
 @pytest.mark.parametrize(

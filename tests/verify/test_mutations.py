@@ -266,7 +266,7 @@ def _stretched(honest: Callable[..., Interval], factor: float) -> Callable[..., 
 @pytest.mark.usefixtures("few_simulations")
 def test_intervals_that_are_too_narrow_are_found(findings_of: Findings, monkeypatch: Patch) -> None:
     monkeypatch.setattr(steadiness, "expanded_tail", lambda rounds: 0.15)
-    monkeypatch.setattr(steadiness, "_reach_of_batches", lambda logs: 0.0)
+    monkeypatch.setattr(steadiness, "_reach", lambda values: 0.0)
     for function in ("miou_interval", "miou_difference", "mean_interval"):
         monkeypatch.setattr(uncertainty, function, _stretched(getattr(uncertainty, function), 0.5))
     found = findings_of("intervals")
@@ -275,12 +275,18 @@ def test_intervals_that_are_too_narrow_are_found(findings_of: Findings, monkeypa
 
 
 def test_an_interval_that_takes_every_round_for_a_start_of_its_own_is_found(findings_of: Findings, monkeypatch: Patch) -> None:
-    (started,) = (kind for kind in intervals.KINDS if "starts" in kind.name)
-    monkeypatch.setattr("segbench.verify.coverage.KINDS", (started,))
+    started = tuple(kind for kind in intervals.KINDS if "starts" in kind.name)
+    monkeypatch.setattr("segbench.verify.coverage.KINDS", started)
     monkeypatch.setattr(steadiness, "serial_stretch", lambda rounds: 1.0)
-    monkeypatch.setattr(steadiness, "_reach_of_batches", lambda logs: 0.0)
-    (found,) = findings_of("intervals")
-    assert (found.verdict, found.reason) == ("FAILED", "too narrow")
+    monkeypatch.setattr(steadiness, "_reach", lambda values: 0.0)
+    assert [(found.verdict, found.reason) for found in findings_of("intervals")] == [("FAILED", "too narrow")] * 2
+
+
+def test_an_interval_of_a_median_that_does_not_know_of_starts_is_found(findings_of: Findings, monkeypatch: Patch) -> None:
+    started = tuple(kind for kind in intervals.KINDS if "median" in kind.name and "starts" in kind.name)
+    monkeypatch.setattr("segbench.verify.coverage.KINDS", started)
+    monkeypatch.setattr(steadiness, "_MANY_STARTS", 99)
+    assert [(found.verdict, found.reason) for found in findings_of("intervals")] == [("FAILED", "too narrow")]
 
 
 def test_an_interval_that_always_holds_the_truth_is_found(findings_of: Findings, monkeypatch: Patch) -> None:

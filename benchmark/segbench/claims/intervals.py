@@ -20,7 +20,7 @@ from segbench.measure.score_statistics import statistic_of
 from segbench.measure.steadiness import LEAST_ROUNDS, ratio_of
 from segbench.measure.student import student_quantile
 from segbench.measure.uncertainty import LEAST_SEEDS, Interval, Resampled, mean_interval, mean_of, resample, sampling
-from segbench.quantities import Quantity, Sample
+from segbench.quantities import Quantity, Reading, Sample
 from segbench.results import CellResult
 from segbench.specs import Claim
 
@@ -76,7 +76,8 @@ def _race(claim: Claim, quantity: Quantity, subjects: Sequence[Sample], baseline
         return Figure(value, why="the two were not timed in the rounds of one race")
     if claim.reading == "points":
         return Figure(value, why="a race bounds ratios of times, not differences")
-    found = ratio_of(*pair)
+    ours, theirs = pair
+    found = ratio_of(ours.rounds_ms, theirs.rounds_ms, starts=ours.start_rounds)
 
     def told(time_ratio: float) -> float:
         return read(claim, quantity, 1 / time_ratio if quantity.rate else time_ratio, 1.0)
@@ -86,11 +87,11 @@ def _race(claim: Claim, quantity: Quantity, subjects: Sequence[Sample], baseline
     return _between(Figure(told(found.value), how=f"{found.rounds} rounds of one race"), told(found.low), told(found.high))
 
 
-def _raced_pairs(subjects: Sequence[Sample], baselines: Sequence[Sample]) -> Iterator[tuple[list[list[float]], list[list[float]]]]:
+def _raced_pairs(subjects: Sequence[Sample], baselines: Sequence[Sample]) -> Iterator[tuple[Reading, Reading]]:
     for one in subjects:
         for other in baselines:
-            ours, theirs = one.reading.rounds_ms, other.reading.rounds_ms
-            if one.reading.raced == other.reading.raced and one.reading.raced and ours and len(ours) == len(theirs):
+            ours, theirs = one.reading, other.reading
+            if ours.raced and ours.raced == theirs.raced and len(ours.rounds_ms) == len(theirs.rounds_ms) > 0:
                 yield ours, theirs
 
 

@@ -13,8 +13,8 @@ from segbench.results import Comparison, Deployment, Latency, RunResult
 
 SCOPE = "this machine"
 METHOD = (
-    f"median over rounds of the ratio of the two medians in the same round; {CONFIDENCE:.0%} interval over rounds, "
-    "wider where neighbouring rounds were alike"
+    f"median over rounds of the ratio of the two medians in the same round; {CONFIDENCE:.0%} interval over rounds "
+    "and over starts of the processes, wider where neighbouring rounds were alike"
 )
 
 
@@ -114,7 +114,7 @@ def compare(subject: Runner, baseline: Runner, context: Mapping[str, Any], *, he
         return comparison.model_copy(update={"reason": f"{missing.model} ({missing.deployment.backend}): {reason}"})
     if len(ours.rounds_ms) != len(theirs.rounds_ms) or not ours.rounds_ms:
         return comparison.model_copy(update={"reason": "their rounds are not the same ones"})
-    ratio = ratio_of(ours.rounds_ms, theirs.rounds_ms)
+    ratio = ratio_of(ours.rounds_ms, theirs.rounds_ms, starts=ours.start_rounds)
     reason = f"it takes {LEAST_ROUNDS} rounds, these are {ratio.rounds}" if ratio.low is None else ""
     return comparison.model_copy(update={**_figures(ratio, inverse=throughput), "reason": reason})
 

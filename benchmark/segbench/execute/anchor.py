@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from segbench.execute.cell import Emit
 from segbench.execute.contender import attend
+from segbench.execute.layout import scattered_memory
 from segbench.measure.contenders import Contender, local_contender
 from segbench.sizes import Size
 
@@ -76,7 +77,9 @@ class AnchorDeployment:
 
 def serve(job: Mapping[str, Any], emit: Emit) -> None:
     """Answer a race's commands in a process of its own; the job has ``device`` and ``threads``."""
+    held = scattered_memory()
     attend(AnchorDeployment(device=str(job["device"]), threads=int(job["threads"])), job, emit)
+    held.clear()
 
 
 __all__ = ["ANCHOR", "Anchor", "AnchorDeployment", "serve"]

@@ -16,6 +16,7 @@ from torch import Tensor
 from segbench.errors import BackendError
 from segbench.execute.cell import Emit, example_inputs, set_up
 from segbench.execute.exporting import race_network
+from segbench.execute.layout import scattered_memory
 from segbench.measure.contenders import Conditions, Contender, local_contender
 from segbench.measure.memory import measure_inference_memory
 from segbench.measure.params import count_params
@@ -106,8 +107,10 @@ class Timed(Protocol):
 
 
 def serve(job: Mapping[str, Any], emit: Emit) -> None:
-    """Answer a race's commands about the deployment that the job names."""
+    """Answer a race's commands about the deployment that the job names; ``scatter`` says whether it is to be timed."""
+    held = scattered_memory() if job.get("scatter") else []
     attend(Deployment(job), job, emit)
+    held.clear()
 
 
 def attend(deployment: Timed, job: Mapping[str, Any], emit: Emit) -> None:
@@ -132,6 +135,7 @@ class _Desk:
         self.deployment = deployment
         self.lane: Contender | None = None
         self.idle = [0.0, 0.0]
+        self.held: list[Tensor] = []
 
     def waited(self, receive: Callable[[], Any]) -> Any:
         """The next command; CPU and wall seconds until it came are added up."""
@@ -151,6 +155,8 @@ class _Desk:
             self.lane = self.deployment.contender("", (command["size"][0], command["size"][1]), int(command["batch_size"]))
             return vars(self.lane.conditions)
         assert self.lane is not None
+        self.held.clear()
+        self.held = scattered_memory()
         return self.lane.block(int(command["calls"]))
 
 

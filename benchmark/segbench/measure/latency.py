@@ -149,12 +149,13 @@ def joined(starts: Sequence[Latency], *, seed: int = 0) -> Latency:
     if not others:
         return first
     rounds = [block for start in starts for block in start.rounds_ms]
+    counts = [count for start in starts for count in start.start_rounds]
     hosts = [start.host_p50_ms for start in starts if start.host_p50_ms is not None]
     return first.model_copy(
         update={
-            **_figures(rounds, first.batch_size, seed=seed),
+            **_figures(rounds, first.batch_size, starts=counts, seed=seed),
             "lead_in_ms": [block for start in starts for block in start.lead_in_ms],
-            "start_rounds": [count for start in starts for count in start.start_rounds],
+            "start_rounds": counts,
             "warmup_calls": max((start.warmup_calls for start in starts if start.warmup_calls is not None), default=None),
             "host_p50_ms": statistics.median(hosts) if hosts else None,
             "notes": list(dict.fromkeys(note for start in starts for note in start.notes)),
@@ -210,15 +211,15 @@ def _latency(lane: _Lane, *, seed: int) -> Latency:
         start_rounds=[len(lane.rounds)],
         clock=conditions.clock,
         notes=_notes(lane),
-        **_figures(lane.rounds, conditions.batch_size, seed=seed),
+        **_figures(lane.rounds, conditions.batch_size, starts=[len(lane.rounds)], seed=seed),
     )
 
 
-def _figures(rounds: Sequence[Sequence[float]], batch_size: int, *, seed: int) -> dict[str, Any]:
+def _figures(rounds: Sequence[Sequence[float]], batch_size: int, *, starts: Sequence[int], seed: int) -> dict[str, Any]:
     """The rounds and what is worked out from them, by the names of :class:`~segbench.results.Latency`."""
     samples = [sample for block in rounds for sample in block]
     mean = statistics.fmean(samples)
-    intervals = quantile_intervals(rounds, (0.5, 0.9, 0.99), seed=seed)
+    intervals = quantile_intervals(rounds, (0.5, 0.9, 0.99), starts=starts, seed=seed)
     return {
         "p50_ms": statistics.median(samples),
         "p90_ms": quantile_of(samples, 0.9),

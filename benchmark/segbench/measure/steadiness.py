@@ -8,6 +8,7 @@ rounds may share a mood too, so that they tell less than as many independent one
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ LEAST_ROUNDS = 6
 
 _BATCHES = 8
 _MANY_ROUNDS = 18
+_MANY_STARTS = 4
 _CHUNK = 1 << 22
 
 Verdict = Literal["faster", "slower", "no difference shown", "cannot tell"]
@@ -99,51 +101,63 @@ def median_interval(rounds: Sequence[Sequence[float]], *, seed: int = 0) -> tupl
     return quantile_intervals(rounds, (0.5,), seed=seed)[0]
 
 
-def quantile_intervals(rounds: Sequence[Sequence[float]], quantiles: Sequence[float], *, seed: int = 0) -> list[tuple[float, float] | None]:
+def quantile_intervals(
+    rounds: Sequence[Sequence[float]], quantiles: Sequence[float], *, starts: Sequence[int] = (), seed: int = 0
+) -> list[tuple[float, float] | None]:
     """An interval for each quantile over all samples, whole rounds resampled; None where there are too few rounds or samples.
 
-    Stretched where rounds were alike for some time (:func:`serial_stretch`), within what was seen.
+    Wider where rounds were alike for some time (:func:`serial_stretch`), and at least as wide as Student's t over starts of the process,
+    where ``starts`` (rounds after each of them) are four or more with samples enough for that quantile; within what was seen.
 
     >>> quantile_intervals([[1.0, 2.0, 3.0]] * 10, (0.5, 0.9, 0.99))
     [(2.0, 2.0), (3.0, 3.0), None]
     """
-    count = sum(map(len, rounds))
-    asked = [q for q in quantiles if len(rounds) >= LEAST_ROUNDS and (q <= 0.5 or count >= samples_needed(q))]
+    _check_starts(rounds, starts)
+    samples = _joined(rounds)
+    asked = [q for q in quantiles if len(rounds) >= LEAST_ROUNDS and (q <= 0.5 or len(samples) >= samples_needed(q))]
     if not asked:
         return [None] * len(quantiles)
     stretch = serial_stretch([float(np.median(block)) for block in rounds])
-    samples = np.concatenate([np.asarray(block, dtype=np.float64) for block in rounds])
+    by_start = [_joined(rounds[end - count : end]) for count, end in zip(starts, itertools.accumulate(starts), strict=True)]
     found = {}
-    for q, medians in zip(asked, _resampled_quantiles(rounds, asked, seed), strict=True):
-        low, high = _stretched(_bounds(medians, len(rounds)), float(np.quantile(samples, q)), stretch)
+    for q, resampled in zip(asked, _resampled_quantiles(rounds, asked, seed), strict=True):
+        value = float(np.quantile(samples, q))
+        low, high = _stretched(_bounds(resampled, len(rounds)), value, stretch)
+        if len(by_start) >= _MANY_STARTS and min(map(len, by_start)) >= samples_needed(q):
+            reach = _reach([float(np.quantile(part, q)) for part in by_start])
+            low, high = min(low, value - reach), max(high, value + reach)
         found[q] = (max(low, float(samples.min())), min(high, float(samples.max())))
     return [found.get(q) for q in quantiles]
 
 
-def ratio_of(rounds_a: Sequence[Sequence[float]], rounds_b: Sequence[Sequence[float]], *, seed: int = 0) -> Ratio:
+def ratio_of(
+    rounds_a: Sequence[Sequence[float]], rounds_b: Sequence[Sequence[float]], *, starts: Sequence[int] = (), seed: int = 0
+) -> Ratio:
     """How long a's calls take against b's; round i of both ran side by side, so that they met the same machine.
 
-    A load that comes and goes splits each contender's pooled times in two heaps, between which a pooled median jumps; the ratio within a
-    round is hit by it only where it changes in between. Where a load hits one of them harder, though, ratios go up and down with it for
-    rounds on end. Hence the interval is the widest of two that allow for it: the bootstrap's, stretched by the rounds' serial correlation,
-    and Student's t over the medians of consecutive batches of rounds. ``p_value`` is the t test that this interval belongs to.
+    ``starts`` says how many rounds were run after each start of the processes (``Latency.start_rounds``). A load that comes and goes splits
+    each contender's pooled times in two heaps, between which a pooled median jumps; the ratio within a round is hit by it only where it
+    changes in between. Where a load hits one of them harder, though, ratios go up and down with it for rounds on end, and where a start
+    was a lucky one for one of them, they do until the next. Hence the interval is the widest of two that allow for it: the bootstrap's,
+    stretched by the rounds' serial correlation, and Student's t over the medians of starts (of consecutive batches of rounds where there
+    were fewer than four starts). ``p_value`` is the larger one of the t tests that they belong to.
 
     >>> ratio_of([[2.0, 2.0]] * 8, [[1.0]] * 8)
     Ratio(value=2.0, low=2.0, high=2.0, p_value=0.0, rounds=8)
     """
     if len(rounds_a) != len(rounds_b) or not rounds_a:
         raise ValueError(f"a ratio is of the same rounds of both: got {len(rounds_a)} and {len(rounds_b)}")
+    _check_starts(rounds_a, starts)
     logs = np.log([np.median(a) / np.median(b) for a, b in zip(rounds_a, rounds_b, strict=True)])
     value = float(np.median(logs))
     if len(logs) < LEAST_ROUNDS:
         return Ratio(math.exp(value), None, None, None, len(logs))
+    batches = _batches(logs, starts)
     low, high = _stretched(_bounds(np.median(logs[_picks(len(logs), seed)], axis=1), len(logs)), value, serial_stretch(logs))
-    reach = _reach_of_batches(logs)
+    reach = _reach([float(np.median(batch)) for batch in batches])
+    p_values = (_p_value(value, value - low if value > 0 else high - value, len(logs) - 1), _p_value(value, reach, len(batches) - 1))
     low, high = min(low, value - reach), max(high, value + reach)
-    towards_one = value - low if value > 0 else high - value
-    error = towards_one / student_quantile((1 + CONFIDENCE) / 2, len(logs) - 1)
-    p_value = student_p_value(value / error, len(logs) - 1) if error > 0 else float(value == 0)
-    return Ratio(math.exp(value), math.exp(low), math.exp(high), p_value, len(logs))
+    return Ratio(math.exp(value), math.exp(low), math.exp(high), max(p_values), len(logs))
 
 
 def serial_stretch(rounds: Sequence[float] | NDArray[np.float64]) -> float:
@@ -169,14 +183,31 @@ def serial_stretch(rounds: Sequence[float] | NDArray[np.float64]) -> float:
     return math.sqrt(inflation) * student_quantile((1 + CONFIDENCE) / 2, freedom) / student_quantile((1 + CONFIDENCE) / 2, n - 1)
 
 
-def _reach_of_batches(logs: NDArray[np.float64]) -> float:
-    """Half an interval of a median, from how medians of consecutive batches differ (Schmeiser, Operations Research 30, 1982).
+def _batches(logs: NDArray[np.float64], starts: Sequence[int]) -> list[NDArray[np.float64]]:
+    """Rounds put together: by start where there were enough of them, else consecutive ones.
 
     Where there are rounds enough, a batch has three or more: its median then outvotes one round in which a load hit one contender only.
     """
-    count = min(_BATCHES, len(logs) // (3 if len(logs) >= _MANY_ROUNDS else 2))
-    medians = np.array([np.median(batch) for batch in np.array_split(logs, count)])
-    return float(medians.std(ddof=1)) / math.sqrt(count) * student_quantile((1 + CONFIDENCE) / 2, count - 1)
+    if len(starts) >= _MANY_STARTS:
+        return np.split(logs, np.cumsum(starts)[:-1])
+    return np.array_split(logs, min(_BATCHES, len(logs) // (3 if len(logs) >= _MANY_ROUNDS else 2)))
+
+
+def _reach(values: Sequence[float]) -> float:
+    """Half an interval, by Student's t, from how one figure differs between batches of rounds (Schmeiser, Operations Research 30, 1982)."""
+    return float(np.std(values, ddof=1)) / math.sqrt(len(values)) * student_quantile((1 + CONFIDENCE) / 2, len(values) - 1)
+
+
+def _check_starts(rounds: Sequence[Sequence[float]], starts: Sequence[int]) -> None:
+    if starts and sum(starts) != len(rounds):
+        raise ValueError(f"there are {len(rounds)} rounds, but {', '.join(map(str, starts))} after starts")
+
+
+def _p_value(value: float, reach: float, freedom: int) -> float:
+    """Of the t test whose 95 % interval reaches so far from ``value`` towards zero."""
+    if reach <= 0:
+        return float(value == 0)
+    return student_p_value(value / reach * student_quantile((1 + CONFIDENCE) / 2, freedom), freedom)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -193,13 +224,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def _joined(rounds: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    return np.concatenate([np.asarray(block, dtype=np.float64) for block in rounds]) if rounds else np.empty(0)
+
+
 def _picks(rounds: int, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).integers(rounds, size=(RESAMPLES, rounds))
 
 
 def _resampled_quantiles(rounds: Sequence[Sequence[float]], quantiles: Sequence[float], seed: int) -> list[NDArray[np.float64]]:
     """Each quantile in every resample: all samples are sorted once, and a resample counts how often each of them is in it."""
-    samples = np.concatenate([np.asarray(block, dtype=np.float64) for block in rounds])
+    samples = _joined(rounds)
     owner = np.repeat(np.arange(len(rounds)), [len(block) for block in rounds])
     order = np.argsort(samples, kind="stable")
     ordered, owner = samples[order], owner[order]

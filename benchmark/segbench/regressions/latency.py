@@ -92,7 +92,7 @@ def anchored_ratio(old: tuple[Latency, Latency], new: tuple[Latency, Latency]) -
     The limits of both logarithms are put together as if independent (recovered variances: Zou and Donner, Statistics in Medicine 27, 2008),
     with an allowance for how four starts of programs differ, where a race started them only once or twice and its rounds cannot tell.
     """
-    one, other = (ratio_of(entry.rounds_ms, anchor.rounds_ms) for entry, anchor in (old, new))
+    one, other = (ratio_of(entry.rounds_ms, anchor.rounds_ms, starts=entry.start_rounds) for entry, anchor in (old, new))
     starts = min(len(entry.start_rounds) for entry in (*old, *new))
     allowance = 0.0 if starts >= _ENOUGH_STARTS else _OF_FOUR_STARTS
     value, rounds = other.value / one.value, min(one.rounds, other.rounds)
@@ -106,11 +106,11 @@ def anchored_ratio(old: tuple[Latency, Latency], new: tuple[Latency, Latency]) -
 def _raced_again(row: Change, found: Retimed) -> Change:
     assert found.baseline is not None
     assert found.new is not None
-    ratio = ratio_of(found.new.rounds_ms, found.baseline.rounds_ms)
+    ratio = ratio_of(found.new.rounds_ms, found.baseline.rounds_ms, starts=found.new.start_rounds)
     told = {
         "baseline": found.baseline.p50_ms,
         "new": found.new.p50_ms,
-        "method": f"raced again, side by side: {ratio.rounds} shuffled rounds; {CONFIDENCE:.0%} interval over rounds",
+        "method": f"raced again, side by side: {ratio.rounds} shuffled rounds; {CONFIDENCE:.0%} interval over rounds and starts",
         "notes": [*row.notes, *found.notes],
         "context": {**row.context, "threads": found.new.threads, "machine": found.machine},
     }

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from segbench.measure.contenders import Contender
     from segbench.registry import Catalog
 
+Pair = tuple["Contender", "Contender"]
+"""The baseline's and the new one."""
+
 ROUNDS = 30
 _LEAST_LEGS, _MOST_LEGS = 5, 20
 NO_CHECKPOINT = "there is no checkpoint of {} to race it again"
@@ -214,32 +217,35 @@ def _race(
     """Both networks, each in a process of its own."""
 
     @contextlib.contextmanager
-    def enter() -> Iterator[Sequence[Contender]]:
+    def enter(new_first: bool) -> Iterator[Pair]:
         with contextlib.ExitStack() as stack:
-            names = ("baseline", "new")
-            yield [_enter(stack, workers, name, side, entry, logs, threads) for name, side in zip(names, sides, strict=True)]
+            order = (1, 0) if new_first else (0, 1)
+            entered = {i: _enter(stack, workers, ("baseline", "new")[i], sides[i], entry, logs, threads) for i in order}
+            yield entered[0], entered[1]
 
     return race_until_narrow(enter, rounds=rounds, margin=margin)
 
 
 def race_until_narrow(
-    enter: Callable[[], AbstractContextManager[Sequence[Contender]]], *, rounds: int = ROUNDS, margin: float = DEFAULT_MARGIN
+    enter: Callable[[bool], AbstractContextManager[Pair]], *, rounds: int = ROUNDS, margin: float = DEFAULT_MARGIN
 ) -> tuple[Latency, Latency]:
     """The times of two contenders in shuffled rounds: so many in five legs, and further legs until the interval of their ratio reaches no
     further than half the margin on either side, or four times as many rounds are done.
 
     Each leg starts both anew: two starts of one program differ by a per cent or more by where their memory happens to lie, which more
-    rounds of the same start would take for a difference of the networks. Of two or three starts the interval would know too little. Rounds
-    are short: what comes and goes on the machine then meets both within a round. When to stop depends on the interval's width only, never
-    on where it lies: stopping at the first significant difference would find one where there is none. Raises :class:`RuntimeError` where
-    one of them fails.
+    rounds of the same start would take for a difference of the networks. Of two or three starts the interval would know too little. They
+    take turns in starting first (``enter(new_first)`` gives the baseline and the new one): who comes second finds the memory fuller.
+
+    Rounds are short: what comes and goes on the machine then meets both within a round. When to stop depends on the interval's width only,
+    never on where it lies: stopping at the first significant difference would find one where there is none. Raises :class:`RuntimeError`
+    where one of them fails.
     """
     from segbench.measure.latency import Pace, joined, race
 
     pace = Pace(rounds=math.ceil(rounds / _LEAST_LEGS), min_calls=3, min_round_seconds=0.06, lead_in_seconds=0.012)
     legs: list[tuple[Latency, Latency]] = []
     while True:
-        with enter() as contenders:
+        with enter(len(legs) % 2 == 1) as contenders:
             raced = race(contenders, seed=len(legs), pace=pace)
         if raced.errors:
             raise RuntimeError("; ".join(f"{name}: {why}" for name, why in raced.errors.items()))
@@ -251,7 +257,7 @@ def race_until_narrow(
 
 def _is_narrow(legs: Sequence[tuple[Latency, Latency]], margin: float) -> bool:
     old, new = ([block for leg in legs for block in leg[side].rounds_ms] for side in (0, 1))
-    ratio = ratio_of(new, old)
+    ratio = ratio_of(new, old, starts=[len(leg[0].rounds_ms) for leg in legs])
     return ratio.low is not None and ratio.high is not None and math.log(ratio.high / ratio.low) <= math.log1p(margin)
 
 
@@ -262,7 +268,7 @@ def _enter(
     from segbench.execute.contender import RemoteContender
     from segbench.run.stable import ask, receive
 
-    job = {**side.job, "threads": threads or min(entry.threads or usable_cores(), usable_cores())}
+    job = {**side.job, "scatter": True, "threads": threads or min(entry.threads or usable_cores(), usable_cores())}
     worker: Worker = workers.start("segbench.execute.contender:serve", job, log=logs / f"{name}.log")
     stack.callback(worker.end)
     receive(worker, "ready")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import random
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,6 +80,7 @@ class Stable:
         self.running: dict[str, Worker] = {}
         self._asks: dict[str, Ask] = {}
         self._entrants: dict[str, tuple[Entrant, Mapping[str, str]]] = {}
+        self._shuffler = random.Random(0)
         self._anchor_threads: int | None = None
         self._anchor: Worker | None = None
         self._ask_anchor: Ask | None = None
@@ -146,11 +148,17 @@ class Stable:
         self._asks[entrant.key] = functools.partial(ask, worker)
 
     def start_anew(self) -> dict[str, str]:
-        """End every contender's process and start another in its place; by key, why one did not get back to the start."""
+        """End every contender's process and start another in its place; by key, why one did not get back to the start.
+
+        They start, and are entered, in an order drawn anew: who comes first finds the memory emptier.
+        """
         for worker in self._workers():
             worker.end()
         errors = {}
-        for key, (entrant, files) in self._entrants.items():
+        entrants = list(self._entrants.items())
+        self._shuffler.shuffle(entrants)
+        self.running, self._asks = {}, {}
+        for key, (entrant, files) in entrants:
             self.running[key] = worker = self._launch(entrant, files, "latency")
             self._asks[key] = functools.partial(ask, worker)
         for key, worker in self.running.items():  # they get ready side by side: nothing is timed meanwhile
@@ -264,7 +272,8 @@ class Stable:
         return worker
 
     def _launch(self, entrant: Entrant, files: Mapping[str, str], what: str) -> Worker:
-        return self.workers.start("segbench.execute.contender:serve", self._job(entrant, files), log=self._log(entrant, what))
+        job = {**self._job(entrant, files), "scatter": what == "latency"}
+        return self.workers.start("segbench.execute.contender:serve", job, log=self._log(entrant, what))
 
     def _job(self, entrant: Entrant, files: Mapping[str, str] | None = None) -> dict[str, Any]:
         cell = entrant.cell

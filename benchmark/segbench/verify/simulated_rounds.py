@@ -38,6 +38,13 @@ def median(random: Generator, seed: int) -> Interval:
     return steadiness.median_interval(_rounds(random), seed=seed)
 
 
+def median_over_starts(random: Generator, seed: int) -> Interval:
+    """The same where the process is started anew after two or three rounds, and every start has a pace of its own."""
+    pace = START_DEVIATION * random.standard_normal(len(STARTS))
+    rounds = _rounds(random, mood=pace[np.repeat(np.arange(len(STARTS)), STARTS)].tolist())
+    return steadiness.quantile_intervals(rounds, (0.5,), starts=STARTS, seed=seed)[0]
+
+
 def p90(random: Generator, seed: int) -> Interval:
     """The interval of a 90th percentile."""
     return steadiness.quantile_intervals(_rounds(random), (0.9,), seed=seed)[0]
@@ -56,7 +63,7 @@ def ratio_over_starts(random: Generator, seed: int) -> Interval:
     starts = np.repeat(np.arange(len(STARTS)), STARTS)
     first, second = START_DEVIATION * random.standard_normal((2, len(STARTS)))
     subject = _rounds(random, scale=RATIO * MILLISECONDS, mood=list(first[starts]))
-    found = steadiness.ratio_of(subject, _rounds(random, mood=list(second[starts])), seed=seed)
+    found = steadiness.ratio_of(subject, _rounds(random, mood=list(second[starts])), starts=STARTS, seed=seed)
     return None if found.low is None or found.high is None else (found.low, found.high)
 
 
