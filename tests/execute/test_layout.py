@@ -38,8 +38,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[i
     return found
 
 
-def test_processes_of_one_server_lie_alike_unless_their_memory_is_scattered(places: list[list[tuple[int, ...]]]) -> None:
-    alike, scattered = places[:3], places[3:]
-    assert len({process[0] for process in alike}) == 1, "this is what scattering is for: if it has gone away, so can that"
-    assert len({process[0] for process in scattered}) == 3
-    assert len({layout for process in scattered for layout in process}) >= 6
+def test_processes_of_one_server_lie_much_alike_unless_their_memory_is_scattered(places: list[list[tuple[int, ...]]]) -> None:
+    alike, scattered = ({layout for process in some for layout in process} for some in (places[:3], places[3:]))
+    assert len(alike) <= 7, "this is what scattering is for: if it has gone away, so can that"
+    assert len(scattered) >= 10
