@@ -176,7 +176,7 @@ def test_a_p_value_over_starts_has_their_degrees_of_freedom() -> None:
 
 
 def test_a_median_over_starts_knows_that_they_differ() -> None:
-    rng, starts = random.Random(11), [3, 3, 3, 3, 3, 3, 2]
+    rng, starts = random.Random(11), [6] * 5
     raced = [_over_starts(rng, starts) for _ in range(150)]
     shares = []
     for given in (starts, ()):
@@ -184,6 +184,18 @@ def test_a_median_over_starts_knows_that_they_differ() -> None:
         shares.append(sum(f is not None and f[0] <= 1 <= f[1] for f in found) / 150)
     assert shares[0] >= 0.91
     assert shares[1] < shares[0] - 0.03
+
+
+def test_one_start_that_something_hit_does_not_decide_how_wide_an_interval_is() -> None:
+    logs = [0.10, 0.12, 0.09, 0.11, 0.14, 0.12, 0.10]
+    flat = [[1.0]] * 21
+    calm, hit = (ratio_of([[math.exp(log)] for log in each for _ in range(3)], flat, starts=[3] * 7) for each in (logs, [*logs[:6], 0.5]))
+    assert calm.low is not None
+    assert hit.low is not None
+    assert calm.high is not None
+    assert hit.high is not None
+    assert hit.high - hit.low < 3 * (calm.high - calm.low)  # eight times without trimming
+    assert hit.verdict == "slower"
 
 
 def test_starts_must_add_up_to_the_rounds() -> None:

@@ -266,7 +266,7 @@ def _stretched(honest: Callable[..., Interval], factor: float) -> Callable[..., 
 @pytest.mark.usefixtures("few_simulations")
 def test_intervals_that_are_too_narrow_are_found(findings_of: Findings, monkeypatch: Patch) -> None:
     monkeypatch.setattr(steadiness, "expanded_tail", lambda rounds: 0.15)
-    monkeypatch.setattr(steadiness, "_reach", lambda values: 0.0)
+    monkeypatch.setattr(steadiness, "_reach", lambda values: (0.0, 1))
     for function in ("miou_interval", "miou_difference", "mean_interval"):
         monkeypatch.setattr(uncertainty, function, _stretched(getattr(uncertainty, function), 0.5))
     found = findings_of("intervals")
@@ -278,7 +278,7 @@ def test_an_interval_that_takes_every_round_for_a_start_of_its_own_is_found(find
     started = tuple(kind for kind in intervals.KINDS if "starts" in kind.name)
     monkeypatch.setattr("segbench.verify.coverage.KINDS", started)
     monkeypatch.setattr(steadiness, "serial_stretch", lambda rounds: 1.0)
-    monkeypatch.setattr(steadiness, "_reach", lambda values: 0.0)
+    monkeypatch.setattr(steadiness, "_reach", lambda values: (0.0, 1))
     assert [(found.verdict, found.reason) for found in findings_of("intervals")] == [("FAILED", "too narrow")] * 2
 
 

@@ -28,6 +28,7 @@ LEAST_ROUNDS = 6
 _BATCHES = 8
 _MANY_ROUNDS = 18
 _MANY_STARTS = 4
+_TRIMMED_OF = 11
 _CHUNK = 1 << 22
 
 Verdict = Literal["faster", "slower", "no difference shown", "cannot tell"]
@@ -124,7 +125,7 @@ def quantile_intervals(
         value = float(np.quantile(samples, q))
         low, high = _stretched(_bounds(resampled, len(rounds)), value, stretch)
         if len(by_start) >= _MANY_STARTS and min(map(len, by_start)) >= samples_needed(q):
-            reach = _reach([float(np.quantile(part, q)) for part in by_start])
+            reach, _ = _reach([float(np.quantile(part, q)) for part in by_start])
             low, high = min(low, value - reach), max(high, value + reach)
         found[q] = (max(low, float(samples.min())), min(high, float(samples.max())))
     return [found.get(q) for q in quantiles]
@@ -152,10 +153,9 @@ def ratio_of(
     value = float(np.median(logs))
     if len(logs) < LEAST_ROUNDS:
         return Ratio(math.exp(value), None, None, None, len(logs))
-    batches = _batches(logs, starts)
     low, high = _stretched(_bounds(np.median(logs[_picks(len(logs), seed)], axis=1), len(logs)), value, serial_stretch(logs))
-    reach = _reach([float(np.median(batch)) for batch in batches])
-    p_values = (_p_value(value, value - low if value > 0 else high - value, len(logs) - 1), _p_value(value, reach, len(batches) - 1))
+    reach, freedom = _reach([float(np.median(batch)) for batch in _batches(logs, starts)])
+    p_values = (_p_value(value, value - low if value > 0 else high - value, len(logs) - 1), _p_value(value, reach, freedom))
     low, high = min(low, value - reach), max(high, value + reach)
     return Ratio(math.exp(value), math.exp(low), math.exp(high), max(p_values), len(logs))
 
@@ -193,9 +193,19 @@ def _batches(logs: NDArray[np.float64], starts: Sequence[int]) -> list[NDArray[n
     return np.array_split(logs, min(_BATCHES, len(logs) // (3 if len(logs) >= _MANY_ROUNDS else 2)))
 
 
-def _reach(values: Sequence[float]) -> float:
-    """Half an interval, by Student's t, from how one figure differs between batches of rounds (Schmeiser, Operations Research 30, 1982)."""
-    return float(np.std(values, ddof=1)) / math.sqrt(len(values)) * student_quantile((1 + CONFIDENCE) / 2, len(values) - 1)
+def _reach(values: Sequence[float]) -> tuple[float, int]:
+    """Half an interval from how one figure differs between batches of rounds (Schmeiser, Operations Research 30, 1982), and its freedom.
+
+    By Student's t; where there are six batches or more, the trimmed one with winsorised variance (Yuen, Biometrika 61, 1974), so that a
+    single batch that something hit does not decide how wide it is.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    n, trimmed = len(ordered), (len(ordered) + _TRIMMED_OF // 2) // _TRIMMED_OF
+    if trimmed:
+        ordered = np.clip(ordered, ordered[trimmed], ordered[n - trimmed - 1])
+    freedom = n - 2 * trimmed - 1
+    error = float(ordered.std(ddof=1)) / ((1 - 2 * trimmed / n) * math.sqrt(n))
+    return error * student_quantile((1 + CONFIDENCE) / 2, freedom), freedom
 
 
 def _check_starts(rounds: Sequence[Sequence[float]], starts: Sequence[int]) -> None:
