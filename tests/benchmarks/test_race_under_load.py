@@ -1,5 +1,5 @@
 """Races under a load that comes and goes, against timing one model after the other: ``pytest tests/benchmarks/test_race_under_load.py
---benchmark-only -s`` (about twenty minutes).
+--benchmark-only -s`` (about half an hour).
 
 Two small networks (two convolutions of 24 and of 32 channels at 96 x 96, one thread each, every one in a process of its own) are raced
 twice as a run races them, twenty rounds of 0.2 s with their processes started anew after every three, while another process burns a core
@@ -41,7 +41,7 @@ from segbench.settings import MeasureSettings
 from segbench.store import RunStore
 
 REPETITIONS = 20
-MEASURE = MeasureSettings(rounds=20)
+MEASURE = MeasureSettings(rounds=30)
 MODELS = "dot[width=32],dot[width=24]"
 SIZE = (96, 96)
 

@@ -128,5 +128,9 @@ def test_how_much_starts_differ_is_said_or_that_there_was_one(raced: RunResult, 
     half = statistics.stdev([math.log(10.0), math.log(10.2), math.log(9.6)]) / 2  # the mean of two moves half as much as the one that moved
     text = _section(raced, tmp_path)
     assert "Every process was started 3 times: a network's time beside the others' varied by 1.5 % (standard deviation)" in text
+    assert "All starts inherited one layout of memory" in text
+    drawn = _section(raced.model_copy(update={"race": {**RACE, "layout": "drawn"}}), tmp_path)
+    assert "was started 3 times, its memory laid out by chance: a network's time" in drawn
+    assert "inherited" not in drawn
     assert f"{100 * half:.1f}" == "1.5"
     assert "started once" not in text

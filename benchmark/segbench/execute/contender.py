@@ -135,7 +135,6 @@ class _Desk:
         self.deployment = deployment
         self.lane: Contender | None = None
         self.idle = [0.0, 0.0]
-        self.held: list[Tensor] = []
 
     def waited(self, receive: Callable[[], Any]) -> Any:
         """The next command; CPU and wall seconds until it came are added up."""
@@ -155,8 +154,6 @@ class _Desk:
             self.lane = self.deployment.contender("", (command["size"][0], command["size"][1]), int(command["batch_size"]))
             return vars(self.lane.conditions)
         assert self.lane is not None
-        self.held.clear()
-        self.held = scattered_memory()
         return self.lane.block(int(command["calls"]))
 
 

@@ -25,7 +25,7 @@ from segbench.settings import MeasureSettings
 from segbench.sizes import Size, format_size, parse_size
 from segbench.store import RunStore
 
-_PER_GROUP = ("rounds", "starts", "threads", "orders")
+_PER_GROUP = ("rounds", "starts", "layout", "threads", "orders")
 _REFUSED = "refused"
 
 
@@ -333,6 +333,7 @@ class _Measurement:
             "contenders": {key: {"model": str(e.cell.model), "backend": str(e.backend)} for key, e in self.group.entrants.items()},
             "rounds": self.group.settings.rounds,
             "starts": len(self.rounds_of_starts),
+            "layout": "as it came" if self.stable.inline else "drawn",
             "threads": self.group.settings.threads or usable_cores(),
             "orders": self.orders,
             "overhead": round(1 - busy / seconds, 4) if seconds > 0 else None,

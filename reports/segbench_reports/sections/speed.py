@@ -65,9 +65,19 @@ def _about_starts(result: RunResult) -> list[str]:
     if seen:
         beside = "time beside the others'" if len(found) > 1 else "time"
         varied = f"a network's {beside} varied by {wording.percent(seen.deviation)} % (standard deviation) from start to start"
-        return [f"Every process was started {seen.count} times: {varied}, which the intervals allow for."]
+        if _layout_was_drawn(result):
+            return [
+                f"Every process was started {seen.count} times, its memory laid out by chance: {varied}, which the intervals allow for."
+            ]
+        shared = "All starts inherited one layout of memory: whom it favours by some per cent they do not show"
+        return [f"Every process was started {seen.count} times: {varied}, which the intervals allow for. {shared}."]
     once = "Every process was started once: another start may be some per cent faster or slower, which the intervals do not show"
     return [f"{once} (`measure.restart_every`)."] if found else []
+
+
+def _layout_was_drawn(result: RunResult) -> bool:
+    race = result.race or {}
+    return all(record.get("layout") == "drawn" for record in race.get("groups") or [race])
 
 
 def _table(result: RunResult, found: Sequence[Runner], *, single: bool) -> str:
