@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 SCHEMA_VERSION = 1
 
@@ -176,7 +176,7 @@ class Latency(Record):
         default_factory=list,
         description="milliseconds of the calls that came first in a round, after another contender; no figure is made of them",
     )
-    start_rounds: list[int] = Field(default_factory=list, description="rounds after each start of its process, in order")
+    start_rounds: list[PositiveInt] = Field(default_factory=list, description="rounds after each start of its process, in order")
     clock: str | None = Field(None, description="what measured the time")
     notes: list[str] = Field(default_factory=list, description="remarks for the reader")
 

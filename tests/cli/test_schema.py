@@ -81,6 +81,15 @@ def test_what_breaks_it_is_found_by_both_and_named(change: dict[str, Any], where
     assert list(jsonschema.Draft202012Validator(run_schema()).iter_errors(document))
 
 
+@pytest.mark.parametrize(("starts", "said"), [([1, 2], "start_rounds add up to 3, but rounds_ms holds 2 rounds"), ([2, 0], "greater than")])
+def test_starts_must_be_those_of_the_rounds(starts: list[int], said: str) -> None:
+    document = json.loads(_filled().model_dump_json())
+    document["cells"][0]["deployments"][0]["latency"][0]["start_rounds"] = starts
+    (problem,) = problems(document)
+    assert problem.startswith("cells[0].deployments[0].latency[0]")
+    assert said in problem
+
+
 def test_a_document_without_its_version_or_cells_is_no_run() -> None:
     assert problems({"command": "x"}) == ["schema_version: missing", "cells: missing"]
     assert problems([]) == ["the file holds no object"]

@@ -29,6 +29,7 @@ _BATCHES = 8
 _MANY_ROUNDS = 18
 _MANY_STARTS = 4
 _TRIMMED_OF = 11
+"""One of so many batches, on each side; of six it is one."""
 _CHUNK = 1 << 22
 
 Verdict = Literal["faster", "slower", "no difference shown", "cannot tell"]
