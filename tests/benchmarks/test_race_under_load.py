@@ -7,8 +7,8 @@ in stretches of random length (exponential with a mean of 2 s, seeded), twenty t
 at least 19 of the 20 repetitions, and be within 3 % on either side in the median. Beside it stands what one-after-the-other timing gives
 under the same script: as many calls of each model, all of one before all of the other, with a bootstrap interval over calls.
 
-Seen on two cores of a virtual machine in a quiet hour: 20 of 20 overlap, half-width 1.5 %, all 40 ratios between 0.984 and 1.003; one after
-the other 6 of 20, 0.930 to 1.233.
+Seen on two cores of a virtual machine: 20 of 20 overlap, half-width 2.0 %, all 40 ratios between 0.973 and 1.015; one after the other 3 of
+20, 0.928 to 1.113. With twenty rounds, hence seven starts instead of ten, half-widths were about 3 % on a noisy host.
 
 A race must outlast the load's moods, and more than one start. With rounds of 0.03 s, a whole race takes three seconds and meets one or two
 of the load's stretches, and the load slows one network more than the other: 18 of 20 overlapped (half-width 1.0 %). With rounds of 0.2 s
