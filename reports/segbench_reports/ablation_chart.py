@@ -42,7 +42,7 @@ def _latency(cell: CellResult) -> float | None:
 _PANELS = (
     _Panel("parameters (M)", lambda cell: None if cell.params is None else cell.params / 1e6, zero=True),
     _Panel("MACs (G)", lambda cell: None if cell.macs is None else cell.macs / 1e9, zero=True),
-    _Panel("latency, batch 1 (ms)", _latency, True, shown=lambda step: bool(step.latency and step.latency.verdict in ("faster", "slower"))),
+    _Panel("latency, batch 1 (ms)", _latency, True, shown=lambda step: step.speed is not None),
     _Panel(
         "mIoU (%)",
         lambda cell: 100 * cell.quality.miou if cell.quality and cell.quality.miou is not None else None,

@@ -51,11 +51,18 @@ class Step:
     miou: Comparison | None
 
     @property
+    def speed(self) -> Literal["faster", "slower"] | None:
+        """What a race has shown, also after correction for the number of steps."""
+        if self.latency is None or self.latency.reason:
+            return None
+        return "faster" if self.latency.verdict == "faster" else "slower" if self.latency.verdict == "slower" else None
+
+    @property
     def cost(self) -> Cost | None:
         """Whether the change makes the model cheaper: by parameters, macs and, where a race shows a difference, latency."""
         signs = {ratio > 1 for ratio in (self.params, self.macs) if ratio is not None and ratio != 1}
-        if self.latency is not None and self.latency.verdict in ("faster", "slower"):
-            signs.add(self.latency.verdict == "slower")
+        if self.speed is not None:
+            signs.add(self.speed == "slower")
         if self.params is None and self.macs is None and not signs:
             return None
         return "mixed" if len(signs) == 2 else "equal" if not signs else "higher" if True in signs else "lower"

@@ -95,6 +95,19 @@ def test_verdicts_over_all_mixtures(
     assert _steps(run)[0].outcome[0] == outcome
 
 
+def test_a_speed_that_is_lost_in_the_correction_is_no_cost(make_cell: CellMaker, make_run: RunMaker) -> None:
+    before, after = make_cell("net"), make_cell("slim")
+    walk = Ablation(start="net", end="slim", steps=[AblationStep(option="a", before="1", after="2", baseline="net", subject="slim")])
+    timed = compared(after, before, 0.96, 0.03, "latency_ms", reading="ratio", verdict="faster")
+    same = compared(after, before, 0.0, 0.01)
+    lost = timed.model_copy(update={"reason": "by itself, but not after correction for 7 steps"})
+    outcomes = []
+    for each in (timed, lost):
+        (step,) = _steps(make_run([before, after], ablation=walk, comparisons=[same, each]))
+        outcomes.append((step.speed, step.outcome[0]))
+    assert outcomes == [("faster", "pays"), (None, "no effect shown")]
+
+
 def test_without_an_interval_nothing_is_claimed(walked: RunResult, make_cell: CellMaker) -> None:
     bare = walked.model_copy(update={"comparisons": []})
     assert {step.outcome for step in _steps(bare)} == {("cannot tell", "no interval for the difference in mIoU")}

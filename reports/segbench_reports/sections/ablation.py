@@ -104,7 +104,7 @@ def _notes(walk: Walk) -> Iterable[str]:
     if judged:
         yield (
             "A change **pays** where it is shown to be better at no higher cost, or cheaper with no loss of mIoU shown; cost is "
-            "parameters, MACs and, where a race shows a difference, latency. *No loss shown* is not *no loss*: "
-            "the interval says what is not excluded."
+            "parameters, MACs and, where a race shows a difference (corrected for the number of steps), latency. "
+            "*No loss shown* is not *no loss*: the interval says what is not excluded."
         )
         yield "The steps build on each other: another order of the same changes may share the effects out otherwise."
