@@ -1,9 +1,11 @@
 """Equal networks under different names, raced as a run races them: ``pytest tests/benchmarks/test_race_of_equals.py --benchmark-only -s``
-(about five minutes).
+(about three minutes).
 
 Dropout does nothing at inference, so that networks which differ in its rate only are equal: whatever a race says of their speed is an
 accident. Six of them are raced at 128 x 128 in twenty rounds; of the 15 intervals of their ratios about one in twenty may miss 1, and
 corrected for being fifteen none may call one of them faster.
+
+Seen on two cores of a virtual machine: 0 of 15, ratios 0.975 to 1.019.
 """
 
 from __future__ import annotations
