@@ -122,7 +122,7 @@ def quantile_intervals(
     stretch = serial_stretch([float(np.median(block)) for block in rounds])
     by_start = [_joined(rounds[end - count : end]) for count, end in zip(starts, itertools.accumulate(starts), strict=True)]
     found = {}
-    for q, resampled in zip(asked, _resampled_quantiles(rounds, asked, seed), strict=True):
+    for q, resampled in zip(asked, _resampled_quantiles(rounds, samples, asked, seed), strict=True):
         value = float(np.quantile(samples, q))
         low, high = _stretched(_bounds(resampled, len(rounds)), value, stretch)
         if len(by_start) >= _MANY_STARTS and min(map(len, by_start)) >= samples_needed(q):
@@ -243,9 +243,10 @@ def _picks(rounds: int, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).integers(rounds, size=(RESAMPLES, rounds))
 
 
-def _resampled_quantiles(rounds: Sequence[Sequence[float]], quantiles: Sequence[float], seed: int) -> list[NDArray[np.float64]]:
+def _resampled_quantiles(
+    rounds: Sequence[Sequence[float]], samples: NDArray[np.float64], quantiles: Sequence[float], seed: int
+) -> list[NDArray[np.float64]]:
     """Each quantile in every resample: all samples are sorted once, and a resample counts how often each of them is in it."""
-    samples = _joined(rounds)
     owner = np.repeat(np.arange(len(rounds)), [len(block) for block in rounds])
     order = np.argsort(samples, kind="stable")
     ordered, owner = samples[order], owner[order]
