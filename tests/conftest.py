@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from segbench.config import RunConfig, load_config
-from segbench.registry import Catalog, load_catalog
-from segbench.results import RunResult
+from segbench.config.run_config import RunConfig, load_config
+from segbench.plugin.registry import Catalog, load_catalog
+from segbench.results.records import RunResult
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,7 +43,7 @@ def one_thread() -> Iterator[None]:
 def mishaps_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as pip fills it: the plugin's module and its metadata."""
     folder = tmp_path_factory.mktemp("installed")
-    source = Path(__file__).parent / "plugin" / "segbench_mishaps.py"
+    source = Path(__file__).parent / "plugins_under_test" / "segbench_mishaps.py"
     (folder / source.name).write_text(source.read_text())
     metadata = folder / "segbench_mishaps-1.0.dist-info"
     metadata.mkdir()
@@ -95,7 +95,7 @@ class Bench:
         return load_config(sets=sets, flags={"models": models, "losses": losses, **flags})
 
     def run(self, *, fresh: bool = False, listener: Any = None, **config: Any) -> RunResult:
-        from segbench.harness import run
+        from segbench.execution.runner import run
 
         self.heard = Heard()
         return run(self.config(**config), catalog=self.catalog, listener=listener or self.heard, fresh=fresh)

@@ -10,7 +10,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segbench.changes import Change, Gate, GateClause, RunComparison, RunDifference, RunSide
     from segbench.errors import (
         BackendError,
         CheckpointError,
@@ -25,30 +24,10 @@ if TYPE_CHECKING:
         UnknownNameError,
         did_you_mean,
     )
-    from segbench.hookspecs import hookimpl
-    from segbench.names import Choice, parse_choice, slug
-    from segbench.options import NoOptions, Options, option
-    from segbench.results import (
-        Ablation,
-        AblationStep,
-        CellResult,
-        Comparison,
-        Deployment,
-        Drift,
-        Environment,
-        Epoch,
-        Latency,
-        Memory,
-        ModuleCost,
-        ModuleCosts,
-        Quality,
-        RunResult,
-        SeedSummary,
-        Training,
-        TrainingCost,
-        Verdict,
-    )
-    from segbench.specs import (
+    from segbench.plugin.choice import Choice, parse_choice, slug
+    from segbench.plugin.hookspecs import hookimpl
+    from segbench.plugin.options import NoOptions, Options, option
+    from segbench.plugin.specs import (
         IGNORE_INDEX,
         BackendSpec,
         Claim,
@@ -69,6 +48,27 @@ if TYPE_CHECKING:
         Target,
         Task,
     )
+    from segbench.results.records import (
+        Ablation,
+        AblationStep,
+        CellResult,
+        Comparison,
+        Deployment,
+        Drift,
+        Environment,
+        Epoch,
+        Latency,
+        Memory,
+        ModuleCost,
+        ModuleCosts,
+        Quality,
+        RunResult,
+        SeedSummary,
+        Training,
+        TrainingCost,
+        Verdict,
+    )
+    from segbench.results.run_comparison import Change, Gate, GateClause, RunComparison, RunDifference, RunSide
 
 __version__ = "0.1.0"
 
@@ -77,15 +77,15 @@ _HOMES = {
         "BackendError CheckpointError ConfigError DataError DeviceError OptionError PluginError SegbenchError StoreError TrainingError "
         "UnknownNameError did_you_mean"
     ),
-    "hookspecs": "hookimpl",
-    "names": "Choice parse_choice slug",
-    "options": "NoOptions Options option",
-    "changes": "Change Gate GateClause RunComparison RunDifference RunSide",
-    "results": (
+    "plugin.hookspecs": "hookimpl",
+    "plugin.choice": "Choice parse_choice slug",
+    "plugin.options": "NoOptions Options option",
+    "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
+    "results.records": (
         "Ablation AblationStep CellResult Comparison Deployment Drift Environment Epoch Latency Memory ModuleCost ModuleCosts Quality "
         "RunResult SeedSummary Training TrainingCost Verdict"
     ),
-    "specs": (
+    "plugin.specs": (
         "IGNORE_INDEX BackendSpec Claim DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec Normalisation Problem "
         "Progress Recipe Reporter ReportTarget Sample Target Task"
     ),

@@ -14,15 +14,15 @@ def segbench_reporters() -> Iterable[Reporter]:
         Reporter(
             name="terminal",
             summary="the comparison as a table on the screen",
-            render="segbench_reports.terminal:render",
-            comparison="segbench_reports.regressions.terminal:render",
+            render="segbench_reports.formats.terminal:render",
+            comparison="segbench_reports.comparison.terminal:render",
         ),
         Reporter(
             name="markdown",
             summary="the whole report as GitHub renders it, with charts beside it",
-            render="segbench_reports.markdown:render",
-            comparison="segbench_reports.regressions.markdown:render",
-            overview="segbench_reports.overview:render",
+            render="segbench_reports.formats.markdown:render",
+            comparison="segbench_reports.comparison.markdown:render",
+            overview="segbench_reports.formats.overview:render",
             suffix="md",
         ),
         Reporter(
@@ -36,20 +36,20 @@ def segbench_reporters() -> Iterable[Reporter]:
         Reporter(
             name="latex",
             summary="the tables that a paper takes, to be \\input: booktabs, best in bold, intervals, conventions",
-            render="segbench_reports.latex:render",
+            render="segbench_reports.formats.latex:render",
             suffix="tex",
         ),
         Reporter(
             name="csv",
             summary="one row per cell and deployed form, raw numbers, for spreadsheets and scripts",
-            render="segbench_reports.csv_rows:render",
+            render="segbench_reports.formats.csv:render",
             suffix="csv",
         ),
         Reporter(
             name="json",
             summary="everything that was measured, as in run.json",
-            render="segbench_reports.json_text:render",
-            comparison="segbench_reports.regressions.json_text:render",
+            render="segbench_reports.formats.json:render",
+            comparison="segbench_reports.comparison.json_text:render",
             suffix="json",
         ),
     ]

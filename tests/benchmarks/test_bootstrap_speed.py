@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from segbench.measure.uncertainty import miou_difference
+from segbench.analysis.statistics.bootstrap import miou_difference
 
 SECONDS = 1.0
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from segbench.results import CellResult, Deployment, Latency, Memory, Quality, RunResult
-from segbench.store import RunStore
+from segbench.results.records import CellResult, Deployment, Latency, Memory, Quality, RunResult
+from segbench.results.store import RunStore
 
 MODELS, LOSSES, IMAGES, CLASSES = 20, 10, 100, 12
 

@@ -25,20 +25,20 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from segbench.changes import Change
-from segbench.config import load_config
-from segbench.execute.anchor import ANCHOR
-from segbench.execute.process import Workers
-from segbench.measure.contenders import Contender
+from segbench.analysis.regressions.latency import anchored_ratio
+from segbench.analysis.regressions.verdicts import DEFAULT_MARGIN, judged
+from segbench.analysis.statistics.timing import Ratio, ratio_of
+from segbench.config.run_config import load_config
+from segbench.execution.costs.pool import Entrant, Stable
+from segbench.execution.costs.reference_network import ANCHOR
+from segbench.execution.costs.retime import race_until_narrow
+from segbench.execution.plan.plan import make_plan
+from segbench.execution.workers import Workers
+from segbench.measure.contender import Contender
 from segbench.measure.latency import Pace, race
-from segbench.measure.steadiness import Ratio, ratio_of
-from segbench.planning.plan import make_plan
-from segbench.registry import Catalog
-from segbench.regressions.latency import anchored_ratio
-from segbench.regressions.retime import race_until_narrow
-from segbench.regressions.verdicts import DEFAULT_MARGIN, judged
-from segbench.run.stable import Entrant, Stable
-from segbench.store import RunStore
+from segbench.plugin.registry import Catalog
+from segbench.results.run_comparison import Change
+from segbench.results.store import RunStore
 
 COMPARISONS = 50
 SIZE = (48, 48)

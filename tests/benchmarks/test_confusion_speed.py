@@ -14,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from segbench.measure.confusion import confusion_matrices
+from segbench.measure.quality.confusion import confusion_matrices
 
 CLASSES = 21
 IGNORE = 255

@@ -15,9 +15,9 @@ from typing import Any
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from segbench.config import load_config
-from segbench.planning.plan import Plan, make_plan
-from segbench.registry import load_catalog
+from segbench.config.run_config import load_config
+from segbench.execution.plan.plan import Plan, make_plan
+from segbench.plugin.registry import load_catalog
 
 PAIRS = 15
 
@@ -62,7 +62,7 @@ class _Stopwatch:
 
 
 def test_a_cell_after_the_first_costs_less_than_two_seconds(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
-    from segbench.harness import run
+    from segbench.execution.runner import run
 
     watch = _Stopwatch()
     sets = [

@@ -22,11 +22,11 @@ import torch
 from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from segbench.data.layers import training_samples
-from segbench.data.loading import TrainLoader, train_loader
-from segbench.inputs import InputPlan
-from segbench.settings import DataSettings, TrainSettings
-from segbench.specs import Normalisation, Sample, Task
+from segbench.config.settings import DataSettings, TrainSettings
+from segbench.data.cache.resized import training_samples
+from segbench.data.loaders import TrainLoader, train_loader
+from segbench.plugin.inputs import InputPlan
+from segbench.plugin.specs import Normalisation, Sample, Task
 
 NORM = {"image": Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), scale=1 / 255)}
 TASK = Task(class_names=tuple(f"c{i}" for i in range(11)), ignore_index=11, normalisation=NORM)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from segbench.results import Comparison, RunResult
+from segbench.results.records import Comparison, RunResult
 
 RATES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35)
 ROUNDS = 20

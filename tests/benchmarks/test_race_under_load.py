@@ -27,18 +27,18 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from segbench.config import load_config
-from segbench.execute.process import Workers
-from segbench.measure.contenders import Contender
+from segbench.analysis.statistics.timing import ratio_of
+from segbench.config.run_config import load_config
+from segbench.config.settings import MeasureSettings
+from segbench.execution.costs.pool import Entrant, Stable
+from segbench.execution.costs.race import rounds_of_starts
+from segbench.execution.plan.plan import make_plan
+from segbench.execution.workers import Workers
+from segbench.measure.contender import Contender
 from segbench.measure.latency import Pace, joined, race
-from segbench.measure.steadiness import ratio_of
-from segbench.planning.plan import make_plan
-from segbench.registry import Catalog
-from segbench.results import Latency
-from segbench.run.race import rounds_of_starts
-from segbench.run.stable import Entrant, Stable
-from segbench.settings import MeasureSettings
-from segbench.store import RunStore
+from segbench.plugin.registry import Catalog
+from segbench.results.records import Latency
+from segbench.results.store import RunStore
 
 REPETITIONS = 20
 MEASURE = MeasureSettings(rounds=30)

@@ -26,15 +26,15 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 from torch.nn import functional
 
-from segbench.data.layers import training_samples
-from segbench.data.loading import TrainLoader, train_loader
-from segbench.inputs import InputPlan, plan_inputs
-from segbench.network import build_network
-from segbench.registry import load_catalog
-from segbench.settings import Settings
-from segbench.specs import Normalisation, Sample, Task, resolve
+from segbench.config.settings import Settings
+from segbench.data.cache.resized import training_samples
+from segbench.data.loaders import TrainLoader, train_loader
+from segbench.networks.network import build_network
+from segbench.plugin.inputs import InputPlan, plan_inputs
+from segbench.plugin.registry import load_catalog
+from segbench.plugin.specs import Normalisation, Sample, Task, resolve
+from segbench.training.distributed import choose_precision
 from segbench.training.fit import fit
-from segbench.training.precision import choose_precision
 
 PAIRS = 30
 T_95 = 2.045  # two-sided, 29 degrees of freedom

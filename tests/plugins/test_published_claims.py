@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segbench.claims.judging import judge
-from segbench.comparisons.images import Images
-from segbench.names import parse_choice
-from segbench.quantities import QUANTITIES
-from segbench.results import CellResult, Deployment, Latency, Quality, RunResult
+from segbench.analysis.claims.judge import judge
+from segbench.analysis.comparisons.confusions import Images
+from segbench.plugin.choice import parse_choice
+from segbench.results.metrics import QUANTITIES
+from segbench.results.records import CellResult, Deployment, Latency, Quality, RunResult
 from segbench_plugins.claims import segbench_claims
 from segbench_plugins.models import segbench_models
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from segbench.config import RunConfig, load_config
-from segbench.settings import TrainSettings
+from segbench.config.run_config import RunConfig, load_config
+from segbench.config.settings import TrainSettings
 from segbench_plugins.losses import segbench_losses
 from segbench_plugins.recipes import segbench_recipes
 

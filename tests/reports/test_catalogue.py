@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import segbench_reports
-from segbench.specs import resolve
+from segbench.plugin.specs import resolve
 
 
 def test_formats_resolve_and_have_their_suffixes() -> None:
@@ -17,6 +17,7 @@ def test_formats_resolve_and_have_their_suffixes() -> None:
 
 
 def test_the_catalogue_page_and_the_renderers_import_nothing_heavy() -> None:
-    code = "import sys, segbench_reports.markdown, segbench_reports.terminal; print({'torch', 'altair', 'numpy'} & set(sys.modules))"
+    formats = "segbench_reports.formats.markdown, segbench_reports.formats.terminal"
+    code = f"import sys, {formats}; print({{'torch', 'altair', 'numpy'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from segbench import ReportTarget, RunResult
-from segbench_reports import csv_rows, json_text, markdown, terminal
+from segbench_reports.formats import csv as csv_rows
+from segbench_reports.formats import json as json_text
+from segbench_reports.formats import markdown, terminal
 
 Golden = Callable[[str, str], None]
 

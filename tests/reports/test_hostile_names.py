@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from segbench import CellResult, ReportTarget, RunResult
-from segbench_reports import csv_rows, markdown, terminal
-from segbench_reports.escape import code_block
-from segbench_reports.escape import markdown as escaped
+from segbench_reports.formats import csv as csv_rows
+from segbench_reports.formats import markdown, terminal
+from segbench_reports.text.escape import code_block
+from segbench_reports.text.escape import markdown as escaped
 
 CellMaker = Callable[..., CellResult]
 RunMaker = Callable[..., RunResult]

@@ -10,7 +10,9 @@ import pytest
 from rich.cells import cell_len
 
 from segbench import CellResult, ReportTarget, RunResult
-from segbench_reports import csv_rows, json_text, markdown, terminal
+from segbench_reports.formats import csv as csv_rows
+from segbench_reports.formats import json as json_text
+from segbench_reports.formats import markdown, terminal
 
 CellMaker = Callable[..., CellResult]
 RunMaker = Callable[..., RunResult]

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from segbench import CellResult, ReportTarget, RunResult
-from segbench_reports import csv_rows, markdown, terminal
-from segbench_reports.compared import between, turned
+from segbench_reports.formats import csv as csv_rows
+from segbench_reports.formats import markdown, terminal
 from segbench_reports.sections import comparisons, conventions, results
-from segbench_reports.summary import summary
-from segbench_reports.tables import main_table
+from segbench_reports.view.main_table import main_table
+from segbench_reports.view.quality_comparisons import between, turned
+from segbench_reports.view.summary import summary
 
 CellMaker = Callable[..., CellResult]
 RunMaker = Callable[..., RunResult]

@@ -9,7 +9,7 @@ import click
 
 from segbench.cli.run import command as run_command
 from segbench.cli.run import print_plan, read_config, run_and_print
-from segbench.variants.ablation import models_of, walk
+from segbench.execution.plan.ablation import models_of, walk
 
 _SHARED = [parameter for parameter in run_command.params if parameter.name != "models"]
 
@@ -28,7 +28,7 @@ def command(start: str, end: str, order: str | None, config_file: Path | None, f
     segbench ablate deeplab-original deeplab-optimized --dataset camvid --data DIR --recipe quick-baseline --seeds 0,1,2
     segbench ablate flood-original 'flood-original[aspp=false,cbam=false]' --order cbam,aspp --dry-run
     """
-    from segbench.registry import load_catalog
+    from segbench.plugin.registry import load_catalog
 
     config = read_config(config_file, given)
     catalog = load_catalog()

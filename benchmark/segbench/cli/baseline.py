@@ -37,7 +37,7 @@ def command() -> None:
 def save(name: str, run: Path, folder: Path | None, checkpoints: bool, replace: bool) -> int:
     """Copy the results of RUN, its confusion matrices, best checkpoints and exported files to the baseline NAME."""
     from segbench.cli.output import relative
-    from segbench.regressions.baselines import baselines_folder, save_baseline
+    from segbench.results.baselines import baselines_folder, save_baseline
 
     kept = save_baseline(name, run, folder=baselines_folder(folder), checkpoints=checkpoints, replace=replace)
     cells = len(kept.result.cells) if kept.result else 0
@@ -54,7 +54,7 @@ def save(name: str, run: Path, folder: Path | None, checkpoints: bool, replace: 
 def list_(folder: Path | None, as_json: bool) -> int:
     """List baselines with what they hold."""
     from segbench.cli.output import relative
-    from segbench.regressions.baselines import baselines_folder, list_baselines
+    from segbench.results.baselines import baselines_folder, list_baselines
 
     where = baselines_folder(folder)
     found = list_baselines(where)
@@ -95,7 +95,7 @@ def list_(folder: Path | None, as_json: bool) -> int:
 @_FOLDER
 def remove(name: str, folder: Path | None) -> int:
     """Delete the baseline NAME."""
-    from segbench.regressions.baselines import baselines_folder, remove_baseline
+    from segbench.results.baselines import baselines_folder, remove_baseline
 
     remove_baseline(name, baselines_folder(folder))
     click.echo(f"Removed {name}")

@@ -14,8 +14,8 @@ import click
 @click.option("--thorough", is_flag=True, help="Every size and class count.")
 def command(name: str, data: Path | None, thorough: bool) -> int:
     """Check that NAME (with options in brackets) keeps the rules of its kind: a model, loss, dataset or backend."""
-    from segbench.compat import require_torch
-    from segbench.registry import load_catalog
+    from segbench.plugin.registry import load_catalog
+    from segbench.util.compat import require_torch
 
     require_torch()
     catalog = load_catalog()
@@ -37,7 +37,7 @@ def command(name: str, data: Path | None, thorough: bool) -> int:
 def _find(catalog: Any, text: str) -> Any:
     """The one spec of that name among the kinds that can be checked."""
     from segbench.errors import ConfigError, UnknownNameError, did_you_mean
-    from segbench.names import parse_choice
+    from segbench.plugin.choice import parse_choice
 
     kinds = ("models", "losses", "datasets", "backends")
     choice = parse_choice(text)

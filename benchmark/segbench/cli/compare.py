@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from segbench.registry import Catalog
-    from segbench.regressions.compare import Run
-    from segbench.regressions.latency import Key, Retimed
-    from segbench.regressions.pairing import Pairing
+    from segbench.analysis.regressions.compare import Run
+    from segbench.analysis.regressions.latency import Key, Retimed
+    from segbench.analysis.regressions.pairing import Pairing
+    from segbench.plugin.registry import Catalog
 
 _EPILOG = """\b
 Verdicts
@@ -71,12 +71,12 @@ def command(
     Scores are compared on the same images (or over seeds), counts exactly, latency only in a race of both or against the anchor that both
     were raced with.
     """
+    from segbench.analysis.regressions.compare import compare_runs
+    from segbench.analysis.regressions.gate import parse_gate
+    from segbench.analysis.regressions.pairing import match
     from segbench.errors import ConfigError
-    from segbench.registry import load_catalog
-    from segbench.regressions.baselines import baselines_folder
-    from segbench.regressions.compare import compare_runs
-    from segbench.regressions.gate import parse_gate
-    from segbench.regressions.pairing import match
+    from segbench.plugin.registry import load_catalog
+    from segbench.results.baselines import baselines_folder
 
     if strict and not fail_on:
         raise ConfigError("--strict goes with --fail-on: without conditions nothing can fail.")
@@ -104,7 +104,7 @@ def command(
         pairing=pairing,
     )
     from segbench.cli.output import terminal
-    from segbench.specs import ReportTarget, resolve
+    from segbench.plugin.specs import ReportTarget, resolve
 
     console = terminal()
     printed = out is None
@@ -117,16 +117,16 @@ def _put(text: str, out: Path | None) -> None:
     if out is None:
         click.echo(text.rstrip("\n"))
         return
-    from segbench.store import explained, write_atomic
+    from segbench.util.files import explained, write_atomic
 
     with explained(out):
         write_atomic(out, (text.rstrip("\n") + "\n").encode())
 
 
 def _load(text: str, folder: Path) -> Run:
-    from segbench.regressions.baselines import find_run
-    from segbench.regressions.compare import Run
-    from segbench.store import load_run
+    from segbench.analysis.regressions.compare import Run
+    from segbench.results.baselines import find_run
+    from segbench.results.store import load_run
 
     path = find_run(text, folder)
     result = load_run(path)
@@ -136,8 +136,8 @@ def _load(text: str, folder: Path) -> Run:
 
 
 def _retime(pairing: Pairing, runs: list[Run], catalog: Catalog, **how: Any) -> dict[Key, Retimed]:
-    from segbench.regressions.networks import networks_of
-    from segbench.regressions.retime import retime
+    from segbench.analysis.regressions.pairing import networks_of
+    from segbench.execution.costs.retime import retime
 
     given = {name: value for name, value in how.items() if value}
     return retime(networks_of(pairing.pairs), *runs, catalog=catalog, listener=_Said(), **given)
@@ -166,7 +166,7 @@ def _share(text: str) -> float:
 
 def _renamed(matches: tuple[str, ...]) -> dict[str, str]:
     from segbench.errors import ConfigError
-    from segbench.names import split_outside
+    from segbench.plugin.choice import split_outside
 
     found = {}
     for text in matches:

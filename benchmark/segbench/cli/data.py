@@ -58,12 +58,12 @@ def preview(dataset: str, data: Path | None, split: str, count: int, out: Path) 
 @click.option("--mirror", "mirrors", multiple=True, metavar="URL", help="Where to look first. Repeatable.")
 def fetch(dataset: str, data: Path, mirrors: tuple[str, ...]) -> int:
     """Download DATASET into DIR: resumes, checks sums, and keeps archives inside the folder."""
-    from segbench.compat import require_torch
-    from segbench.registry import load_catalog
+    from segbench.plugin.registry import load_catalog
+    from segbench.util.compat import require_torch
 
     require_torch()
     chosen = load_catalog().dataset(dataset)
-    from segbench.data.fetch import fetch_dataset
+    from segbench.data.download import fetch_dataset
 
     with _download_bar() as progress:
         fetched = fetch_dataset(chosen.spec, chosen.options, data, mirrors=mirrors, progress=progress)
@@ -75,11 +75,11 @@ def fetch(dataset: str, data: Path, mirrors: tuple[str, ...]) -> int:
 
 
 def _open(dataset: str, data: Path | None) -> tuple[Any, Any, Path | None]:
-    from segbench.compat import require_torch
-    from segbench.config import load_config
-    from segbench.planning.dataset_choice import data_root
-    from segbench.registry import load_catalog
-    from segbench.specs import resolve
+    from segbench.config.run_config import load_config
+    from segbench.data.selection import data_root
+    from segbench.plugin.registry import load_catalog
+    from segbench.plugin.specs import resolve
+    from segbench.util.compat import require_torch
 
     require_torch()
     chosen = load_catalog().dataset(dataset)

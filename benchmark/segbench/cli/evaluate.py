@@ -34,9 +34,9 @@ def command(
     as_json: bool,
 ) -> int:
     """Score the trained cells of RUN (a run's directory), or one checkpoint, on any split or size."""
-    from segbench.compat import require_torch
     from segbench.errors import ConfigError
-    from segbench.run.keeping import keep, require_empty
+    from segbench.execution.reports import keep, require_empty
+    from segbench.util.compat import require_torch
 
     if (run is None) == (checkpoint is None):
         raise ConfigError("Give either the directory of a run, or --checkpoint FILE with --dataset NAME.")
@@ -47,10 +47,10 @@ def command(
     require_torch()
     from segbench.cli.output import own_command, relative, terminal
     from segbench.cli.progress import progress_display
-    from segbench.evaluation import evaluate_checkpoint, evaluate_run
-    from segbench.harness import failures
-    from segbench.registry import load_catalog
-    from segbench.run.reporting import render
+    from segbench.execution.evaluate import evaluate_checkpoint, evaluate_run
+    from segbench.execution.reports import render
+    from segbench.execution.runner import failures
+    from segbench.plugin.registry import load_catalog
 
     texts = [*sets]
     texts += [f"eval.split={split}"] if split else []

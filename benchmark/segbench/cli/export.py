@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from segbench.exporting import Exported
+    from segbench.execution.export import Exported
 
 
 @click.command(name="export", short_help="Write a model as a file to be shipped, with its metadata.")
@@ -41,12 +41,12 @@ def command(
 
     A MODEL by its name has random weights: such a file serves to time and to integrate, and says so.
     """
-    from segbench.compat import require_torch
+    from segbench.util.compat import require_torch
 
     require_torch()
     from segbench.cli.progress import progress_display
-    from segbench.exporting import export_model
-    from segbench.registry import load_catalog
+    from segbench.execution.export import export_model
+    from segbench.plugin.registry import load_catalog
 
     with progress_display() as display:
         exported = export_model(

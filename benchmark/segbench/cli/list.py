@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from segbench.options import describe, describe_type
-from segbench.registry import KINDS, Catalog, load_catalog
+from segbench.plugin.options import describe, describe_type
+from segbench.plugin.registry import KINDS, Catalog, load_catalog
 
 
 @click.command(name="list", short_help="List models, losses, datasets, recipes, .. and plugins.")
@@ -82,7 +82,7 @@ def plugin_rows(catalog: Catalog) -> list[dict[str, Any]]:
 
 
 def _print_details(row: dict[str, Any]) -> None:
-    from segbench.names import format_value
+    from segbench.plugin.choice import format_value
 
     shown = {f"{option}={format_value(info['default'])}": info for option, info in row.get("options", {}).items()}
     width = max(map(len, shown), default=0)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from segbench.predicting.predict import Done, How, Report
-    from segbench.predicting.scenes import Scene
-    from segbench.predicting.subjects import Predictor
-    from segbench.registry import Catalog
-    from segbench.specs import Task
+    from segbench.plugin.registry import Catalog
+    from segbench.plugin.specs import Task
+    from segbench.prediction.predict import Done, How, Report
+    from segbench.prediction.predictor import Predictor
+    from segbench.prediction.scenes import Scene
 
 _QUIET_SECONDS = 2.0
 
@@ -54,8 +54,8 @@ def command(arguments: tuple[Path, ...], out: Path, overwrite: bool, as_json: bo
     segbench predict model.onnx scene.tif --tile 512 --overlap 64 --out masks
     segbench predict runs/flood --input 'sar=S1/*_S1Hand.tif' --input 'optical=S2/*_S2Hand.tif' --out masks
     """
-    from segbench.compat import require_torch
     from segbench.errors import ConfigError
+    from segbench.util.compat import require_torch
 
     subject, images = _subject(arguments, given["checkpoint"])
     ways = [name for name, used in (("IMAGES", images), ("--input", given["inputs"]), ("--dataset", given["dataset"])) if used]
@@ -63,10 +63,10 @@ def command(arguments: tuple[Path, ...], out: Path, overwrite: bool, as_json: bo
         what = f"{' and '.join(ways)} are two ways to say which images: give one." if ways else "Which images?"
         raise ConfigError(f"{what} Give files or folders after SUBJECT, --input NAME=DIR per input, or --dataset NAME.")
     require_torch()
-    from segbench.devices import resolve_device
-    from segbench.predicting.predict import predict
-    from segbench.predicting.subjects import open_predictor
-    from segbench.registry import load_catalog
+    from segbench.plugin.registry import load_catalog
+    from segbench.prediction.predict import predict
+    from segbench.prediction.predictor import open_predictor
+    from segbench.util.devices import resolve_device
 
     catalog = load_catalog()
     device = resolve_device(given["device"])
@@ -93,7 +93,7 @@ def _subject(arguments: tuple[Path, ...], checkpoint: Path | None) -> tuple[Path
 
 def _scenes(images: tuple[Path, ...], given: Mapping[str, Any], task: Task, catalog: Catalog) -> list[Scene]:
     from segbench.errors import ConfigError
-    from segbench.predicting.scenes import image_scenes, paired_scenes
+    from segbench.prediction.scenes import image_scenes, paired_scenes
 
     if given["dataset"]:
         return _samples(given, task, catalog)
@@ -115,11 +115,11 @@ def _scenes(images: tuple[Path, ...], given: Mapping[str, Any], task: Task, cata
 
 
 def _samples(given: Mapping[str, Any], task: Task, catalog: Catalog) -> list[Scene]:
-    from segbench.config import load_config
+    from segbench.config.run_config import load_config
+    from segbench.data.selection import data_root, default_split, find_dataset
     from segbench.errors import ConfigError
-    from segbench.planning.dataset_choice import data_root, default_split, find_dataset
-    from segbench.predicting.scenes import sample_scenes
-    from segbench.specs import resolve
+    from segbench.plugin.specs import resolve
+    from segbench.prediction.scenes import sample_scenes
 
     dataset = find_dataset(catalog, given["dataset"])
     own = resolve(dataset.spec.task)(dataset.options)
@@ -137,8 +137,8 @@ def _samples(given: Mapping[str, Any], task: Task, catalog: Catalog) -> list[Sce
 
 
 def _how(given: Mapping[str, Any], predictor: Predictor) -> How:
-    from segbench.predicting.predict import How
-    from segbench.sizes import parse_size
+    from segbench.prediction.predict import How
+    from segbench.util.image_size import parse_size
 
     size, tile = given["size"], given["tile"]
     return How(
@@ -163,8 +163,8 @@ def _summary(done: Done, predictor: Predictor, out: Path) -> str:
     """What was done, in a few lines."""
     from segbench.cli.output import relative
     from segbench.cli.progress import duration
-    from segbench.predicting.overlays import shown_input
-    from segbench.public_text import inert
+    from segbench.prediction.overlays import shown_input
+    from segbench.util.redact import inert
 
     record, book = predictor.record, done.book
     rate = f" ({done.predicted / done.seconds:.2f} images/s)" if done.predicted > 1 and done.seconds > 0 else ""
@@ -208,7 +208,7 @@ def _shares(pixels: Mapping[str, int]) -> str:
 def _hint(entries: Any, predictor: Predictor) -> str:
     """Whether images are of another scale than those that the network was trained on."""
     from segbench.data.transforms import evaluation_size
-    from segbench.sizes import format_size
+    from segbench.util.image_size import format_size
 
     far = 0
     for entry in entries:
@@ -249,7 +249,7 @@ class _Plain:
         self.last = time.monotonic()
 
     def __call__(self, kind: str, what: Mapping[str, Any]) -> None:
-        from segbench.public_text import inert
+        from segbench.util.redact import inert
 
         if kind == "images":
             self.count = what["count"]
@@ -278,7 +278,7 @@ class _Bars:
     def __call__(self, kind: str, what: Mapping[str, Any]) -> None:
         from rich.text import Text
 
-        from segbench.public_text import inert
+        from segbench.util.redact import inert
 
         if kind == "images":
             self.bars.update(self.all, total=what["count"])

@@ -44,9 +44,9 @@ def command(
     as_json: bool,
 ) -> int:
     """Measure models in their deployed form: params, multiply-adds, latency at batch 1, throughput, memory."""
-    from segbench.compat import require_torch
     from segbench.errors import ConfigError
-    from segbench.run.keeping import keep, require_empty
+    from segbench.execution.reports import keep, require_empty
+    from segbench.util.compat import require_torch
 
     if dataset and (inputs or num_classes):
         raise ConfigError("--dataset says what the inputs and classes are: leave out --inputs and --num-classes, or --dataset.")
@@ -55,10 +55,10 @@ def command(
     require_torch()
     from segbench.cli.output import own_command, relative, terminal
     from segbench.cli.progress import progress_display
-    from segbench.harness import failures
-    from segbench.profiling import profile_models
-    from segbench.registry import load_catalog
-    from segbench.run.reporting import render
+    from segbench.execution.profile import profile_models
+    from segbench.execution.reports import render
+    from segbench.execution.runner import failures
+    from segbench.plugin.registry import load_catalog
 
     given = {"rounds": rounds, "restart_every": "none" if restart_every == 0 else restart_every, "threads": threads}
     settings = [f"measure.{key}={value}" for key, value in given.items() if value is not None]

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from segbench.events import Listener
+from segbench.execution.events import Listener
 
 Payload = Mapping[str, Any]
 

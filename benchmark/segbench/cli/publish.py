@@ -23,8 +23,8 @@ def command(runs: tuple[Path, ...], out: Path, title: str, url: str, keep: bool,
     """
     from segbench.cli.output import relative
     from segbench.errors import ConfigError
-    from segbench.registry import load_catalog
-    from segbench.site import publish
+    from segbench.execution.publish import publish
+    from segbench.plugin.registry import load_catalog
 
     if url and not url.startswith(("https://", "http://")):
         raise ConfigError(f"--url '{url}' is no address of a site: it starts with https://.")

@@ -21,9 +21,9 @@ def command(runs: tuple[Path, ...], name: str, out: Path | None, to_stdout: bool
         return _overview(runs, name, out)
     run = runs[0]
     from segbench.cli.output import relative, terminal
-    from segbench.registry import load_catalog
-    from segbench.run.reporting import render, write_report
-    from segbench.store import load_run
+    from segbench.execution.reports import render, write_report
+    from segbench.plugin.registry import load_catalog
+    from segbench.results.store import load_run
 
     catalog = load_catalog()
     reporter = catalog.reporter(name)
@@ -43,9 +43,9 @@ def command(runs: tuple[Path, ...], name: str, out: Path | None, to_stdout: bool
 def _overview(runs: tuple[Path, ...], name: str, out: Path | None) -> int:
     from segbench.cli.output import relative
     from segbench.errors import ConfigError
-    from segbench.registry import load_catalog
-    from segbench.run.reporting import write_overview
-    from segbench.store import load_run
+    from segbench.execution.reports import write_overview
+    from segbench.plugin.registry import load_catalog
+    from segbench.results.store import load_run
 
     if out is None:
         raise ConfigError("Several runs in one document need a folder of their own: give --out DIR.")

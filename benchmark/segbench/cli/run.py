@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segbench.config import RunConfig, load_config
+from segbench.config.run_config import RunConfig, load_config
 
 if TYPE_CHECKING:
-    from segbench.results import Ablation
+    from segbench.results.records import Ablation
 
 _FLAGS = {"epochs": "train.epochs", "batch_size": "train.batch_size", "image_size": "train.image_size", "lr": "train.lr"}
 
@@ -61,8 +61,8 @@ def read_config(config_file: Path | None, given: Mapping[str, Any]) -> RunConfig
 
 def print_plan(config: RunConfig) -> int:
     """Print the cells that would be run, and what of them is there already."""
-    from segbench.registry import load_catalog
-    from segbench.run.preview import preview
+    from segbench.execution.runner import preview
+    from segbench.plugin.registry import load_catalog
 
     cells = preview(config, catalog=load_catalog())
     click.echo(f"{len(cells)} cells on {cells[0][0].dataset}:")
@@ -76,27 +76,27 @@ def print_plan(config: RunConfig) -> int:
 
 def run_and_print(config: RunConfig, *, fresh: bool, ablation: Ablation | None = None) -> int:
     """Run, show progress and result, and give the exit code."""
-    from segbench.compat import require_torch
+    from segbench.util.compat import require_torch
 
     require_torch()
     from segbench.cli.output import own_command
     from segbench.cli.progress import progress_display
-    from segbench.harness import failures, output_directory, run
-    from segbench.planning.plan import make_plan
-    from segbench.registry import load_catalog
+    from segbench.execution.plan.plan import make_plan
+    from segbench.execution.runner import failures, output_directory, run
+    from segbench.plugin.registry import load_catalog
 
     catalog = load_catalog()
     command_line = own_command()
     with progress_display() as display:
         result = run(config, catalog=catalog, listener=display, fresh=fresh, command=command_line, ablation=ablation)
     plan = make_plan(config, catalog)
-    _print_result(result, output_directory(config, plan), catalog)
+    _print_result(result, output_directory(config, plan.dataset), catalog)
     return 1 if failures(result, among={cell.id for cell in plan.cells}) else 0
 
 
 def _print_result(result: Any, directory: Path, catalog: Any) -> None:
     from segbench.cli.output import relative, terminal
-    from segbench.run.reporting import render
+    from segbench.execution.reports import render
 
     console = terminal()
     text = render(result, "terminal", catalog, directory=directory, run_directory=directory, width=console.width, color=console.is_terminal)

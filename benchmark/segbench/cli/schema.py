@@ -23,7 +23,7 @@ def command(files: tuple[Path, ...]) -> int:
     It describes what 'segbench run' writes and 'segbench report --format json' prints. Keys that stand in it keep their meaning as long as
     schema_version stays the same; new ones may be added. With --validate: exit 1 where a file does not keep to it.
     """
-    from segbench.run_schema import run_schema
+    from segbench.results.json_schema import run_schema
 
     if not files:
         click.echo(json.dumps(run_schema(), indent=2))
@@ -34,7 +34,7 @@ def command(files: tuple[Path, ...]) -> int:
 
 def _keeps(path: Path) -> bool:
     from segbench.cli.output import relative
-    from segbench.run_schema import problems, read_document, unknown_keys
+    from segbench.results.json_schema import problems, read_document, unknown_keys
 
     file, document = read_document(path)
     found = problems(document)

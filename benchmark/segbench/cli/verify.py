@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from segbench.verify.checks import Check
-    from segbench.verify.findings import Finding
-    from segbench.verify.runner import Report
+    from segbench.testing.instruments.checks import Check
+    from segbench.testing.instruments.findings import Finding
+    from segbench.testing.instruments.runner import Report
 
 _STYLES = {"ok": "green", "FAILED": "bold red", "cannot tell": "yellow", "skipped": "dim"}
 
@@ -26,16 +26,16 @@ def command(only: str | None, list_only: bool, as_json: bool) -> int:
 
     Exit 0 where nothing failed, 1 where something did. `cannot tell` is a machine too busy to say. Reports carry the result.
     """
-    from segbench.verify.checks import choose
+    from segbench.testing.instruments.checks import choose
 
     checks = choose([name.strip() for name in only.split(",") if name.strip()] if only else [])
     if list_only:
         _list(checks, as_json=as_json)
         return 0
-    from segbench.compat import require_torch
+    from segbench.util.compat import require_torch
 
     require_torch()
-    from segbench.verify.runner import run_checks
+    from segbench.testing.instruments.runner import run_checks
 
     report = run_checks(checks, before=lambda check: click.echo(f"{check.name}: {check.summary} ..", err=True))
     stamp = _stamp(report, whole=not only)
@@ -57,7 +57,7 @@ def _list(checks: Sequence[Check], *, as_json: bool) -> None:
 
 def _stamp(report: Report, *, whole: bool) -> dict[str, Any]:
     """The summary; kept for reports where all checks were run."""
-    from segbench.verify.stamp import keep, summarise
+    from segbench.testing.instruments.stamp import keep, summarise
 
     if not whole:
         return summarise(report)
@@ -112,7 +112,7 @@ def _sources(findings: Sequence[Finding]) -> str:
 def _sentence(report: Report) -> str:
     """How many came out how.
 
-    >>> from segbench.verify.runner import Report
+    >>> from segbench.testing.instruments.runner import Report
     >>> _sentence(Report((), 2.0))
     '0 ok, 0 failed, 0 cannot tell, 0 skipped, in 2 s.'
     """

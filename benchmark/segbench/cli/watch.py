@@ -12,8 +12,8 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from segbench.watching.files import RunFiles
-    from segbench.watching.state import RunState
+    from segbench.cli.watching.files import RunFiles
+    from segbench.cli.watching.state import RunState
 
 
 @click.command(name="watch", short_help="Look on while a run is at work.")
@@ -29,7 +29,7 @@ def command(run: Path, once: bool, interval: float, as_json: bool) -> int:
     Ends with the run: exit 0, or 1 where a cell failed or the run stopped before its time. Nothing is written, and the run does not
     notice; Ctrl-C ends the looking on only.
     """
-    from segbench.watching.files import RunFiles
+    from segbench.cli.watching.files import RunFiles
 
     files = RunFiles(run.parent if run.name == "run.json" and run.is_file() else run)
     if as_json:
@@ -55,7 +55,7 @@ def _follow(files: RunFiles, console: Console, interval: float) -> RunState:
     """Show the run until it is over."""
     from rich.live import Live
 
-    from segbench.watching.screen import fixed_lines, screen
+    from segbench.cli.watching.screen import fixed_lines, screen
 
     state = files.read()
     with Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
@@ -68,7 +68,7 @@ def _follow(files: RunFiles, console: Console, interval: float) -> RunState:
 
 
 def _print(state: RunState, console: Console) -> None:
-    from segbench.watching.screen import screen
+    from segbench.cli.watching.screen import screen
 
     console.print(screen(state, width=console.width, plain=_plain(console)))
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from segbench.inputs import InputPlan
-from segbench.sizes import Size
-from segbench.specs import Normalisation
+from segbench.plugin.inputs import InputPlan
+from segbench.plugin.specs import Normalisation
+from segbench.util.image_size import Size
 
 
 @dataclass(frozen=True)

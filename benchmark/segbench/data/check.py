@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segbench.data.labels import advise, count_values, describe_values, outside_values
-from segbench.options import Options
-from segbench.specs import DatasetSpec, Problem, Sample, Task, resolve
+from segbench.data.check_labels import advise, count_values, describe_values, outside_values
+from segbench.plugin.options import Options
+from segbench.plugin.specs import DatasetSpec, Problem, Sample, Task, resolve
 
 STORED_DTYPES = (torch.uint8, torch.int16, torch.uint16, torch.float32)
 _NAMED = 5  # samples that a message names before it counts the others

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from segbench.cores import usable_cores
 from segbench.errors import DataError
-from segbench.file_digest import file_digest
-from segbench.user_cache import user_cache
+from segbench.util.cache_dir import user_cache
+from segbench.util.devices import usable_cores
+from segbench.util.files import file_digest
 
 READ_AT_MOST = 32 * 2**30
 """Bytes; a folder that holds more is known by its files' names, sizes and modification times, for it would take minutes to read."""

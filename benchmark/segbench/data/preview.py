@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional
 
-from segbench.data.pictures import IGNORED, Picture, column, labelled, overlay, palette_of, row, small_font, to_rgb
+from segbench.data.visualization import IGNORED, Picture, column, labelled, overlay, palette_of, row, small_font, to_rgb
 from segbench.errors import DataError, StoreError
-from segbench.options import Options
-from segbench.specs import DatasetSpec, Sample, Task, resolve
+from segbench.plugin.options import Options
+from segbench.plugin.specs import DatasetSpec, Sample, Task, resolve
 
 _CELL = 240  # longest side of a picture, in pixels
 _SHEET_COLUMNS = 2

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segbench.sizes import Size
+from segbench.util.image_size import Size
 
 
 @dataclass(frozen=True)

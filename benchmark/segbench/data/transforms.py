@@ -12,9 +12,9 @@ from torch import Tensor
 from torchvision.transforms.v2 import ColorJitter, InterpolationMode
 from torchvision.transforms.v2 import functional as kernels
 
-from segbench.data.reading import Fields, compact, read_sample
-from segbench.sizes import Size
-from segbench.specs import Sample, Task
+from segbench.data.samples import Fields, compact, read_sample
+from segbench.plugin.specs import Sample, Task
+from segbench.util.image_size import Size
 
 Policy = Literal["none", "standard", "enhanced"]
 Resize = Literal["keep-aspect", "warp", "none"]

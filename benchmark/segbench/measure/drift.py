@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from segbench.errors import BackendError
-from segbench.results import Drift
-from segbench.sizes import Size
+from segbench.results.records import Drift
+from segbench.util.image_size import Size
 
 
 class DriftMeter:

@@ -13,8 +13,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
-from segbench.public_text import without_folders
-from segbench.results import Environment, PluginInfo
+from segbench.results.records import Environment, PluginInfo
+from segbench.util.redact import without_folders
 
 PACKAGES = ("torch", "torchvision", "timm", "fvcore", "lightning-fabric", "numpy", "pillow", "segbench")
 BUSY = 0.5
@@ -22,7 +22,7 @@ BUSY = 0.5
 
 
 class PluginLike(Protocol):
-    """What this needs of :class:`segbench.registry.Plugin`."""
+    """What this needs of :class:`segbench.plugin.chosen.Plugin`."""
 
     @property
     def name(self) -> str: ...

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from segbench.measure.contenders import Clock, Conditions, Contender, LocalContender, local_contender
-from segbench.measure.steadiness import is_falling, quantile_intervals, quantile_of
-from segbench.results import Latency
+from segbench.analysis.statistics.timing import is_falling, quantile_intervals, quantile_of
+from segbench.measure.contender import Clock, Conditions, Contender, LocalContender, local_contender
+from segbench.results.records import Latency
 
 WARMUP_BLOCK = 5
 WARMUP_WINDOW = 10
@@ -216,7 +216,7 @@ def _latency(lane: _Lane, *, seed: int) -> Latency:
 
 
 def _figures(rounds: Sequence[Sequence[float]], batch_size: int, *, starts: Sequence[int], seed: int) -> dict[str, Any]:
-    """The rounds and what is worked out from them, by the names of :class:`~segbench.results.Latency`."""
+    """The rounds and what is worked out from them, by the names of :class:`~segbench.results.records.Latency`."""
     samples = [sample for block in rounds for sample in block]
     mean = statistics.fmean(samples)
     intervals = quantile_intervals(rounds, (0.5, 0.9, 0.99), starts=starts, seed=seed)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import flop_counter
 
-from segbench.measure._dry_run import evaluating, meta_inputs, meta_twin
+from segbench.measure.meta_device import evaluating, meta_inputs, meta_twin
 
 Shape = Sequence[int]
 

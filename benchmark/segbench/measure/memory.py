@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from segbench.results import Memory
+from segbench.results.records import Memory
 
 if TYPE_CHECKING:
     import torch

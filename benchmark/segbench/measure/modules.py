@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils import flop_counter
 
-from segbench.measure._dry_run import evaluating, meta_inputs, meta_twin
 from segbench.measure.macs import missing_formulas
+from segbench.measure.meta_device import evaluating, meta_inputs, meta_twin
 from segbench.measure.params import part_of
-from segbench.results import ModuleCost, ModuleCosts
+from segbench.results.records import ModuleCost, ModuleCosts
 
 LEAST_REPEATS, MOST_REPEATS = 7, 50
 SECONDS = 1.0

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
 
-from segbench.options import Options, describe
+from segbench.plugin.options import Options, describe
 
 SubjectT = TypeVar("SubjectT")
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from segbench.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec
-from segbench.testing import backends, datasets, losses, models
+from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec
 from segbench.testing.check import Check
-from segbench.testing.dataset_subject import DatasetSubject
-from segbench.testing.loss_subject import LossSubject
-from segbench.testing.model_subject import ModelSubject
+from segbench.testing.plugins import backends, datasets, losses, models
+from segbench.testing.plugins.datasets import DatasetSubject
+from segbench.testing.plugins.losses import LossSubject
+from segbench.testing.plugins.model_subject import ModelSubject
 
 
 class ModelConformance:

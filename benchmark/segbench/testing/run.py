@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segbench.registry import Chosen
-from segbench.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec
-from segbench.testing import backends, datasets, losses, models
+from segbench.plugin.chosen import Chosen
+from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec
 from segbench.testing.check import Check, CheckResult, run_all
-from segbench.testing.dataset_subject import DatasetSubject
-from segbench.testing.loss_subject import LossSubject
-from segbench.testing.model_subject import ModelSubject
+from segbench.testing.plugins import backends, datasets, losses, models
+from segbench.testing.plugins.datasets import DatasetSubject
+from segbench.testing.plugins.losses import LossSubject
+from segbench.testing.plugins.model_subject import ModelSubject
 
 _CHECKS: dict[str, tuple[Check[Any], ...]] = {
     "models": models.CHECKS,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from segbench.results import Diagnosis, Epoch
+from segbench.results.records import Diagnosis, Epoch
 
 MIN_EPOCHS = 5
 _GUIDE = "training guide, troubleshooting"

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-
+from segbench.config.settings import Settings
 from segbench.errors import TrainingError
-from segbench.settings import Settings
-
-_SAID = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
 
 
 class NonFiniteLossError(TrainingError):
@@ -45,19 +41,6 @@ class NonFiniteLossError(TrainingError):
 
 def _non_finite_loss(value: float, epoch: int, step: int, precision: str, lr: float) -> NonFiniteLossError:
     return NonFiniteLossError(value, epoch, step, precision=precision, lr=lr)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on a GPU or on the host.
-
-    >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("no"))
-    (True, False)
-    """
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
-        return True
-    # by name: whoever only waits for a worker need not import torch; and not every allocator has an exception of its own
-    named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
-    return named or (isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _SAID))
 
 
 def halved(settings: Settings) -> Settings | None:

@@ -11,24 +11,24 @@ from typing import Any, TypeVar
 
 import torch
 
-from segbench.data.loading import TrainBatch, TrainLoader, train_loader
-from segbench.inputs import InputPlan
+from segbench.config.settings import Settings
+from segbench.data.loaders import TrainBatch, TrainLoader, train_loader
 from segbench.measure.memory import PeakMemory
-from segbench.registry import Chosen
-from segbench.results import Epoch, Training
-from segbench.settings import Settings
-from segbench.sizes import parse_growing_size, size_at
-from segbench.specs import LossBatch, LossSpec, ModelSpec, Progress, Sample, Task
+from segbench.networks.losses import valid_pixels
+from segbench.plugin.chosen import Chosen
+from segbench.plugin.inputs import InputPlan
+from segbench.plugin.specs import LossBatch, LossSpec, ModelSpec, Progress, Sample, Task
+from segbench.results.records import Epoch, Training
 from segbench.training.determinism import seed_everything, training_mode
-from segbench.training.distributed import Emit, Place, average_buffers, average_gradients, run_in_processes, total
-from segbench.training.losses import valid_pixels
+from segbench.training.distributed import Emit, run_in_processes
 from segbench.training.meter import Meter
-from segbench.training.optim import set_rate
+from segbench.training.progress import Ticker
 from segbench.training.record import record
-from segbench.training.schedules import rate_at
+from segbench.training.schedules import rate_at, set_rate
 from segbench.training.session import Job, Session, open_session
-from segbench.training.ticker import Ticker
 from segbench.training.validation import validate
+from segbench.util.distributed import Place, average_buffers, average_gradients, total
+from segbench.util.image_size import parse_growing_size, size_at
 
 ItemT = TypeVar("ItemT")
 
@@ -55,7 +55,7 @@ def fit(
 ) -> Training:
     """Train, validate, and keep ``best.pt`` and ``last.pt`` in ``directory``; resume where ``last.pt`` has the same ``identity``.
 
-    Without ``val_samples`` the last epoch is the best. Emits ``"epoch"`` (the keys of :class:`~segbench.results.Epoch`, ``epochs``,
+    Without ``val_samples`` the last epoch is the best. Emits ``"epoch"`` (the keys of :class:`~segbench.results.records.Epoch`, ``epochs``,
     ``eta_seconds``) and a few times a second ``"batch"``. ``pictures`` is the folder for pictures every ``eval.pictures_every`` epochs,
     ``dataset`` what checkpoints say they were trained on, ``parts`` and ``teacher`` checkpoints of what the model is made of and learns
     from.

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from segbench.training.distributed import Place, total
+from segbench.networks.losses import LossValue
 from segbench.training.failures import NonFiniteLossError
-from segbench.training.losses import LossValue
+from segbench.util.distributed import Place, total
 
 _STRIDE = 8
 _BATCHES = 4

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from segbench.results import Training
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from segbench.networks.checkpoints import Checkpoint, write_checkpoint
+from segbench.networks.load import derive_network
+from segbench.results.records import Training
 from segbench.training.diagnosis import diagnose
-from segbench.training.session import Session, State
+from segbench.training.session import Job, Session, State, describe_job
 
 
 def record(session: Session, *, peak_memory_mb: float | None) -> Training:
@@ -51,3 +57,17 @@ def _images_per_second(state: State) -> float | None:
     rows = rows[1:] or rows
     seconds = sum(row.seconds or 0.0 for _, row in rows)
     return sum(images for images, _ in rows) / seconds if seconds else None
+
+
+def assemble(job: Job, *, names: str, device: str) -> Training:
+    """Write ``best.pt`` in the job's directory. Raises :class:`CheckpointError` where the members cannot go together."""
+    started = time.perf_counter()
+    network = derive_network(job.model, job.model_task, job.parts, plan=job.plan)
+    meta: Mapping[str, Any] = describe_job(job)
+    write_checkpoint(job.directory / "best.pt", Checkpoint(network.model.state_dict(), meta, job.identity, {}))
+    return Training(
+        epochs_run=0,
+        select_on=job.settings.train.select_on,
+        device=device,
+        notes=[f"put together in {time.perf_counter() - started:.1f} s of {names}, without training of its own"],
+    )

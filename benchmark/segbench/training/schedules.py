@@ -8,8 +8,15 @@ beta moves against the rate); ``poly`` is DeepLab's (Chen et al. 2017, section 4
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.optim import AdamW
+
+from segbench.config.settings import TrainSettings
 
 Schedule = Literal["onecycle", "poly", "cosine", "plateau", "constant"]
 
@@ -85,3 +92,51 @@ class Plateau:
 
     def to_dict(self) -> dict[str, Any]:
         return {"factor": self.factor, "best": self.best, "waited": self.waited}
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], settings: TrainSettings, *, device: torch.device) -> AdamW:
+    """One group with one weight decay for everything that is trained.
+
+    The fused kernel is used on the CPU (one call instead of a dozen per tensor); on CUDA it would do the gradient scaler's
+    work itself, which excludes clipping, and torch's own choice is as fast.
+    """
+    trained = [p for p in parameters if p.requires_grad]
+    fused = True if device.type == "cpu" else None
+    return AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: Rate, *, factor: float = 1.0) -> float:
+    """Give every group this rate times ``factor``; returns the learning rate."""
+    lr = rate.lr * factor
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+        group["betas"] = (rate.beta, group["betas"][1])
+    return lr
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """``patience`` counts validations, not epochs; None waits for ever."""
+
+    patience: int | None
+    best_epoch: int | None = None
+    best_score: float | None = None
+    waited: int = 0
+
+    def seen(self, score: float | None, *, epoch: int) -> Stopping:
+        """The state after one more validation (higher is better); a score that is no number is never the best.
+
+        >>> state = Stopping(patience=2).seen(0.5, epoch=1).seen(0.4, epoch=2).seen(0.5, epoch=3)
+        >>> state.best_epoch, state.exhausted
+        (1, True)
+        """
+        if score is not None and math.isfinite(score) and (self.best_score is None or score > self.best_score):
+            return replace(self, best_epoch=epoch, best_score=score, waited=0)
+        return replace(self, waited=self.waited + 1)
+
+    @property
+    def exhausted(self) -> bool:
+        return self.patience is not None and self.waited >= self.patience
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"best_epoch": self.best_epoch, "best_score": self.best_score, "waited": self.waited}

@@ -10,24 +10,22 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from segbench.config.settings import Settings
 from segbench.errors import CheckpointError
-from segbench.inputs import InputPlan
-from segbench.network import Network, build_network
-from segbench.registry import Chosen
-from segbench.results import Epoch
-from segbench.settings import Settings
-from segbench.sizes import parse_growing_size
-from segbench.specs import LossSpec, ModelSpec, Sample, Task
-from segbench.training.checkpoints import Checkpoint, differing_keys, init_from, load_model_state, plain, read_checkpoint, write_checkpoint
-from segbench.training.distributed import Place, barrier, make_fabric, share_state
-from segbench.training.losses import AppliedLoss, build_loss
-from segbench.training.meta import describe_training
-from segbench.training.optim import build_optimizer
-from segbench.training.origins import derive_network, load_teacher
-from segbench.training.precision import Precision, choose_precision
-from segbench.training.schedules import Plateau
-from segbench.training.stopping import Stopping
-from segbench.variants.making import rebuild_network
+from segbench.networks.checkpoints import Checkpoint, differing_keys, init_from, load_model_state, plain, read_checkpoint, write_checkpoint
+from segbench.networks.derive import rebuild_network
+from segbench.networks.load import derive_network, describe_training
+from segbench.networks.losses import AppliedLoss, build_loss
+from segbench.networks.network import Network, build_network
+from segbench.plugin.chosen import Chosen
+from segbench.plugin.inputs import InputPlan
+from segbench.plugin.specs import LossSpec, ModelSpec, Sample, Task
+from segbench.results.records import Epoch
+from segbench.training.distributed import Precision, choose_precision, make_fabric
+from segbench.training.schedules import Plateau, Stopping, build_optimizer
+from segbench.training.teacher import load_teacher
+from segbench.util.distributed import Place, barrier, share_state
+from segbench.util.image_size import parse_growing_size
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from segbench.data.pictures import prediction_panel
-from segbench.measure.quality import score
-from segbench.names import slug
-from segbench.results import Epoch
-from segbench.specs import Progress
-from segbench.training.evaluate import Evaluation, evaluate
+from segbench.data.visualization import prediction_panel
+from segbench.measure.quality.augmentation import without
+from segbench.measure.quality.evaluate import Evaluation, evaluate
+from segbench.measure.quality.scores import score
+from segbench.plugin.choice import slug
+from segbench.plugin.specs import Progress
+from segbench.results.records import Epoch
 from segbench.training.session import Job, Session
-from segbench.training.tta import without
 
 
 def validate(session: Session, row: Epoch) -> tuple[Epoch, bool]:

@@ -106,9 +106,9 @@ def _openvino() -> BackendSpec:
     return BackendSpec(
         name="openvino",
         summary="an OpenVINO file of fixed size, run by OpenVINO on the CPU",
-        export="segbench_plugins.backends.open_vino:export",
-        load="segbench_plugins.backends.open_vino:load",
-        annotate="segbench_plugins.backends.open_vino:annotate",
+        export="segbench_plugins.backends.openvino_runtime:export",
+        load="segbench_plugins.backends.openvino_runtime:load",
+        annotate="segbench_plugins.backends.openvino_runtime:annotate",
         options=OpenVinoOptions,
         precisions=("fp32", "bf16", "int8"),
         calibrates="segbench_plugins.backends.checks:calibrates",
@@ -122,8 +122,8 @@ def _tensorrt() -> BackendSpec:
     return BackendSpec(
         name="tensorrt",
         summary="a TensorRT engine of fixed size for one GPU (untested: no machine of ours has TensorRT)",
-        export="segbench_plugins.backends.tensor_rt:export",
-        load="segbench_plugins.backends.tensor_rt:load",
+        export="segbench_plugins.backends.tensorrt_runtime:export",
+        load="segbench_plugins.backends.tensorrt_runtime:load",
         options=TensorRTOptions,
         precisions=("fp32", "fp16"),
         devices=("cuda",),
@@ -136,7 +136,7 @@ def _torch_tensorrt() -> BackendSpec:
     return BackendSpec(
         name="torch-tensorrt",
         summary="torch_tensorrt's compiled module, for one size (untested: no machine of ours has TensorRT)",
-        build="segbench_plugins.backends.tensor_rt:build",
+        build="segbench_plugins.backends.tensorrt_runtime:build",
         fixed_size=True,
         options=TensorRTOptions,
         precisions=("fp32", "fp16"),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from segbench import BackendError
-from segbench_plugins.backends.capture import explain, quiet
-from segbench_plugins.backends.forms import Run, for_size, in_precision
+from segbench_plugins.backends.onnx_graph import explain, quiet
+from segbench_plugins.backends.precision import Run, for_size, in_precision
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

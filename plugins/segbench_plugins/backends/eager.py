@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from segbench_plugins.backends.forms import Run, in_precision
+from segbench_plugins.backends.precision import Run, in_precision
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

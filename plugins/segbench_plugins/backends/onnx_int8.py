@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segbench import BackendError
-from segbench_plugins.backends.capture import quiet
+from segbench_plugins.backends.onnx_graph import quiet
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from segbench import BackendError
-from segbench_plugins.backends.capture import capture, explain, quiet
-from segbench_plugins.backends.forms import Run, for_size, in_precision
+from segbench_plugins.backends.onnx_graph import capture, explain, quiet
+from segbench_plugins.backends.precision import Run, for_size, in_precision
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

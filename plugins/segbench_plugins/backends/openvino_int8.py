@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from segbench import BackendError
-from segbench_plugins.backends.capture import quiet
-from segbench_plugins.backends.private import import_nncf
+from segbench_plugins.backends.no_telemetry import import_nncf
+from segbench_plugins.backends.onnx_graph import quiet
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from segbench import DataError, Problem, Task
 from segbench_plugins.datasets import CamvidOptions, camvid_splits
-from segbench_plugins.datasets.reading import IMAGENET, PhotoSamples, find_root, missing, require
+from segbench_plugins.datasets.files import IMAGENET, PhotoSamples, find_root, missing, require
 
 VOID = 11
 CLASSES = {

@@ -17,7 +17,7 @@ import numpy as np
 
 from segbench import IGNORE_INDEX, Sample, Task
 from segbench_plugins.datasets import FloodShapesOptions
-from segbench_plugins.datasets.reading import Array, Samples, tensor
+from segbench_plugins.datasets.files import Array, Samples, tensor
 
 SPLITS = ("train", "val", "test")
 LAND, WATER = 0, 1

@@ -16,8 +16,7 @@ import numpy as np
 
 from segbench import DataError, Normalisation, OptionError, Problem, Sample, Task, did_you_mean
 from segbench_plugins.datasets import FolderOptions, folder_splits
-from segbench_plugins.datasets.pairing import image_folders, scene_of, split_files
-from segbench_plugins.datasets.reading import (
+from segbench_plugins.datasets.files import (
     RASTERIO_HINT,
     Array,
     Samples,
@@ -26,6 +25,7 @@ from segbench_plugins.datasets.reading import (
     read_raster,
     tensor,
 )
+from segbench_plugins.datasets.folder_layout import image_folders, scene_of, split_files
 from segbench_plugins.datasets.value_map import ValueMap, parse_value_map
 
 RASTERS = frozenset((".tif", ".tiff"))

@@ -18,7 +18,7 @@ import numpy as np
 
 from segbench import IGNORE_INDEX, DataError, Download, OptionError, Problem, Sample, Task
 from segbench_plugins.datasets import Sen1Floods11Options
-from segbench_plugins.datasets.reading import RASTERIO_HINT, Array, Samples, missing, read_raster, require, tensor, unreadable
+from segbench_plugins.datasets.files import RASTERIO_HINT, Array, Samples, missing, read_raster, require, tensor, unreadable
 
 UNLABELLED = -1
 LISTS = {"train": "train", "val": "valid", "test": "test", "bolivia": "bolivia"}

@@ -17,7 +17,7 @@ import numpy as np
 
 from segbench import Normalisation, Sample, Task
 from segbench_plugins.datasets import ShapesOptions
-from segbench_plugins.datasets.reading import Array, Samples, tensor
+from segbench_plugins.datasets.files import Array, Samples, tensor
 
 SPLITS = ("train", "val", "test")
 CLASSES = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from segbench import DataError, OptionError
-from segbench_plugins.datasets.reading import Array
+from segbench_plugins.datasets.files import Array
 
 _RULE = re.compile(r"(?:(-?\d+)(?:-(\d+))?|\*):(-?\d+|ignore)")
 _WIDEST = 65536  # masks have at most 16 bits

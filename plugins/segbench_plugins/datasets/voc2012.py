@@ -10,7 +10,7 @@ from pathlib import Path
 
 from segbench import DataError, Download, Problem, Task
 from segbench_plugins.datasets import VocOptions
-from segbench_plugins.datasets.reading import IMAGENET, PhotoSamples, find_root, missing, require
+from segbench_plugins.datasets.files import IMAGENET, PhotoSamples, find_root, missing, require
 
 VOID = 255
 THINGS = (

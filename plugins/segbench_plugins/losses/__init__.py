@@ -62,7 +62,7 @@ def segbench_losses() -> Iterable[LossSpec]:
             options=CrossEntropyOptions,
             check="segbench_plugins.losses.checks:check_cross_entropy",
             formula=LossFormula(
-                function="segbench_plugins.losses.formulas:cross_entropy", choices=("ce[weights=(0.5,2,1,0,4)]", "ce[label_smoothing=0.1]")
+                function="segbench_plugins.losses.reference:cross_entropy", choices=("ce[weights=(0.5,2,1,0,4)]", "ce[label_smoothing=0.1]")
             ),
         ),
         LossSpec(
@@ -72,7 +72,7 @@ def segbench_losses() -> Iterable[LossSpec]:
             options=FocalOptions,
             check="segbench_plugins.losses.checks:check_focal",
             formula=LossFormula(
-                function="segbench_plugins.losses.formulas:focal",
+                function="segbench_plugins.losses.reference:focal",
                 choices=("focal[gamma=0]", "focal[alpha=(1,0.5,2,0,4),gamma=1]"),
                 worked="segbench_plugins.losses.focal:worked_figures",
             ),
@@ -83,7 +83,7 @@ def segbench_losses() -> Iterable[LossSpec]:
             summary="1 - soft Dice, mean over the classes present",
             build="segbench_plugins.losses.dice:build",
             options=DiceOptions,
-            formula=LossFormula(function="segbench_plugins.losses.formulas:dice", choices=("dice[smooth=0]",)),
+            formula=LossFormula(function="segbench_plugins.losses.reference:dice", choices=("dice[smooth=0]",)),
             source="Milletari et al., V-Net, 3DV 2016, section 3",
         ),
         LossSpec(
@@ -92,7 +92,7 @@ def segbench_losses() -> Iterable[LossSpec]:
             build="segbench_plugins.losses.combined:build",
             options=CombinedOptions,
             check="segbench_plugins.losses.checks:check_focal",
-            formula=LossFormula(function="segbench_plugins.losses.formulas:combined", choices=("combined[dice_weight=0.5,gamma=1]",)),
+            formula=LossFormula(function="segbench_plugins.losses.reference:combined", choices=("combined[dice_weight=0.5,gamma=1]",)),
         ),
         LossSpec(
             name="schedule",
@@ -100,8 +100,8 @@ def segbench_losses() -> Iterable[LossSpec]:
             build="segbench_plugins.losses.schedule:build",
             options=ScheduleOptions,
             takes="batch",
-            check="segbench_plugins.losses.nesting:check_schedule",
-            formula=LossFormula(function="segbench_plugins.losses.formulas:schedule", choices=("schedule[at=0.9]",)),
+            check="segbench_plugins.losses.inner:check_schedule",
+            formula=LossFormula(function="segbench_plugins.losses.reference:schedule", choices=("schedule[at=0.9]",)),
         ),
         LossSpec(
             name="bce-dice",
@@ -109,6 +109,6 @@ def segbench_losses() -> Iterable[LossSpec]:
             build="segbench_plugins.losses.bce_dice:build",
             options=BceDiceOptions,
             check="segbench_plugins.losses.checks:check_two_classes",
-            formula=LossFormula(function="segbench_plugins.losses.formulas:bce_dice", choices=("bce-dice[pos_weight=1]",), num_classes=2),
+            formula=LossFormula(function="segbench_plugins.losses.reference:bce_dice", choices=("bce-dice[pos_weight=1]",), num_classes=2),
         ),
     ]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from segbench import Task
 from segbench_plugins.losses import BceDiceOptions
 from segbench_plugins.losses.dice import mean_where, soft_dice
-from segbench_plugins.losses.valid import mean_over_valid, valid_pixels, without_ignored
+from segbench_plugins.losses.ignore_index import mean_over_valid, valid_pixels, without_ignored
 
 SMOOTH = 1.0
 

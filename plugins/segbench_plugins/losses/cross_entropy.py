@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from segbench import Task
 from segbench_plugins.losses import CrossEntropyOptions
-from segbench_plugins.losses.valid import mean_over_valid, valid_pixels, without_ignored
+from segbench_plugins.losses.ignore_index import mean_over_valid, valid_pixels, without_ignored
 
 
 class CrossEntropy(nn.Module):

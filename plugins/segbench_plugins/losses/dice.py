@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from segbench import Task
 from segbench_plugins.losses import DiceOptions
-from segbench_plugins.losses.valid import valid_pixels, without_ignored
+from segbench_plugins.losses.ignore_index import valid_pixels, without_ignored
 
 
 def soft_dice(overlap: Tensor, predicted: Tensor, labelled: Tensor, *, smooth: float) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from segbench import LossBatch, Options, Progress, Task
 from segbench_plugins.losses import ScheduleOptions
-from segbench_plugins.losses.nesting import inner_loss
+from segbench_plugins.losses.inner import inner_loss
 
 PlainLoss = Callable[[Tensor, Tensor], Tensor]
 

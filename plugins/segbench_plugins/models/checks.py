@@ -44,7 +44,8 @@ def normalise_image(task: Task, options: EncoderOptions) -> dict[str, Normalisat
 def _check(options: EncoderOptions, *, strides: str, in_channels: int) -> list[str]:
     if options.encoder in FITTING and not options.pretrained and options.weights is None:
         return []
-    from segbench_plugins.models import encoders, hub
+    from segbench_plugins.models import encoders
+    from segbench_plugins.models import pretrained as hub
 
     try:
         taps = getattr(encoders, strides)

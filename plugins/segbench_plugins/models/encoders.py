@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from segbench import CheckpointError, ConfigError, Normalisation, did_you_mean
-from segbench_plugins.models.hub import missing_weights
+from segbench_plugins.models.pretrained import missing_weights
 from segbench_plugins.models.weights import load_encoder, match_encoder, read_state
 
 DEEPLAB_STRIDES = (4, 8, 16)

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from segbench_reports.escape import plain
-from segbench_reports.wording import elided
+from segbench_reports.text.escape import plain
+from segbench_reports.text.numbers import elided
 
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _LONGEST_WORD = 160

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from segbench import CellResult, RunResult, slug
-from segbench_reports import wording
-from segbench_reports.cells import cell_name, varying_axes
+from segbench_reports.html.confusion import image_scores, inside
 from segbench_reports.html.embed import shown
-from segbench_reports.html.matrices import image_scores, inside
+from segbench_reports.text import numbers as wording
+from segbench_reports.view.cells import cell_name, varying_axes
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from segbench import Comparison, RunResult
-from segbench_reports import wording
-from segbench_reports.cells import cell_name, group_key
 from segbench_reports.html.embed import rounded, shown
 from segbench_reports.sections.meaning import MEANINGS
-from segbench_reports.tables import Column, Figure, Row, Table
+from segbench_reports.text import numbers as wording
+from segbench_reports.view.cells import cell_name, group_key
+from segbench_reports.view.main_table import Column, Figure, Row, Table
 
 _MOST_COMPARISONS = 3000
 _NAME = 80

@@ -8,19 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from segbench import ReportTarget, RunResult, SegbenchError
-from segbench_reports import wording
-from segbench_reports.calibration import instruments
-from segbench_reports.cells import dataset_name
-from segbench_reports.failures import Failure, failures
-from segbench_reports.html import check, details, front, main_table, matrices
-from segbench_reports.html.classes import ClassTable, class_table
-from segbench_reports.html.drawing import Drawing, theme
+from segbench_reports.html import check, main_table
+from segbench_reports.html import confusion as matrices
+from segbench_reports.html import detail_charts as details
+from segbench_reports.html import pareto as front
+from segbench_reports.html.chart import Drawing, theme
+from segbench_reports.html.class_table import ClassTable, class_table
 from segbench_reports.html.embed import chart_library, script_hash, script_json, shown
-from segbench_reports.html.frame import STATIC, TEMPLATES, code, style, templates
 from segbench_reports.html.gallery import Gallery, gallery
-from segbench_reports.html.prose import prose
-from segbench_reports.latex_escape import SIGNS
-from segbench_reports.notes import protocol_line, table_notes
+from segbench_reports.html.sections import prose
+from segbench_reports.html.templating import STATIC, TEMPLATES, code, style, templates
 from segbench_reports.sections import (
     ablation,
     claims,
@@ -34,9 +31,15 @@ from segbench_reports.sections import (
     speed,
     training,
 )
-from segbench_reports.summary import summary, unfinished_note
-from segbench_reports.tables import Table
-from segbench_reports.tables import main_table as make_table
+from segbench_reports.text import numbers as wording
+from segbench_reports.text.latex import SIGNS
+from segbench_reports.view.cells import dataset_name
+from segbench_reports.view.failures import Failure, failures
+from segbench_reports.view.main_table import Table
+from segbench_reports.view.main_table import main_table as make_table
+from segbench_reports.view.notes import protocol_line, table_notes
+from segbench_reports.view.summary import summary, unfinished_note
+from segbench_reports.view.verification import instruments
 
 _SCRIPTS = ("core.js", "table.js", "heat.js", "charts.js", "gallery.js", "start.js")
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from segbench import CellResult, Comparison, ReportTarget, RunResult
-from segbench_reports import ablation_chart, charts, wording
-from segbench_reports.ablation_steps import Step, Walk, walks
-from segbench_reports.cells import finite
-from segbench_reports.escape import markdown
-from segbench_reports.grid import Align, bullets, grid
+from segbench_reports.charts import ablation as ablation_chart
+from segbench_reports.charts import charts
+from segbench_reports.text import numbers as wording
+from segbench_reports.text.escape import markdown
+from segbench_reports.text.markdown import Align, bullets, grid
+from segbench_reports.view.ablation import Step, Walk, walks
+from segbench_reports.view.cells import finite
 
 _HEADERS = ["step", "change", "params", "MACs", "latency", "mIoU<br>%", "change of mIoU<br>points", "verdict"]
 _CAPTION = "Each bar reaches from the value before a change to the one after it; the line on a bar of mIoU is the interval of the change"

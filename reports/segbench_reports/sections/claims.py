@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from segbench import RunResult, Verdict
-from segbench_reports import wording
-from segbench_reports.escape import markdown
-from segbench_reports.grid import bullets, folded, grid
+from segbench_reports.text import numbers as wording
+from segbench_reports.text.escape import markdown
+from segbench_reports.text.markdown import bullets, folded, grid
 
 _ORDER = ("broken", "cannot tell", "kept", "kept (exceeded)")
 

@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Sequence
 
 from segbench import CellResult, Quality, RunResult
-from segbench_reports import wording
-from segbench_reports.cells import cell_name, finite, group_key
-from segbench_reports.escape import markdown
-from segbench_reports.grid import grid
-from segbench_reports.tables import Table
+from segbench_reports.text import numbers as wording
+from segbench_reports.text.escape import markdown
+from segbench_reports.text.markdown import grid
+from segbench_reports.view.cells import cell_name, finite, group_key
+from segbench_reports.view.main_table import Table
 
 
 def per_class(result: RunResult, table: Table) -> str:

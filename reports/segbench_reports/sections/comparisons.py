@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segbench import CellResult, Comparison, RunResult
-from segbench_reports import wording
-from segbench_reports.cells import axis_text, varying_axes
-from segbench_reports.compared import QUALITIES, interval, of_quality
-from segbench_reports.escape import markdown
-from segbench_reports.grid import bullets, folded, grid
+from segbench_reports.text import numbers as wording
+from segbench_reports.text.escape import markdown
+from segbench_reports.text.markdown import bullets, folded, grid
+from segbench_reports.view.cells import axis_text, varying_axes
+from segbench_reports.view.quality_comparisons import QUALITIES, interval, of_quality
 
 _MOST_PAIRS = 200
 

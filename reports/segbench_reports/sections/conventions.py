@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from segbench import CellResult, Quality, ReportTarget, RunResult
-from segbench_reports import charts, wording
-from segbench_reports.cells import cell_name
-from segbench_reports.escape import markdown
-from segbench_reports.grid import bullets, grid
-from segbench_reports.reliability_chart import CAPTION, reliability_curves
-from segbench_reports.tables import Table
+from segbench_reports.charts import charts
+from segbench_reports.charts.reliability import CAPTION, reliability_curves
+from segbench_reports.text import numbers as wording
+from segbench_reports.text.escape import markdown
+from segbench_reports.text.markdown import bullets, grid
+from segbench_reports.view.cells import cell_name
+from segbench_reports.view.main_table import Table
 
 _CHART = "reliability"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from segbench import CellResult, RunResult
-from segbench_reports import wording
-from segbench_reports.cells import deployment
-from segbench_reports.escape import markdown
-from segbench_reports.grid import grid
 from segbench_reports.sections.modules import where_cost_sits
+from segbench_reports.text import numbers as wording
+from segbench_reports.text.escape import markdown
+from segbench_reports.text.markdown import grid
+from segbench_reports.view.cells import deployment
 
 _HEADERS = [
     "model",

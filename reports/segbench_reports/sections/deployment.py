@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segbench import Deployment, RunResult
-from segbench_reports import wording
-from segbench_reports.deployed import Form, deployed_forms, sentences, time_ratio
-from segbench_reports.escape import markdown
-from segbench_reports.grid import bullets, grid
+from segbench_reports.text import numbers as wording
+from segbench_reports.text.escape import markdown
+from segbench_reports.text.markdown import bullets, grid
+from segbench_reports.view.deployments import Form, deployed_forms, sentences, time_ratio
 
 _TITLES = (
     "model",

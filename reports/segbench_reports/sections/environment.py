@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from segbench import Environment, RunResult
-from segbench_reports import wording
-from segbench_reports.calibration import instruments
-from segbench_reports.escape import code_block, markdown
-from segbench_reports.grid import bullets, grid
+from segbench_reports.text import numbers as wording
+from segbench_reports.text.escape import code_block, markdown
+from segbench_reports.text.markdown import bullets, grid
+from segbench_reports.view.verification import instruments
 
 
 def environment(result: RunResult) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from segbench_reports.grid import bullets
-from segbench_reports.tables import Table
+from segbench_reports.text.markdown import bullets
+from segbench_reports.view.main_table import Table
 
 MEANINGS = {
     "miou": (

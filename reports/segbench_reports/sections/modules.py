@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from segbench import CellResult, ModuleCost, ModuleCosts, RunResult, TrainingCost
-from segbench_reports import wording
-from segbench_reports.cells import finite, single_latency
-from segbench_reports.escape import markdown
-from segbench_reports.grid import bullets, folded, grid
+from segbench_reports.text import numbers as wording
+from segbench_reports.text.escape import markdown
+from segbench_reports.text.markdown import bullets, folded, grid
+from segbench_reports.view.cells import finite, single_latency
 
 _MOST_MODULES, _MOST_KINDS = 12, 8
 _STEP = ["model", "batch", "size", "precision", "step", "forward", "backward", "optimiser", "forward", "backward", "optimiser"]

@@ -6,10 +6,10 @@ import os
 from pathlib import Path, PurePosixPath
 
 from segbench import CellResult, ReportTarget, RunResult
-from segbench_reports import charts
-from segbench_reports.cells import cell_name
-from segbench_reports.escape import link_target, markdown
-from segbench_reports.tables import Table
+from segbench_reports.charts import charts
+from segbench_reports.text.escape import link_target, markdown
+from segbench_reports.view.cells import cell_name
+from segbench_reports.view.main_table import Table
 
 _MOST_SAMPLES = 4
 _DRAWINGS = {

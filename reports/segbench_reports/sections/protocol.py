@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from segbench import CellResult, RunResult
-from segbench_reports import wording
-from segbench_reports.cells import deployment, single_latency
-from segbench_reports.escape import markdown
-from segbench_reports.grid import folded, grid
-from segbench_reports.summary import conditions
+from segbench_reports.text import numbers as wording
+from segbench_reports.text.escape import markdown
+from segbench_reports.text.markdown import folded, grid
+from segbench_reports.view.cells import deployment, single_latency
+from segbench_reports.view.summary import conditions
 
 Reader = Callable[[CellResult], str]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from segbench import RunResult
-from segbench_reports import wording
-from segbench_reports.escape import markdown
-from segbench_reports.grid import bullets, folded, grid
-from segbench_reports.notes import table_notes
-from segbench_reports.tables import Column, Row, Table
+from segbench_reports.text import numbers as wording
+from segbench_reports.text.escape import markdown
+from segbench_reports.text.markdown import bullets, folded, grid
+from segbench_reports.view.main_table import Column, Row, Table
+from segbench_reports.view.notes import table_notes
 
 
 def main(result: RunResult, table: Table) -> str:

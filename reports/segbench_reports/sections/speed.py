@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from segbench import Comparison, Latency, ReportTarget, RunResult
-from segbench_reports import charts, wording
-from segbench_reports.escape import markdown
-from segbench_reports.grid import bullets, folded, grid
-from segbench_reports.raced import Runner, runners, starts, verdicts
-from segbench_reports.size_chart import cost_against_size
+from segbench_reports.charts import charts
+from segbench_reports.charts.cost_against_size import cost_against_size
+from segbench_reports.text import numbers as wording
+from segbench_reports.text.escape import markdown
+from segbench_reports.text.markdown import bullets, folded, grid
+from segbench_reports.view.timed_models import Runner, runners, starts, verdicts
 
 _MOST_PAIRS = 60
 _CHART = "cost-against-size"

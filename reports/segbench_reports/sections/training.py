@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from segbench import CellResult, RunResult, Training
-from segbench_reports import wording
-from segbench_reports.cells import cell_name, finite
-from segbench_reports.escape import markdown
-from segbench_reports.grid import Align, bullets, grid
-from segbench_reports.tables import Table
+from segbench_reports.text import numbers as wording
+from segbench_reports.text.escape import markdown
+from segbench_reports.text.markdown import Align, bullets, grid
+from segbench_reports.view.cells import cell_name, finite
+from segbench_reports.view.main_table import Table
 
 _HEADERS = ["cell", "epochs", "best epoch", "training", "validation", "img/s", "peak memory<br>MB", "precision", "device"]
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from segbench import RunResult, slug
-from segbench_reports import wording
-from segbench_reports.cells import dataset_name
 from segbench_reports.html.embed import shown
 from segbench_reports.site.boards import Board, Entry
-from segbench_reports.summary import conditions as timed_under
+from segbench_reports.text import numbers as wording
+from segbench_reports.view.cells import dataset_name
+from segbench_reports.view.summary import conditions as timed_under
 
 _COLOURS = {"blue": "#0a5ea8", "orange": "#a64b00", "lightgrey": "#57606a"}
 _LONGEST = 60

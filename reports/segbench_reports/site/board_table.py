@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from segbench import Latency, RunResult
-from segbench_reports import wording
-from segbench_reports.cells import axis_text, deployment, finite, varying_axes
 from segbench_reports.html.embed import shown
 from segbench_reports.site.boards import Board, Entry
-from segbench_reports.summary import conditions as timed_under
+from segbench_reports.text import numbers as wording
+from segbench_reports.view.cells import axis_text, deployment, finite, varying_axes
+from segbench_reports.view.summary import conditions as timed_under
 
 _TUNED = ("lr", "weight_decay", "schedule", "batch_size", "accumulate", "patience", "clip")
 _NAME = 80

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from segbench import CellResult, Latency, RunResult
-from segbench_reports import wording
-from segbench_reports.cells import cell_name, deployment, finite, group_key, single_latency, varying_axes
 from segbench_reports.site.conditions import Conditions, conditions
+from segbench_reports.text import numbers as wording
+from segbench_reports.view.cells import cell_name, deployment, finite, group_key, single_latency, varying_axes
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segbench import CellResult, ConfigError, parse_choice
-from segbench_reports import wording
+from segbench_reports.text import numbers as wording
 
 NOT_KNOWN = "not recorded"
 

@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 
 from segbench import RunResult
 from segbench_reports.html.embed import shown
-from segbench_reports.summary import summary, unfinished_note
-from segbench_reports.tables import main_table
+from segbench_reports.view.main_table import main_table
+from segbench_reports.view.summary import summary, unfinished_note
 
 _ATOM = "http://www.w3.org/2005/Atom"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)

@@ -9,16 +9,16 @@ from typing import Any
 from urllib.parse import quote
 
 from segbench import ReportTarget, RunResult, slug
-from segbench_reports import wording
-from segbench_reports.cells import dataset_name
 from segbench_reports.html.embed import script_hash, shown
-from segbench_reports.html.frame import STATIC, TEMPLATES, code, style, templates
+from segbench_reports.html.templating import STATIC, TEMPLATES, code, style, templates
 from segbench_reports.site.badges import Badge, badges
 from segbench_reports.site.board_table import BoardTable, board_table
 from segbench_reports.site.boards import Board, Entry, boards, left_out
 from segbench_reports.site.feeds import atom_feed, items, json_feed, measured
-from segbench_reports.summary import summary, unfinished_note
-from segbench_reports.tables import main_table
+from segbench_reports.text import numbers as wording
+from segbench_reports.view.cells import dataset_name
+from segbench_reports.view.main_table import main_table
+from segbench_reports.view.summary import summary, unfinished_note
 
 _HERE = Path(__file__).parent
 _TITLE = "Segmentation benchmarks"

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from segbench import BackendError, NoOptions, Target, Task
-from segbench_plugins.backends import CompileOptions, OnnxRuntimeOptions, OpenVinoOptions, checks, compiled, onnx_runtime, open_vino
+from segbench_plugins.backends import CompileOptions, OnnxRuntimeOptions, OpenVinoOptions, checks, compiled, onnx_runtime
+from segbench_plugins.backends import openvino_runtime as open_vino
 
 _TASK = Task(class_names=("land", "water"))
 _IMAGE = (torch.ones(1, 3, 8, 8),)
@@ -117,7 +118,7 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_openvino_and_nncf_do_not_report_home() -> None:
-    from segbench_plugins.backends.private import import_nncf
+    from segbench_plugins.backends.no_telemetry import import_nncf
 
     import_nncf()
     assert sys.modules["openvino_telemetry"] is None

@@ -12,8 +12,9 @@ from PIL import Image
 
 import segbench_plugins.datasets
 from segbench import Problem, Sample, Task
-from segbench.registry import Catalog, Plugin
-from segbench.specs import resolve
+from segbench.plugin.chosen import Plugin
+from segbench.plugin.registry import Catalog
+from segbench.plugin.specs import resolve
 
 Array = npt.NDArray[Any]
 

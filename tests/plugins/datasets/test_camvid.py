@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from segbench import DataError, Problem, Sample, Task
-from segbench.registry import Catalog
+from segbench.plugin.registry import Catalog
 
 Load = Callable[[str, "Path | None", str], Sequence[Sample]]
 Check = Callable[[str, Path], list[Problem]]

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from segbench import DataError, OptionError, Problem, Sample, Task
-from segbench.registry import Catalog
+from segbench.plugin.registry import Catalog
 
 Load = Callable[[str, "Path | None", str], Sequence[Sample]]
 Check = Callable[[str, Path], list[Problem]]

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from segbench import DataError, Download, OptionError, Problem, Sample, Task
-from segbench.registry import Catalog
-from segbench.specs import resolve
+from segbench.plugin.registry import Catalog
+from segbench.plugin.specs import resolve
 
 Load = Callable[[str, "Path | None", str], Sequence[Sample]]
 Check = Callable[[str, Path], list[Problem]]

@@ -13,7 +13,7 @@ import torch
 
 from segbench import LossBatch, OptionError, Progress, Task, parse_choice
 from segbench_plugins.losses import ScheduleOptions, segbench_losses
-from segbench_plugins.losses.nesting import inner_loss
+from segbench_plugins.losses.inner import inner_loss
 from segbench_plugins.losses.schedule import Schedule, build
 
 SPECS = {spec.name: spec for spec in segbench_losses()}
@@ -43,7 +43,7 @@ def test_names_and_defaults() -> None:
 
 def test_the_page_and_its_checks_need_no_torch() -> None:
     script = (
-        "import sys, segbench_plugins.losses as page, segbench_plugins.losses.checks as c, segbench_plugins.losses.nesting as n\n"
+        "import sys, segbench_plugins.losses as page, segbench_plugins.losses.checks as c, segbench_plugins.losses.inner as n\n"
         "from segbench import Task\n"
         "list(page.segbench_losses()); n.check_schedule(Task(class_names=('a', 'b')), page.ScheduleOptions())\n"
         "sys.exit('torch' in sys.modules)"

@@ -17,7 +17,7 @@ from segbench import CheckpointError, ConfigError, Normalisation, Task
 from segbench_plugins.models import DeepLabOptions, FloodOptions
 from segbench_plugins.models.checks import FITTING, check_deeplab, check_flood, normalise_image
 from segbench_plugins.models.encoders import DEEPLAB_STRIDES, FLOOD_STRIDES, create_encoder, find_taps
-from segbench_plugins.models.hub import missing_weights, reachable
+from segbench_plugins.models.pretrained import missing_weights, reachable
 
 MakeTask = Callable[..., Task]
 NEVER_PUBLISHED = "efficientnet_b6"

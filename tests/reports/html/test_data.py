@@ -14,9 +14,12 @@ import pytest
 from PIL import Image
 
 from segbench import CellResult, RunResult
-from segbench_reports.html import details, embed, front, gallery, main_table, matrices
-from segbench_reports.html.prose import prose
-from segbench_reports.tables import main_table as make_table
+from segbench_reports.html import confusion as matrices
+from segbench_reports.html import detail_charts as details
+from segbench_reports.html import embed, gallery, main_table
+from segbench_reports.html import pareto as front
+from segbench_reports.html.sections import prose
+from segbench_reports.view.main_table import main_table as make_table
 
 CellMaker = Callable[..., CellResult]
 RunMaker = Callable[..., RunResult]

@@ -21,8 +21,8 @@ RunMaker = Callable[..., RunResult]
 
 
 def test_the_answer_comes_first_and_in_the_words_of_the_other_reports(rich: RunResult, run_target: ReportTarget, page: Any) -> None:
-    from segbench_reports.summary import summary
-    from segbench_reports.tables import main_table
+    from segbench_reports.view.main_table import main_table
+    from segbench_reports.view.summary import summary
 
     text = page(render(rich, run_target)).text
     first = summary(rich, main_table(rich))[0]

@@ -1,0 +1,1 @@
+"""Measured numbers in, verdicts out; no torch."""

@@ -1,0 +1,24 @@
+"""What a run's numbers say of one model against another: differences with intervals, and verdicts that go no further than these."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segbench.analysis.comparisons.ablation import compare_steps
+from segbench.analysis.comparisons.latency import compare_latencies
+from segbench.analysis.comparisons.quality import compare_quality
+from segbench.analysis.comparisons.seeds import summarise_seeds
+from segbench.results.records import Comparison, RunResult
+
+
+def compare_all(result: RunResult, directory: Path) -> list[Comparison]:
+    """Every comparison that a run's cells allow; ``directory`` is the run's, where the confusion matrices lie."""
+    return [*compare_quality(result, directory), *compare_latencies(result), *compare_steps(result, directory)]
+
+
+def with_comparisons(result: RunResult, directory: Path) -> RunResult:
+    """The run with its comparisons and its figures over seeds."""
+    return result.model_copy(update={"comparisons": compare_all(result, directory), "seeds": summarise_seeds(result)})
+
+
+__all__ = ["compare_all", "compare_latencies", "compare_quality", "compare_steps", "summarise_seeds", "with_comparisons"]

@@ -1,0 +1,64 @@
+"""The steps of an ablation: each model against the one before it, as comparisons that were planned ahead.
+
+They are few and each answers a question of its own, so that a step is judged by itself; its p value corrected for all steps of the walk
+(Holm) stands beside it, and a verdict that would not survive that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from segbench.analysis.comparisons.confusions import Shelf
+from segbench.analysis.comparisons.latency import compare, contexts, races
+from segbench.analysis.comparisons.matching import fields
+from segbench.analysis.comparisons.quality import Judge
+from segbench.analysis.statistics.timing import CONFIDENCE, holm
+from segbench.results.deployments import EAGER
+from segbench.results.records import Ablation, Comparison, RunResult
+
+
+def compare_steps(result: RunResult, directory: Path) -> list[Comparison]:
+    """mIoU and, from each race, latency of single images of every step; ``context`` has its number as ``step``."""
+    if result.ablation is None:
+        return []
+    return [*_quality(result, result.ablation, directory), *_latency(result, result.ablation)]
+
+
+def _quality(result: RunResult, ablation: Ablation, directory: Path) -> list[Comparison]:
+    found = []
+    for field in fields(result):
+        judge = Judge(field, "miou", Shelf(directory))
+        there = [(n, step) for n, step in enumerate(ablation.steps, 1) if step.subject in field.models and step.baseline in field.models]
+        found += _family([_numbered(judge.compare(step.subject, step.baseline), n) for n, step in there])
+    return found
+
+
+def _latency(result: RunResult, ablation: Ablation) -> list[Comparison]:
+    found = []
+    for runners in races(result):
+        eager = {runner.model: runner for runner in runners if runner.deployment.backend == EAGER}
+        there = [(n, step) for n, step in enumerate(ablation.steps, 1) if step.subject in eager and step.baseline in eager]
+        for context in contexts(list(eager.values())):
+            if context["batch_size"] == 1:
+                pairs = [(n, eager[step.subject], eager[step.baseline]) for n, step in there]
+                found += _family([_numbered(compare(subject, base, context, headline=False), n) for n, subject, base in pairs])
+    return found
+
+
+def _numbered(comparison: Comparison, step: int) -> Comparison:
+    return comparison.model_copy(update={"headline": False, "context": {**comparison.context, "step": step}})
+
+
+def _family(steps: Sequence[Comparison]) -> list[Comparison]:
+    """The same comparisons with their corrected p values."""
+    known = [step for step in steps if step.p_value is not None]
+    adjusted = dict(zip(map(id, known), holm([step.p_value or 0.0 for step in known]), strict=True))
+    return [_with_p(step, adjusted.get(id(step)), len(known)) for step in steps]
+
+
+def _with_p(step: Comparison, adjusted: float | None, family: int) -> Comparison:
+    shown = step.verdict not in ("no difference shown", "cannot tell")
+    lost = shown and adjusted is not None and adjusted >= 1 - CONFIDENCE
+    reason = f"by itself, but not after correction for {family} steps" if lost else step.reason
+    return step.model_copy(update={"p_adjusted": adjusted, "reason": reason})

@@ -1,0 +1,87 @@
+"""The per-image counts that evaluation left beside a run, and whether two cells' are of the same images."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segbench.results.records import CellResult
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Of one cell: ids and matrices (N, K, K), boundary counts (N, 2, K) and groups where they were kept."""
+
+    ids: tuple[str, ...]
+    matrices: Counts
+    boundary: Counts | None
+    groups: tuple[str, ...] | None
+
+    def in_order_of(self, ids: Sequence[str]) -> Images:
+        """The same images in another order."""
+        if self.ids == tuple(ids):
+            return self
+        places = {name: place for place, name in enumerate(self.ids)}
+        order = [places[name] for name in ids]
+        return Images(
+            tuple(ids),
+            self.matrices[order],
+            None if self.boundary is None else self.boundary[order],
+            None if self.groups is None else tuple(self.groups[place] for place in order),
+        )
+
+
+class Shelf:
+    """The images of a run's cells, each file read once."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._read: dict[str, Images | None] = {}
+
+    def images(self, cell: CellResult) -> Images | None:
+        """None where there is no file of this cell, or none that can be read."""
+        if cell.id not in self._read:
+            named = cell.artifacts.confusions or f"confusions/{cell.id}.npz"
+            self._read[cell.id] = _read(self._directory / named)
+        return self._read[cell.id]
+
+
+def same_images(cells: Mapping[str, Images | None]) -> str:
+    """Why not all of these cells were scored on the same images with the same labels; empty where they were."""
+    missing = [name for name, images in cells.items() if images is None]
+    if missing:
+        return f"the confusion matrices of {' and '.join(missing)} are missing: segbench run --fresh, or evaluate it again"
+    (_, first), *others = ((name, images) for name, images in cells.items() if images is not None)
+    for name, images in others:
+        if set(images.ids) != set(first.ids) or len(images.ids) != len(first.ids):
+            return f"scored on different images: {name} on {len(images.ids)}, {next(iter(cells))} on {len(first.ids)}"
+        if images.matrices.shape != first.matrices.shape:
+            return f"scored with different classes: {name} on {images.matrices.shape[1]}, {next(iter(cells))} on {first.matrices.shape[1]}"
+        if not np.array_equal(images.in_order_of(first.ids).matrices.sum(axis=2), first.matrices.sum(axis=2)):
+            return f"the labels of the scored images differ between {next(iter(cells))} and {name}"
+    return ""
+
+
+def _read(path: Path) -> Images | None:
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
+            found: dict[str, Any] = {name: kept[name] for name in kept.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+    if "ids" not in found or "matrices" not in found:
+        return None
+    groups = found.get("groups")
+    return Images(
+        tuple(map(str, found["ids"])),
+        found["matrices"].astype(np.int64),
+        found.get("boundary"),
+        None if groups is None else tuple(map(str, groups)),
+    )

@@ -1,0 +1,57 @@
+"""Which cells may be held against each other: those of two models that share loss, recipe, settings and seed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from segbench.results.records import CellResult, RunResult
+
+Side = Mapping[int | None, CellResult]
+"""The cells of one model by their seed."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """The models that were trained under one loss, recipe and variation of settings, in the run's order."""
+
+    context: Mapping[str, Any]
+    models: Mapping[str, Side]
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Subject and baseline of every pair of models."""
+        return ((subject, baseline) for baseline, subject in itertools.combinations(self.models, 2))
+
+
+def fields(result: RunResult) -> list[Field]:
+    """The run's cells sorted by what they share. A cell that neither has a score nor failed is left out: it is not done."""
+    found: dict[str, tuple[dict[str, Any], dict[str, dict[int | None, CellResult]]]] = {}
+    for cell in result.cells:
+        if cell.loss is None and cell.quality is None:
+            continue
+        context = {"dataset": cell.dataset, "loss": cell.loss, "recipe": cell.recipe, "settings": cell.settings}
+        _, models = found.setdefault(json.dumps(context, sort_keys=True, default=str), (context, {}))
+        models.setdefault(cell.model, {}).setdefault(cell.seed, cell)
+    return [Field(context, models) for context, models in found.values()]
+
+
+def baseline_of(result: RunResult) -> str | None:
+    """The model that headlines are against: the run's first."""
+    return next((cell.model for cell in result.cells), None)
+
+
+def shared_seeds(subject: Side, baseline: Side, quantity: str) -> list[int | None]:
+    """Seeds with which both have been scored."""
+    return [seed for seed, cell in baseline.items() if seed in subject and _has(cell, quantity) and _has(subject[seed], quantity)]
+
+
+def score_of(cell: CellResult, quantity: str) -> float | None:
+    """A score that counts: none of training images, none of a cell that failed."""
+    return getattr(cell.quality, quantity) if cell.quality is not None and cell.status == "ok" else None
+
+
+def _has(cell: CellResult, quantity: str) -> bool:
+    return score_of(cell, quantity) is not None

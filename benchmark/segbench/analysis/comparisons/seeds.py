@@ -1,0 +1,48 @@
+"""Over seeds: mean, deviation and interval of each score of cells that differ in nothing else, and of paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import stdev
+
+from segbench.analysis.comparisons.matching import Side, fields, score_of
+from segbench.analysis.statistics.bootstrap import Interval, mean_interval
+from segbench.results.records import RunResult, SeedSummary
+
+QUANTITIES = ("miou", "headline_iou", "boundary_iou")
+
+
+def summarise_seeds(result: RunResult) -> list[SeedSummary]:
+    """A record per quantity for each model that was scored with two seeds or more under otherwise equal conditions."""
+    sides = [side for field in fields(result) for side in field.models.values()]
+    found = (_summary(side, quantity) for side in sides for quantity in QUANTITIES)
+    return [summary for summary in found if summary is not None]
+
+
+def paired_over_seeds(subject: Side, baseline: Side, quantity: str, seeds: Sequence[int | None]) -> Interval:
+    """The mean over seeds of subject minus baseline, each pair trained with the same seed, with its t interval."""
+    differences = []
+    for seed in seeds:
+        one, other = score_of(subject[seed], quantity), score_of(baseline[seed], quantity)
+        assert one is not None
+        assert other is not None
+        differences.append(one - other)
+    return mean_interval(differences)
+
+
+def _summary(side: Side, quantity: str) -> SeedSummary | None:
+    scored = [(cell, score) for cell in side.values() if (score := score_of(cell, quantity)) is not None]
+    if len(scored) < 2:
+        return None
+    scores = [score for _, score in scored]
+    found = mean_interval(scores)
+    return SeedSummary(
+        quantity=quantity,
+        cells=[cell.id for cell, _ in scored],
+        seeds=[cell.seed for cell, _ in scored if cell.seed is not None],
+        n=len(scores),
+        mean=found.value,
+        deviation=stdev(scores),
+        low=found.low,
+        high=found.high,
+    )

@@ -1,0 +1,58 @@
+"""Counts have no noise: any difference is one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from segbench.analysis.regressions.pairing import Network
+from segbench.analysis.regressions.verdicts import judged
+from segbench.results.deployments import EAGER, form_of
+from segbench.results.records import CellResult
+from segbench.results.run_comparison import Change
+
+_COUNTS = {"params": "", "macs": "", "size": "MB"}
+_FIELDS = {"size": "size_mb"}
+
+
+def count_rows(network: Network) -> Iterator[Change]:
+    """Params, multiply-adds, size of the weights, and size of each exported file."""
+    old, new = network.baseline, network.new
+    for name, unit in _COUNTS.items():
+        values = [getattr(cell, _FIELDS.get(name, name)) for cell in (old, new)]
+        if values != [None, None]:
+            row = network.row(name, unit=unit, baseline=values[0], new=values[1])
+            yield counted(row, _other_input(old, new) if name == "macs" else "")
+    for form in network.forms:
+        if form != EAGER:
+            found = [form_of(cell, form) for cell in (old, new)]
+            sizes = [each.file_mb if each else None for each in found]
+            if sizes != [None, None]:
+                row = network.row("file", unit="MB", form=form, baseline=sizes[0], new=sizes[1])
+                versions = [each.version if each else None for each in found]
+                notes = [f"written with {form} {versions[0]} -> {versions[1]}"] if versions[0] != versions[1] else []
+                yield counted(row.model_copy(update={"notes": notes}))
+
+
+def counted(row: Change, why: str = "") -> Change:
+    """The row of a count; ``why`` says that the two are not counts of the same thing."""
+    row = row.model_copy(update={"exact": True, "method": "counted: no noise"})
+    missing = [which for which, value in (("baseline", row.baseline), ("new run", row.new)) if value is None or not math.isfinite(value)]
+    if why or missing:
+        return row.model_copy(update={"reason": why or f"not measured in the {' and the '.join(missing)}"})
+    assert row.baseline is not None
+    assert row.new is not None
+    if row.baseline == 0:
+        return row.model_copy(update={"verdict": "no difference shown" if row.new == 0 else "regressed"})
+    ratio = row.new / row.baseline
+    return judged(row, {"change": ratio, "low": ratio, "high": ratio})
+
+
+def _other_input(old: CellResult, new: CellResult) -> str:
+    if old.input_shape is None or new.input_shape is None or old.input_shape == new.input_shape:
+        return ""
+    return f"counted for other inputs: {_shapes(old)} -> {_shapes(new)}"
+
+
+def _shapes(cell: CellResult) -> str:
+    return " and ".join("x".join(map(str, shape)) for shape in cell.input_shape or ())

@@ -1,0 +1,211 @@
+"""Whether a network got slower: only where both were raced together, or each against the same anchor on a like machine.
+
+Milliseconds of two days are not comparable: clocks, heat and neighbours differ by more than most changes do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from segbench.analysis.regressions.environment import unlike_machines
+from segbench.analysis.regressions.pairing import Network
+from segbench.analysis.regressions.verdicts import judged
+from segbench.analysis.statistics.timing import CONFIDENCE, LEAST_ROUNDS, Ratio, ratio_of
+from segbench.results.deployments import form_of
+from segbench.results.records import Deployment, Latency, RunResult
+from segbench.results.run_comparison import Change
+from segbench.util.image_size import format_size
+
+APART = "timed apart"
+
+_START = 0.01
+"""Deviation of a network's time from start to start: seventeen races of one with itself varied by 2.3 %, 2.0 % of it by their rounds."""
+_OF_FOUR_STARTS = 1.96 * 2 * _START
+_ENOUGH_STARTS = 3
+
+
+@dataclass(frozen=True)
+class Retimed:
+    """Both networks' times from one race, or why there was none."""
+
+    baseline: Latency | None = None
+    new: Latency | None = None
+    machine: str = ""
+    error: str = ""
+    notes: tuple[str, ...] = ()
+
+
+Key = tuple[tuple[str, ...], str]
+"""Network and form."""
+
+
+def latency_rows(network: Network, runs: tuple[RunResult, RunResult], retimed: Mapping[Key, Retimed], margin: float) -> Iterator[Change]:
+    """Time of single calls in each form that both runs timed at the same size."""
+    for name, old, new in _forms(network):
+        for one, other in timings(old, new):
+            row = network.row("latency", unit="ms", form=name, margin=margin, baseline=one.p50_ms, new=other.p50_ms, scope="this machine")
+            row = row.model_copy(update={"context": _context(other)})
+            found = retimed.get((network.key, name))
+            if found is not None and found.baseline and found.new and found.new.input_size == other.input_size:
+                yield _raced_again(row, found)
+            else:
+                yield _of_two_races(row, (old, one), (new, other), runs, found.error if found else "")
+
+
+def throughput_rows(network: Network, runs: tuple[RunResult, RunResult], margin: float) -> Iterator[Change]:
+    """Images per second in whole batches, which only an anchor relates: batches are not raced again."""
+    for name, old, new in _forms(network):
+        for one, other in timings(old, new, single=False):
+            values = {"baseline": one.images_per_second, "new": other.images_per_second, "margin": margin}
+            row = network.row("throughput", unit="img/s", better="higher", form=name, scope="this machine", **values)
+            row = row.model_copy(update={"context": {**_context(other), "batch_size": other.batch_size}})
+            yield _of_two_races(row, (old, one), (new, other), runs, "")
+
+
+def _forms(network: Network) -> Iterator[tuple[str, Deployment, Deployment]]:
+    """Each form that both runs have, in the baseline and in the new run."""
+    for name in network.forms:
+        old, new = form_of(network.baseline, name), form_of(network.new, name)
+        assert old is not None
+        assert new is not None
+        yield name, old, new
+
+
+def timings(old: Deployment, new: Deployment, *, single: bool = True) -> list[tuple[Latency, Latency]]:
+    """Single calls, or whole batches, that both forms were timed at: those of one size, batch and device together."""
+
+    def of(form: Deployment) -> dict[tuple[object, ...], Latency]:
+        return {(each.input_size, each.batch_size, each.device): each for each in form.latency if (each.batch_size == 1) is single}
+
+    theirs = of(old)
+    return [(theirs[key], each) for key, each in of(new).items() if key in theirs]
+
+
+def anchored_ratio(old: tuple[Latency, Latency], new: tuple[Latency, Latency]) -> Ratio:
+    """(new / its anchor) / (baseline / its anchor); each pair is of one race.
+
+    The limits of both logarithms are put together as if independent (recovered variances: Zou and Donner, Statistics in Medicine 27, 2008),
+    with an allowance for how four starts of programs differ, where a race started them only once or twice and its rounds cannot tell.
+    """
+    one, other = (ratio_of(entry.rounds_ms, anchor.rounds_ms, starts=entry.start_rounds) for entry, anchor in (old, new))
+    starts = min(len(entry.start_rounds) for entry in (*old, *new))
+    allowance = 0.0 if starts >= _ENOUGH_STARTS else _OF_FOUR_STARTS
+    value, rounds = other.value / one.value, min(one.rounds, other.rounds)
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return Ratio(value, None, None, None, rounds)
+    down = math.hypot(math.log(other.value / other.low), math.log(one.high / one.value), allowance)
+    up = math.hypot(math.log(other.high / other.value), math.log(one.value / one.low), allowance)
+    return Ratio(value, value * math.exp(-down), value * math.exp(up), None, rounds)
+
+
+def _raced_again(row: Change, found: Retimed) -> Change:
+    assert found.baseline is not None
+    assert found.new is not None
+    ratio = ratio_of(found.new.rounds_ms, found.baseline.rounds_ms, starts=found.new.start_rounds)
+    told = {
+        "baseline": found.baseline.p50_ms,
+        "new": found.new.p50_ms,
+        "method": f"raced again, side by side: {ratio.rounds} shuffled rounds; {CONFIDENCE:.0%} interval over rounds and starts",
+        "notes": [*row.notes, *found.notes],
+        "context": {**row.context, "threads": found.new.threads, "machine": found.machine},
+    }
+    return _from_ratio(row.model_copy(update=told), ratio)
+
+
+def _of_two_races(
+    row: Change, old: tuple[Deployment, Latency], new: tuple[Deployment, Latency], runs: tuple[RunResult, RunResult], why: str
+) -> Change:
+    """By the anchor, unless both runs hold one and the same measurement."""
+    if old[0].raced and old[0].raced == new[0].raced and old[1].rounds_ms == new[1].rounds_ms:
+        same = {"change": 1.0, "low": 1.0, "high": 1.0, "method": "the same measurement", "n": len(old[1].rounds_ms)}
+        return judged(row, same)
+    return _anchored(row, old, new, runs, why)
+
+
+def _anchored(
+    row: Change, old: tuple[Deployment, Latency], new: tuple[Deployment, Latency], runs: tuple[RunResult, RunResult], why: str
+) -> Change:
+    anchors = [anchor_of(run, form, entry) for run, (form, entry) in zip(runs, (old, new), strict=True)]
+    reason = _no_anchor(anchors, old, new, runs)
+    if reason:
+        return row.model_copy(update={"reason": "; ".join([f"{APART}: {reason}", *([why] if why else [])])})
+    one, other = anchors
+    assert one is not None
+    assert other is not None
+    ratio = anchored_ratio((old[1], one), (new[1], other))
+    name = _anchor_record(runs[1]).get("name", "an anchor")
+    method = f"ratio to {name} in each race; {CONFIDENCE:.0%} intervals over rounds put together"
+    notes = [*row.notes, "two races: an anchor cancels the machine's speed only as far as both networks feel it alike"]
+    return _from_ratio(row.model_copy(update={"method": method, "notes": notes}), ratio)
+
+
+def _from_ratio(row: Change, ratio: Ratio) -> Change:
+    """``ratio`` is one of times; where more is better, the change is that of the reciprocal."""
+    few = f"too few samples: an interval takes {LEAST_ROUNDS} rounds, these are {ratio.rounds}" if ratio.low is None else ""
+    value, low, high = ratio.value, ratio.low, ratio.high
+    if row.better == "higher":
+        value, low, high = 1 / value, None if high is None else 1 / high, None if low is None else 1 / low
+    return judged(row, {"change": value, "low": low, "high": high, "n": ratio.rounds, "reason": few})
+
+
+def anchor_of(run: RunResult, form: Deployment, entry: Latency) -> Latency | None:
+    """The anchor's times in the very rounds of a timing."""
+    kept = _anchor_record(run).get("latency")
+    for record in kept if isinstance(kept, list) else ():
+        try:
+            found = Latency.model_validate(record)
+        except ValidationError:
+            continue  # another program's, or a newer one's
+        same_rounds = record.get("raced") == form.raced and found.batch_size == entry.batch_size
+        if same_rounds and found.input_size == entry.input_size and len(found.rounds_ms) == len(entry.rounds_ms) > 0:
+            return found
+    return None
+
+
+def _anchor_record(run: RunResult) -> Mapping[str, Any]:
+    record = (run.race or {}).get("anchor")
+    return record if isinstance(record, Mapping) else {}
+
+
+def _disturbances(run: RunResult) -> list[str]:
+    """What disturbed a run's races. A load does not slow all networks alike: short calls slip through between its turns, long ones do not.
+
+    Measured on two cores, of which others used 1.0 and then 1.5: a network of 8 ms took 4.3 times as long, its anchor of 0.8 ms 1.9
+    times.
+    """
+    told = (run.race or {}).get("disturbances")
+    return [str(sentence).rstrip(".") for sentence in told] if isinstance(told, list) else []
+
+
+def _no_anchor(
+    anchors: Sequence[Latency | None],
+    old: tuple[Deployment, Latency],
+    new: tuple[Deployment, Latency],
+    runs: tuple[RunResult, RunResult],
+) -> str:
+    machines = unlike_machines(old[0].machine, new[0].machine)
+    if machines:
+        return machines
+    if old[1].threads != new[1].threads:
+        return f"another number of threads: {old[1].threads} -> {new[1].threads}"
+    names = [_anchor_record(run).get("name") for run in runs]
+    if all(names) and names[0] != names[1]:
+        return f"another anchor: {names[0]} -> {names[1]}"
+    if any(value <= 0 for each in (old[1], new[1], *anchors) if each for block in each.rounds_ms for value in block):
+        return "there are times of zero"
+    missing = [which for which, found in zip(("baseline", "new run"), anchors, strict=True) if found is None]
+    if missing:
+        return f"no anchor was raced along in the {' and the '.join(missing)}"
+    disturbed = [f"{which}: {told[0]}" for which, run in zip(("baseline", "new run"), runs, strict=True) if (told := _disturbances(run))]
+    if disturbed:
+        return f"a disturbed race is not related to another by its anchor ({'; '.join(disturbed)})"
+    return ""
+
+
+def _context(entry: Latency) -> dict[str, Any]:
+    return {"input_size": format_size(entry.input_size), "device": entry.device, "threads": entry.threads}

@@ -1,0 +1,65 @@
+"""Memory of inference, to what its meter resolves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from segbench.analysis.claims.intervals import MEMORY_RESOLUTION_MB
+from segbench.analysis.regressions.environment import unlike_machines
+from segbench.analysis.regressions.pairing import Network
+from segbench.analysis.regressions.verdicts import judged
+from segbench.results.deployments import form_of
+from segbench.results.records import Deployment, Memory
+from segbench.results.run_comparison import Change
+
+
+def memory_rows(network: Network, margin: float) -> Iterator[Change]:
+    """Peak of a call in each form: what the allocator counted on CUDA, weights and activations of the process on a CPU."""
+    for name in network.forms:
+        old, new = form_of(network.baseline, name), form_of(network.new, name)
+        if old and new and (old.memory_mb or new.memory_mb):
+            values = {"baseline": _peak(old), "new": _peak(new)}
+            row = network.row("memory", unit="MB", form=name, margin=margin, scope="this kind of machine", **values)
+            yield _judged(row, old, new)
+
+
+def _judged(row: Change, old: Deployment, new: Deployment) -> Change:
+    one, other, why = row.baseline, row.new, _unlike(old, new)
+    if why or one is None or other is None:
+        return row.model_copy(update={"reason": why or "not measured in both"})
+    step = 0.0 if _is_cuda(new) else MEMORY_RESOLUTION_MB
+    row = row.model_copy(update={"method": f"read to {step:g} MB on either side" if step else "counted by the allocator"})
+    if one <= step or other <= step:
+        change = other / one if one else None
+        return row.model_copy(update={"change": change, "reason": f"memory is read to {step:g} MB, and this is less"})
+    ends = {"low": (other - step) / (one + step), "high": (other + step) / (one - step)}
+    return judged(row, {"change": other / one, **ends})
+
+
+def _unlike(old: Deployment, new: Deployment) -> str:
+    # the processor does not matter for what is allocated; torch, the device and the threads' buffers do
+    machines = unlike_machines(old.machine, new.machine, keys=("device", "gpu", "torch"))
+    if machines:
+        return machines
+    one, other = old.memory_mb, new.memory_mb
+    if one is None or other is None:
+        return ""
+    for name in ("input_size", "batch_size", "method"):
+        if getattr(one, name) != getattr(other, name):
+            return f"measured at another {name.replace('_', ' ')}: {getattr(one, name)} -> {getattr(other, name)}"
+    return ""
+
+
+def _peak(form: Deployment) -> float | None:
+    memory: Memory | None = form.memory_mb
+    if memory is None:
+        return None
+    if _is_cuda(form):
+        return memory.inference_peak
+    # the peak of a whole process holds the interpreter and its libraries too
+    known = (memory.weights, memory.activation_peak)
+    return None if known[1] is None else sum(x for x in known if x is not None)
+
+
+def _is_cuda(form: Deployment) -> bool:
+    return form.machine.get("device", "").startswith("cuda")

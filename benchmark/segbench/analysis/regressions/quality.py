@@ -1,0 +1,219 @@
+"""Scores of both runs' models: the same statistics as within a run, over the same images or over seeds.
+
+A pair becomes two models of one field, and :class:`segbench.analysis.comparisons.quality.Judge` does the rest. All pairs are
+resampled together, so that drawing images is paid for once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segbench.analysis.comparisons.confusions import Images, Shelf
+from segbench.analysis.comparisons.matching import Field, Side, score_of, shared_seeds
+from segbench.analysis.comparisons.quality import Judge
+from segbench.analysis.comparisons.seeds import QUANTITIES
+from segbench.analysis.regressions.pairing import Pair
+from segbench.analysis.regressions.verdicts import judged
+from segbench.analysis.statistics.bootstrap import LEAST_SEEDS, RESAMPLES
+from segbench.results.records import CellResult, Comparison
+from segbench.results.run_comparison import Change
+
+_EVAL_ASIDE = {"batch_size", "every", "pictures", "pictures_every", "boundary", "calibration"}
+_TRAIN_ASIDE = {"workers", "oom"}
+_SETTINGS = ("loss_options", "dataset_options", "normalisation", "devices")
+_OLD, _NEW = "baseline", "new"
+
+_MANY = 50
+_FEWER_RESAMPLES = 1000
+"""For so many pairs: the ends of an interval then move by a tenth of a standard error from one drawing to the next."""
+
+
+class BothShelves(Shelf):
+    """The images of two runs; cells are told apart by the run's name in front of their id."""
+
+    def __init__(self, directories: Mapping[str, Path]) -> None:
+        self._shelves = {which: Shelf(directory) for which, directory in directories.items()}
+        self._known: dict[str, Images | None] = {}
+
+    def images(self, cell: CellResult) -> Images | None:
+        """Those of the run that the cell is of."""
+        if cell.id not in self._known:
+            which, _, identity = cell.id.partition(":")
+            self._known[cell.id] = self._shelves[which].images(cell.model_copy(update={"id": identity}))
+        return self._known[cell.id]
+
+
+def quality_rows(
+    pairs: Sequence[Pair], directories: tuple[Path, Path], *, across_settings: bool = False, margin: float = 0.0
+) -> Iterator[Change]:
+    """mIoU of every pair that either run scored, headline class and boundary IoU where both have them.
+
+    ``across_settings`` judges also where the training settings differ: the verdict is then about code and settings together.
+    """
+    shelf = BothShelves({_OLD: directories[0], _NEW: directories[1]})
+    sides = {f"{which} {n}": _renamed(side, which) for n, pair in enumerate(pairs) for which, side in _sides(pair)}
+    field = Field({}, sides)
+    for quantity in QUANTITIES:
+        judge = Judge(field, quantity, shelf, resamples=RESAMPLES if len(pairs) <= _MANY else _FEWER_RESAMPLES)
+        for n, pair in enumerate(pairs):
+            old, new = sides[f"{_OLD} {n}"], sides[f"{_NEW} {n}"]
+            if not _is_scored(old, new, quantity):
+                continue
+            row = _blank(pair, quantity, old, new, margin)
+            why = unlike_protocol(pair, quantity, across_settings=across_settings) or _no_matrices(old, new, quantity, shelf)
+            yield row.model_copy(update={"reason": why}) if why else _judged(row, judge.compare(f"{_NEW} {n}", f"{_OLD} {n}"))
+
+
+def unlike_protocol(pair: Pair, quantity: str, *, across_settings: bool) -> str:
+    """Why two scores are not of the same thing; with ``across_settings`` only what was scored counts, not how it was trained."""
+    for seed in shared_seeds(pair.new.cells, pair.baseline.cells, quantity):
+        old, new = pair.baseline.cells[seed], pair.new.cells[seed]
+        if old.dataset != new.dataset and not _same_source(old, new):
+            return f"another dataset: {old.dataset} -> {new.dataset}"
+        scored = _changes(old.resolved.get("eval"), new.resolved.get("eval"), _EVAL_ASIDE, "eval.")
+        if scored:
+            return f"scored under another protocol: {', '.join(scored)}"
+        assert old.quality is not None
+        assert new.quality is not None
+        if quantity == "headline_iou" and old.quality.headline_class != new.quality.headline_class:
+            return f"another headline class: {old.quality.headline_class} -> {new.quality.headline_class}"
+        trained = [*pair.unlike, *_changes(old.resolved.get("train"), new.resolved.get("train"), _TRAIN_ASIDE, "train.")]
+        for name in _SETTINGS:
+            one, other = old.resolved.get(name), new.resolved.get(name)
+            trained += (
+                _changes(one, other, set(), f"{name}.") if isinstance(one, Mapping) else _changes({name: one}, {name: other}, set(), "")
+            )
+        if trained and not across_settings:
+            return f"trained under other settings: {', '.join(trained)} (judge all the same: --across-settings)"
+    return ""
+
+
+def _no_matrices(old: Side, new: Side, quantity: str, shelf: Shelf) -> str:
+    """Which run has scores without the matrices that tell how sure they are; over seeds they are not needed."""
+    seeds = shared_seeds(new, old, quantity)
+    if not seeds or len(seeds) >= LEAST_SEEDS:
+        return ""
+    sides = (("baseline", old), ("new run", new))
+    missing = [which for which, side in sides if any(shelf.images(side[seed]) is None for seed in seeds)]
+    return f"the {' and the '.join(missing)} came without confusion matrices (the folder 'confusions' beside run.json)" if missing else ""
+
+
+def _judged(row: Change, found: Comparison) -> Change:
+    scope = "the architectures under this recipe" if found.method.startswith("t interval") else found.scope
+    row = row.model_copy(update={"method": found.method, "scope": scope, "n": found.n})
+    if row.change == 0 and found.value == 0 and found.low is None and not _missing(found):
+        return judged(row, {"low": 0.0, "high": 0.0, "reason": "the scores are the same"})
+    reason = _plainly(found.reason)
+    if found.low is None and not reason:
+        reason = "no interval could be made"
+    return judged(row, {"low": found.low, "high": found.high, "reason": reason})
+
+
+def _missing(found: Comparison) -> bool:
+    return "differ by the same amount" not in found.reason
+
+
+def _plainly(text: str) -> str:
+    return text.replace(f"{_OLD}:", "the baseline's ").replace(f"{_NEW}:", "the new run's ")
+
+
+def _blank(pair: Pair, quantity: str, old: Side, new: Side, margin: float) -> Change:
+    seeds = shared_seeds(new, old, quantity)
+    means = [
+        _mean([score_of(side[seed], quantity) for seed in seeds] or [score_of(cell, quantity) for cell in side.values()])
+        for side in (old, new)
+    ]
+    quality = next((cell.quality for cell in new.values() if cell.quality), None)
+    told: dict[str, Any] = {"seeds": seeds} if seeds != [None] else {}
+    if quality is not None:
+        told |= {"split": quality.split, **({"class": quality.headline_class} if quantity == "headline_iou" else {})}
+    return Change(
+        model=pair.new.model,
+        baseline_model=pair.baseline.model,
+        quantity=quantity,
+        context={**pair.context, **told},
+        unit="share",
+        better="higher",
+        reading="difference",
+        margin=margin,
+        baseline=means[0],
+        new=means[1],
+        change=None if means[0] is None or means[1] is None else means[1] - means[0],
+        notes=[*pair.unlike, *pair.notes, *_versions(pair, seeds)],
+        baseline_cells=[cell.id.partition(":")[2] for cell in old.values()],
+        cells=[cell.id.partition(":")[2] for cell in new.values()],
+    )
+
+
+def _versions(pair: Pair, seeds: Sequence[int | None]) -> list[str]:
+    """What may move a score a little without any change of code: another torch, another kind of processor."""
+    found = []
+    for seed in seeds[:1]:
+        old, new = pair.baseline.cells[seed].machine, pair.new.cells[seed].machine
+        found = [
+            f"trained with {key} {old[key]} -> {new[key]}"
+            for key in ("torch", "device")
+            if key in old and key in new and old[key] != new[key]
+        ]
+    return found
+
+
+def _is_scored(old: Side, new: Side, quantity: str) -> bool:
+    scored = [any(score_of(cell, quantity) is not None for cell in side.values()) for side in (old, new)]
+    # a run that has no boundary IoU was made without it; one that has no mIoU has failed or is not done
+    return any(scored) if quantity == "miou" else all(scored)
+
+
+def _sides(pair: Pair) -> Iterator[tuple[str, Side]]:
+    yield _OLD, pair.baseline.cells
+    yield _NEW, pair.new.cells
+
+
+def _renamed(side: Side, which: str) -> Side:
+    return {
+        seed: cell.model_copy(
+            update={
+                "id": f"{which}:{cell.id}",
+                "artifacts": cell.artifacts.model_copy(update={"confusions": cell.artifacts.confusions or f"confusions/{cell.id}.npz"}),
+            }
+        )
+        for seed, cell in side.items()
+    }
+
+
+def _same_source(old: CellResult, new: CellResult) -> bool:
+    """Whether two datasets' names differ in nothing but what one of them spells out."""
+    names = [str(cell.dataset).partition("[")[0] for cell in (old, new)]
+    options = [cell.resolved.get("dataset_options") for cell in (old, new)]
+    return names[0] == names[1] and options[0] is not None and options[0] == options[1]
+
+
+def _of_section(old: CellResult, new: CellResult, name: str) -> list[str]:
+    one, other = old.resolved.get(name), new.resolved.get(name)
+    if isinstance(one, Mapping):
+        return _changes(one, other, set(), f"{name}.")
+    return [] if one is None or other is None else _changes({name: one}, {name: other}, set(), "")
+
+
+def _changes(old: Any, new: Any, aside: set[str], prefix: str) -> list[str]:
+    """Settings that both have and that differ; what only one knows came with another version, as its default."""
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return []
+    shared = [key for key in new if key in old and key not in aside and _plain(old[key]) != _plain(new[key])]
+    return [f"{prefix}{key} {_short(old[key])} -> {_short(new[key])}" for key in shared]
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

@@ -1,0 +1,290 @@
+"""Small statistics of timings: is a series steady, which quantiles may be quoted, how sure are they, and how do two contenders compare.
+
+Rounds, not calls, are the units: calls within a round share the machine's mood. Intervals are 95 % bootstrap intervals over rounds (Efron
+1979), percentiles expanded for few rounds (Hesterberg, The American Statistician 69, 2015, section 5.3 on narrowness bias). Neighbouring
+rounds may share a mood too, so that they tell less than as many independent ones would: :func:`serial_stretch` says by how much to widen.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segbench.analysis.statistics.student_t import student_p_value, student_quantile
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+LEAST_ROUNDS = 6
+"""Below so many there is no interval: even the full range of five misses the true median more often than one time in twenty."""
+
+_BATCHES = 8
+_MANY_ROUNDS = 18
+_MANY_STARTS = 4
+_TRIMMED_OF = 11
+"""One of so many batches, on each side; of six it is one."""
+_CHUNK = 1 << 22
+
+Verdict = Literal["faster", "slower", "no difference shown", "cannot tell"]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Time of one contender over that of another: the median over ``rounds`` of the ratio of their medians in the same round.
+
+    ``low`` and ``high`` bound it with 95 % confidence and ``p_value`` is two-sided against a ratio of one; null below six rounds.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    p_value: float | None
+    rounds: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """``faster`` or ``slower`` where the interval excludes one.
+
+        >>> Ratio(0.9, 0.85, 0.95, 0.01, 10).verdict, Ratio(0.9, 0.85, 1.05, 0.2, 10).verdict, Ratio(0.9, None, None, None, 3).verdict
+        ('faster', 'no difference shown', 'cannot tell')
+        """
+        if self.low is None or self.high is None:
+            return "cannot tell"
+        if self.high < 1:
+            return "faster"
+        return "slower" if self.low > 1 else "no difference shown"
+
+
+def is_falling(values: Sequence[float]) -> bool:
+    """Whether a series goes down, by Mann's trend test (Econometrica 13, 1945) at one-sided 5 %.
+
+    >>> is_falling([9, 7, 6, 4, 3, 2, 2, 1]), is_falling([2, 1, 2, 1, 2, 1, 2, 1])
+    (True, False)
+    """
+    n = len(values)
+    rises = sum((later > earlier) - (later < earlier) for i, earlier in enumerate(values) for later in values[i + 1 :])
+    spread = math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    return spread > 0 and rises / spread < -1.645
+
+
+def samples_needed(quantile: float) -> int:
+    """How many samples it takes until the largest lies above the true quantile with 95 % confidence.
+
+    >>> samples_needed(0.5), samples_needed(0.9), samples_needed(0.99)
+    (5, 29, 299)
+    """
+    return math.ceil(math.log(1 - CONFIDENCE) / math.log(quantile))
+
+
+def quantile_of(samples: Sequence[float], quantile: float) -> float | None:
+    """A quantile above the median (linear between order statistics), or None where there are too few samples to know it.
+
+    >>> quantile_of(range(101), 0.9), quantile_of(range(28), 0.9)
+    (90.0, None)
+    """
+    if len(samples) < samples_needed(quantile):
+        return None
+    return float(np.quantile(np.asarray(samples, dtype=np.float64), quantile))
+
+
+def median_interval(rounds: Sequence[Sequence[float]], *, seed: int = 0) -> tuple[float, float] | None:
+    """An interval of the median over all samples.
+
+    >>> median_interval([[1.0, 1.0]] * 5) is None, median_interval([[1.0, 1.0]] * 6)
+    (True, (1.0, 1.0))
+    """
+    return quantile_intervals(rounds, (0.5,), seed=seed)[0]
+
+
+def quantile_intervals(
+    rounds: Sequence[Sequence[float]], quantiles: Sequence[float], *, starts: Sequence[int] = (), seed: int = 0
+) -> list[tuple[float, float] | None]:
+    """An interval for each quantile over all samples, whole rounds resampled; None where there are too few rounds or samples.
+
+    Wider where rounds were alike for some time (:func:`serial_stretch`), and at least as wide as Student's t over starts of the process,
+    where ``starts`` (rounds after each of them) are four or more with samples enough for that quantile; within what was seen.
+
+    >>> quantile_intervals([[1.0, 2.0, 3.0]] * 10, (0.5, 0.9, 0.99))
+    [(2.0, 2.0), (3.0, 3.0), None]
+    """
+    _check_starts(rounds, starts)
+    samples = _joined(rounds)
+    asked = [q for q in quantiles if len(rounds) >= LEAST_ROUNDS and (q <= 0.5 or len(samples) >= samples_needed(q))]
+    if not asked:
+        return [None] * len(quantiles)
+    stretch = serial_stretch([float(np.median(block)) for block in rounds])
+    by_start = [_joined(rounds[end - count : end]) for count, end in zip(starts, itertools.accumulate(starts), strict=True)]
+    found = {}
+    for q, resampled in zip(asked, _resampled_quantiles(rounds, samples, asked, seed), strict=True):
+        value = float(np.quantile(samples, q))
+        low, high = _stretched(_bounds(resampled, len(rounds)), value, stretch)
+        if len(by_start) >= _MANY_STARTS and min(map(len, by_start)) >= samples_needed(q):
+            reach, _ = _reach([float(np.quantile(part, q)) for part in by_start])
+            low, high = min(low, value - reach), max(high, value + reach)
+        found[q] = (max(low, float(samples.min())), min(high, float(samples.max())))
+    return [found.get(q) for q in quantiles]
+
+
+def ratio_of(
+    rounds_a: Sequence[Sequence[float]], rounds_b: Sequence[Sequence[float]], *, starts: Sequence[int] = (), seed: int = 0
+) -> Ratio:
+    """How long a's calls take against b's; round i of both ran side by side, so that they met the same machine.
+
+    ``starts`` says how many rounds were run after each start of the processes (``Latency.start_rounds``). A load that comes and goes splits
+    each contender's pooled times in two heaps, between which a pooled median jumps; the ratio within a round is hit by it only where it
+    changes in between. Where a load hits one of them harder, though, ratios go up and down with it for rounds on end, and where a start
+    was a lucky one for one of them, they do until the next. Hence the interval is the widest of two that allow for it: the bootstrap's,
+    stretched by the rounds' serial correlation, and Student's t over the medians of starts (of consecutive batches of rounds where there
+    were fewer than four starts). ``p_value`` is the larger one of the t tests that they belong to.
+
+    >>> ratio_of([[2.0, 2.0]] * 8, [[1.0]] * 8)
+    Ratio(value=2.0, low=2.0, high=2.0, p_value=0.0, rounds=8)
+    """
+    if len(rounds_a) != len(rounds_b) or not rounds_a:
+        raise ValueError(f"a ratio is of the same rounds of both: got {len(rounds_a)} and {len(rounds_b)}")
+    _check_starts(rounds_a, starts)
+    logs = np.log([np.median(a) / np.median(b) for a, b in zip(rounds_a, rounds_b, strict=True)])
+    value = float(np.median(logs))
+    if len(logs) < LEAST_ROUNDS:
+        return Ratio(math.exp(value), None, None, None, len(logs))
+    low, high = _stretched(_bounds(np.median(logs[_picks(len(logs), seed)], axis=1), len(logs)), value, serial_stretch(logs))
+    reach, freedom = _reach([float(np.median(batch)) for batch in _batches(logs, starts)])
+    p_values = (_p_value(value, value - low if value > 0 else high - value, len(logs) - 1), _p_value(value, reach, freedom))
+    low, high = min(low, value - reach), max(high, value + reach)
+    return Ratio(math.exp(value), math.exp(low), math.exp(high), max(p_values), len(logs))
+
+
+def serial_stretch(rounds: Sequence[float] | NDArray[np.float64]) -> float:
+    """How many times wider the interval of a median must be because neighbouring rounds are alike; 1 where they are not.
+
+    The standard error of a median of a series depends on the autocorrelations of on which side of it each value lies (Gastwirth and Rubin,
+    Annals of Statistics 3, 1975); they are summed up to where a pair of neighbouring lags is no longer positive (Geyer, Statistical Science
+    7, 1992, section 3.3). Student's t for as many fewer degrees of freedom is part of it.
+
+    >>> serial_stretch([1.0, 2.0] * 6), round(serial_stretch([1.0] * 6 + [2.0] * 6), 1)
+    (1.0, 3.9)
+    """
+    sides = np.sign(np.asarray(rounds) - np.median(rounds))
+    sides -= sides.mean()
+    n = len(sides)
+    products = np.array([np.dot(sides[: n - lag], sides[lag:]) for lag in range(n)])
+    if products[0] <= 0:
+        return 1.0
+    pairs = (products[0 : n - 1 : 2] + products[1:n:2]) / products[0]
+    positive = pairs[: int(np.argmax(pairs <= 0))] if (pairs <= 0).any() else pairs
+    inflation = max(1.0, 2 * float(positive.sum()) - 1)
+    freedom = max(1, int(n / inflation) - 1)
+    return math.sqrt(inflation) * student_quantile((1 + CONFIDENCE) / 2, freedom) / student_quantile((1 + CONFIDENCE) / 2, n - 1)
+
+
+def _batches(logs: NDArray[np.float64], starts: Sequence[int]) -> list[NDArray[np.float64]]:
+    """Rounds put together: by start where there were enough of them, else consecutive ones.
+
+    Where there are rounds enough, a batch has three or more: its median then outvotes one round in which a load hit one contender only.
+    """
+    if len(starts) >= _MANY_STARTS:
+        return np.split(logs, np.cumsum(starts)[:-1])
+    return np.array_split(logs, min(_BATCHES, len(logs) // (3 if len(logs) >= _MANY_ROUNDS else 2)))
+
+
+def _reach(values: Sequence[float]) -> tuple[float, int]:
+    """Half an interval from how one figure differs between batches of rounds (Schmeiser, Operations Research 30, 1982), and its freedom.
+
+    By Student's t; where there are six batches or more, the trimmed one with winsorised variance (Yuen, Biometrika 61, 1974), so that a
+    single batch that something hit does not decide how wide it is.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    n, trimmed = len(ordered), (len(ordered) + _TRIMMED_OF // 2) // _TRIMMED_OF
+    if trimmed:
+        ordered = np.clip(ordered, ordered[trimmed], ordered[n - trimmed - 1])
+    freedom = n - 2 * trimmed - 1
+    error = float(ordered.std(ddof=1)) / ((1 - 2 * trimmed / n) * math.sqrt(n))
+    return error * student_quantile((1 + CONFIDENCE) / 2, freedom), freedom
+
+
+def _check_starts(rounds: Sequence[Sequence[float]], starts: Sequence[int]) -> None:
+    if starts and sum(starts) != len(rounds):
+        raise ValueError(f"there are {len(rounds)} rounds, but {', '.join(map(str, starts))} after starts")
+
+
+def _p_value(value: float, reach: float, freedom: int) -> float:
+    """Of the t test whose 95 % interval reaches so far from ``value`` towards zero."""
+    if reach <= 0:
+        return float(value == 0)
+    return student_p_value(value / reach * student_quantile((1 + CONFIDENCE) / 2, freedom), freedom)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p values corrected for being several (Holm, Scandinavian Journal of Statistics 6, 1979).
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def _joined(rounds: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    return np.concatenate([np.asarray(block, dtype=np.float64) for block in rounds]) if rounds else np.empty(0)
+
+
+def _picks(rounds: int, seed: int) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).integers(rounds, size=(RESAMPLES, rounds))
+
+
+def _resampled_quantiles(
+    rounds: Sequence[Sequence[float]], samples: NDArray[np.float64], quantiles: Sequence[float], seed: int
+) -> list[NDArray[np.float64]]:
+    """Each quantile in every resample: all samples are sorted once, and a resample counts how often each of them is in it."""
+    owner = np.repeat(np.arange(len(rounds)), [len(block) for block in rounds])
+    order = np.argsort(samples, kind="stable")
+    ordered, owner = samples[order], owner[order]
+    picks = _picks(len(rounds), seed)
+    times = np.stack([np.bincount(pick, minlength=len(rounds)) for pick in picks]).astype(np.int32)
+    step = max(1, _CHUNK // len(samples))
+    parts = [
+        _weighted(ordered, np.cumsum(times[i : i + step][:, owner], axis=1, dtype=np.int32), quantiles) for i in range(0, len(times), step)
+    ]
+    return [np.concatenate([part[k] for part in parts]) for k in range(len(quantiles))]
+
+
+def _weighted(ordered: NDArray[np.float64], reached: NDArray[Any], quantiles: Sequence[float]) -> list[NDArray[np.float64]]:
+    """Quantiles (linear between order statistics) of samples that occur several times; ``reached`` counts them up to each place."""
+    found = []
+    for quantile in quantiles:
+        place = quantile * (reached[:, -1] - 1)
+        low, high = (ordered[(reached <= np.asarray(k)[:, None]).sum(axis=1)] for k in (np.floor(place), np.ceil(place)))
+        found.append(low + (high - low) * (place - np.floor(place)))
+    return found
+
+
+def _stretched(bounds: tuple[float, float], value: float, stretch: float) -> tuple[float, float]:
+    low, high = bounds
+    return min(low, value - (value - low) * stretch), max(high, value + (high - value) * stretch)
+
+
+def _bounds(values: NDArray[np.float64], rounds: int) -> tuple[float, float]:
+    tail = expanded_tail(rounds)
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+@functools.cache
+def expanded_tail(n: int) -> float:
+    """Share of resamples to leave out on each side, smaller than 2.5 % for few units: a bootstrap of n is narrow by about t/z and n/(n-1).
+
+    >>> round(expanded_tail(6), 4), round(expanded_tail(10), 4), round(expanded_tail(1000), 4)
+    (0.0024, 0.0086, 0.0248)
+    """
+    return NormalDist().cdf(-math.sqrt(n / (n - 1)) * student_quantile((1 + CONFIDENCE) / 2, n - 1))

@@ -1,0 +1,309 @@
+"""A run's directory as :class:`RunState`: small files only, read again only where they changed, and half-written ones skipped."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from segbench.cli.watching.events import Session, next_event, number
+from segbench.cli.watching.state import CellState, EpochPoint, Running, RunState, State
+from segbench.errors import StoreError
+from segbench.execution.journal import EVENTS, NOW, this_machine
+
+FRESH_SECONDS = 120.0
+"""How old the last sign of a run on another machine may be before it counts as gone."""
+_WARNINGS = 4
+_HEAD = 1 << 16
+_MOST_BYTES = 1 << 28
+
+
+@dataclass
+class RunFiles:
+    """Reads the state of one run again and again. Raises :class:`StoreError` where there is no run."""
+
+    directory: Path
+    _offset: int = 0
+    _session: Session = field(default_factory=Session)
+    _rows: dict[str, tuple[tuple[int, int], dict[str, Any]]] = field(default_factory=dict)
+
+    def read(self, now: float | None = None) -> RunState:
+        """The state at this moment."""
+        now = time.time() if now is None else now
+        _require_run(self.directory)
+        for event in self._new_events():
+            next_event(self._session, event)
+        session, pid = self._session, writer_of(self.directory)
+        state = self._state(now, pid)
+        batch = self._batch() if state == "running" else {}
+        cells = self._cells(state)
+        running = _running(session, batch, now) if state == "running" else None
+        over = state in ("finished", "interrupted", "stopped")
+        until = session.last if over else now
+        return RunState(
+            directory=str(self.directory),
+            state=state,
+            pid=pid if not over else None,
+            seconds=max(0.0, until - session.started) if session.started is not None and until is not None else None,
+            seconds_left=_left(cells, running, self._rows_of_pending(cells)) if state == "running" else None,
+            cells=cells,
+            others=len(self._row_names() - {cell.id for cell in cells}),
+            running=running,
+            measuring=session.measuring if state == "running" else None,
+            warnings=tuple(session.notes[-_WARNINGS:]),
+            silent=self._silent(now) if state == "running" else None,
+        )
+
+    def _new_events(self) -> Iterator[dict[str, Any]]:
+        """Whole lines that were added since the last time; what is no JSON object is skipped."""
+        try:
+            with (self.directory / EVENTS).open("rb") as file:
+                if file.seek(0, 2) < self._offset:  # a fresh start has removed what was there
+                    self._offset, self._session = 0, Session()
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return
+        whole = data.rfind(b"\n") + 1
+        self._offset += whole
+        for line in data[:whole].splitlines():
+            event = _object(line)
+            if event:
+                yield event
+
+    def _state(self, now: float, pid: int | None) -> State:
+        session = self._session
+        elsewhere = session.machine is not None and session.machine != this_machine()
+        alive = None if elsewhere or pid is None else holds(pid, self.directory / ".lock")
+        if alive is None and pid is not None:
+            silent = self._silent(now)
+            alive = session.end is None and silent is not None and silent < FRESH_SECONDS
+        if alive:
+            # between taking the lock and its first line there is an earlier session's end
+            return "starting" if session.end is not None or not session.cells else "running"
+        if session.end is not None:
+            return "finished" if session.end == "finished" else "interrupted"
+        return "finished" if session.started is None and self._complete() else "stopped"
+
+    def _complete(self) -> bool:
+        """What ``run.json`` says at its head; the rest may be hundreds of megabytes."""
+        try:
+            with (self.directory / "run.json").open("rb") as file:
+                found = re.search(rb'^\s*"complete":\s*(true|false)', file.read(_HEAD), re.MULTILINE)
+        except OSError:
+            return False
+        return bool(found) and found is not None and found.group(1) == b"true"
+
+    def _batch(self) -> dict[str, Any]:
+        try:
+            return _object((self.directory / NOW).read_bytes()) or {}
+        except OSError:
+            return {}
+
+    def _silent(self, now: float) -> float | None:
+        """Seconds since the last sign of life."""
+        times = []
+        for name in (EVENTS, NOW, ".lock"):
+            try:
+                times.append((self.directory / name).stat().st_mtime)
+            except OSError:
+                continue
+        return max(0.0, now - max(times)) if times else None
+
+    def _cells(self, state: State) -> tuple[CellState, ...]:
+        """The cells of the plan as the session left them, or where no session was written down those whose rows are there."""
+        session = self._session
+        if not session.cells:
+            names = sorted(self._row_names())
+            return tuple(_cell_of(name, self._row(name)) for name in names) if names else self._published()
+        cells = []
+        for cell in session.cells.values():
+            if cell.status == "running" and state != "running":
+                cells.append(CellState(cell.id, cell.model, "interrupted" if state != "finished" else "ok"))
+            elif cell.kept and cell.miou is None:
+                row = self._from_row(cell.id)
+                cells.append(CellState(cell.id, cell.model, cell.status, row.miou, row.training_score, row.epochs, None, True, row.error))
+            else:
+                cells.append(cell)
+        return tuple(cells)
+
+    def _row_names(self) -> set[str]:
+        return {file.stem for file in (self.directory / "cells").glob("*.json") if not file.name.startswith(".")}
+
+    def _rows_of_pending(self, cells: tuple[CellState, ...]) -> set[str]:
+        """Pending cells that were done before: they will most likely be kept."""
+        there = self._row_names()
+        return {cell.id for cell in cells if cell.status == "pending" and cell.id in there and self._from_row(cell.id).status == "ok"}
+
+    def _from_row(self, name: str) -> CellState:
+        return _cell_of(name, self._row(name))
+
+    def _published(self) -> tuple[CellState, ...]:
+        """The cells of a ``run.json`` that lies by itself, as published runs do."""
+        file = self.directory / "run.json"
+        try:
+            about = file.stat()
+            if about.st_size > _MOST_BYTES:
+                return ()
+            stamp = (about.st_mtime_ns, about.st_size)
+            if self._rows.get("", (None, {}))[0] != stamp:
+                self._rows[""] = (stamp, _object(file.read_bytes()) or {})
+        except OSError:
+            return ()
+        cells = self._rows[""][1].get("cells")
+        rows = [row for row in cells if isinstance(row, dict) and isinstance(row.get("id"), str)] if isinstance(cells, list) else []
+        return tuple(_cell_of(row["id"], row) for row in rows)
+
+    def _row(self, name: str) -> dict[str, Any]:
+        file = self.directory / "cells" / f"{name}.json"
+        try:
+            about = file.stat()
+            stamp = (about.st_mtime_ns, about.st_size)
+            if self._rows.get(name, (None, {}))[0] != stamp:
+                found = _object(file.read_bytes()) or {}
+                # of a row's megabytes of samples nothing is kept
+                self._rows[name] = (stamp, {key: found.get(key) for key in ("model", "status", "quality", "training", "error")})
+        except OSError:
+            return {}
+        return self._rows[name][1]
+
+
+def _require_run(directory: Path) -> None:
+    if not directory.exists():
+        raise StoreError(f"there is no '{directory}' (yet). Give the directory of a run: what 'segbench run --out' writes to.")
+    if not directory.is_dir():
+        raise StoreError(f"'{directory}' is a file. Give the directory of a run.")
+    if not any((directory / name).exists() for name in (".lock", "cells", "run.json", EVENTS)):
+        raise StoreError(f"'{directory}' holds no run: there are no cells in it. Give the directory that 'segbench run --out' writes to.")
+
+
+def _cell_of(name: str, row: Mapping[str, Any]) -> CellState:
+    """A cell by its row."""
+    quality, training, error = (_mapping(row.get(key)) for key in ("quality", "training", "error"))
+    status = row.get("status")
+    return CellState(
+        id=name,
+        model=str(row.get("model", "")),
+        status=status if status in ("ok", "failed", "skipped", "interrupted") else "pending",
+        miou=number(quality.get("miou")),
+        training_score=number(quality.get("training_score")),
+        epochs=_whole(training.get("epochs_run")),
+        error=f"{error.get('stage')}: {error.get('message')}" if error else None,
+    )
+
+
+def _running(session: Session, batch: Mapping[str, Any], now: float) -> Running | None:
+    name = session.current
+    if name is None:
+        return None
+    began, history = session.began.get(name), tuple(session.curves.get(name, {}).values())
+    latest = dict(session.latest.get(name, {}))
+    if batch.get("cell") == name and (number(batch.get("t")) or 0.0) >= (number(latest.get("t")) or 0.0):
+        latest.update(batch)
+    at, left = number(latest.get("t")), number(latest.get("eta_seconds"))
+    training = session.stage in (None, "train")
+    return Running(
+        id=name,
+        stage=session.stage,
+        epoch=_whole(latest.get("epoch")),
+        epochs=_whole(latest.get("epochs")),
+        step=_whole(latest.get("step")),
+        steps=_whole(latest.get("steps")),
+        loss=number(latest.get("loss", latest.get("train_loss"))),
+        learning_rate=number(latest.get("learning_rate")),
+        images_per_second=number(latest.get("images_per_second")),
+        seconds=max(0.0, now - began) if began is not None else None,
+        seconds_left=(max(0.0, left - max(0.0, now - at)) if training else 0.0) if left is not None and at is not None else None,
+        silent=max(0.0, now - at) if at is not None else None,
+        history=tuple(EpochPoint(p.epoch, p.loss, p.val_miou) for p in history),
+    )
+
+
+def _left(cells: tuple[CellState, ...], running: Running | None, before: set[str]) -> float | None:
+    """What is left of this cell and, at the pace of those of its model (else of all) that are done, of those to come."""
+    taken = [(cell.model, cell.seconds) for cell in cells if cell.seconds is not None and cell.status == "ok"]
+    here = running.seconds_left if running is not None else 0.0
+    if running is not None and running.seconds is not None and here is not None:
+        taken.append((next((cell.model for cell in cells if cell.id == running.id), ""), running.seconds + here))
+    waiting = [cell for cell in cells if cell.status == "pending" and cell.id not in before]
+    if here is None or (waiting and not taken):
+        return None
+    total = here
+    for cell in waiting:
+        alike = [seconds for model, seconds in taken if model == cell.model] or [seconds for _, seconds in taken]
+        total += sum(alike) / len(alike)
+    return total
+
+
+def _object(data: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _whole(value: Any) -> int | None:
+    found = number(value)
+    return int(found) if found is not None else None
+
+
+def writer_of(directory: Path) -> int | None:
+    """The process that took the lock last, as it wrote down."""
+    try:
+        text = (directory / ".lock").read_text().strip()
+    except (OSError, ValueError):
+        return None
+    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < 2**31 else None
+
+
+def holds(pid: int, lock: Path) -> bool | None:
+    """Whether a process of this machine is there and has the lock file open; None where this system does not tell.
+
+    A lock is not tried: for that moment a run that is just starting would find it taken.
+    """
+    if sys.platform == "linux":
+        return _has_open(pid, lock)
+    if os.name != "posix":  # there a signal 0 is a real one
+        return None
+    return _is_there(pid)
+
+
+def _has_open(pid: int, lock: Path) -> bool:
+    folder, wanted = Path("/proc") / str(pid) / "fd", os.path.realpath(lock)
+    try:
+        handles = os.listdir(folder)
+    except PermissionError:  # another user's
+        return _is_there(pid)
+    except OSError:
+        return False
+    for handle in handles:
+        try:
+            if os.readlink(folder / handle) == wanted:
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+__all__ = ["FRESH_SECONDS", "RunFiles"]

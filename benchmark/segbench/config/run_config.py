@@ -1,0 +1,319 @@
+"""What to run: defaults < recipe < TOML file < ``--set`` < flags."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from segbench.config.settings import SECTIONS, Settings
+from segbench.errors import ConfigError, did_you_mean
+from segbench.plugin.choice import parse_choice, parse_choices, parse_value, parse_values, split_outside
+from segbench.plugin.specs import Recipe
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT_MODELS = ("deeplab-original", "deeplab-optimized")
+DEFAULT_RECIPE = "smoke"
+DEFAULT_BACKENDS = ("eager",)
+
+
+class RunConfig(BaseModel):
+    """One benchmark: the axes of its matrix, and the settings that the user gave (``overrides``, by section)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: tuple[str, ...] = DEFAULT_MODELS
+    losses: tuple[str, ...] | None = None
+    dataset: str | None = None
+    recipes: tuple[str, ...] = (DEFAULT_RECIPE,)
+    vary: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
+    backends: tuple[str, ...] = DEFAULT_BACKENDS
+    teacher: str | None = None
+    teacher_temperature: float | None = Field(None, gt=0)
+    teacher_weight: float | None = Field(None, ge=0, le=1)
+    device: str = "auto"
+    out: str | None = None
+    overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    def settings(self, recipe: Recipe, variation: Mapping[str, Any] | None = None) -> Settings:
+        """The settings of one cell: recipe, then what the user gave, then the varied keys."""
+        merged: dict[str, dict[str, Any]] = {}
+        for layer in (_nested(recipe.settings, f"recipe '{recipe.name}'"), self.overrides, _nested(variation or {}, "--vary")):
+            for section, values in layer.items():
+                merged.setdefault(section, {}).update(values)
+        return validate_settings(merged)
+
+    @property
+    def data_path(self) -> str | None:
+        """The dataset's folder, where one was given."""
+        path = self.overrides.get("data", {}).get("path")
+        return None if path is None else str(path)
+
+
+def load_config(file: Path | None = None, *, sets: Sequence[str] = (), flags: Mapping[str, Any] | None = None) -> RunConfig:
+    """Read a configuration from a TOML file, ``--set key=value`` and flags; flags are dotted keys or top-level names.
+
+    Raises :class:`ConfigError` with the file, the key and near misses.
+    """
+    layers = []
+    if file is not None:
+        layers.append((_read_toml(file), str(file)))
+    layers.append((dict(_assignment(text) for text in sets), "--set"))
+    layers.append(({k: v for k, v in (flags or {}).items() if v is not None}, "the command line"))
+    top: dict[str, Any] = {}
+    sections: dict[str, dict[str, Any]] = {}
+    for layer, where in layers:
+        layer_top, layer_sections = _split(layer, where)
+        top.update(layer_top)
+        for section, values in layer_sections.items():
+            sections.setdefault(section, {}).update(values)
+    validate_settings(sections)
+    return RunConfig(**top, overrides=sections)
+
+
+def validate_settings(sections: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """Settings from nested values; one clear :class:`ConfigError` for the first thing that does not fit."""
+    try:
+        return Settings.model_validate(sections)
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from None
+
+
+def config_to_toml(config: RunConfig, settings: Settings | None = None) -> str:
+    """A configuration file that repeats the run. With ``settings`` (a run of one recipe) every resolved value is spelled out."""
+    document: dict[str, Any] = {"models": list(config.models)}
+    if config.losses is not None:
+        document["losses"] = list(config.losses)
+    if config.dataset is not None:
+        document["dataset"] = config.dataset
+    document |= {"recipes": list(config.recipes), "seeds": list(config.seeds)}
+    if config.backends != DEFAULT_BACKENDS:
+        document["backends"] = list(config.backends)
+    document |= {key: value for key in _TEACHING if (value := getattr(config, key)) is not None}
+    document["device"] = config.device
+    sections = settings.model_dump() if settings else config.overrides
+    for section, values in sections.items():
+        kept = {k: _toml_value(v) for k, v in values.items()}
+        if kept:
+            document[section] = kept
+    if config.vary:
+        document["vary"] = {key: [_toml_value(v) for v in values] for key, values in config.vary.items()}
+    return tomli_w.dumps(document)
+
+
+def _toml_value(value: Any) -> Any:
+    # TOML has no null: the word `none` is read back as one
+    if value is None:
+        return "none"
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+        return document
+    except FileNotFoundError:
+        raise ConfigError(f"Configuration file '{file}' does not exist.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Configuration file '{file}' cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"Configuration file '{file}' is not valid TOML: {error}") from None
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set takes key=value, such as train.epochs=20; got '{text}'.")
+    return key.strip(), parse_value(value.strip())
+
+
+_TEACHING = ("teacher", "teacher_temperature", "teacher_weight")
+_AXES = ("models", "losses", "dataset", "recipes", "vary", "seeds", "backends", *_TEACHING, "device", "out")
+_ALIASES = {
+    "recipe": "recipes",
+    "model_names": "models",
+    "loss": "losses",
+    "seed": "seeds",
+    "datasets": "dataset",
+    "backend": "backends",
+}
+
+
+def _split(layer: Mapping[str, Any], where: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Top-level axes and sections of one layer, keys checked."""
+    top: dict[str, Any] = {}
+    dotted: dict[str, Any] = {}
+    for key, value in layer.items():
+        name = _ALIASES.get(key, key)
+        if name == "data" and not isinstance(value, Mapping):
+            dotted["data.path"] = str(value)
+        elif name in _AXES:
+            top[name] = _axis(name, value, where)
+        elif name in SECTIONS and isinstance(value, Mapping):
+            dotted.update({f"{name}.{k}": v for k, v in value.items()})
+        elif "." in name:
+            dotted[name] = value
+        else:
+            if name in SECTIONS:
+                raise ConfigError(f"{where}: '{name}' is a section, not a setting. Write {name}.key, such as train.epochs=20.")
+            known = [*_AXES, "data", *SECTIONS]
+            sections = [setting for setting in all_settings() if setting.endswith(f".{key}")]
+            near = f" Did you mean '{sections[0]}'?" if sections else did_you_mean(key, known)
+            raise ConfigError(f"{where}: unknown key '{key}'.{near} Known: {', '.join(dict.fromkeys(known))}.")
+    return top, _nested(dotted, where)
+
+
+def _nested(dotted: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
+    nested: dict[str, dict[str, Any]] = {}
+    for key, value in dotted.items():
+        section, _, name = key.partition(".")
+        if section not in SECTIONS or not name:
+            raise ConfigError(f"{where}: unknown setting '{key}'.{_near_setting(key)} Write section.key, such as train.epochs.")
+        fields = getattr(Settings.model_fields[section].annotation, "model_fields", None)
+        if fields is not None and name not in fields:
+            near = did_you_mean(name, fields) or _near_setting(key)
+            raise ConfigError(f"{where}: unknown setting '{key}'.{near} [{section}] has: {', '.join(fields)}.")
+        nested.setdefault(section, {})[name] = None if value == "none" else value
+    return nested
+
+
+def _near_setting(key: str) -> str:
+    return did_you_mean(key, all_settings())
+
+
+def all_settings() -> list[str]:
+    """Every settable key (``train.epochs``, ..)."""
+    keys = []
+    for section in SECTIONS:
+        fields = getattr(Settings.model_fields[section].annotation, "model_fields", {})
+        keys += [f"{section}.{name}" for name in fields]
+    return keys
+
+
+def _axis(name: str, value: Any, where: str) -> Any:
+    if name in ("models", "losses"):
+        return _choices(value, name, where)
+    if name == "backends":
+        # every other form is compared with the network as it was trained
+        return tuple(dict.fromkeys((*DEFAULT_BACKENDS, *_choices(value, name, where))))
+    if name == "recipes":
+        return tuple(_texts(value, name, where))
+    if name == "seeds":
+        return _seeds(value, where)
+    if name == "vary":
+        return _vary(value, where)
+    if name in ("teacher_temperature", "teacher_weight"):
+        return _number(name, value, where)
+    if not isinstance(value, str):
+        raise ConfigError(f"{where}: {name} = {value!r} does not fit: expected text")
+    return str(parse_choice(value)) if name == "dataset" else value
+
+
+def _choices(value: Any, name: str, where: str) -> tuple[str, ...]:
+    texts = [str(c) for c in parse_choices(value)] if isinstance(value, str) else [str(parse_choice(t)) for t in _texts(value, name, where)]
+    return _distinct(texts, name, where)
+
+
+def _texts(value: Any, name: str, where: str) -> list[str]:
+    texts = [part.strip() for part in split_outside(value)] if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(t, str) and t for t in texts) or not texts:
+        raise ConfigError(f"{where}: {name} = {value!r} does not fit: expected a list of names")
+    return list(_distinct(texts, name, where))
+
+
+def _seeds(value: Any, where: str) -> tuple[int, ...]:
+    values = parse_values(value) if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
+    if not values or not all(type(seed) is int and seed >= 0 for seed in values):
+        raise ConfigError(f"{where}: seeds = {value!r} does not fit: expected whole numbers from 0, such as 0,1,2")
+    return _distinct(values, "seeds", where)
+
+
+def _number(name: str, value: Any, where: str) -> float:
+    """A temperature above 0, or a weight from 0 to 1."""
+    number = parse_value(value) if isinstance(value, str) else value
+    wanted = "a number above 0" if name == "teacher_temperature" else "a number from 0 to 1"
+    fits = isinstance(number, (int, float)) and not isinstance(number, bool)
+    if not fits or not (0 < number < math.inf if name == "teacher_temperature" else 0 <= number <= 1):
+        raise ConfigError(f"{where}: {name} = {value!r} does not fit: expected {wanted}")
+    return float(number)
+
+
+def _vary(value: Any, where: str) -> dict[str, tuple[Any, ...]]:
+    """``{"train.lr": [..]}`` from a table, or from texts ``train.lr=1e-3,1e-4``."""
+    if not isinstance(value, Mapping):
+        pairs = {}
+        for text in value:
+            key, equals, values = text.partition("=")
+            if not equals:
+                raise ConfigError(f"--vary takes key=value,value,.. such as train.lr=1e-3,1e-4; got '{text}'.")
+            pairs[key.strip()] = parse_values(values)
+        value = pairs
+    varied: dict[str, tuple[Any, ...]] = {}
+    for key, values in _flatten(value).items():
+        if not isinstance(values, (list, tuple)) or not values:
+            raise ConfigError(f"{where}: vary.{key} = {values!r} does not fit: expected a list of values")
+        _nested({key: values[0]}, f"{where}: vary")
+        if key.split(".")[0] in ("execute", "data"):
+            raise ConfigError(f"{where}: '{key}' cannot be varied: it does not change what is trained or measured")
+        # a file has no null: the word is read as one here as in any other layer, or the cell would have another name
+        varied[key] = _distinct([None if v == "none" else v for v in values], f"vary.{key}", where)
+    return varied
+
+
+def _flatten(table: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            flat.update({f"{key}.{k}": v for k, v in value.items()})
+        else:
+            flat[key] = value
+    return flat
+
+
+def _distinct(values: Iterable[Any], name: str, where: str) -> tuple[Any, ...]:
+    seen: list[Any] = []
+    for value in values:
+        if value in seen:
+            raise ConfigError(f"{where}: {name} names '{value}' twice")
+        seen.append(value)
+    return tuple(seen)
+
+
+_WORDS = {
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "model_type": "a table",
+    "dict_type": "a table",
+}
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"][:2])
+    if first["type"] in _WORDS:
+        return f"{key} = {first['input']!r} does not fit: expected {_WORDS[first['type']].format(**first.get('ctx', {}))}"
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if message.startswith("Input"):
+        return f"{key} = {first['input']!r} does not fit: {message}"
+    prefix = "" if message != first["msg"] and first["type"] == "value_error" else "expected "
+    return f"{key} = {first['input']!r} does not fit: {prefix}{message}"

@@ -1,0 +1,204 @@
+"""The settings of one cell, section by section, with defaults and what each accepts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from segbench.errors import ConfigError
+from segbench.util.image_size import parse_growing_size, parse_size
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+SizeText = int | str
+
+
+def _as_value_error(check: Any, value: Any) -> None:
+    try:
+        check(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, values are final."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic would read true as 1
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("it is no switch: true and false mean nothing here")
+        return value
+
+
+class NormalisationSettings(Section):
+    """Mean and deviation per channel, in units of value * scale."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    scale: float = 1.0
+
+
+class DataSettings(Section):
+    """``[data]``: where the data lies and how much of it is kept decoded."""
+
+    path: str | None = Field(None, description="folder of the dataset")
+    cache_gb: float = Field(4.0, ge=0.0, description="bound of the decoded cache in 10**9 bytes; 0 switches it off")
+    cache_dir: str | None = Field(None, description="where the decoded cache lies (default: the user's cache folder)")
+    normalisation: dict[str, NormalisationSettings] = Field(
+        default_factory=dict, description="of inputs for which the dataset declares none; computed from the training split where not given"
+    )
+
+
+class TrainSettings(Section):
+    """``[train]``."""
+
+    epochs: Positive = 50
+    batch_size: Positive = 8
+    image_size: SizeText = Field(512, description="N, HxW, or growing: 256@0,512@0.5")
+    lr: float = Field(1e-4, gt=0.0)
+    weight_decay: float = Field(1e-4, ge=0.0)
+    schedule: Literal["onecycle", "poly", "cosine", "plateau", "constant"] = "onecycle"
+    augmentation: Literal["none", "standard", "enhanced"] = "standard"
+    precision: Literal["auto", "bf16", "fp16", "off"] = "auto"
+    patience: int | None = Field(None, ge=1, description="validations without a better score before training stops; none: never")
+    clip: float | None = Field(1.0, gt=0.0, description="largest gradient norm; none: no clipping")
+    accumulate: Positive = Field(1, description="batches per optimiser step")
+    workers: int | Literal["auto"] = "auto"
+    split: str = "train"
+    select_on: str | None = Field("val", description="split that chooses the best checkpoint; none: the last one is kept")
+    init_from: str | None = Field(None, description="checkpoint to start from")
+    channels_last: bool = False
+    compile: bool = False
+    deterministic: bool = False
+    oom: Literal["fail", "halve"] = Field("fail", description="halve: on out of memory halve the batch and accumulate; marks the row")
+
+    @field_validator("image_size")
+    @classmethod
+    def _size(cls, value: SizeText) -> SizeText:
+        _as_value_error(parse_growing_size, value)
+        return value
+
+    @field_validator("workers")
+    @classmethod
+    def _workers(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 0:
+            raise ValueError("at least 0, or auto")
+        return value
+
+
+class EvalSettings(Section):
+    """``[eval]``."""
+
+    split: str | None = Field(None, description="scored split; none: test where there is one, else val")
+    image_size: SizeText | None = Field(None, description="N, HxW; none: the (last) training size")
+    resize: Literal["keep-aspect", "warp", "none"] = Field("keep-aspect", description="none: images at their own size")
+    tile: SizeText | None = Field(None, description="size of tiles for images too large for one pass")
+    overlap: Share = Field(0.25, description="share by which tiles overlap")
+    flip: bool = Field(False, description="test-time augmentation: average over the image and its mirror image")
+    scales: tuple[float, ...] = Field((1.0,), description="test-time augmentation: average over the image at these scales")
+    boundary: bool = Field(True, description="boundary IoU of the final score")
+    calibration: bool = Field(True, description="calibration error and reliability curve of the final score")
+    every: Positive = Field(1, description="validate every n epochs")
+    batch_size: Positive | None = Field(None, description="none: the training batch size")
+    pictures: int = Field(4, ge=0, description="how many fixed samples are pictured")
+    pictures_every: int | None = Field(None, ge=1, description="also every n epochs; none: at the end only")
+
+    @field_validator("resize", mode="before")
+    @classmethod
+    def _word(cls, value: Any) -> Any:
+        return "none" if value is None else value  # everywhere else the word stands for nothing
+
+    @field_validator("scales", mode="before")
+    @classmethod
+    def _several_scales(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(","))
+        return (value,) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+    @field_validator("scales")
+    @classmethod
+    def _distinct_scales(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value or len(set(value)) < len(value) or not all(0.1 <= scale <= 8 for scale in value):
+            raise ValueError("different factors from 0.1 to 8, such as (0.75,1,1.25)")
+        return value
+
+    @field_validator("image_size", "tile")
+    @classmethod
+    def _size(cls, value: SizeText | None) -> SizeText | None:
+        if value is not None:
+            _as_value_error(parse_size, value)
+        return value
+
+
+class MeasureSettings(Section):
+    """``[measure]``."""
+
+    latency: bool = True
+    memory: bool = True
+    modules: bool = Field(True, description="time of each module, energy and a training step taken apart; only where latency is measured")
+    batch_size: Positive = Field(8, description="batch of the throughput table; latency is always at batch 1")
+    batch_sizes: tuple[Positive, ...] | None = Field(None, description="further batches, such as [2, 4]: cost against batch")
+    input_size: SizeText | None = Field(None, description="N, HxW; none: the evaluation size")
+    input_sizes: tuple[SizeText, ...] | None = Field(None, description="further sizes, such as [256, 640]: cost against size")
+    rounds: Positive = 10
+    restart_every: Positive | None = Field(3, description="rounds after which every network's process is started anew; none: never")
+    threads: Positive | None = Field(None, description="CPU threads; none: all physical cores")
+    anchor: bool = Field(True, description="a fixed reference network takes part in each race, so that 'segbench compare' can relate races")
+
+    @field_validator("input_size")
+    @classmethod
+    def _size(cls, value: SizeText | None) -> SizeText | None:
+        if value is not None:
+            _as_value_error(parse_size, value)
+        return value
+
+    @field_validator("input_sizes", "batch_sizes", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(","))
+        return (value,) if isinstance(value, int) else value
+
+    @field_validator("input_sizes")
+    @classmethod
+    def _sizes(cls, value: tuple[SizeText, ...] | None) -> tuple[SizeText, ...] | None:
+        for size in value or ():
+            _as_value_error(parse_size, size)
+        return value
+
+
+class DeploySettings(Section):
+    """``[deploy]``: what is checked of every backend but eager."""
+
+    quality: bool = Field(True, description="score each deployed form again on the scored split")
+    calibration: Positive = Field(128, description="training images that quantization is calibrated on")
+    drift_images: Positive = Field(8, description="images of the scored split on which logits are compared with the eager network's")
+
+
+class ExecuteSettings(Section):
+    """``[execute]``."""
+
+    where: Literal["process", "inline"] = Field("process", description="each cell in a process of its own, or in this one (for debuggers)")
+    devices: Positive = Field(1, description="processes that train one cell together")
+    timeout: float | None = Field(None, gt=0.0, description="seconds after which a cell is ended; none: never")
+    silence: float | None = Field(3600.0, gt=0.0, description="seconds without a sign of life after which a cell counts as hung")
+
+
+class Settings(Section):
+    """Everything that one cell needs beside its model, loss, dataset and seed."""
+
+    model: dict[str, Any] = Field(default_factory=dict)
+    data: DataSettings = Field(default_factory=DataSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    eval: EvalSettings = Field(default_factory=EvalSettings)
+    measure: MeasureSettings = Field(default_factory=MeasureSettings)
+    deploy: DeploySettings = Field(default_factory=DeploySettings)
+    execute: ExecuteSettings = Field(default_factory=ExecuteSettings)
+
+
+SECTIONS: tuple[str, ...] = tuple(Settings.model_fields)

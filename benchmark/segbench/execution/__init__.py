@@ -1,0 +1,1 @@
+"""A benchmark run from configuration to run.json."""

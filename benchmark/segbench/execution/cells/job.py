@@ -1,0 +1,352 @@
+"""One cell, from a JSON job: train, evaluate, profile. Runs in the cell's own process (or inline), knows nothing of other cells."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from segbench.config.settings import Settings
+from segbench.data.selection import find_dataset, overlapping, same_dataset, scored_split
+from segbench.errors import CheckpointError, SegbenchError
+from segbench.execution.plan.cell import measured_size
+from segbench.networks.network import Deployed, build_network, deploy
+from segbench.plugin.chosen import Chosen
+from segbench.plugin.inputs import InputPlan, plan_inputs
+from segbench.plugin.registry import Catalog, load_catalog
+from segbench.plugin.specs import DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task, resolve
+from segbench.results.records import Quality, Training
+from segbench.util.image_size import format_size, parse_size
+
+if TYPE_CHECKING:
+    from segbench.measure.quality.evaluate import Evaluation
+    from segbench.networks.load import LoadedNetwork
+
+Emit = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A job with its names looked up."""
+
+    job: Mapping[str, Any]
+    model: Chosen[ModelSpec]
+    loss: Chosen[LossSpec] | None
+    dataset: Chosen[DatasetSpec]
+    settings: Settings
+    task: Task
+    model_task: Task
+    inputs: InputPlan
+    device: str
+    catalog: Catalog
+    emit: Emit
+
+    @property
+    def root(self) -> Path | None:
+        return Path(self.job["root"]) if self.job.get("root") else None
+
+    @property
+    def directory(self) -> Path:
+        """The run's directory."""
+        return Path(self.job["directory"])
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.directory / "checkpoints" / str(self.job["cell"])
+
+    @property
+    def checkpoint(self) -> Path:
+        """The trained weights: the cell's own, or a file that the job names."""
+        return Path(self.job["checkpoint"]) if self.job.get("checkpoint") else self.checkpoints / "best.pt"
+
+    def sources(self, role: str) -> tuple[Path, ...]:
+        """Checkpoints that the cell is made from, in one role ("part", "teacher")."""
+        return tuple(Path(path) for path in self.job.get("sources", {}).get(role, ()))
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        """The samples of a split, decoded once and cached where the settings allow it."""
+        from segbench.data.splits import open_split
+
+        digest = self.job.get("digest", "")
+        return open_split(self.dataset, self.root, split, self.settings.data, digest=digest, report=self.note)
+
+    def training_samples(self) -> Sequence[Sample]:
+        """The samples of the training split, also kept at the training sizes where that changes nothing."""
+        from segbench.data.splits import open_training_split
+
+        digest = self.job.get("digest", "")
+        return open_training_split(self.dataset, self.root, self.settings, task=self.task, digest=digest, report=self.note)
+
+    def groups(self, split: str, count: int) -> tuple[str, ...] | None:
+        """For each of the ``count`` samples of a split the scene it belongs to, where the dataset knows."""
+        if self.dataset.spec.groups is None:
+            return None
+        found = tuple(map(str, resolve(self.dataset.spec.groups)(self.root, split, self.dataset.options)))
+        if len(found) != count:
+            self.note(f"dataset '{self.dataset}' names {len(found)} groups for the {count} images of '{split}': they are not used")
+            return None
+        return found
+
+    def note(self, message: str) -> None:
+        """Tell the user something that does not stop the cell."""
+        self.emit("note", {"message": message})
+
+
+def set_up(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) -> Setup:
+    """Look up what a job names."""
+    catalog = catalog or load_catalog()
+    settings = Settings.model_validate(job["settings"])
+    model = catalog.model(job["model"], job["model_options"], parts=job.get("model_parts"))
+    dataset = find_dataset(catalog, job["dataset"])
+    task: Task = resolve(dataset.spec.task)(dataset.options)
+    inputs, model_task = plan_inputs(model.spec, task, model.options)
+    loss = catalog.loss(job["loss"]) if job.get("loss") else None
+    known = {
+        name: Normalisation(tuple(norm["mean"]), tuple(norm["std"]), norm["scale"]) for name, norm in job.get("normalisation", {}).items()
+    }
+    return Setup(job, model, loss, dataset, settings, task, model_task, inputs.with_normalisation(known), job["device"], catalog, emit)
+
+
+def run(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) -> dict[str, Any]:
+    """Run the stages that the job names. Each stage's result is emitted as it is done, so that a later failure does not lose it."""
+    started = time.perf_counter()
+    with stage("plan"):
+        setup = set_up(job, emit, catalog)
+        _set_threads(setup)
+    work = 0.0
+    for name in job["stages"]:
+        with stage(name):
+            emit("stage", {"stage": name})
+            begun = time.perf_counter()
+            result = _STAGES[name](setup, emit)
+            work += time.perf_counter() - begun if name in ("train", "evaluate") else 0.0
+            emit("result", {"stage": name, **result})
+    return {"overhead_seconds": time.perf_counter() - started - work}
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Name the stage in any exception that leaves it."""
+    try:
+        yield
+    except BaseException as error:
+        if not hasattr(error, "segbench_stage"):
+            error.segbench_stage = name  # type: ignore[attr-defined]
+        raise
+
+
+def _train(setup: Setup, emit: Emit) -> dict[str, Any]:
+    from segbench.training.fit import fit
+
+    settings = setup.settings
+    select_on = settings.train.select_on
+    assert setup.loss is not None
+    if setup.model.spec.derives is not None and not setup.model.spec.derives.trains:
+        return _assemble(setup)
+    teachers = setup.sources("teacher")
+    training: Training = fit(
+        model=setup.model,
+        loss=setup.loss,
+        task=setup.task,
+        model_task=setup.model_task,
+        plan=setup.inputs,
+        train_samples=setup.training_samples(),
+        val_samples=setup.samples(select_on) if select_on else None,
+        settings=settings,
+        seed=setup.job["seed"],
+        device=setup.device,
+        directory=setup.checkpoints,
+        emit=emit,
+        identity=setup.job["identity"],
+        pictures=setup.directory / "predictions" / str(setup.job["cell"]) / "epochs",
+        dataset=str(setup.dataset),
+        parts=setup.sources("part"),
+        teacher=teachers[0] if teachers else None,
+    )
+    return {"training": training.model_dump()}
+
+
+def _assemble(setup: Setup) -> dict[str, Any]:
+    """Put a model together that needs no training."""
+    from segbench.training.record import assemble
+    from segbench.training.session import Job
+
+    assert setup.loss is not None
+    job = Job(
+        model=setup.model,
+        loss=setup.loss,
+        task=setup.task,
+        model_task=setup.model_task,
+        plan=setup.inputs,
+        train_samples=(),
+        val_samples=() if setup.settings.train.select_on else None,
+        settings=setup.settings,
+        seed=setup.job["seed"],
+        directory=setup.checkpoints,
+        identity=setup.job["identity"],
+        dataset=str(setup.dataset),
+        parts=setup.sources("part"),
+    )
+    names = ", ".join(str(part) for part in setup.model.parts)
+    return {"training": assemble(job, names=names, device=setup.device).model_dump()}
+
+
+def _evaluate(setup: Setup, emit: Emit) -> dict[str, Any]:
+    from segbench.data.visualization import prediction_panel
+    from segbench.measure.quality.evaluate import evaluate
+
+    split = scored_split(setup.dataset, setup.settings)
+    samples = setup.samples(split)
+    trained = trained_network(setup)
+    wanted = _pictured(len(samples), setup.settings.eval.pictures)
+    done = evaluate(
+        trained.network,
+        samples,
+        task=setup.task,
+        plan=trained.plan,
+        settings=setup.settings,
+        device=setup.device,
+        want_pictures=wanted,
+        detailed=True,
+    )
+    confusions = setup.directory / "confusions" / f"{setup.job['cell']}.npz"
+    _save_confusions(confusions, done, setup.groups(split, len(samples)))
+    folder = setup.directory / "predictions" / setup.job["cell"]
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    for index, prediction in sorted(done.predictions.items()):
+        path = folder / f"{_file_name(samples[index].id)}.png"
+        prediction_panel(samples[index], prediction, setup.task).save(path)
+        pictures.append(path.relative_to(setup.directory).as_posix())
+    quality = scored(setup, done, split, trained_on=trained.meta.get("dataset"))
+    return {
+        "quality": quality.model_dump(),
+        "artifacts": {
+            "best": _relative(setup, "best.pt"),
+            "last": _relative(setup, "last.pt"),
+            "confusions": confusions.relative_to(setup.directory).as_posix(),
+            "predictions": pictures,
+        },
+    }
+
+
+def scored(setup: Setup, done: Evaluation, split: str, *, trained_on: str | None) -> Quality:
+    """The scores of an evaluated split; ``trained_on`` is the dataset that the weights were trained on, by its name."""
+    from segbench.measure.quality.evaluate import evaluation_size
+    from segbench.measure.quality.scores import score
+
+    train = setup.settings.train
+    seen = same_dataset(trained_on, setup.dataset)
+    quality: Quality = score(
+        done.matrices,
+        class_names=setup.task.class_names,
+        split=split,
+        headline=setup.task.headline,
+        selected_on=train.select_on if seen and train.select_on and overlapping(setup.dataset, train.select_on, split) else None,
+        trained_on=seen and overlapping(setup.dataset, train.split, split),
+        image_size=evaluation_size(setup.settings),
+        resize=setup.settings.eval.resize,
+        seconds=done.seconds,
+        interval=True,
+        groups=setup.groups(split, len(done.ids)),
+        boundary=done.boundary,
+        calibration=done.calibration,
+    )
+    return quality
+
+
+def _profile(setup: Setup, emit: Emit) -> dict[str, Any]:
+    from segbench.measure.counts import profile_network
+
+    size = measured_size(setup.settings)
+    network = build_network(setup.model.spec, setup.model_task, setup.model.options, seed=0)
+    inputs = example_inputs(setup.inputs, size, batch_size=1)
+    # a plugin's deployed() may take parts off in place: what was trained is counted on a copy
+    trained, deployed = copy.deepcopy(network), deploy(network)
+    # parts are prefixes of the plugin's own model
+    parts = {part: tuple(f"network.model.{prefix}" for prefix in prefixes) for part, prefixes in setup.model.spec.parts.items()}
+    fields = profile_network(deployed, inputs, parts=parts, trained=trained).fields()
+    return {"profile": {**fields, "macs_at_sizes": _macs_at_sizes(setup, deployed)}}
+
+
+def _macs_at_sizes(setup: Setup, network: Deployed) -> dict[str, int]:
+    """Multiply-adds of one image at each size that is swept."""
+    from segbench.measure.macs import count_macs
+
+    sizes = [parse_size(size) for size in setup.settings.measure.input_sizes or ()]
+    return {format_size(size): count_macs(network, example_inputs(setup.inputs, size, batch_size=1)) for size in sizes}
+
+
+_STAGES: dict[str, Callable[[Setup, Emit], dict[str, Any]]] = {"train": _train, "evaluate": _evaluate, "profile": _profile}
+
+
+def trained_network(setup: Setup) -> LoadedNetwork:
+    """The network with the weights of the cell's best checkpoint, and the input plan that it was trained with."""
+    from segbench.networks.load import load_network
+
+    path = setup.checkpoint
+    if not path.exists():
+        raise CheckpointError(f"'{path}' does not exist: the cell has not been trained here")
+    return load_network(path, setup.catalog)
+
+
+def example_inputs(inputs: InputPlan, size: tuple[int, int], *, batch_size: int, device: str = "cpu") -> tuple[torch.Tensor, ...]:
+    """Random inputs (N, C, H, W) as the network gets them after normalisation; the same values each time."""
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(batch_size, channels, *size, generator=generator).to(device) for channels in inputs.channels)
+
+
+def statistics(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) -> dict[str, Any]:
+    """Mean and deviation of the inputs for which the dataset declares none, from the training split."""
+    from segbench.data.channel_statistics import compute_normalisation
+
+    with stage("plan"):
+        setup = set_up(job, emit, catalog)
+        missing = setup.inputs.missing_normalisation()
+        computed = compute_normalisation(setup.samples(setup.settings.train.split), setup.task, missing)
+    return {name: asdict(norm) for name, norm in computed.items()}
+
+
+def _set_threads(setup: Setup) -> None:
+    if setup.settings.measure.threads:
+        torch.set_num_threads(setup.settings.measure.threads)
+
+
+def _pictured(count: int, wanted: int) -> tuple[int, ...]:
+    """A fixed sample, spread evenly over the split."""
+    wanted = min(wanted, count)
+    return tuple(sorted({int((i + 0.5) * count / wanted) for i in range(wanted)})) if wanted else ()
+
+
+def _save_confusions(path: Path, done: Evaluation, groups: Sequence[str] | None) -> None:
+    """What comparisons between cells are made of: ids, matrices and, where they are known, groups and boundary counts of each image."""
+    import io
+
+    from segbench.util.files import write_atomic
+
+    buffer = io.BytesIO()
+    further: dict[str, Any] = {"groups": None if groups is None else np.asarray(groups), "boundary": done.boundary}
+    known = {name: values for name, values in further.items() if values is not None}
+    np.savez_compressed(buffer, ids=np.asarray(done.ids), matrices=done.matrices, **known)
+    write_atomic(path, buffer.getvalue())
+
+
+def _relative(setup: Setup, name: str) -> str | None:
+    path = setup.checkpoints / name
+    return path.relative_to(setup.directory).as_posix() if path.exists() else None
+
+
+def _file_name(sample_id: str) -> str:
+    from segbench.plugin.choice import slug
+
+    return slug(sample_id)
+
+
+__all__ = ["Emit", "SegbenchError", "Setup", "example_inputs", "run", "scored", "set_up", "stage", "trained_network"]

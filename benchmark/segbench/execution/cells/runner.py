@@ -1,0 +1,201 @@
+"""One cell of a run: what of it must run, running that, and the row that comes of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from segbench.config.settings import Settings
+from segbench.execution.cells.stages import PROFILE_FIELDS, Todo, carried_over, decide
+from segbench.execution.jobs import cell_job
+from segbench.execution.plan.cell import Cell
+from segbench.execution.session import RunSession
+from segbench.execution.workers import Outcome, describe_error
+from segbench.plugin.registry import Catalog
+from segbench.results.publishing import differences
+from segbench.results.records import Artifacts, CellResult, ErrorInfo, Quality, Training
+from segbench.results.store import RunStore
+from segbench.training.failures import halved
+
+
+def await_cell(session: RunSession, cell: Cell) -> None:
+    """Note how a cell that must run again is shown until then, and what was measured on another machine."""
+    old = session.rows.get(cell.id)
+    if old is None:
+        return
+    todo = decide(cell, old, session.store.directory)
+    if todo.stages:
+        session.waiting[cell.id] = carried_over(cell, old, todo, cell.blank(session.device))
+    changed = differences(old.machine, session.machine) if old.machine and "train" not in todo.stages else []
+    if changed:
+        warning = f"{cell.id} was trained elsewhere ({', '.join(changed)}): its training speed does not compare with this machine's"
+        session.result.warnings.append(warning)
+        session.listener.on("note", cell.describe(), {"message": warning})
+
+
+def run_cell(session: RunSession, cell: Cell, profiles: dict[str, Mapping[str, Any]]) -> None:
+    """Run what a cell's row lacks and put the new row on disk. ``profiles`` is filled: counts by the fingerprint of their measurement."""
+    old = session.rows.get(cell.id)
+    todo = decide(cell, old, session.store.directory)
+    blank = cell.blank(session.device).model_copy(update={"ingredients": dict(cell.ingredients)})
+    if "train" in todo.stages and (missing := _unusable(session, cell)):
+        _skip(session, cell, blank, missing)
+        return
+    row = carried_over(cell, old, todo, blank)
+    if not todo.stages:
+        session.rows[cell.id] = row
+        profiles.setdefault(cell.fingerprints["measure"], _profile_of(row))
+        session.listener.on("kept", cell.describe(), {"status": row.status})
+        return
+    known = profiles.get(cell.fingerprints["measure"])
+    if known is not None and "profile" in todo.stages:
+        row = row.model_copy(update=dict(known))
+        todo = Todo(tuple(s for s in todo.stages if s != "profile"), todo.reason, todo.restart)
+    if todo.restart:
+        shutil.rmtree(session.store.directory / "checkpoints" / cell.id, ignore_errors=True)
+    # before anything runs: were the old row left there, an interrupted training would be thrown away as one under other settings
+    if old is not None:
+        session.put(row)
+    session.listener.on("cell", cell.describe(), {"stages": todo.stages, "reason": todo.reason})
+    row = execute_cell(session, cell, row, todo)
+    if row.params is not None:
+        profiles.setdefault(cell.fingerprints["measure"], _profile_of(row))
+    session.put(row)
+    session.listener.on("cell_end", cell.describe(), row.model_dump(exclude={"ingredients"}))
+
+
+def _unusable(session: RunSession, cell: Cell) -> str:
+    """Why what this cell is made from is not there; empty where it is."""
+    for source in cell.origin.sources:
+        row = session.rows.get(source.cell) if source.cell is not None else None
+        if source.cell is not None and (row is None or row.training is None):
+            return f"{source.cell}, which it is made from, is {row.status if row is not None else 'missing'}"
+        if not source.path(session.store.directory).exists():
+            return f"the checkpoint of {source.name}, which it is made from, is gone"
+    return ""
+
+
+def _skip(session: RunSession, cell: Cell, blank: CellResult, reason: str) -> None:
+    advice = "Mend that cell and run the same command again."
+    row = blank.model_copy(update={"status": "skipped", "error": ErrorInfo(stage="train", kind="skipped", message=reason, advice=advice)})
+    session.put(row)
+    session.listener.on("cell_end", cell.describe(), row.model_dump(exclude={"ingredients"}))
+
+
+def execute_cell(session: RunSession, cell: Cell, row: CellResult, todo: Todo) -> CellResult:
+    """Run a cell's stages; on out of memory, halve the batch where that was asked for."""
+    settings = settings_of(cell, session.store, train="train" in todo.stages)
+    while True:
+        row, error = _attempt(session, cell, row, todo, settings)
+        if error is None or error.kind != "out-of-memory" or row.training is not None:
+            break
+        smaller = smaller_batch(settings, cell, session.store)
+        if smaller is None:
+            break
+        settings = smaller
+        session.listener.on("note", cell.describe(), {"message": f"protocol changed: {departure(settings, cell)}"})
+    status = "ok" if error is None else "failed"
+    machine = session.machine if "train" in todo.stages else row.machine
+    return row.model_copy(update={"status": status, "error": error, "machine": machine})
+
+
+def _attempt(session: RunSession, cell: Cell, row: CellResult, todo: Todo, settings: Settings) -> tuple[CellResult, ErrorInfo | None]:
+    log = session.store.directory / "logs" / f"{cell.id}.log"
+    updates: dict[str, Any] = {}
+
+    def on_event(kind: str, payload: Mapping[str, Any]) -> None:
+        if kind == "result":
+            updates.update(_stage_fields(payload))
+            if "training" in payload:
+                updates["training"].protocol_changed = departure(settings, cell) or None
+            session.store.write_cell(row.model_copy(update={**updates, "status": "pending"}))
+        session.listener.on(kind, cell.describe(), payload)
+
+    job = cell_job(
+        cell,
+        root=session.plan.root,
+        digest=session.plan.digest,
+        settings=settings,
+        device=session.device,
+        directory=session.store.directory,
+        stages=todo.stages,
+        checkpoint=session.checkpoints.get(cell.id),
+    )
+    if session.plan.cells[0].settings.execute.where == "inline":
+        outcome = _run_inline(job, on_event, session.catalog)
+    else:
+        execute = settings.execute
+        outcome = session.workers.run(
+            "segbench.execution.cells.job:run", job, emit=on_event, log=log, timeout=execute.timeout, silence=execute.silence
+        )
+    if outcome.value is not None:
+        updates["overhead_seconds"] = outcome.value["overhead_seconds"]
+    return row.model_copy(update=updates), outcome.error
+
+
+def _run_inline(job: Mapping[str, Any], emit: Any, catalog: Catalog) -> Outcome:
+    from segbench.execution.cells import job as cell
+
+    try:
+        return Outcome(value=cell.run(job, emit, catalog))
+    except (Exception, SystemExit) as error:  # a cell's failure is its row, not the run's end
+        return Outcome(error=describe_error(error))
+
+
+def _stage_fields(payload: Mapping[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if "profile" in payload:
+        fields.update(payload["profile"])
+    if "training" in payload:
+        fields["training"] = Training.model_validate(payload["training"])
+    if "quality" in payload:
+        fields["quality"] = Quality.model_validate(payload["quality"])
+        fields["artifacts"] = Artifacts.model_validate(payload["artifacts"])
+    return fields
+
+
+def _profile_of(row: CellResult) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in PROFILE_FIELDS}
+
+
+def settings_of(cell: Cell, store: RunStore, *, train: bool) -> Settings:
+    """The settings to go on under: the cell's own, with the halved batch where it was halved before and may be.
+
+    Where it may not any more and is to ``train`` on, what was trained at another batch is thrown away.
+    """
+    kept = store.read_json(_file(cell))
+    try:
+        batch = {key: int(kept[key]) for key in ("batch_size", "accumulate")}
+    except (KeyError, TypeError, ValueError):
+        return cell.settings
+    if cell.settings.train.oom == "halve":
+        return cell.settings.model_copy(update={"train": cell.settings.train.model_copy(update=batch)})
+    if train:
+        _start_over(cell, store)
+    return cell.settings
+
+
+def smaller_batch(settings: Settings, cell: Cell, store: RunStore) -> Settings | None:
+    """Half the batch and start over with it; None where that was not asked for or is not possible."""
+    smaller = halved(settings) if settings.train.oom == "halve" else None
+    if smaller is not None:
+        _start_over(cell, store)
+        store.write_text(_file(cell), json.dumps({"batch_size": smaller.train.batch_size, "accumulate": smaller.train.accumulate}))
+    return smaller
+
+
+def departure(settings: Settings, cell: Cell) -> str:
+    """How these settings depart from the cell's, in words; empty where they do not."""
+    if settings.train.batch_size == cell.settings.train.batch_size:
+        return ""
+    return f"out of memory, batch {settings.train.batch_size} x {settings.train.accumulate} accumulated steps"
+
+
+def _file(cell: Cell) -> str:
+    return f"checkpoints/{cell.id}/batch.json"
+
+
+def _start_over(cell: Cell, store: RunStore) -> None:
+    shutil.rmtree(store.directory / "checkpoints" / cell.id, ignore_errors=True)

@@ -1,0 +1,115 @@
+"""Which stages of a cell must run: only what changed since its row was written, with the reason in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segbench.execution.plan.cell import Cell
+from segbench.execution.plan.fingerprints import changes
+from segbench.results.deployments import DEPLOYED, EAGER, RACED, is_empty, without
+from segbench.results.records import CellResult, Deployment
+
+
+@dataclass(frozen=True)
+class Todo:
+    """Stages to run, in order, and why where something had been run before."""
+
+    stages: tuple[str, ...]
+    reason: str = ""
+    restart: bool = False
+
+
+def decide(cell: Cell, old: CellResult | None, directory: Path) -> Todo:
+    """Compare a cell with its row on disk. ``restart``: what was trained belongs to other settings and cannot be continued."""
+    if old is None:
+        return Todo(("profile", "train", "evaluate"))
+    changed = {name: old.fingerprints.get(name) != value for name, value in cell.fingerprints.items()}
+    trained = old.training is not None and (directory / "checkpoints" / cell.id / "best.pt").exists()
+    if changed["train"]:
+        return Todo(("profile", "train", "evaluate"), f"re-run: {_why(cell, old, 'train')}", restart=True)
+    stages = []
+    reasons = []
+    if changed["measure"] or old.params is None:
+        stages.append("profile")
+    if not trained or _failed(old, "train"):
+        stages += ["train", "evaluate"]
+        reasons.append("continued" if old.status in ("failed", "interrupted", "pending", "skipped") else "re-run: its checkpoint is gone")
+    elif changed["evaluate"] or old.quality is None:
+        stages.append("evaluate")
+        reasons.append(f"re-evaluated: {_why(cell, old, 'evaluate')}" if changed["evaluate"] else "continued")
+    if not stages and old.status != "ok":
+        # its process fell after the last stage: what that stage gave is done again rather than trusted
+        return Todo(("evaluate",), "continued")
+    return Todo(tuple(stages), "; ".join(reasons))
+
+
+def carried_over(cell: Cell, old: CellResult | None, todo: Todo, blank: CellResult) -> CellResult:
+    """The row to start from: what the old one has of the stages that are not run again."""
+    if old is None:
+        return blank
+    kept: dict[str, Any] = {}
+    if "profile" not in todo.stages:
+        kept.update({name: getattr(old, name) for name in PROFILE_FIELDS})
+    if "train" not in todo.stages:
+        kept |= {"training": old.training, "machine": old.machine}
+    if "evaluate" not in todo.stages:
+        kept["quality"] = old.quality
+        kept["artifacts"] = old.artifacts
+        kept["overhead_seconds"] = old.overhead_seconds
+    kept["deployments"] = _deployments(cell, old, todo)
+    if old.fingerprints.get("measure") == cell.fingerprints["measure"]:
+        kept |= {"modules": old.modules, "training_cost": old.training_cost, "cost_notes": old.cost_notes}
+    if not todo.stages:
+        kept |= {
+            "status": old.status,
+            "error": old.error,
+            "notes": old.notes,
+            "resolved": {**blank.resolved, "device": old.resolved.get("device")},
+        }
+    return blank.model_copy(update=kept)
+
+
+def _deployments(cell: Cell, old: CellResult, todo: Todo) -> list[Deployment]:
+    """The old row's deployments with the halves that still hold; a form that is not asked for now keeps what it has as long as they do."""
+    measured = old.fingerprints.get("measure") == cell.fingerprints["measure"]
+    scored = not {"train", "evaluate"} & set(todo.stages)
+    kept = []
+    for deployment in old.deployments:
+        fingerprint = cell.deploy_fingerprints.get(deployment.backend, deployment.fingerprint)
+        deployed = scored and (deployment.backend == EAGER or fingerprint == deployment.fingerprint)
+        left = deployment if measured else without(deployment, RACED)
+        left = left if deployed else without(left, DEPLOYED)
+        if not is_empty(left):
+            kept.append(left)
+    return kept
+
+
+PROFILE_FIELDS = (
+    "params",
+    "params_trained",
+    "params_trainable",
+    "params_per_part",
+    "size_mb",
+    "macs",
+    "macs_at_sizes",
+    "flops",
+    "fvcore_flops",
+    "fvcore_error",
+    "uncounted_ops",
+    "input_shape",
+)
+
+
+def _failed(old: CellResult, stage: str) -> bool:
+    return old.status in ("failed", "interrupted", "pending") and old.error is not None and old.error.stage in (stage, "run", "plan")
+
+
+def _why(cell: Cell, old: CellResult, stage: str) -> str:
+    then: Mapping[str, Any] = old.ingredients.get(stage, {})
+    found = changes(then, cell.ingredients[stage]) if then else []
+    if not found:
+        return "its settings changed"
+    return ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "")

@@ -1,0 +1,1 @@
+"""Memory, latency, modules and training step of each distinct deployed network."""

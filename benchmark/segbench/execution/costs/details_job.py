@@ -1,0 +1,102 @@
+"""Where the cost of one deployed model sits: its modules, its energy, its training step. Runs in a process of its own, after the race."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segbench.errors import SegbenchError
+from segbench.execution.cells.job import Emit, Setup, example_inputs, set_up
+from segbench.execution.costs.export import race_network
+from segbench.execution.costs.training_step import step_batch, step_session
+from segbench.execution.plan.cell import measured_size
+from segbench.measure.energy import energy_per_image
+from segbench.measure.modules import measure_modules
+from segbench.measure.training_step import Phase, PhaseClock, measure_steps
+from segbench.networks.network import deploy
+from segbench.plugin.registry import Catalog
+from segbench.plugin.specs import Progress
+from segbench.results.records import ModuleCosts, TrainingCost
+from segbench.training.determinism import training_mode
+from segbench.training.fit import optimise
+from segbench.training.meter import Meter
+from segbench.util.image_size import parse_growing_size
+
+
+def cost_details(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) -> dict[str, Any]:
+    """``modules``, ``training_cost`` and ``energy`` of a cell's network; what fails is None, with its reason among ``notes``."""
+    setup = set_up(job, emit, catalog)
+    torch.set_num_threads(int(job["threads"]))
+    notes: list[str] = []
+
+    def tried(what: str, measure: Callable[[Setup], Any]) -> Any:
+        try:
+            return measure(setup)
+        except Exception as error:  # foreign code: one part of the cost must not take the others with it
+            notes.append(f"{what} not measured: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            return None
+
+    modules: ModuleCosts | None = tried("modules", module_costs)
+    energy = tried("energy", _energy)
+    training: TrainingCost | None = tried("training step", training_step_cost)
+    if energy is not None and energy.why:
+        notes.append(f"energy not measured: {energy.why}")
+    return {
+        "modules": modules.model_dump() if modules else None,
+        "training_cost": training.model_dump() if training else None,
+        "energy": {"joules": energy.joules, "method": energy.method} if energy else None,
+        "notes": notes,
+    }
+
+
+def module_costs(setup: Setup) -> ModuleCosts:
+    """Own parameters, multiply-adds and time of each module of the deployed network, one image at the measured size."""
+    network = deploy(race_network(setup).to(setup.device))
+    inputs = example_inputs(setup.inputs, measured_size(setup.settings), batch_size=1, device=setup.device)
+    parts = {part: tuple(f"network.model.{prefix}" for prefix in prefixes) for part, prefixes in setup.model.spec.parts.items()}
+    costs = measure_modules(network, inputs, parts=parts)
+    return costs.model_copy(update={"modules": [row.model_copy(update={"name": _shown(row.name)}) for row in costs.modules]})
+
+
+def _shown(name: str) -> str:
+    """A module's name in the plugin's own model; what wraps that pads inputs and brings logits to the input's size."""
+    wrappers = {"": "(resizing of the logits)", "network": "(reading of the output)", "network.model": "(the model itself)"}
+    return wrappers.get(name, name.removeprefix("network.model."))
+
+
+def training_step_cost(setup: Setup) -> TrainingCost:
+    """Time and memory of forward, backward and optimiser, by the training's own code at its batch, size and precision."""
+    derives = setup.model.spec.derives
+    if derives is not None and not derives.trains:
+        raise SegbenchError("it is put together from trained models and not trained itself")
+    train = setup.settings.train
+    size = parse_growing_size(train.image_size)[-1][1]
+    with training_mode(deterministic=train.deterministic), tempfile.TemporaryDirectory() as empty:
+        session = step_session(setup, Path(empty))
+        fabric, group = session.fabric, [step_batch(setup, size)]
+
+        def step(begin: Callable[[], None], end: Callable[[Phase], None]) -> None:
+            session.fabric = PhaseClock(fabric, begin, end)  # type: ignore[assignment]
+            meter = Meter(session.place, setup.task.num_classes, setup.task.ignore_index, 1, 1, session.precision)
+            begin()
+            optimise(session, group, Progress(0, 1, 0, 1), meter)
+            end("optimiser")
+
+        cost = measure_steps(step, device=setup.device)
+    precision = {"off": "fp32"}.get(session.precision, session.precision)
+    return cost.model_copy(update={"batch_size": train.batch_size, "image_size": size, "precision": precision})
+
+
+def _energy(setup: Setup) -> Any:
+    network = deploy(race_network(setup).to(setup.device))
+    inputs = example_inputs(setup.inputs, measured_size(setup.settings), batch_size=1, device=setup.device)
+
+    def call() -> object:
+        with torch.inference_mode():
+            return network(*inputs)
+
+    return energy_per_image(call, images=1, device=setup.device)

@@ -1,0 +1,116 @@
+"""What a deployment job is about: the network in the form that is shipped, the images that evaluation would give it, and its metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from segbench.data.selection import SYNTHETIC, scored_split
+from segbench.errors import DataError
+from segbench.execution.cells.job import Emit, Setup, set_up, trained_network
+from segbench.execution.deploy.backend_network import Chosen, Frames, Images, Noise, canvas_of, fit
+from segbench.execution.deploy.metadata import file_metadata, weights_digest
+from segbench.networks.network import Deployed, build_network, deploy
+from segbench.networks.perturb import perturb
+from segbench.plugin.chosen import Chosen as ChosenSpec
+from segbench.plugin.inputs import InputPlan
+from segbench.plugin.registry import Catalog
+from segbench.plugin.specs import BackendSpec, Task
+from segbench.util.image_size import Size
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to deploy. ``trained_on`` names the dataset of its weights; with ``random`` nothing has trained them."""
+
+    setup: Setup
+    backend: ChosenSpec[BackendSpec]
+    network: Deployed
+    task: Task
+    plan: InputPlan
+    frames: Sequence[Images]
+    canvas: Size
+    trained_on: str | None = None
+    random: bool = False
+
+    @property
+    def example(self) -> Images:
+        """One image on the canvas."""
+        return fit(self.frames[0], self.canvas)
+
+    @property
+    def takes_any_size(self) -> bool:
+        return self.backend.spec.takes_any_size(self.backend.options)
+
+    def calibration(self) -> Sequence[Images]:
+        """Images of the training split on the canvas, as many as are asked for; none where the backend does not calibrate.
+
+        Raises :class:`DataError` for an empty split.
+        """
+        if not self.backend.spec.needs_calibration(self.backend.options):
+            return ()
+        split = self.setup.settings.train.split
+        samples = self.setup.samples(split)
+        if not len(samples):
+            raise DataError(f"{self.backend} is calibrated on images of the training split, and '{split}' is empty. Set train.split.")
+        return Chosen(_frames(self.setup, samples, self.plan), self.setup.settings.deploy.calibration, self.canvas)
+
+    def metadata(self, calibrated_on: int) -> dict[str, Any]:
+        """What whoever runs the file must know."""
+        return file_metadata(
+            model=str(self.setup.model),
+            task=self.task,
+            plan=self.plan,
+            input_size=self.canvas,
+            backend=self.backend,
+            weights={
+                "sha256": weights_digest(self.network.state_dict()),
+                "random": self.random,
+                "trained_on": self.trained_on,
+                "calibration_images": calibrated_on,
+            },
+        )
+
+
+def open_subject(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None) -> Subject:
+    """Load what a job names: a trained cell or checkpoint, or with ``job["random"]`` a model with random weights.
+
+    Without a dataset (a synthetic task) images are noise of the size ``job["canvas"]``.
+    """
+    setup = set_up(job, emit, catalog)
+    torch.set_num_threads(int(job["threads"]))
+    backend = setup.catalog.backend(job["backend"])
+    canvas: Size | None = (job["canvas"][0], job["canvas"][1]) if job.get("canvas") else None
+    if job.get("random"):
+        network, task, plan, trained_on = _random(setup)
+    else:
+        trained = trained_network(setup)
+        network, task, plan, trained_on = deploy(trained.network), trained.task, trained.plan, trained.meta.get("dataset")
+    network = network.to(setup.device).requires_grad_(False)
+    if setup.dataset.choice.name == SYNTHETIC:
+        assert canvas is not None
+        frames: Sequence[Images] = Noise(plan.channels, canvas, setup.settings.deploy.drift_images, setup.device)
+    else:
+        samples = setup.samples(scored_split(setup.dataset, setup.settings))
+        canvas = canvas or canvas_of(samples, setup.settings)
+        frames = _frames(setup, samples, plan)
+    return Subject(setup, backend, network, task, plan, frames, canvas, trained_on, bool(job.get("random")))
+
+
+def _frames(setup: Setup, samples: Sequence[Any], plan: InputPlan) -> Frames:
+    return Frames(samples, task=setup.task, plan=plan, settings=setup.settings, device=setup.device)
+
+
+def _random(setup: Setup) -> tuple[Deployed, Task, InputPlan, None]:
+    """A fresh network whose every part takes effect, and normalisation as a training would have it."""
+    network = perturb(build_network(setup.model.spec, setup.model_task, setup.model.options, seed=0))
+    plan = setup.inputs
+    missing = plan.missing_normalisation()
+    if missing and setup.dataset.choice.name != SYNTHETIC:
+        from segbench.data.channel_statistics import compute_normalisation
+
+        plan = plan.with_normalisation(compute_normalisation(setup.samples(setup.settings.train.split), setup.task, missing))
+    return deploy(network), setup.task, plan, None

@@ -1,0 +1,97 @@
+"""The eager network's logits kept beside the images they are of, and a deployed form held against them in another process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from segbench.errors import BackendError
+from segbench.execution.deploy.backend_network import Form, Images, Run, fit, resize, spread
+from segbench.measure.drift import DriftMeter, strays
+from segbench.networks.network import Deployed
+from segbench.results.records import Drift
+from segbench.util.image_size import Size, format_size
+
+_LARGE = (576, 640)
+_IMAGES_ELSEWHERE = 2
+"""Images on which a form that takes any size is tried at each of the three others."""
+
+
+def write_references(network: Deployed, frames: Sequence[Images], folder: Path, *, count: int, canvas: Size, any_size: bool) -> None:
+    """The eager network's logits on ``count`` images at the canvas, and with ``any_size`` at three others: a folder per size."""
+    indices = spread(len(frames), count)
+    _write(network, (frames[index] for index in indices), folder, canvas)
+    for size in other_sizes(canvas) if any_size else ():
+        _write(network, (resize(frames[index], size) for index in indices[:_IMAGES_ELSEWHERE]), folder, size)
+
+
+def other_sizes(size: Size) -> tuple[Size, Size, Size]:
+    """Three sizes at which a form that takes any size is tried: smaller, of another aspect, and so large that every branch that
+    depends on the size (attention that pools above some number of positions) goes the other way.
+
+    >>> other_sizes((256, 256)), other_sizes((48, 64))
+    (((128, 128), (256, 384), (576, 640)), ((24, 32), (48, 96), (576, 640)))
+    """
+    height, width = size
+    return (height // 2, width // 2), (height, width * 3 // 2), (max(2 * height, _LARGE[0]), max(2 * width, _LARGE[1]))
+
+
+def measure_drift(run: Run, references: Path, size: Size) -> Drift:
+    """The drift of a form on the images that lie in the folder of ``size``."""
+    meter, form = DriftMeter(), Form(run, size)
+    for file in sorted((references / format_size(size)).glob("*.pt")):
+        kept = torch.load(file, weights_only=True)
+        with torch.inference_mode():
+            meter.add(form.one(tuple(kept["images"])).cpu(), kept["logits"])
+    return meter.result(size)
+
+
+def drift_everywhere(run: Run, references: Path, canvas: Size, *, any_size: bool) -> Drift:
+    """The drift at the canvas, with those at three other sizes for a form that takes any."""
+    drift = measure_drift(run, references, canvas)
+    if not any_size:
+        return drift
+    elsewhere = [_drift_at(run, references, size) for size in other_sizes(canvas)]
+    return drift.model_copy(update={"sizes": elsewhere})
+
+
+def _drift_at(run: Run, references: Path, size: Size) -> Drift:
+    try:
+        return measure_drift(run, references, size)
+    except Exception as error:  # foreign code: a form that claims any size and fails at one is told so
+        text = (str(error).splitlines() or [type(error).__name__])[0]
+        return Drift(images=0, input_size=size, notes=[f"{type(error).__name__}: {text}"])
+
+
+def refuse_stray(drift: Drift) -> None:
+    """Raise :class:`BackendError` where a form that takes any size computes something else at one of them."""
+    for other in drift.sizes:
+        if not strays(other, drift):
+            continue
+        assert other.input_size is not None
+        assert drift.input_size is not None
+        at, made = format_size(other.input_size), format_size(drift.input_size)
+        if other.max_abs is None:
+            raise BackendError(
+                f"exported for any size, it fails at {at} ({'; '.join(other.notes)}). Export it at a fixed size (dynamic=false)."
+            )
+        raise BackendError(
+            f"exported for any size at {made}, it computes something else at {at}: logits off by up to {other.max_abs:.3g} "
+            f"(at {made}: {drift.max_abs or 0.0:.3g}). Export it at a fixed size (dynamic=false)."
+        )
+
+
+def _write(network: Deployed, images: Iterable[Images], folder: Path, size: Size) -> None:
+    place = folder / format_size(size)
+    place.mkdir(parents=True, exist_ok=True)
+    for number, inputs in enumerate(images):
+        with torch.inference_mode():
+            # the eager network sees the canvas, too: drift is of the arithmetic, not of the padding
+            logits: Tensor = network(*fit(inputs, size))
+        # and only what is no padding is compared
+        height, width = (min(a, b) for a, b in zip(inputs[0].shape[-2:], size, strict=True))
+        kept = {"images": [x[..., :height, :width].cpu().clone() for x in inputs], "logits": logits[..., :height, :width].cpu().clone()}
+        torch.save(kept, place / f"{number:04}.pt")

@@ -1,0 +1,235 @@
+"""export_model(): one model as a file that can be shipped, checked by loading it again in a fresh process."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segbench.config.run_config import load_config
+from segbench.data.selection import SYNTHETIC
+from segbench.errors import BackendError, CheckpointError, ConfigError, UnknownNameError, did_you_mean
+from segbench.execution.events import Listener
+from segbench.execution.jobs import cell_job
+from segbench.execution.plan.plan import Plan, make_plan
+from segbench.execution.workers import Workers
+from segbench.measure.drift import unfaithful
+from segbench.plugin.choice import format_value
+from segbench.plugin.chosen import Chosen
+from segbench.plugin.registry import Catalog
+from segbench.plugin.specs import BackendSpec, Task
+from segbench.results.records import Drift
+from segbench.util.devices import resolve_device, usable_cores
+from segbench.util.image_size import format_size, parse_size
+
+_MB = 2**20
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and how it compares with the network: ``metadata`` is the sidecar's content."""
+
+    path: Path
+    files: tuple[Path, ...]
+    metadata: Mapping[str, Any]
+    drift: Drift
+    export_seconds: float
+
+    @property
+    def file_mb(self) -> float:
+        return sum(file.stat().st_size for file in self.files) / _MB
+
+
+def export_model(
+    subject: str,
+    *,
+    backend: str,
+    out: Path,
+    catalog: Catalog,
+    listener: Listener,
+    input_size: str | None = None,
+    flags: Mapping[str, Any] | None = None,
+    inputs: str | None = None,
+    num_classes: int | None = None,
+    sets: Sequence[str] = (),
+) -> Exported:
+    """Write a checkpoint (or a model by name, with random weights) as ``out``, with ``out.json`` beside it.
+
+    ``flags`` are dataset, data folder and device. Nothing is written where the file does not load or does not give the network's
+    logits. Raises :class:`BackendError` with the reason, :class:`ConfigError` for what does not go together.
+    """
+    chosen = _file_backend(backend, catalog)
+    _refuse_folder(out)
+    checkpoint = _checkpoint(subject, catalog)
+    meta = _meta(checkpoint) if checkpoint else {}
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    task = given.pop("dataset", None)
+    if task is None and chosen.spec.needs_calibration(chosen.options):
+        raise ConfigError(f"{backend} is calibrated on training images: give --dataset NAME (and --data DIR).")
+    if checkpoint and (inputs or num_classes):
+        raise ConfigError("A checkpoint knows its inputs and classes: leave out --inputs and --num-classes.")
+    size = input_size or (format_size((int(meta["image_size"][0]), int(meta["image_size"][1]))) if meta else "512")
+    config = load_config(
+        sets=sets,
+        flags={
+            "models": [str(meta["model"]) if meta else subject],
+            "losses": ["ce"],
+            "dataset": task or _synthetic(meta, subject, catalog, inputs, num_classes),
+            "backends": [backend],
+            "eval.image_size": format_size(parse_size(size, key="--input-size")),
+            **given,
+        },
+    )
+    plan = make_plan(config, catalog)
+    if meta and task is not None:
+        _refuse_foreign(meta, plan, subject)
+    job = _job(plan, backend, size, checkpoint, resolve_device(config.device))
+    with tempfile.TemporaryDirectory(prefix="segbench-export-") as folder:
+        return _export(job, subject, chosen, out, Path(folder), listener)
+
+
+def _export(job: Mapping[str, Any], subject: str, chosen: Chosen[BackendSpec], out: Path, work: Path, listener: Listener) -> Exported:
+    """Export and check below ``work``, under the names that the files will have; only then move them."""
+    workers = Workers()
+    place = work / "files"
+    job = {**job, "directory": str(work), "folder": str(place), "references": str(work / "references")}
+    made = _run(workers, "export", job, subject, chosen, work, listener)
+    path, files = _named(Path(made["path"]), place, out)
+    found: dict[str, Drift] = {}
+    kept = {name: made[name] for name in ("canvas", "plan", "trained_on")}
+    _run(workers, "check", {**job, **kept, "path": str(path)}, subject, chosen, work, listener, found)
+    drift = found["drift"]
+    if made["metadata"]["backend"]["precision"] == "fp32" and unfaithful(drift):
+        raise BackendError(
+            f"{subject} as {chosen}: the file loads, but its logits are off by up to {drift.max_abs:.3g} where they are to be equal "
+            f"(labels agree on {100 * (drift.label_agreement or 0.0):.2f} %). Nothing was written."
+        )
+    metadata = {**made["metadata"], "file": path.name, "drift": drift.model_dump(mode="json", exclude_defaults=True)}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    moved = tuple(Path(shutil.move(file, out.parent / file.name)) for file in files)
+    final = out.parent / path.name
+    Path(f"{final}.json").write_text(json.dumps(metadata, indent=1) + "\n")
+    return Exported(final, moved, metadata, drift, float(made["export_seconds"]))
+
+
+def _run(
+    workers: Workers,
+    target: str,
+    job: Mapping[str, Any],
+    subject: str,
+    chosen: Chosen[BackendSpec],
+    work: Path,
+    listener: Listener,
+    found: dict[str, Drift] | None = None,
+) -> Mapping[str, Any]:
+    def on_event(kind: str, payload: Mapping[str, Any]) -> None:
+        if kind == "result" and "drift" in payload and found is not None:
+            found["drift"] = Drift.model_validate(payload["drift"])
+        elif kind == "note":
+            listener.on(kind, None, payload)
+
+    outcome = workers.run(f"segbench.execution.deploy.job:{target}", job, emit=on_event, log=work / f"{target}.log")
+    if outcome.error is not None:
+        reason = " ".join(part for part in (outcome.error.message, outcome.error.advice) if part)
+        raise BackendError(f"{subject} as {chosen}: {reason}")
+    value: Mapping[str, Any] = outcome.value
+    return value
+
+
+def _job(plan: Plan, backend: str, size: str, checkpoint: Path | None, device: str) -> dict[str, Any]:
+
+    cell = plan.cells[0]
+    job = cell_job(
+        cell, root=plan.root, digest="", settings=cell.settings, device=device, directory=Path(), stages=(), checkpoint=checkpoint
+    )
+    extra = {"backend": backend, "canvas": list(parse_size(size)), "random": checkpoint is None, "score": False}
+    return {**job, **extra, "threads": cell.settings.measure.threads or usable_cores()}
+
+
+def _file_backend(backend: str, catalog: Catalog) -> Chosen[BackendSpec]:
+    chosen = catalog.backend(backend)
+    if chosen.spec.export is None:
+        files = [spec.name for spec, _ in catalog.specs("backends") if spec.export is not None]
+        raise ConfigError(f"{chosen} runs in memory and writes no file. Backends that do: {', '.join(files) or 'none is installed'}.")
+    return chosen
+
+
+def _refuse_folder(out: Path) -> None:
+    if out.is_dir():
+        raise ConfigError(f"--out '{out}' is a folder: give the file to write, such as {out / 'model'}.")
+    if any(parent.exists() and not parent.is_dir() for parent in out.parents):
+        raise ConfigError(f"--out '{out}': a part of the path is a file, not a folder.")
+
+
+def _checkpoint(subject: str, catalog: Catalog) -> Path | None:
+    """The checkpoint's file, or None for the name of a model."""
+    path = Path(subject).expanduser()
+    if path.is_dir():
+        found = [*path.glob("best.pt"), *sorted(path.glob("checkpoints/*/best.pt"))]
+        if len(found) != 1:
+            cells = ", ".join(file.parent.name for file in found) or "none"
+            raise CheckpointError(
+                f"'{subject}' is a folder with {len(found)} checkpoints ({cells}). Give one: DIR/checkpoints/CELL/best.pt"
+            )
+        return found[0].absolute()
+    if path.is_file():
+        return path.absolute()
+    if path.suffix or "/" in subject:
+        raise CheckpointError(f"there is no checkpoint {subject}")
+    try:
+        catalog.model(subject)
+    except UnknownNameError:
+        near = did_you_mean(subject.partition("[")[0], catalog.names("models"))
+        raise UnknownNameError(f"'{subject}' is neither a checkpoint's file nor a model.{near} See 'segbench list models'.") from None
+    return None
+
+
+def _meta(checkpoint: Path) -> Mapping[str, Any]:
+    from segbench.networks.checkpoints import read_checkpoint
+
+    meta = read_checkpoint(checkpoint).meta
+    if "model" not in meta:
+        raise CheckpointError(f"'{checkpoint}' does not say which model it is of: it was not written by segbench.")
+    return meta
+
+
+def _synthetic(meta: Mapping[str, Any], subject: str, catalog: Catalog, inputs: str | None, num_classes: int | None) -> str:
+    """A task without images: the checkpoint's own, or what is declared."""
+    if not meta:
+        from segbench.data.selection import declared_task
+
+        return declared_task(subject, catalog, inputs, num_classes)
+    task = _own_task(meta)
+    texts = tuple(f"{name}={channels}" for name, channels in task.inputs.items())
+    return f"{SYNTHETIC}[inputs={format_value(texts)},num_classes={task.num_classes}]"
+
+
+def _own_task(meta: Mapping[str, Any]) -> Task:
+    from segbench.networks.load import task_from_dict
+
+    return task_from_dict(meta["task"])
+
+
+def _refuse_foreign(meta: Mapping[str, Any], plan: Plan, subject: str) -> None:
+    own = _own_task(meta)
+    if dict(plan.task.inputs) != dict(own.inputs):
+        raise CheckpointError(f"'{subject}' takes {dict(own.inputs)}; dataset '{plan.dataset}' gives {dict(plan.task.inputs)}.")
+
+
+def _named(path: Path, folder: Path, out: Path) -> tuple[Path, tuple[Path, ...]]:
+    """The exported files under the names that they will have: ``out`` and, where there are more, its name with their endings."""
+    ending = path.suffix
+    if out.suffix != ending:
+        if out.suffix:
+            raise ConfigError(f"--out '{out}': this backend writes {ending or 'files without an ending'}. Name it {out.stem}{ending}.")
+        out = out.with_suffix(ending)
+    renamed = []
+    for file in sorted(folder.iterdir()):
+        ours = file.name.startswith(path.stem)
+        target = file.with_name(out.stem + file.name[len(path.stem) :]) if ours else file
+        renamed.append(file.rename(target) if ours else file)
+    return folder / out.name, tuple(renamed)

@@ -1,0 +1,108 @@
+"""A cell: one model to be trained, scored and measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from segbench.config.settings import Settings
+from segbench.data.selection import scored_split
+from segbench.execution.plan.sources import Origin
+from segbench.plugin.choice import format_value, slug
+from segbench.plugin.chosen import Chosen
+from segbench.plugin.inputs import InputPlan
+from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Task
+from segbench.results.records import CellResult
+from segbench.util.image_size import Size, parse_growing_size, parse_size
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model to be trained, scored and measured."""
+
+    id: str
+    model: Chosen[ModelSpec]
+    loss: Chosen[LossSpec]
+    dataset: Chosen[DatasetSpec]
+    recipe: str
+    settings: Settings
+    variation: Mapping[str, Any]
+    seed: int
+    inputs: InputPlan
+    task: Task
+    model_task: Task
+    fingerprints: Mapping[str, str]
+    ingredients: Mapping[str, Any]
+    origin: Origin = field(default_factory=Origin)
+    backends: tuple[Chosen[BackendSpec], ...] = ()
+    deploy_fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """By backend, so that another one more runs alone."""
+
+    def describe(self) -> dict[str, Any]:
+        """What observers and progress displays get."""
+        return {
+            "id": self.id,
+            "model": str(self.model),
+            "loss": str(self.loss),
+            "dataset": str(self.dataset),
+            "recipe": self.recipe,
+            "settings": dict(self.variation),
+            "seed": self.seed,
+            "kind": self.origin.kind,
+        }
+
+    def resolved(self, device: str) -> dict[str, Any]:
+        """Every setting and option as it holds for this cell."""
+        settings = self.settings.model_dump(exclude={"model", "data", "execute"})
+        return {
+            "model_options": self.model.options.values(),
+            "loss_options": self.loss.options.values(),
+            "dataset_options": self.dataset.options.values(),
+            **settings,
+            "normalisation": {name: dataclasses.asdict(norm) for name, norm in self.inputs.normalisation.items()},
+            "devices": self.settings.execute.devices,
+            "device": device,
+        }
+
+    def blank(self, device: str) -> CellResult:
+        """The cell's row before anything has run."""
+        return CellResult(
+            id=self.id,
+            kind=self.origin.kind,
+            needs=list(self.origin.needs),
+            model=str(self.model),
+            loss=str(self.loss),
+            dataset=str(self.dataset),
+            recipe=self.recipe,
+            settings=dict(self.variation),
+            resolved=self.resolved(device),
+            seed=self.seed,
+            fingerprints=dict(self.fingerprints),
+            early_fusion=self.inputs.early_fusion,
+            notes=[*self.origin.notes, *(f"the model does not take the input '{name}'" for name in self.inputs.unused(self.task))],
+            params_per_part={},
+        )
+
+    @property
+    def measured_size(self) -> Size:
+        """Height and width at which costs are measured: measure.input_size, else the evaluation's, else the last training size."""
+        return measured_size(self.settings)
+
+    @property
+    def scored_split(self) -> str:
+        """The split that quality is computed on."""
+        return scored_split(self.dataset, self.settings)
+
+
+def cell_id(model: Chosen[Any], loss: Chosen[Any], recipe: str, variation: Mapping[str, Any], seed: int) -> str:
+    """A readable file name that does not depend on which other cells the run has."""
+    varied = [f"{key}={format_value(value)}" for key, value in variation.items()]
+    return slug("--".join([*(slug(part) for part in (str(model), str(loss), recipe, *varied)), f"s{seed}"]), limit=150)
+
+
+def measured_size(settings: Settings) -> Size:
+    """Height and width at which costs are measured."""
+    chosen = settings.measure.input_size or settings.eval.image_size
+    return parse_size(chosen) if chosen is not None else parse_growing_size(settings.train.image_size)[-1][1]

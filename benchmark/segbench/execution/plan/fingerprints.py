@@ -1,0 +1,142 @@
+"""Fingerprints: hashes of what changes a result, and of nothing else, so that only what changed is run again."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segbench.config.settings import Settings
+from segbench.execution.plan.cell import measured_size
+from segbench.plugin.choice import format_value
+from segbench.plugin.chosen import Chosen
+from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Task
+from segbench.util.files import file_digest
+from segbench.util.image_size import parse_growing_size
+
+_ADDED_EVAL_DEFAULTS: dict[str, Any] = {"flip": False, "scales": (1.0,)}
+_ADDED_EVAL = set(_ADDED_EVAL_DEFAULTS)
+
+
+def fingerprint(ingredients: Mapping[str, Any]) -> str:
+    """A short hash of everything that changes a result."""
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between two sets of ingredients, in words: ``loss.gamma 2 -> 3``."""
+    flat_old, flat_new = _flat(old), _flat(new)
+    keys = [*flat_new, *(k for k in flat_old if k not in flat_new)]
+    return [
+        f"{key} {format_value(flat_old.get(key))} -> {format_value(flat_new.get(key))}"
+        for key in keys
+        if flat_old.get(key) != flat_new.get(key)
+    ]
+
+
+def train_ingredients(
+    model: Chosen[ModelSpec],
+    loss: Chosen[LossSpec],
+    dataset: Chosen[DatasetSpec],
+    settings: Settings,
+    seed: int,
+    digest: str,
+    *,
+    made_from: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What changes the trained weights; ``made_from`` are fingerprints or digests of the trained weights that it starts from."""
+    # workers, cache and validation batch size change no result; the validation's sizes are recorded with the training instead, so
+    # that another evaluation size does not cost a night of training
+    return {
+        "model": ingredients_of(model),
+        "loss": ingredients_of(loss),
+        "dataset": {**ingredients_of(dataset), "digest": digest},
+        "normalisation": settings.data.model_dump()["normalisation"],
+        "train": {**settings.train.model_dump(exclude={"workers", "oom"}), "init_from": content_of(settings.train.init_from)},
+        "eval.every": settings.eval.every,
+        "devices": settings.execute.devices,
+        "seed": seed,
+        **({"made from": dict(made_from)} if made_from else {}),
+    }
+
+
+def eval_ingredients(settings: Settings) -> dict[str, Any]:
+    """What of ``[eval]`` changes the scores; what was added later stands there only where it is used."""
+    added = {name: value for name, value in settings.eval.model_dump(include=_ADDED_EVAL).items() if value != _ADDED_EVAL_DEFAULTS[name]}
+    return settings.eval.model_dump(exclude={"batch_size", "every", *_ADDED_EVAL}) | added
+
+
+def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Settings) -> dict[str, Any]:
+    """What changes the measured costs."""
+    # costs do not depend on what the weights are, only on the network's shape: cells of one model share one measurement
+    trained_at = parse_growing_size(settings.train.image_size)[-1][1]
+    return {
+        "model": ingredients_of(model),
+        "num_classes": model_task.num_classes,
+        "inputs": dict(model_task.inputs),
+        "backend": "eager",
+        "input_size": list(measured_size(settings)),
+        "measure": settings.measure.model_dump(exclude={"input_size", "anchor", *_no_sweep(settings)}),
+        # the memory of a training step is taken by the training's own code, all but its loss
+        "train_batch": settings.train.batch_size,
+        "train_step": settings.train.model_dump(include={"precision", "channels_last", "deterministic", "accumulate"}),
+        # the memory of a training step is taken at the training size, whatever the other costs are taken at
+        **({} if trained_at == measured_size(settings) else {"train_size": list(trained_at)}),
+    }
+
+
+def deploy_ingredients(
+    backend: Chosen[BackendSpec], evaluated: str, settings: Settings, versions: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """What changes a deployed form's drift and quality; ``evaluated`` is the fingerprint of the cell's evaluation.
+
+    ``versions`` are of what exports and runs it: another version may well take what this one refuses.
+    """
+    unused = set() if backend.spec.needs_calibration(backend.options) else {"calibration"}
+    return {
+        "evaluate": evaluated,
+        "backend": ingredients_of(backend),
+        "deploy": settings.deploy.model_dump(exclude=unused),
+        "versions": dict(versions),
+    }
+
+
+def _no_sweep(settings: Settings) -> set[str]:
+    """Sweeps that are not asked for: they came later than the first results, which must not be measured again for them."""
+    return {name for name in ("input_sizes", "batch_sizes") if getattr(settings.measure, name) is None}
+
+
+def ingredients_of(chosen: Chosen[Any]) -> dict[str, Any]:
+    """A plugin's part: name, options (a weights file by its content) and the code's version."""
+    options = {key: content_of(value) if key in ("weights", "teacher") else value for key, value in chosen.options.values().items()}
+    parts = {"parts": [ingredients_of(part) for part in chosen.parts]} if chosen.parts else {}
+    return {"name": chosen.choice.name, **options, "plugin": chosen.plugin.identity(), **parts}
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def content_of(path: Any) -> Any:
+    """What a file holds instead of where it lies: a moved file changes no result, another one under the same name does."""
+    try:
+        status = Path(str(path)).expanduser().stat() if isinstance(path, str) else None
+    except (OSError, ValueError):
+        return path
+    if status is None or not Path(str(path)).expanduser().is_file():
+        return path
+    return _file_digest(str(Path(str(path)).expanduser()), status.st_size, status.st_mtime_ns)
+
+
+@functools.cache
+def _file_digest(path: str, size: int, modified: int) -> str:
+    return f"sha256:{file_digest(Path(path))[:16]}"

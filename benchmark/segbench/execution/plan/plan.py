@@ -1,0 +1,305 @@
+"""A run's plan: which cells, in which order, and whether everything is there to run them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segbench.config.run_config import RunConfig
+from segbench.config.settings import Settings
+from segbench.data.selection import choose_dataset, data_root, default_split, scored_split
+from segbench.errors import ConfigError, SegbenchError, did_you_mean
+from segbench.execution.plan.cell import Cell, cell_id
+from segbench.execution.plan.fingerprints import (
+    content_of,
+    deploy_ingredients,
+    eval_ingredients,
+    fingerprint,
+    measure_ingredients,
+    train_ingredients,
+)
+from segbench.execution.plan.sources import Key, Origin, Source, Want, choose_model, kind_of, locate, notes_of, refuse_other_task, wants
+from segbench.networks.checkpoint_meta import read_meta
+from segbench.plugin.choice import Choice, parse_choice
+from segbench.plugin.chosen import Chosen
+from segbench.plugin.inputs import plan_inputs
+from segbench.plugin.options import describe
+from segbench.plugin.registry import Catalog
+from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Normalisation, Recipe, Task, resolve
+
+REQUIRED = "required"
+"""Value of a recipe's setting that the user must give."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a run, in order, and what they share."""
+
+    config: RunConfig
+    cells: tuple[Cell, ...]
+    dataset: Chosen[DatasetSpec]
+    task: Task
+    root: Path | None
+    digest: str = ""
+
+
+def make_plan(config: RunConfig, catalog: Catalog, *, digest_of: Callable[[Path], str] = lambda root: "", complete: bool = False) -> Plan:
+    """Lay out models x losses x recipes x varied settings x seeds; raises :class:`SegbenchError` kin for whatever cannot work.
+
+    ``digest_of`` gives the digest of a data folder (names, sizes and times). What cells are made from (a teacher, an ensemble's members)
+    comes before them; a ``complete`` plan has all of it, any other is for cells that are trained already or never.
+    """
+    recipes = [catalog.recipe(name) for name in config.recipes]
+    base = config.settings(recipes[0])
+    models = [choose_model(catalog, text, base.model) for text in config.models]
+    dataset = choose_dataset(config, catalog, recipes, models)
+    task: Task = resolve(dataset.spec.task)(dataset.options)
+    root = data_root(config, dataset)
+    _check(dataset, task)
+    digest = digest_of(root) if root is not None else ""
+    split = default_split(dataset, root) if base.eval.split is None else None
+    backends = _backends(config, catalog, task)
+    entries = [
+        _Entry(*_with_split(axes, split), variation=variation, seed=seed)
+        for recipe in recipes
+        for variation in _variations(config)
+        for axes in _axes(config, catalog, recipe, config.settings(recipe, variation))
+        for seed in config.seeds
+    ]
+    # models outermost, so that a model's cells stand together
+    order = {text: i for i, text in enumerate(config.models)}
+    entries.sort(key=lambda entry: order[str(entry.model)])
+    layout = _Layout(dataset, task, digest, backends, entries, output_directory(config, dataset), complete=complete)
+    cells = layout.cells()
+    for chosen in _distinct([c.model for c in cells]) + _distinct([c.loss for c in cells]):
+        like = next(c for c in cells if c.model is chosen or c.loss is chosen)
+        _check(chosen, like.model_task if isinstance(chosen.spec, ModelSpec) else task)
+    return Plan(config, tuple(cells), dataset, task, root, digest)
+
+
+_Axes = tuple[Chosen[ModelSpec], Chosen[LossSpec], Recipe, Settings]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A cell to be."""
+
+    model: Chosen[ModelSpec]
+    loss: Chosen[LossSpec]
+    recipe: Recipe
+    settings: Settings
+    variation: Mapping[str, Any]
+    seed: int
+
+    @property
+    def rest(self) -> tuple[str, str, int]:
+        return self.recipe.name, str(dict(self.variation)), self.seed
+
+    @property
+    def key(self) -> Key:
+        return (str(self.model), str(self.loss), *self.rest)
+
+    @property
+    def id(self) -> str:
+        return cell_id(self.model, self.loss, self.recipe.name, self.variation, self.seed)
+
+
+class _Layout:
+    """Makes cells of entries, each after those that it is made from."""
+
+    def __init__(
+        self,
+        dataset: Chosen[DatasetSpec],
+        task: Task,
+        digest: str,
+        backends: tuple[Chosen[BackendSpec], ...],
+        entries: Sequence[_Entry],
+        directory: Path,
+        *,
+        complete: bool,
+    ) -> None:
+        self.dataset, self.task, self.digest, self.backends = dataset, task, digest, backends
+        self.entries = {entry.key: entry for entry in entries}
+        self.ids = {entry.id: entry.key for entry in entries}
+        self.directory, self.complete = directory, complete
+        self.made: dict[Key, Cell] = {}
+
+    def cells(self) -> list[Cell]:
+        for key in self.entries:
+            self._make(key)
+        return list(self.made.values())
+
+    def _make(self, key: Key) -> Cell:
+        if key not in self.made:
+            entry = self.entries[key]
+            cell = _cell(self.dataset, self.task, self.digest, entry, backends=self.backends, origin=self._origin(entry))
+            self.made[key] = cell
+        return self.made[key]
+
+    def _origin(self, entry: _Entry) -> Origin:
+        sources, chained = [], {}
+        for want in wants(entry.model, entry.loss, entry.rest, {key[0] for key in self.entries}):
+            source, link = self._source(want, entry)
+            if source is not None:
+                sources.append(source)
+                chained[f"{want.role} {len(sources)}"] = link
+        kind = kind_of(entry.model, entry.loss)
+        return Origin(kind, tuple(sources), notes_of(entry.model, entry.loss), chained)
+
+    def _source(self, want: Want, entry: _Entry) -> tuple[Source | None, Any]:
+        try:
+            found = locate(want, keys=self.entries, ids=self.ids, directory=self.directory)
+            if isinstance(found, Path):
+                meta = read_meta(found)
+                refuse_other_task(want.what, want.name, self.task, meta)
+                _refuse_other_inputs(want, entry, self.task, meta["plan"]["groups"])
+                return Source(want.name, want.role, file=found), content_of(str(found))
+        except SegbenchError:
+            if self.complete:
+                raise
+            return None, None
+        needed = self._make(found)
+        _refuse_other_inputs(want, entry, self.task, needed.inputs.groups)
+        return Source(want.name, want.role, cell=needed.id), needed.fingerprints["train"]
+
+
+def _refuse_other_inputs(want: Want, entry: _Entry, task: Task, groups: Sequence[Sequence[str]]) -> None:
+    own, _ = plan_inputs(entry.model.spec, task, entry.model.options)
+    theirs = [list(group) for group in groups]
+    if theirs != [list(group) for group in own.groups]:
+        raise ConfigError(f"{want.what} '{want.name}' takes the inputs {theirs}, {entry.model} takes {[list(g) for g in own.groups]}.")
+
+
+def output_directory(config: RunConfig, dataset: Chosen[DatasetSpec]) -> Path:
+    """``--out``, else ``runs/<dataset>-<recipe>``."""
+    return Path(config.out or f"runs/{dataset.choice.name}-{'-'.join(config.recipes)}").expanduser().absolute()
+
+
+def _with_split(axes: _Axes, split: str | None) -> _Axes:
+    model, loss, recipe, settings = axes
+    if settings.eval.split is not None or split is None:
+        return axes
+    return model, loss, recipe, settings.model_copy(update={"eval": settings.eval.model_copy(update={"split": split})})
+
+
+def _cell(
+    dataset: Chosen[DatasetSpec],
+    task: Task,
+    digest: str,
+    entry: _Entry,
+    *,
+    backends: tuple[Chosen[BackendSpec], ...],
+    origin: Origin,
+) -> Cell:
+    model, loss, settings, seed = entry.model, entry.loss, entry.settings, entry.seed
+    _refuse_scales_of_fixed_forms(settings, backends)
+    inputs, model_task = plan_inputs(model.spec, task, model.options)
+    given = {name: Normalisation(norm.mean, norm.std, norm.scale) for name, norm in settings.data.normalisation.items()}
+    inputs = inputs.with_normalisation(given)
+    train = train_ingredients(model, loss, dataset, settings, seed, digest, made_from=origin.chained)
+    evaluate = {**train, "eval": eval_ingredients(settings) | {"split": scored_split(dataset, settings)}}
+    measure = measure_ingredients(model, model_task, settings)
+    evaluated = fingerprint(evaluate)
+    return Cell(
+        id=entry.id,
+        model=model,
+        loss=loss,
+        dataset=dataset,
+        recipe=entry.recipe.name,
+        settings=settings,
+        variation=entry.variation,
+        seed=seed,
+        inputs=inputs,
+        task=task,
+        model_task=model_task,
+        fingerprints={"train": fingerprint(train), "evaluate": evaluated, "measure": fingerprint(measure)},
+        ingredients={"train": train, "evaluate": evaluate, "measure": measure},
+        origin=origin,
+        backends=backends,
+        deploy_fingerprints={
+            str(chosen): fingerprint(deploy_ingredients(chosen, evaluated, settings, _versions(chosen.spec))) for chosen in backends
+        },
+    )
+
+
+def _backends(config: RunConfig, catalog: Catalog, task: Task) -> tuple[Chosen[BackendSpec], ...]:
+    """The forms in which every model is deployed; each must be installed."""
+    backends = tuple(catalog.backend(text) for text in config.backends)
+    for chosen in backends:
+        _check(chosen, task)
+    return backends
+
+
+def _refuse_scales_of_fixed_forms(settings: Settings, backends: Sequence[Chosen[BackendSpec]]) -> None:
+    fixed = [str(chosen) for chosen in backends if not chosen.spec.takes_any_size(chosen.options)]
+    if settings.eval.scales != (1.0,) and fixed and settings.deploy.quality:
+        raise ConfigError(
+            f"eval.scales needs a network that takes any size, and {fixed[0]} is made for one. "
+            "Leave eval.scales out, score the deployed forms in a run without it, or set deploy.quality=false."
+        )
+
+
+def _versions(spec: BackendSpec) -> dict[str, str | None]:
+    return {"torch": importlib.metadata.version("torch"), **({spec.package: spec.installed_version()} if spec.package else {})}
+
+
+def _variations(config: RunConfig) -> list[dict[str, Any]]:
+    keys = list(config.vary)
+    return [dict(zip(keys, values, strict=True)) for values in itertools.product(*config.vary.values())]
+
+
+def _axes(config: RunConfig, catalog: Catalog, recipe: Recipe, settings: Settings) -> list[_Axes]:
+    _refuse_required(recipe, settings)
+    losses = config.losses or (recipe.loss or "ce",)
+    _check_model_settings(config, settings, catalog)
+    return [
+        (choose_model(catalog, model, settings.model), catalog.loss(_taught(config, catalog, model, loss)), recipe, settings)
+        for model in config.models
+        for loss in losses
+    ]
+
+
+def _taught(config: RunConfig, catalog: Catalog, model: str, loss: str) -> str:
+    """The loss with the run's teacher around it; the teacher itself, and what distils already, keep theirs."""
+    if config.teacher is None or config.teacher == model:
+        return loss
+    specs = {spec.name: spec for spec, _ in catalog.specs("losses")}
+    if (spec := specs.get(parse_choice(loss).name)) is not None and spec.distils:
+        return loss
+    names = [name for name, spec in specs.items() if spec.distils]
+    if not names:
+        raise ConfigError("--teacher needs a loss that distils, and no plugin gives one: see 'segbench list losses'.")
+    given = {"temperature": config.teacher_temperature, "weight": config.teacher_weight}
+    options = {key: value for key, value in given.items() if value is not None}
+    return str(Choice(names[0]).with_options(loss=loss, teacher=config.teacher, **options))
+
+
+def _refuse_required(recipe: Recipe, settings: Settings) -> None:
+    if settings.train.init_from == REQUIRED:
+        raise ConfigError(
+            f"recipe '{recipe.name}' starts from a checkpoint: give it with --set train.init_from=RUN/checkpoints/CELL/best.pt"
+        )
+
+
+def _check_model_settings(config: RunConfig, settings: Settings, catalog: Catalog) -> None:
+    known = {key for text in config.models for key in describe(catalog.spec("models", text.partition("[")[0])[0].options)}
+    for key in settings.model:
+        if key not in known:
+            raise ConfigError(f"[model] {key}: none of the models has this option.{did_you_mean(key, known)}")
+
+
+def _check(chosen: Chosen[Any], task: Task) -> None:
+    """Ask a spec's own check what is missing."""
+    if not getattr(chosen.spec, "check", None):
+        return
+    missing = list(resolve(chosen.spec.check)(task, chosen.options) or ())
+    if missing:
+        raise ConfigError(f"{chosen}: " + " ".join(missing))
+
+
+def _distinct(chosen: Sequence[Chosen[Any]]) -> list[Chosen[Any]]:
+    return list({(str(c), str(c.options)): c for c in chosen}.values())

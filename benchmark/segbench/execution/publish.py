@@ -1,0 +1,170 @@
+"""A static site of runs: each run's own files, the pages above them, and a list of all that was written.
+
+A site is built in a folder of its own and then moved to its place file by file: what cannot be rendered leaves the old site as it was.
+Files that are not of the site (``.git``, ``CNAME``) stay.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from segbench.errors import SegbenchError
+from segbench.execution.reports import render
+from segbench.plugin.choice import slug
+from segbench.plugin.registry import Catalog
+from segbench.plugin.specs import Reporter, ReportTarget, resolve
+from segbench.results.publishing import public
+from segbench.results.records import RunResult
+from segbench.results.store import load_run
+from segbench.util.files import explained, write_atomic
+
+MANIFEST = "site.json"
+RUNS = "runs"
+_FORMATS = {"csv": "cells.csv", "latex": "tables.tex"}
+_OTHERS = ("CNAME",)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published: the runs by their folders, and how many files were written anew or removed."""
+
+    runs: Mapping[str, RunResult]
+    kept: Sequence[str]
+    changed: int
+    removed: int
+
+
+def publish(
+    paths: Sequence[Path], out: Path, catalog: Catalog, *, format: str = "html", title: str = "", address: str = "", keep: bool = False
+) -> Published:
+    """Build or renew the site below ``out`` from runs (directories, or their ``run.json``).
+
+    ``keep`` leaves the runs that the site shows already. Raises :class:`SegbenchError` before anything is written where a run cannot be
+    read or ``out`` holds something else.
+    """
+    reporter = _reporter(catalog, format)
+    old = _manifest(out)
+    sources = _named(paths)
+    runs = {name: public(load_run(path)) for name, path in sources.items()}
+    kept = [str(name) for name in old.get("runs", []) if keep and name not in runs and _is_inside(str(name))]
+    runs |= {name: load_run(out / RUNS / name) for name in kept}
+    with explained(out):
+        stage = Path(tempfile.mkdtemp(prefix="segbench-site-"))
+        try:
+            for name, path in sources.items():
+                _write_run(stage / RUNS / name, runs[name], path if path.is_dir() else path.parent, reporter, catalog)
+            for name in kept:
+                shutil.copytree(out / RUNS / name, stage / RUNS / name)
+            (stage / ".nojekyll").touch()
+            resolve(reporter.site or "")(runs, ReportTarget(stage, home=address, title=title))
+            changed, removed = _move(stage, out, old, list(runs))
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+    return Published(runs, kept, changed, removed)
+
+
+def _reporter(catalog: Catalog, name: str) -> Reporter:
+    reporter: Reporter = catalog.reporter(name)
+    if reporter.site is None:
+        able = ", ".join(spec.name for spec, _ in catalog.specs("reporters") if spec.site)
+        raise SegbenchError(f"Format '{name}' makes no site; formats that do: {able}.")
+    missing = resolve(reporter.check)(None, None) if reporter.check else []
+    if missing:
+        raise SegbenchError(missing[0])
+    return reporter
+
+
+def _manifest(out: Path) -> dict[str, Any]:
+    """What an earlier publication has written here. Raises :class:`SegbenchError` where the folder holds something else."""
+    if out.exists() and not out.is_dir():
+        raise SegbenchError(f"'{out}' is a file. Choose another --out DIR.")
+    others = [entry.name for entry in out.iterdir() if not entry.name.startswith(".")] if out.is_dir() else []
+    if MANIFEST in others:
+        try:
+            found = json.loads((out / MANIFEST).read_bytes())
+            if found["generator"] == "segbench publish" and isinstance(found["files"], list):
+                return dict(found)
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+    foreign = sorted(set(others) - set(_OTHERS))
+    if foreign:
+        raise SegbenchError(f"'{out}' holds something else than a site of segbench ({', '.join(foreign[:3])}). Choose an empty --out DIR.")
+    return {}
+
+
+def _named(paths: Sequence[Path]) -> dict[str, Path]:
+    """A folder's name for each run: its own, with its parent's in front where two are alike."""
+    found: dict[str, Path] = {}
+    taken: set[str] = set()
+    for path in dict.fromkeys(path.resolve() for path in paths):
+        folder = path if path.is_dir() else path.parent
+        plain, longer = slug(folder.name or "run"), slug(f"{folder.parent.name}-{folder.name}")
+        numbered = (f"{longer}-{number}" for number in range(2, len(paths) + 2))
+        name = next(name for name in (plain, longer, *numbered) if name.casefold() not in taken)
+        taken.add(name.casefold())
+        found[name] = path
+    return found
+
+
+def _write_run(directory: Path, result: RunResult, source: Path, reporter: Reporter, catalog: Catalog) -> None:
+    """One run's own files: its report, its data, and what tables are made of."""
+    directory.mkdir(parents=True)
+    target = ReportTarget(directory, run_directory=source, home="../../index.html")
+    (directory / "index.html").write_text(resolve(reporter.render)(result, target), encoding="utf-8")
+    (directory / "run.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
+    names = {spec.name for spec, _ in catalog.specs("reporters")}
+    for format, file in _FORMATS.items():
+        if format in names:
+            (directory / file).write_text(render(result, format, catalog, directory=directory), encoding="utf-8")
+
+
+def _move(stage: Path, out: Path, old: Mapping[str, Any], runs: Sequence[str]) -> tuple[int, int]:
+    """Bring the staged files to their place, the first page last; remove what the old site had and the new one has not."""
+    files = sorted(file.relative_to(stage).as_posix() for file in stage.rglob("*") if file.is_file())
+    before = [str(name) for name in old.get("files", []) if _is_inside(str(name))]
+    out.mkdir(parents=True, exist_ok=True)
+    _note(out, runs, {*files, *before})  # should this stop half-way, the folder is known as a site all the same
+    changed = sum([_replace(stage / name, out / name) for name in sorted(files, key=lambda name: name == "index.html")])
+    gone = [out / name for name in before if name not in files and (out / name).is_file()]
+    for file in gone:
+        file.unlink()
+    for folder in sorted({parent for file in gone for parent in _parents(file, out)}, reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    _note(out, runs, files)
+    return changed, len(gone)
+
+
+def _note(out: Path, runs: Sequence[str], files: Sequence[str] | set[str]) -> None:
+    manifest = {"generator": "segbench publish", "runs": list(runs), "files": sorted(files)}
+    write_atomic(out / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+
+
+def _replace(staged: Path, file: Path) -> bool:
+    """Whether the file is another than before. A reader sees the old one or the new one, never half."""
+    if file.is_file() and filecmp.cmp(staged, file, shallow=False):
+        return False
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(f".{file.name}.new")
+    shutil.copyfile(staged, fresh)  # not forced to the disk one by one: what a crash loses, the same command writes again
+    fresh.replace(file)
+    return True
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and name != MANIFEST
+
+
+def _parents(file: Path, out: Path) -> Iterator[Path]:
+    for parent in file.parents:
+        if parent == out:
+            return
+        yield parent

@@ -1,0 +1,172 @@
+"""run(): plan -> cells -> measurements -> RunResult."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segbench.analysis.comparisons import with_comparisons
+from segbench.config.run_config import RunConfig
+from segbench.data.digest import data_digest
+from segbench.errors import SegbenchError
+from segbench.execution.cells.runner import await_cell, execute_cell, run_cell
+from segbench.execution.cells.stages import Todo, decide
+from segbench.execution.events import Fanout, Listener, Silent
+from segbench.execution.journal import Journal
+from segbench.execution.normalisation import with_kept_normalisation, with_normalisation
+from segbench.execution.plan.cell import Cell
+from segbench.execution.plan.plan import make_plan, output_directory
+from segbench.execution.records import judge_claims
+from segbench.execution.reports import write_reports
+from segbench.execution.session import RunSession, open_session
+from segbench.plugin.registry import Catalog, load_catalog
+from segbench.results.records import Ablation, CellResult, RunResult
+from segbench.results.store import RunStore
+from segbench.util.compat import require_torch
+from segbench.util.devices import resolve_device
+
+
+def run(
+    config: RunConfig,
+    *,
+    catalog: Catalog | None = None,
+    listener: Listener | None = None,
+    fresh: bool = False,
+    command: str | None = None,
+    ablation: Ablation | None = None,
+) -> RunResult:
+    """Train, score and measure every cell of ``config``; finished ones are not run again.
+
+    Results are written as they come, so that an interruption (or a crash of one cell) loses nothing that was finished.
+    ``ablation`` is the walk that the models make, for the report.
+    Raises :class:`SegbenchError` kin for what cannot be planned or written.
+    """
+    require_torch()
+    catalog = catalog or load_catalog()
+    device = resolve_device(config.device)
+    plan = make_plan(config, catalog, digest_of=_data_digest, complete=True)
+    store = RunStore(output_directory(config, plan.dataset))
+    store.open()
+    try:
+        if fresh:
+            store.clear()
+        plan = with_normalisation(plan, catalog, store, device)
+        with Journal(store.directory) as journal:
+            session = open_session(plan, catalog, store, device, Fanout(listener or Silent(), journal), command, ablation)
+            return _run(session)
+    finally:
+        store.close()
+
+
+def run_stages(
+    config: RunConfig,
+    stages: tuple[str, ...],
+    *,
+    catalog: Catalog,
+    listener: Listener,
+    directory: Path,
+    checkpoints: Mapping[str, Path] | None = None,
+) -> RunResult:
+    """Run only some stages of every cell, in a directory of their own; nothing is reported.
+
+    With ``checkpoints`` (by cell) only those cells are run, with these weights. Costs are measured where "profile" is asked for.
+    """
+    plan = make_plan(config, catalog, digest_of=_data_digest)
+    if checkpoints is not None:
+        plan = dataclasses.replace(plan, cells=tuple(cell for cell in plan.cells if cell.id in checkpoints))
+    store = RunStore(directory)
+    store.open()
+    try:
+        session = open_session(plan, catalog, store, resolve_device(config.device), listener, None)
+        session.checkpoints.update(checkpoints or {})
+        listener.on("plan", None, {"cells": [cell.describe() for cell in plan.cells]})
+        for cell in plan.cells:
+            blank = cell.blank(session.device)
+            session.listener.on("cell", cell.describe(), {"stages": stages, "reason": ""})
+            row = execute_cell(session, cell, blank, Todo(stages))
+            session.put(row)
+            session.listener.on("cell_end", cell.describe(), row.model_dump())
+        if "profile" in stages:
+            _measure_costs(session)
+        session.result = with_comparisons(session.publish(complete=True), directory)
+        return session.publish(complete=True)
+    finally:
+        store.close()
+
+
+def _deploy_cells(session: RunSession) -> None:
+    from segbench.execution.deploy.deploy import deploy_cells  # it needs torch, which a preview does not
+
+    deploy_cells(session)
+
+
+def _measure_costs(session: RunSession) -> None:
+    from segbench.execution.costs.measure import measure_costs  # it needs torch, which a preview does not
+
+    measure_costs(session)
+
+
+def _run(session: RunSession) -> RunResult:
+    started = time.monotonic()
+    session.listener.on("plan", None, {"cells": [cell.describe() for cell in session.plan.cells]})
+    profiles: dict[str, Mapping[str, Any]] = {}
+    last_written = 0.0
+    for cell in session.plan.cells:
+        await_cell(session, cell)
+    try:
+        for cell in session.plan.cells:
+            session.waiting.pop(cell.id, None)
+            run_cell(session, cell, profiles)
+            if time.monotonic() - last_written > min(30.0, 0.02 * (time.monotonic() - started)):
+                session.publish(complete=False)
+                last_written = time.monotonic()
+        _deploy_cells(session)
+        _measure_costs(session)
+    except KeyboardInterrupt:
+        session.publish(complete=False)
+        raise
+    return _finish(session)
+
+
+def _finish(session: RunSession) -> RunResult:
+    if session.result.race is None:
+        kept = session.store.read_json("race.json")
+        session.result = session.result.model_copy(update={"race": (kept or {}).get("race")})
+    notes = [f"plugin '{name}' was switched off: {why}" for name, why in session.observers.switched_off.items()]
+    session.result = session.result.model_copy(update={"warnings": [*session.result.warnings, *notes]})
+    result = with_comparisons(session.publish(complete=True), session.store.directory)
+    session.result = result.model_copy(update={"claims": judge_claims(result, session.catalog, session.store.directory)})
+    result = session.publish(complete=True)
+    notes = write_reports(result, session.store.directory, session.catalog, formats=("markdown",))
+    if notes:
+        session.result = result.model_copy(update={"warnings": [*result.warnings, *notes]})
+        result = session.publish(complete=True)
+    return result
+
+
+def failures(result: RunResult, *, among: Collection[str] | None = None) -> Sequence[CellResult]:
+    """Cells that did not come out well; ``among``: the ids of this run's own, where its directory holds others too."""
+    return [cell for cell in result.cells if cell.status in ("failed", "interrupted") and (among is None or cell.id in among)]
+
+
+def _data_digest(root: Path) -> str:
+    from segbench.data.digest import data_digest
+
+    return data_digest(root)
+
+
+def preview(config: RunConfig, *, catalog: Catalog) -> Sequence[tuple[Cell, Todo | None]]:
+    """Each cell that a run would go through, and what it would do there; None where nothing has been run yet. Writes nothing."""
+    plan = make_plan(config, catalog, complete=True)
+    store = RunStore(output_directory(config, plan.dataset))
+    if not (store.directory / "cells").is_dir():
+        return [(cell, None) for cell in plan.cells]
+    plan = with_kept_normalisation(make_plan(config, catalog, digest_of=data_digest, complete=True), catalog, store)
+    rows, _ = store.read_cells()
+    return [(cell, decide(cell, rows[cell.id], store.directory) if cell.id in rows else None) for cell in plan.cells]
+
+
+__all__ = ["SegbenchError", "failures", "output_directory", "run", "run_stages"]

@@ -1,0 +1,1 @@
+"""A plugin's model and loss under one calling convention, and the checkpoints of trained networks."""

@@ -1,0 +1,494 @@
+"""What plugins hand over: light descriptions of models, losses, datasets, backends, recipes, claims and reporters.
+
+A spec imports nothing heavy. ``build`` and the other callables are import strings (``"package.module:function"``), resolved
+at first use, or plain callables.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from segbench.errors import PluginError
+from segbench.plugin.options import NoOptions, Options
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from segbench.results.records import RunResult
+
+IGNORE_INDEX = 255
+
+Ref = str | Callable[..., Any]
+"""An import string such as ``"package.module:function"``, or the callable itself."""
+
+
+def resolve(ref: Ref) -> Callable[..., Any]:
+    """The callable behind an import string.
+
+    >>> resolve("math:sqrt")(9.0)
+    3.0
+    """
+    if callable(ref):
+        return ref
+    module, _, attribute = ref.partition(":")
+    if not attribute:
+        raise PluginError(f"'{ref}' is not of the form 'package.module:function'")
+    try:
+        found: Callable[..., Any] = operator.attrgetter(attribute)(importlib.import_module(module))
+    except AttributeError:
+        raise PluginError(f"'{ref}': module {module} has no '{attribute}'") from None
+    if not callable(found):
+        raise PluginError(f"'{ref}' is not callable")
+    return found
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Stored values to network values, per channel: ``(value * scale - mean) / std``.
+
+    ``mean`` and ``std`` are in units of ``value * scale``; for 8-bit images scale is 1/255.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or not self.mean:
+            raise PluginError(f"normalisation needs one mean and one std per channel, got {self.mean} and {self.std}")
+        if not all(math.isfinite(v) for v in (*self.mean, *self.std, self.scale)) or min(self.std) <= 0:
+            raise PluginError(f"normalisation needs finite means and positive deviations, got {self.mean}, {self.std}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is to be segmented: classes, inputs and how labels are to be read.
+
+    ``inputs`` maps input names to channels in order (``{"image": 3}``, ``{"sar": 2, "optical": 13}``). Mask values are
+    ``0 .. num_classes - 1`` and ``ignore_index``. An input without ``normalisation`` is normalised by the mean and
+    deviation of the training split, which the harness computes. ``rgb`` names the inputs whose colours may be jittered.
+    ``headline`` is the class whose IoU is quoted beside mIoU (water, crack, ..).
+    """
+
+    class_names: tuple[str, ...]
+    inputs: Mapping[str, int] = field(default_factory=lambda: {"image": 3})
+    ignore_index: int = IGNORE_INDEX
+    normalisation: Mapping[str, Normalisation] = field(default_factory=dict)
+    palette: tuple[tuple[int, int, int], ...] = ()
+    headline: str | None = None
+    rgb: tuple[str, ...] = ("image",)
+    kind: Literal["multiclass"] = "multiclass"
+
+    def __post_init__(self) -> None:
+        if self.kind != "multiclass":
+            raise PluginError(
+                f"task kind '{self.kind}' is not supported: segbench scores one class per pixel (multiclass); "
+                "multi-label masks would need another metric"
+            )
+        if len(self.class_names) < 2:
+            raise PluginError("a task needs at least two classes (for a binary task: background and foreground)")
+        if len(set(self.class_names)) != len(self.class_names):
+            raise PluginError(f"class names must differ: {', '.join(self.class_names)}")
+        if not self.inputs or min(self.inputs.values()) < 1:
+            raise PluginError("a task needs at least one input, each with at least one channel")
+        if 0 <= self.ignore_index < len(self.class_names):
+            raise PluginError(f"ignore_index {self.ignore_index} is also the class '{self.class_names[self.ignore_index]}'")
+        if self.palette and len(self.palette) != len(self.class_names):
+            raise PluginError(f"the palette has {len(self.palette)} colours for {len(self.class_names)} classes")
+        if self.headline is not None and self.headline not in self.class_names:
+            raise PluginError(f"headline class '{self.headline}' is not among the classes")
+        for name, norm in self.normalisation.items():
+            if name not in self.inputs or len(norm.mean) != self.inputs[name]:
+                raise PluginError(f"normalisation of '{name}' does not fit inputs {dict(self.inputs)}")
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its label: inputs (C, H, W) in their stored dtype, mask int64 (H, W), and an id that never changes."""
+
+    inputs: Mapping[str, Tensor]
+    mask: Tensor
+    id: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with data on disk. ``error`` makes a run impossible, ``warning`` deserves a look."""
+
+    message: str
+    severity: Literal["error", "warning"] = "error"
+    where: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """One file of a dataset on the net.
+
+    target    path below the data folder where the file goes; a mirror that the user names is asked for ``MIRROR/target`` first
+    urls      where it is, tried in order
+    checksum  ``"md5:.."`` or ``"sha256:.."`` in hexadecimal; empty where its publisher gives none
+    extract   the file is an archive: its members go to this folder below the data folder, and the archive is deleted
+    provides  path below the data folder that exists once all is done: where it does, nothing is downloaded (default ``target``)
+    """
+
+    target: str
+    urls: tuple[str, ...]
+    checksum: str = ""
+    extract: str | None = None
+    provides: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Spec:
+    name: str
+    summary: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _BuiltSpec(_Spec):
+    build: Ref
+    options: type[Options] = NoOptions
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derivation:
+    """How a model is made of trained ones, which its option ``of`` names: models of the same run, or ``RUN/CELL``.
+
+    kind       what results call such a model: "prune", "ensemble"
+    make       ``make(bases, inputs, task, options) -> nn.Module``: from networks in eval mode, on the CPU, and example inputs. May
+               change the bases in place
+    rebuild    ``rebuild(bases, state, task, options) -> nn.Module``: the architecture that ``state`` is of, from untrained bases, so that
+               a checkpoint is loaded without the files that it was made of
+    like_base  True: ``bases`` holds the one plugin's model as it is, and what comes of it keeps that model's inputs, outputs, auxiliary
+               heads and padding. False: bases map inputs (N, C, H, W) to logits (N, K, H, W), and so must the result
+    trains     whether training follows
+    least      fewest bases
+    describe   ``describe(options) -> "pruned by 30 % from"``: what stands before the names of the bases in reports
+    """
+
+    kind: str
+    make: Ref
+    rebuild: Ref
+    describe: Ref
+    like_base: bool = False
+    trains: bool = False
+    least: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec(_BuiltSpec):
+    """An architecture: ``build(task, options) -> nn.Module`` that maps inputs (N, C, H, W) to logits (N, K, h, w).
+
+    inputs          names of the task inputs that ``forward`` takes, in positional order
+    channels        channel counts that each input can take, where not any ({"image": (3,)})
+    size_multiple   height and width must be multiples of this; the harness pads (reflection-free, on the right and bottom) and crops
+    min_size        smallest height and width
+    read_output     ``read_output(output) -> {"logits": .., aux..}`` where forward returns something unusual
+    aux_weights     weight of each auxiliary output's loss by name ({"aux": 0.4}); outputs not named weigh nothing
+    parts           part name -> prefixes of parameter names ({"encoder": ("backbone.",)}), for counts per part
+    head            prefixes of parameter names that depend on the class count (left out of ``init_from`` across class counts)
+    normalise       ``normalise(task, options) -> {input: Normalisation} | None``: a pretrained encoder's own
+    deployed        ``deployed(model) -> model`` without what only training needs (auxiliary heads)
+    check           ``check(task, options) -> [what is missing and how to get it, ..]``, called at planning; cheap
+    derives         :class:`Derivation` of a model that is made of trained ones; ``build`` is not called then
+    """
+
+    inputs: tuple[str, ...] = ("image",)
+    channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    size_multiple: int = 1
+    min_size: int = 1
+    read_output: Ref | None = None
+    aux_weights: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    head: tuple[str, ...] = ()
+    normalise: Ref | None = None
+    deployed: Ref | None = None
+    check: Ref | None = None
+    derives: Derivation | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training is, for losses that change with time. ``share`` runs from 0 to 1."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+
+    @property
+    def share(self) -> float:
+        return self.step / self.steps if self.steps else 0.0
+
+
+@dataclass(frozen=True)
+class LossBatch:
+    """What a loss with ``takes = "batch"`` gets beside the outputs: normalised inputs, mask (N, H, W) and extras.
+
+    ``output_weights`` are the weights of the model's outputs by name; empty where only ``logits`` counts.
+    """
+
+    inputs: tuple[Tensor, ...]
+    mask: Tensor
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+    output_weights: Mapping[str, float] = field(default_factory=dict)
+
+
+class LossFunction(Protocol):
+    """``loss(logits, mask) -> scalar`` with logits (N, K, H, W) float32 and mask (N, H, W) int64."""
+
+    def __call__(self, logits: Tensor, mask: Tensor, /) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossFormula:
+    """A loss's mathematics, written a second time so that ``segbench verify`` can hold the loss against it on the user's machine.
+
+    function     ``function(logits, mask, ignore_index=.., options=.., share=..) -> float``: plain numpy in float64, logits (N, K, H, W)
+                 and mask (N, H, W) as arrays, ``share`` of training that has passed; calls nothing of the loss itself
+    choices      the loss with options, beside its defaults: ``("focal[gamma=1]",)``
+    worked       ``worked() -> [(what, expected, measured), ..]``: worked figures of a paper or guide, ``measured`` by the loss's code
+    num_classes  classes of the scene it is tried on
+    """
+
+    function: Ref
+    choices: tuple[str, ...] = ()
+    worked: Ref | None = None
+    num_classes: int = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSpec(_BuiltSpec):
+    """A training loss: ``build(task, options) -> callable`` (an ``nn.Module`` where it has parameters or buffers).
+
+    takes = "logits"  ``loss(logits, mask) -> scalar``: applied to each output head with its weight
+    takes = "batch"   ``loss(outputs, batch, progress) -> scalar | {part: scalar}``: outputs {"logits": .., aux..} at mask size,
+                      batch :class:`LossBatch`, progress :class:`Progress`; parts are summed and logged
+    prepare           ``prepare(mask) -> {name: tensor}``, run in the loader's worker after geometry; fills ``batch.extras``
+    check             ``check(task, options) -> [what is missing, ..]``, called at planning
+    formula           :class:`LossFormula`, which ``segbench verify`` holds the loss against
+    distils           the loss learns from a trained network: its option ``loss`` names another loss, ``teacher`` the network, and it is
+                      built by ``build(task, options, inner, teacher)`` with ``inner(outputs, batch, progress) -> scalar`` (a module) and
+                      ``teacher(inputs, size) -> logits`` (N, K, *size) float32, without a graph. Needs takes = "batch"
+    """
+
+    takes: Literal["logits", "batch"] = "logits"
+    prepare: Ref | None = None
+    check: Ref | None = None
+    formula: LossFormula | None = None
+    distils: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(_Spec):
+    """A dataset.
+
+    task        ``task(options) -> Task``; reads no data
+    splits      names of its splits, or ``splits(options) -> names``
+    load        ``load(root, split, options) -> Sequence[Sample]``; root is None for embedded datasets; cheap to create, samples are
+                read on access, picklable
+    unions      splits that are declared unions of others: {"trainval": ("train", "val")}
+    groups      ``groups(root, split, options) -> Sequence[str]``: for each sample, which scene it belongs to
+    check_data  ``check_data(root, options) -> [Problem, ..]``: what goes wrong with this layout in practice (beside the general
+                checks, which are the harness's)
+    check       ``check(task, options) -> [what is missing, ..]``
+    fetch       ``fetch(root, options) -> Iterable[Download]``: what ``segbench data fetch`` downloads; each is on disk before
+                the next is asked for, so that a generator can read a list that it has just been given
+    embedded    True where no data folder is needed
+    """
+
+    task: Ref
+    splits: tuple[str, ...] | Callable[[Any], Sequence[str]]
+    load: Ref
+    options: type[Options] = NoOptions
+    unions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: Ref | None = None
+    check_data: Ref | None = None
+    check: Ref | None = None
+    fetch: Ref | None = None
+    embedded: bool = False
+    source: str = ""
+
+    def split_names(self, options: Options) -> tuple[str, ...]:
+        """Names of all splits, declared unions among them."""
+        return tuple(self.splits(options)) if callable(self.splits) else self.splits
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a deployed model runs: device ("cpu", "cuda:0") and CPU threads (None: the runtime's own choice)."""
+
+    device: str = "cpu"
+    threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendSpec(_Spec):
+    """A way to deploy a trained network. ``network`` maps inputs (N, C, H, W) to logits (N, K, H, W), in eval mode.
+
+    In memory (``eager``, ``compile``), where nothing is written:
+    build       ``build(network, inputs, options) -> callable(*inputs) -> logits``; ``inputs`` are example tensors
+
+    Through a file, which can be shipped without segbench and torch (``onnxruntime``, ``openvino``):
+    export      ``export(network, inputs, folder, options, calibration) -> Path``: write the file for exactly these input shapes below
+                ``folder`` (empty; all that lies there afterwards counts as its size) and return its path; ``calibration`` is a sequence
+                of input tuples from the training split, empty where the backend does not calibrate. An operator that cannot be exported
+                is named in the :class:`~segbench.BackendError` raised
+    load        ``load(path, options, target) -> callable(*inputs) -> logits``, in a process that has no network; idle threads must not spin
+    annotate    ``annotate(path, {key: text}) -> None``: write metadata into the file, where its format has room for it
+
+    fixed_size  whether the form takes only the size that it was made for; by default a file does and a form in memory does not. Where
+                the options have ``dynamic``, that decides; a form that takes any size is tried at three others
+    precision   ``precision(options) -> "fp32" | "bf16" | "fp16" | "int8"``; by default the option ``precision`` where there is one
+    calibrates  ``calibrates(options) -> bool``: whether export needs calibration images
+    devices     where it can run
+    package     the distribution whose version is recorded beside the results ("onnxruntime")
+    check       ``check(task, options) -> [what is missing and how to get it, ..]``, called at planning
+    """
+
+    build: Ref | None = None
+    export: Ref | None = None
+    load: Ref | None = None
+    annotate: Ref | None = None
+    fixed_size: bool | None = None
+    options: type[Options] = NoOptions
+    precisions: tuple[str, ...] = ("fp32",)
+    precision: Ref | None = None
+    calibrates: Ref | None = None
+    devices: tuple[str, ...] = ("cpu", "cuda")
+    package: str | None = None
+    check: Ref | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.build is None) == (self.export is None) or (self.export is None) != (self.load is None):
+            raise PluginError(f"backend '{self.name}' needs either build, or export and load")
+
+    def precision_of(self, options: Options) -> str:
+        """The numeric format that this choice of options runs in."""
+        if self.precision is not None:
+            return str(resolve(self.precision)(options))
+        return str(getattr(options, "precision", self.precisions[0]))
+
+    def installed_version(self) -> str | None:
+        """The version of ``package``, None where it is not installed or none is named."""
+        try:
+            return importlib.metadata.version(self.package) if self.package else None
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    def takes_any_size(self, options: Options) -> bool:
+        """Whether the form takes images of other sizes than it was made for."""
+        dynamic = getattr(options, "dynamic", None)
+        if dynamic is not None:
+            return bool(dynamic)
+        return self.export is None if self.fixed_size is None else not self.fixed_size
+
+    def needs_calibration(self, options: Options) -> bool:
+        """Whether export wants images of the training split."""
+        return bool(self.calibrates is not None and resolve(self.calibrates)(options))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(_Spec):
+    """Named settings: dotted keys as in a config file ({"train.epochs": 50}), and optionally a default loss and dataset."""
+
+    settings: Mapping[str, Any]
+    loss: str | None = None
+    dataset: str | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim(_Spec):
+    """A published figure, held against measurement.
+
+    name         unique id ("deeplab/optimized-params")
+    summary      the statement in the source's words
+    subject      the model (or ``model|loss``) that the claim speaks of, in the grammar of names
+    baseline     what it is compared with, where the reading is relative
+    quantity     what is measured: a name of :data:`segbench.results.metrics.QUANTITIES` ("params", "size_mb", "latency_ms", "miou", ..)
+    reading      value: the quantity itself; ratio: subject / baseline; speedup: baseline / subject for times, subject / baseline for
+                 rates; reduction: 1 - subject / baseline; points: subject - baseline
+    comparator   about (value +- tolerance, relative), at least, at most, range (low..high)
+    value        the figure; for ``range`` the low end, with ``high`` the other
+    conditions   what must hold for the claim to be judged ({"dataset": "voc2012", "image_size": 512, "device": "cuda"})
+    baseline_conditions  what must hold for the baseline instead, where it differs from the subject in a setting and not (only) in its
+                 model ({"train.batch_size": 8} beside conditions {"train.batch_size": 16}); all else is equal on both sides
+    source       where it stands
+    """
+
+    subject: str
+    quantity: str
+    comparator: Literal["about", "at least", "at most", "range"]
+    value: float
+    source: str
+    baseline: str | None = None
+    reading: Literal["value", "ratio", "speedup", "reduction", "points"] = "value"
+    high: float | None = None
+    tolerance: float = 0.0
+    unit: str = ""
+    good: Literal["higher", "lower"] = "higher"
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    baseline_conditions: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.comparator == "range" and (self.high is None or self.high < self.value):
+            raise PluginError(f"claim {self.name}: a range needs high >= value")
+        if self.reading != "value" and self.baseline is None:
+            raise PluginError(f"claim {self.name}: a {self.reading} needs a baseline")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reporter(_Spec):
+    """A report format: ``render(result, target) -> text``.
+
+    With ``suffix`` ("md") the harness writes the text to ``report.<suffix>`` in ``target.directory``; without one it prints it.
+    Pictures and other side files are written by ``render`` below ``target.directory``. ``overview({name: result}, target) -> text``
+    puts several runs into one document; each one's own report lies below ``target.directory``, in a folder of that name.
+    ``site({name: result}, target)`` writes the pages above several runs (``segbench publish``); each one's own files lie below
+    ``target.directory / "runs"``, in a folder of that name.
+    ``comparison(comparison, target) -> text`` shows what ``segbench compare`` found.
+    """
+
+    render: Ref
+    suffix: str = ""
+    overview: Ref | None = None
+    comparison: Ref | None = None
+    site: Ref | None = None
+    check: Ref | None = None
+
+
+@dataclass(frozen=True)
+class ReportTarget:
+    """Where a report goes: its directory, the run's directory (None for results without one), and the terminal's width in columns.
+
+    ``everything``: nothing is to be left out for brevity. ``home``: address of the page above a report, which links to it; of a site, where
+    it will be served, with its ``title``.
+    """
+
+    directory: Path
+    run_directory: Path | None = None
+    width: int = 120
+    color: bool = False
+    home: str = ""
+    title: str = ""
+    everything: bool = False
+
+
+Renderer = Callable[["RunResult", ReportTarget], str]
+Builder = Callable[[Task, Options], "nn.Module"]
+Spec = ModelSpec | LossSpec | DatasetSpec | BackendSpec | Recipe | Claim | Reporter
+Specs = Iterable[Any]

@@ -1,0 +1,54 @@
+"""A prediction over its image, as a picture of a size that can be looked at."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from segbench.data.visualization import overlay, to_rgb
+from segbench.plugin.specs import Task
+from segbench.prediction.masks import read_small
+from segbench.prediction.scenes import OpenScene
+from segbench.util.files import explained
+from segbench.util.image_size import Size
+
+LONGEST = 2048
+"""Longer images are shown smaller: nobody looks at a hundred million pixels, and the picture would have to lie in memory."""
+_SENTINEL2_BANDS = 13
+
+
+def write_overlay(path: Path, mask: Path, scene: OpenScene, task: Task, *, alpha: float) -> None:
+    """Write the classes' colours over the image as a PNG; ``alpha`` is how opaque they are."""
+    size = shown_size(scene.size)
+    name = shown_input(task)
+    picture = to_rgb(scene.small(name, size), name, task)
+    ids = torch.from_numpy(read_small(mask, size).astype("int64"))
+    with explained(path):
+        temporary = path.with_name(f".{path.name}.unfinished")
+        Image.fromarray(overlay(picture, ids, task, opacity=alpha)).save(temporary, format="PNG", compress_level=3)
+        os.replace(temporary, path)
+
+
+def shown_input(task: Task) -> str:
+    """The input that looks most like what eyes see: colours, else Sentinel-2's bands, else the first.
+
+    >>> shown_input(Task(class_names=("land", "water"), inputs={"sar": 2, "optical": 13}, rgb=()))
+    'optical'
+    """
+    if task.rgb:
+        return task.rgb[0]
+    several = [name for name, channels in task.inputs.items() if channels in (3, _SENTINEL2_BANDS)]
+    return several[0] if several else next(iter(task.inputs))
+
+
+def shown_size(size: Size) -> Size:
+    """The image's own size, or the largest of the same shape that is still shown.
+
+    >>> shown_size((300, 400)), shown_size((8192, 4096))
+    ((300, 400), (2048, 1024))
+    """
+    factor = max(1.0, max(size) / LONGEST)
+    return max(1, round(size[0] / factor)), max(1, round(size[1] / factor))

@@ -1,0 +1,247 @@
+"""predict(): images through a network, each at its own size or resized, whole or in tiles, to masks, overlays and a record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from segbench.data.batches import Normaliser, planned_normalisation, stack
+from segbench.data.samples import working_form
+from segbench.data.tiling import Window
+from segbench.data.transforms import evaluation_size, resize_image
+from segbench.errors import ConfigError, DataError, SegbenchError
+from segbench.networks.network import resize_logits
+from segbench.prediction.masks import gap_id, mask_writer, to_ids
+from segbench.prediction.overlays import write_overlay
+from segbench.prediction.predictor import Predictor
+from segbench.prediction.record import Book, open_book, source_of
+from segbench.prediction.scenes import OpenScene, Scene
+from segbench.prediction.tiles import Grid, blended, grid_of
+from segbench.util.devices import is_out_of_memory
+from segbench.util.image_size import Size, format_size
+
+WHOLE_PIXELS = 1536 * 1536
+TILE = (1024, 1024)
+_MOST_LOGITS = 2**29
+"""Values of logits (K x H x W) that a resized image may have at its own size: 2 GiB."""
+
+Report = Callable[[str, Mapping[str, Any]], None]
+"""Hears ``images`` (count), ``image`` (id, tiles), ``tile`` and ``done`` (id, kept, error, seconds)."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How images are shown to the network.
+
+    size     to what images are resized, their shape kept: "own" not at all, "trained" to fit the size that the network was trained at,
+             (height, width) to fit that; "auto": "own" for rasters and for tiles, where a pixel is a piece of ground, else "trained"
+    tile     size of tiles; None: images up to WHOLE_PIXELS as a whole, larger ones in TILE
+    overlap  pixels that neighbouring tiles share at least; None: an eighth of the tile
+    alpha    how opaque an overlay's colours are; None: no overlays
+    """
+
+    size: Size | Literal["auto", "own", "trained"] = "auto"
+    tile: Size | None = None
+    overlap: int | None = None
+    alpha: float | None = 0.55
+    batch_size: int = 1
+
+    def identity(self) -> dict[str, Any]:
+        """What predictions depend on, as it stands in the record."""
+        return {
+            "size": self.size if isinstance(self.size, str) else format_size(self.size),
+            "tile": format_size(self.tile) if self.tile else "auto",
+            "overlap": self.overlap,
+            "alpha": self.alpha,
+        }
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a call."""
+
+    book: Book
+    predicted: int
+    kept: int
+    failed: Mapping[str, str]
+    seconds: float
+
+
+def check_how(how: How, predictor: Predictor) -> None:
+    """Raise :class:`ConfigError` for settings that do not go together."""
+    size = None if isinstance(how.size, str) else how.size
+    if how.tile is not None and how.size not in ("auto", "own"):
+        raise ConfigError("--size and --tile do not go together: an image that is resized is shown as a whole.")
+    for flag, given in (("--size", size), ("--tile", how.tile)):
+        canvas = predictor.canvas
+        if given is not None and canvas is not None and (given[0] > canvas[0] or given[1] > canvas[1]):
+            raise ConfigError(f"{flag} {format_size(given)}: the file was exported for {format_size(canvas)} and takes nothing larger.")
+    tile = how.tile or predictor.canvas or TILE
+    if how.overlap is not None and not 0 <= how.overlap < min(tile):
+        raise ConfigError(f"--overlap {how.overlap} must be at least 0 and less than the tile ({format_size(tile)}).")
+
+
+def predict(
+    predictor: Predictor, scenes: Sequence[Scene], out: Path, how: How, *, overwrite: bool = False, report: Report = lambda kind, what: None
+) -> Done:
+    """Predict every image into ``out``: ``masks/``, ``overlays/`` and ``predictions.json``; those that are done already are kept.
+
+    An image that cannot be read costs only itself. Raises :class:`SegbenchError` kin for what concerns all of them.
+    """
+    check_how(how, predictor)
+    book = open_book(out, predictor.record, how.identity(), predictor.task, overwrite=overwrite)
+    report("images", {"count": len(scenes)})
+    started, kept = time.perf_counter(), 0
+    failed: dict[str, str] = {}
+    todo = []
+    for scene in scenes:
+        if book.done(scene.id, source_of(scene.files), overlay=how.alpha is not None):
+            kept += 1
+            report("done", {"id": scene.id, "kept": True})
+        else:
+            todo.append(scene)
+    worker = _Worker(predictor, out, how, book, report)
+    try:
+        for scene in todo:
+            error = worker.run(scene)
+            if error is not None:
+                failed[scene.id] = error
+    finally:
+        book.write()
+    return Done(book, len(todo) - len(failed), kept, failed, time.perf_counter() - started)
+
+
+class _Worker:
+    """Predicts image after image."""
+
+    def __init__(self, predictor: Predictor, out: Path, how: How, book: Book, report: Report) -> None:
+        self.predictor, self.out, self.how, self.book, self.report = predictor, out, how, book, report
+        self.normalise = Normaliser(predictor.plan, torch.device(predictor.device))
+        self.norms = planned_normalisation(predictor.plan)
+
+    def run(self, scene: Scene) -> str | None:
+        """Predict one image; the reason where that is impossible."""
+        source = source_of(scene.files)
+        started = time.perf_counter()
+        error = None
+        try:
+            with scene.open(self.predictor.task, self.predictor.plan) as opened, torch.inference_mode():
+                entry = self._image(scene.id, opened)
+            self.book.add(scene.id, {"source": source, **entry, "seconds": round(time.perf_counter() - started, 3)})
+        except SegbenchError as problem:
+            if not isinstance(problem, DataError):  # the disk, the backend: every image would say the same
+                raise
+            error = str(problem)
+        except (RuntimeError, MemoryError) as problem:
+            if not is_out_of_memory(problem) and not isinstance(problem, MemoryError):
+                raise
+            error = "out of memory. Give smaller tiles, as in --tile 512, or --device cpu."
+        if error is not None:
+            self.book.fail(scene.id, source, error)
+        self.report("done", {"id": scene.id, "error": error, "seconds": time.perf_counter() - started})
+        return error
+
+    def _image(self, name: str, scene: OpenScene) -> dict[str, Any]:
+        task = self.predictor.task
+        size = self._resize(scene)
+        grid = self._grid(scene.size) if size is None else grid_of(scene.size, scene.size, 0)
+        self.report("image", {"id": name, "tiles": len(grid)})
+        writer = mask_writer(self.out / "masks", name, scene.size, task, raster=scene.raster, place=scene.place)
+        counts = torch.zeros(task.num_classes, dtype=torch.int64)
+        gaps = 0
+        gap = gap_id(task)
+        try:
+            for window, logits in self._pieces(scene, grid, size):
+                labels = logits.max(dim=0).indices.cpu()
+                missing = scene.missing(window) if gap is not None else None
+                if missing is not None:
+                    counts += torch.bincount(labels[~missing], minlength=task.num_classes)
+                    gaps += int(missing.sum())
+                    labels[missing] = gap  # type: ignore[assignment]  # not None where missing is not
+                else:
+                    counts += torch.bincount(labels.flatten(), minlength=task.num_classes)
+                writer.write(window, to_ids(labels, task))
+            writer.finish()
+        except BaseException:
+            writer.discard()
+            raise
+        return self._entry(name, scene, self._shown(grid, size), counts, gaps, writer.path)
+
+    def _entry(self, name: str, scene: OpenScene, shown: str, counts: Tensor, gaps: int, mask: Path) -> dict[str, Any]:
+        overlay = None
+        if self.how.alpha is not None:
+            overlay = self.out / "overlays" / f"{name}.png"
+            overlay.parent.mkdir(exist_ok=True)
+            write_overlay(overlay, mask, scene, self.predictor.task, alpha=self.how.alpha)
+        pixels = dict(zip(self.predictor.task.class_names, counts.tolist(), strict=True))
+        seen = max(1, sum(pixels.values()))
+        area = scene.place.pixel_m2
+        return {
+            "mask": mask.relative_to(self.out).as_posix(),
+            "overlay": overlay.relative_to(self.out).as_posix() if overlay else None,
+            "size": list(scene.size),
+            "shown": shown,
+            "pixels": pixels,
+            "pixels_without_data": gaps,
+            "shares": {key: round(count / seen, 6) for key, count in pixels.items()},
+            "area_m2": {key: round(count * area, 3) for key, count in pixels.items()} if area else None,
+        }
+
+    def _resize(self, scene: OpenScene) -> Size | None:
+        """The size at which the image is shown as a whole; None where it is shown at its own."""
+        how = self.how
+        if not isinstance(how.size, str):
+            return evaluation_size(scene.size, how.size, "keep-aspect")
+        own = how.size == "own" or (how.size == "auto" and (scene.raster or how.tile is not None))
+        to = scene.size if own else evaluation_size(scene.size, self.predictor.trained, "keep-aspect")
+        return None if to == scene.size else to
+
+    def _grid(self, size: Size) -> Grid:
+        tile = self.how.tile or self.predictor.canvas or (size if size[0] * size[1] <= WHOLE_PIXELS else TILE)
+        return grid_of(size, tile, min(tile) // 8 if self.how.overlap is None else self.how.overlap)
+
+    def _shown(self, grid: Grid, size: Size | None) -> str:
+        """How the network saw the image, in words."""
+        canvas, seen = self.predictor.canvas, size or grid.tile
+        on = f", on a canvas of {format_size(canvas)}" if canvas and canvas != seen else ""
+        if size is not None:
+            return f"resized to {format_size(size)}{on}"
+        return f"in {len(grid)} tiles of {format_size(grid.tile)}{on}" if len(grid) > 1 else f"at its own size{on}"
+
+    def _pieces(self, scene: OpenScene, grid: Grid, size: Size | None) -> Iterator[tuple[Window, Tensor]]:
+        if size is not None:
+            yield Window(0, 0, *scene.size), self._resized(scene, size)
+        else:
+            yield from blended(lambda windows: self._tiles(scene, windows), grid)
+
+    def _tiles(self, scene: OpenScene, windows: Sequence[Window]) -> Iterable[Tensor]:
+        """Logits (K, h, w) of windows of one size."""
+        for start in range(0, len(windows), self.how.batch_size):
+            part = windows[start : start + self.how.batch_size]
+            read = [self._working(scene.read(window)) for window in part]
+            logits = self._logits(read, (part[0].height, part[0].width))
+            for index in range(len(part)):
+                self.report("tile", {})
+                yield logits[index]
+
+    def _resized(self, scene: OpenScene, to: Size) -> Tensor:
+        """Logits (K, H, W) at the image's own size of the whole image shown at another one, as evaluation does."""
+        height, width = scene.size
+        if height * width * self.predictor.task.num_classes > _MOST_LOGITS:
+            raise DataError(f"an image of {height}x{width} is too large to be resized as a whole. Use --size own: it is shown in tiles.")
+        inputs = {name: resize_image(x, to) for name, x in self._working(scene.read(Window(0, 0, height, width))).items()}
+        self.report("tile", {})
+        return self._logits([inputs], scene.size)[0]
+
+    def _working(self, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: working_form(stored[name], norm) for name, norm in self.norms.items()}
+
+    def _logits(self, images: Sequence[Mapping[str, Tensor]], size: Size) -> Tensor:
+        batch = {name: stack([image[name] for image in images]).to(self.predictor.device) for name in self.norms}
+        return resize_logits(self.predictor.logits(self.normalise(batch)).float(), size)

@@ -1,0 +1,207 @@
+"""What predicts: a trained cell, a checkpoint, or a file that ``segbench export`` wrote, under one calling convention."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from segbench.errors import BackendError, CheckpointError, ConfigError, PluginError, StoreError, did_you_mean
+from segbench.execution.deploy.backend_network import Form
+from segbench.execution.deploy.metadata import weights_digest
+from segbench.networks.load import load_network
+from segbench.networks.network import deploy
+from segbench.plugin.choice import Choice
+from segbench.plugin.inputs import InputPlan
+from segbench.plugin.registry import Catalog
+from segbench.plugin.specs import Normalisation, Target, Task, resolve
+from segbench.util.devices import usable_cores
+from segbench.util.files import file_digest
+from segbench.util.image_size import Size
+
+CHECKPOINTS = frozenset((".pt", ".pth", ".ckpt", ".safetensors"))
+
+Images = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network that is ready to run.
+
+    logits   normalised inputs (N, C, h, w) to logits (N, K, ..) at any size of the network's choosing
+    canvas   the one size (height, width) that a file of fixed size takes: smaller images are padded up to it
+    trained  the size at which it was trained, or exported
+    record   what predictions say about it: model, file, digests, backend
+    """
+
+    logits: Callable[[Images], Tensor]
+    task: Task
+    plan: InputPlan
+    device: str
+    trained: Size
+    canvas: Size | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+def open_predictor(subject: Path, *, catalog: Catalog, device: str, model: str | None = None) -> Predictor:
+    """Load a run's cell (``RUN_DIR/CELL``, or ``RUN_DIR`` with one trained cell of ``model``), a checkpoint or an exported file.
+
+    Raises :class:`StoreError`, :class:`CheckpointError` or :class:`BackendError` with what to give instead.
+    """
+    path = find_file(subject, model)
+    return open_export(path, catalog, device) if _sidecar(path).is_file() else open_checkpoint(path, catalog, device)
+
+
+def find_file(subject: Path, model: str | None = None) -> Path:
+    """The checkpoint or exported file that a user means."""
+    if subject.is_file():
+        if model is not None:
+            raise ConfigError("--model chooses among the cells of a run; a file has one model.")
+        if subject.suffix == ".bin" and _sidecar(subject.with_suffix(".xml")).is_file():
+            raise BackendError(f"'{subject}' holds weights only: give {subject.with_suffix('.xml')}")
+        return subject
+    if subject.is_dir():
+        return subject / "best.pt" if (subject / "best.pt").is_file() else _cell_of(subject, model)
+    run, cell = subject.parent, subject.name
+    if (run / "checkpoints").is_dir() or (run / "cells").is_dir():
+        trained = _trained(run)
+        if cell in trained:
+            return trained[cell]
+        near = did_you_mean(cell, trained)
+        raise StoreError(f"'{run}' has no trained cell '{cell}'.{near or _list(trained)}")
+    raise StoreError(f"there is no '{subject}'. Give RUN_DIR/CELL, a checkpoint, or a file that 'segbench export' wrote.")
+
+
+def open_checkpoint(path: Path, catalog: Catalog, device: str) -> Predictor:
+    """The network of a checkpoint, without the heads that only training needs."""
+    if path.suffix.lower() not in CHECKPOINTS:
+        raise CheckpointError(
+            f"'{path}' is neither a checkpoint ({' '.join(sorted(CHECKPOINTS))}) nor an exported file: those have their metadata beside "
+            f"them, as {_sidecar(path).name}. Copy that along, or export again."
+        )
+    loaded = load_network(path, catalog)
+    network = deploy(loaded.network)
+    digest = weights_digest(network.state_dict())
+    own = network.network.to(device).requires_grad_(False)
+    meta = loaded.meta
+    record = {
+        "model": str(meta["model"]),
+        "kind": "checkpoint",
+        "file": path.name,
+        "cell": path.parent.name if path.parent.parent.name == "checkpoints" else None,
+        "file_sha256": file_digest(path),
+        "weights_sha256": digest,
+        "trained_on": meta.get("dataset"),
+        "precision": "fp32",
+    }
+    trained = (int(meta["image_size"][0]), int(meta["image_size"][1]))
+    return Predictor(lambda inputs: own(*inputs)["logits"], loaded.task, loaded.plan, device, trained, None, record)
+
+
+def open_export(path: Path, catalog: Catalog, device: str) -> Predictor:
+    """An exported file in the runtime that it was made for, with what its metadata say of classes and inputs."""
+    meta = _metadata(path)
+    try:
+        task, plan = _task(meta), _plan(meta)
+        size: Size = (int(meta["input_size"][0]), int(meta["input_size"][1]))
+        named = meta["backend"]
+        options = {key: tuple(value) if isinstance(value, list) else value for key, value in named["options"].items()}
+        fixed = bool(meta["fixed_size"])
+    except (KeyError, TypeError, ValueError, LookupError, PluginError) as error:
+        raise BackendError(
+            f"{_sidecar(path)} is no metadata of an exported file ({type(error).__name__}: {error}). Export again."
+        ) from None
+    backend = catalog.backend(Choice(named["name"], tuple(options.items())))
+    if backend.spec.load is None:
+        raise BackendError(f"{path}: the backend '{named['name']}' runs in memory and loads no files.")
+    run = resolve(backend.spec.load)(path, backend.options, Target(device, usable_cores()))
+    form = Form(run, size if fixed else None)
+    record = {
+        "model": str(meta["model"]),
+        "kind": "export",
+        "file": path.name,
+        "file_sha256": file_digest(path),
+        "weights_sha256": meta.get("weights", {}).get("sha256"),
+        "trained_on": meta.get("weights", {}).get("trained_on"),
+        "random_weights": bool(meta.get("weights", {}).get("random")),
+        "backend": str(backend),
+        "precision": named.get("precision"),
+    }
+    return Predictor(lambda inputs: form(*inputs)["logits"], task, plan, device, size, size if fixed else None, record)
+
+
+def _cell_of(run: Path, model: str | None) -> Path:
+    trained = _trained(run)
+    if not trained and not ((run / "cells").is_dir() or (run / "config.toml").is_file()):
+        raise StoreError(f"'{run}' is no run: there are no checkpoints in it. Give RUN_DIR/CELL, a checkpoint or an exported file.")
+    if not trained:
+        raise StoreError(f"'{run}' has no trained cells yet (no checkpoints/<cell>/best.pt).")
+    chosen = trained if model is None else {cell: path for cell, path in trained.items() if _is_of(run, cell, model)}
+    if not chosen:
+        raise StoreError(f"'{run}' has no trained cell of the model '{model}'.{_list(trained)}")
+    if len(chosen) > 1:
+        raise StoreError(
+            f"'{run}' has {len(chosen)} trained cells{f' of {model}' if model else ''}: give one as {run}/CELL.{_list(chosen)}"
+        )
+    return next(iter(chosen.values()))
+
+
+def _trained(run: Path) -> dict[str, Path]:
+    return {path.parent.name: path for path in sorted((run / "checkpoints").glob("*/best.pt"))}
+
+
+def _is_of(run: Path, cell: str, model: str) -> bool:
+    """Whether a cell is of a model, by the name in its row, with or without the options in brackets."""
+    try:
+        row = json.loads((run / "cells" / f"{cell}.json").read_bytes())
+        name = str(row["model"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return cell.split("--", maxsplit=1)[0] == model
+    return model in (name, cell)
+
+
+def _list(trained: Mapping[str, Path]) -> str:
+    names = list(trained)
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f" Trained cells: {', '.join(names[:5])}{more}." if names else " It has no trained cells."
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _metadata(path: Path) -> Mapping[str, Any]:
+    try:
+        meta = json.loads(_sidecar(path).read_bytes())
+    except (OSError, ValueError) as error:
+        raise BackendError(f"{_sidecar(path)} is damaged ({error}). Export again.") from None
+    if not isinstance(meta, dict) or "backend" not in meta:
+        raise BackendError(f"{_sidecar(path)} is no metadata of 'segbench export'.")
+    return meta
+
+
+def _task(meta: Mapping[str, Any]) -> Task:
+    inputs = {part["name"]: int(part["channels"]) for group in meta["inputs"] for part in group["parts"]}
+    palette = tuple((int(r), int(g), int(b)) for r, g, b in meta["palette"])
+    names = tuple(map(str, meta["classes"]))
+    ignored = int(meta["ignore_index"])
+    return Task(class_names=names, inputs=inputs, ignore_index=ignored, palette=palette, headline=meta.get("headline"), rgb=())
+
+
+def _plan(meta: Mapping[str, Any]) -> InputPlan:
+    groups = tuple(tuple(part["name"] for part in group["parts"]) for group in meta["inputs"])
+    channels = tuple(int(group["channels"]) for group in meta["inputs"])
+    norms = {}
+    for part in (part for group in meta["inputs"] for part in group["parts"]):
+        norm = part["normalisation"]
+        if norm is None:
+            raise ValueError(f"it does not say how '{part['name']}' is normalised")
+        norms[part["name"]] = Normalisation(tuple(norm["mean"]), tuple(norm["std"]), norm["scale"])
+    return InputPlan(groups, channels, norms, early_fusion=any(len(group) > 1 for group in groups))
+
+
+__all__ = ["CHECKPOINTS", "Predictor", "find_file", "open_checkpoint", "open_export", "open_predictor"]

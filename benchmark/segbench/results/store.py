@@ -1,0 +1,180 @@
+"""A run's directory: every write is atomic, one writer at a time, and a run that stopped anywhere can go on.
+
+``cells/<cell>.json`` holds each finished cell and is the truth; ``run.json`` gathers them and is rebuilt from them where it is
+damaged. Beside them lie ``config.toml``, ``checkpoints/<cell>/``, ``confusions/<cell>.npz``, ``predictions/<cell>/``,
+``deployments/<cell>/``, ``logs/``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import ValidationError
+
+from segbench.errors import StoreError
+from segbench.results.records import SCHEMA_VERSION, CellResult, RunResult
+from segbench.util.files import explained, write_atomic
+
+_FOLDERS = ("cells", "checkpoints", "confusions", "predictions", "deployments", "logs")
+_OWNED = (
+    "cells/*.json",
+    "checkpoints/*/*.pt",
+    "checkpoints/*/batch.json",
+    "confusions/*.npz",
+    "predictions/**/*.png",
+    "deployments/**/*",
+    "logs/*.log",
+    "logs/events.jsonl",
+    "logs/now.*",
+    "charts/*.svg",
+    "run.json",
+    "config.toml",
+    "race.json",
+    "normalisation.json",
+    "report.md",
+)
+
+
+class RunStore:
+    """The directory of one run. Raises :class:`StoreError` with the path and what to do."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._lock: IO[str] | None = None
+
+    def open(self) -> None:
+        """Create the directory and take the lock; a second writer is refused."""
+        with explained(self.directory):
+            for folder in _FOLDERS:
+                (self.directory / folder).mkdir(parents=True, exist_ok=True)
+            self._lock = (self.directory / ".lock").open("a+")
+        if not _try_lock(self._lock):
+            self._lock.seek(0)
+            holder = self._lock.read().strip() or "unknown"
+            self._lock.close()
+            self._lock = None
+            raise StoreError(
+                f"Another segbench (process {holder}) is writing to '{self.directory}'. Wait for it, or choose another --out DIR."
+            )
+        self._lock.seek(0)
+        self._lock.truncate()
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+
+    def close(self) -> None:
+        """Release the lock."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def clear(self) -> None:
+        """Remove what earlier runs wrote here (``--fresh``); all other files stay, also in our folders."""
+        with explained(self.directory):
+            for pattern in _OWNED:
+                for file in self.directory.glob(pattern):
+                    if not file.is_dir():
+                        file.unlink()
+            for again in (self.directory / "evaluations").glob("*/cells"):
+                RunStore(again.parent).clear()
+                (again.parent / ".lock").unlink(missing_ok=True)
+            for name in (*_FOLDERS, "charts", "evaluations"):
+                folders = sorted((self.directory / name).glob("**/"), reverse=True)
+                for folder in folders:
+                    if not any(folder.iterdir()) and (folder != self.directory / name or name not in _FOLDERS):
+                        folder.rmdir()
+
+    def read_cells(self) -> tuple[dict[str, CellResult], list[str]]:
+        """Finished cells by id, and a note for each file that cannot be read (its cell is run again).
+
+        Raises :class:`StoreError` where a newer segbench has written here.
+        """
+        _refuse_newer(self.directory / "run.json", self.read_json("run.json"))
+        cells, notes = {}, []
+        for file in sorted((self.directory / "cells").glob("*.json")):
+            try:
+                cell = CellResult.model_validate_json(file.read_bytes())
+            except (ValidationError, OSError, ValueError):
+                notes.append(f"cells/{file.name} is damaged: its cell is run again")
+                continue
+            cells[cell.id] = cell
+        return cells, notes
+
+    def write_cell(self, cell: CellResult) -> None:
+        """Put one cell's row on disk."""
+        self.write_text(f"cells/{cell.id}.json", cell.model_dump_json(indent=1))
+
+    def write_run(self, result: RunResult) -> None:
+        """Put ``run.json`` on disk."""
+        self.write_text("run.json", result.model_dump_json(indent=1))
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a text file below the run's directory."""
+        path = self.directory / name
+        with explained(path):
+            write_atomic(path, text.encode())
+        return path
+
+    def read_json(self, name: str) -> Any:
+        """A JSON file below the run's directory; None where it is missing or damaged."""
+        try:
+            return json.loads((self.directory / name).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def relative(self, path: Path) -> str:
+        """A path as it stands in ``run.json``."""
+        return path.relative_to(self.directory).as_posix()
+
+
+def load_run(path: Path) -> RunResult:
+    """Read a run's directory or its ``run.json``; a damaged one is rebuilt from the cells where they are there.
+
+    Raises :class:`StoreError` where there is no run, or where it was written by a newer segbench.
+    """
+    file = path / "run.json" if path.is_dir() else path
+    directory = file.parent
+    if not file.exists() and not (directory / "cells").is_dir():
+        raise StoreError(f"'{path}' holds no run: there is no run.json. Give the directory that 'segbench run --out' wrote.")
+    try:
+        document = json.loads(file.read_bytes())
+        _refuse_newer(file, document)
+        if not isinstance(document, dict) or "schema_version" not in document:
+            raise ValueError("it has no schema_version: no segbench wrote it")
+        return RunResult.model_validate(document)
+    except (OSError, ValueError, ValidationError) as error:
+        return _rebuild(directory, file, error)
+
+
+def _refuse_newer(file: Path, document: Any) -> None:
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise StoreError(f"'{file}' has schema version {version}; this segbench reads up to {SCHEMA_VERSION}. Upgrade segbench.")
+
+
+def _rebuild(directory: Path, file: Path, error: Exception) -> RunResult:
+    cells, notes = RunStore(directory).read_cells()
+    if not cells:
+        raise StoreError(
+            f"'{file}' is damaged ({_first_line(error)}) and there are no finished cells beside it. Run the same command again."
+        ) from None
+    notes.insert(0, "run.json was missing or damaged: rebuilt from the finished cells")
+    return RunResult(cells=list(cells.values()), complete=False, warnings=notes)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _try_lock(stream: IO[str]) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows: no advisory locks of this kind; the atomic writes still hold
+        return True
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

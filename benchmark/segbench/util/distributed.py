@@ -1,0 +1,82 @@
+"""Collectives of a process group: several processes that train or evaluate together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One process among those that train together."""
+
+    rank: int
+    world_size: int
+    device: str
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+
+def total(tensor: Tensor, place: Place) -> Tensor:
+    """The sum of a tensor over all processes, on the tensor's own device."""
+    if place.world_size == 1:
+        return tensor
+    shared = tensor.to(place.device, copy=True)
+    distributed.all_reduce(shared)
+    return shared.to(tensor.device)
+
+
+def gathered(values: dict[KeyT, ValueT], place: Place) -> dict[KeyT, ValueT]:
+    """The union of every process's mapping."""
+    if place.world_size == 1:
+        return values
+    parts: list[Any] = [None] * place.world_size
+    distributed.all_gather_object(parts, values)
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def average_gradients(parameters: Sequence[nn.Parameter], place: Place) -> None:
+    """Give all processes the mean gradient of each parameter, in one message.
+
+    Not by DistributedDataParallel: its hooks would need to know which outputs a loss looks at, and when a group of batches ends.
+    A parameter that no process has a gradient for keeps none.
+    """
+    if place.world_size == 1:
+        return
+    has = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=place.device)
+    flat = torch.cat([has, *(torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters)])
+    distributed.all_reduce(flat)
+    somewhere, *means = torch.split(flat, [len(parameters), *(p.numel() for p in parameters)])
+    for parameter, known, mean in zip(parameters, somewhere.tolist(), means, strict=True):
+        if known:
+            parameter.grad = (mean / place.world_size).view_as(parameter)
+
+
+def share_state(module: nn.Module, place: Place) -> None:
+    """Give all processes the first one's parameters and buffers."""
+    if place.world_size > 1:
+        for tensor in module.state_dict().values():
+            distributed.broadcast(tensor, src=0)
+
+
+def average_buffers(module: nn.Module, place: Place) -> None:
+    """Give all processes the mean of their running statistics, so that each image of the epoch has counted."""
+    if place.world_size > 1:
+        for buffer in module.buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(total(buffer, place) / place.world_size)
+
+
+def barrier(place: Place) -> None:
+    """Wait until every process is here."""
+    if place.world_size > 1:
+        total(torch.zeros(1), place)

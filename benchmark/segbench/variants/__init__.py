@@ -1,1 +1,0 @@
-"""Models made of other models: trained checkpoints, pruned, distilled and ensembled variants, and the walk of an ablation."""

@@ -1,0 +1,142 @@
+"""The CSV report: raw numbers in the units of ``run.json``, the same header for every run.
+
+One row per cell (``row`` is "cell"), with the figures of its first form, eager where it has one. After it one for each further deployed
+form (``row`` is "form"), with that form's own file, drift, score, latency and memory, and without what belongs to the cell alone:
+training, seeds, comparisons, ablation. Columns are named as the keys of ``run.json``, with their record in front; new ones come last.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from segbench import CellResult, Deployment, Latency, ReportTarget, RunResult
+from segbench_reports.text import numbers as wording
+from segbench_reports.text.escape import spreadsheet
+from segbench_reports.view.ablation import walks
+from segbench_reports.view.cells import deployment
+from segbench_reports.view.quality_comparisons import of_quality
+
+_CELL = """
+    id kind model loss dataset recipe seed status params params_trained size_mb macs flops fvcore_flops
+"""
+_ERROR = "stage kind message"
+_QUALITY = """
+    split images miou training_score selected_on miou_micro miou_imagewise miou_frequency_weighted pixel_accuracy mean_accuracy
+    headline_class headline_iou miou_ci95_low miou_ci95_high miou_worst_decile boundary_iou ece
+"""
+_TRAINING = """
+    epochs_run best_epoch best_score select_on seconds images_per_second peak_memory_mb device precision batch_size accumulate
+    stopped protocol_changed
+"""
+_DEPLOYMENT = "backend precision"
+_LATENCY = "device threads input_size first_ms p50_ms p90_ms p99_ms mean_ms ci95_low_ms ci95_high_ms"
+_THROUGHPUT = "batch_size images_per_second"
+_MEMORY = "weights inference_peak activation_peak training_peak"
+_FORM = "version file_mb export_seconds fixed_size raced error"
+_DRIFT = "images max_abs mean_abs reference_std label_agreement"
+
+_SEEDS = "n mean deviation low high"
+_COMPARISON = "baseline value low high verdict scope n"
+_ABLATION = "step change verdict miou_change miou_low miou_high"
+_OWN = [
+    *(f"seeds_miou_{key}" for key in _SEEDS.split()),
+    *(f"miou_difference_{key}" for key in _COMPARISON.split()),
+    *(f"ablation_{key}" for key in _ABLATION.split()),
+]
+
+
+def render(result: RunResult, target: ReportTarget) -> str:
+    """Comma-separated rows; empty where nothing was measured. Names that a spreadsheet would run get an apostrophe in front."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    steps = _ablation_steps(result)
+    writer.writerow(_row(CellResult(id="", model=""), None, {}))  # the keys alone
+    for cell in result.cells:
+        first = deployment(cell)
+        writer.writerow(map(_field, _row(cell, first, _uncertainty(result, cell) | steps.get(cell.id, {})).values()))
+        for form in cell.deployments:
+            if form is not first:
+                writer.writerow(map(_field, _row(_bare(cell, form), form, {}, kind="form").values()))
+    return stream.getvalue()
+
+
+def _row(cell: CellResult, form: Deployment | None, own: Mapping[str, Any], *, kind: str = "cell") -> dict[str, Any]:
+    """The columns in order; every key is there for every row. ``own`` is what belongs to the cell alone."""
+    return {
+        **_values(cell, _CELL),
+        "settings": json.dumps(cell.settings, sort_keys=True, default=str) if cell.settings else None,
+        **_values(cell.error, _ERROR, "error"),
+        **_values(cell.quality, _QUALITY, "quality"),
+        **_values(cell.training, _TRAINING, "training"),
+        **_values(form, _DEPLOYMENT, "deployment"),
+        **_values(_timing(form, single=True), _LATENCY, "latency"),
+        **_values(_timing(form, single=False), _THROUGHPUT, "throughput"),
+        **_values(form.memory_mb if form else None, _MEMORY, "memory_mb"),
+        **dict.fromkeys(_OWN),
+        **own,
+        "row": kind,
+        **_values(form, _FORM, "deployment"),
+        **_values(form.drift if form else None, _DRIFT, "drift"),
+    }
+
+
+def _bare(cell: CellResult, form: Deployment) -> CellResult:
+    """The cell as one of its further forms: what it is called and costs, with this form's score."""
+    return cell.model_copy(update={"quality": form.quality, "training": None, "error": None})
+
+
+def _timing(form: Deployment | None, *, single: bool) -> Latency | None:
+    """Single images, or the largest batch."""
+    entries = [entry for entry in form.latency if (entry.batch_size == 1) is single] if form else []
+    return entries[0] if single and entries else max(entries, key=lambda entry: entry.batch_size, default=None)
+
+
+def _uncertainty(result: RunResult, cell: CellResult) -> dict[str, Any]:
+    """mIoU over the seeds of the cell's model, and its model against the run's first."""
+    seeds = next((s for s in result.seeds if s.quantity == "miou" and cell.id in s.cells), None)
+    compared = (c for c in of_quality(result, headline=True) if c.quantity == "miou" and cell.id in c.subject_cells)
+    return {**_values(seeds, _SEEDS, "seeds_miou"), **_values(next(compared, None), _COMPARISON, "miou_difference")}
+
+
+def _ablation_steps(result: RunResult) -> dict[str, dict[str, Any]]:
+    """By cell: which step of an ablation it ends, and what that step was found to do."""
+    found: dict[str, dict[str, Any]] = {}
+    for walk in walks(result):
+        found |= {cell.id: {"ablation_step": 0} for cell in walk.start}
+        for step in walk.steps:
+            miou = step.miou
+            values = {
+                "step": step.number,
+                "change": f"{step.change.option}={step.change.after}",
+                "verdict": step.outcome[0],
+                "miou_change": miou and miou.value,
+                "miou_low": miou and miou.low,
+                "miou_high": miou and miou.high,
+            }
+            found |= {cell.id: {f"ablation_{key}": value for key, value in values.items()} for cell in step.after}
+    return found
+
+
+def _values(record: BaseModel | None, keys: str, prefix: str = "") -> dict[str, Any]:
+    values: Mapping[str, Any] = {} if record is None else dict(record)
+    for name, unit in (("ci95", "_ms"), ("miou_ci95", "")):
+        interval = values.get(f"{name}{unit}") or (None, None)
+        values = {**values, f"{name}_low{unit}": interval[0], f"{name}_high{unit}": interval[1]}
+    return {f"{prefix}_{key}" if prefix else key: values.get(key) for key in keys.split()}
+
+
+def _field(value: Any) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, tuple):
+        return wording.size(value)
+    return spreadsheet(str(value))

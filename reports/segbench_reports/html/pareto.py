@@ -1,0 +1,159 @@
+"""Quality against cost: every pair of axes that was measured, and which rows no other row beats on both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from segbench import CellResult, RunResult
+from segbench_reports.charts.charts import COLORS
+from segbench_reports.charts.names import short_names
+from segbench_reports.html.chart import Drawing, Entry, fitted
+from segbench_reports.html.embed import rounded
+from segbench_reports.html.main_table import row_names
+from segbench_reports.view.cells import deployment, finite, group_key
+from segbench_reports.view.main_table import Row, Table
+
+Read = Callable[[CellResult], float | None]
+Bounds = tuple[float, float] | None
+
+COSTS: dict[str, tuple[str, float]] = {
+    "latency_ms": ("latency, batch 1 (ms)", 1.0),
+    "macs": ("MACs (G)", 1e-9),
+    "params": ("parameters (M)", 1e-6),
+    "inference_peak_mb": ("peak memory (MB)", 1.0),
+    "energy": ("energy per image (J)", 1.0),
+}
+QUALITIES: dict[str, str] = {
+    "miou": "mIoU (%)",
+    "headline_iou": "IoU of the headline class (%)",
+    "boundary_iou": "boundary IoU (%)",
+    "miou_worst_decile": "mIoU of the worst tenth of the images (%)",
+}
+
+
+def front(result: RunResult, table: Table) -> Drawing | None:
+    """The chart with all its axes; None where fewer than two rows have a score and a cost."""
+    rows = [row for row in table.rows if row.ranked]
+    points = [_point(result, row, name) for row, name in zip(table.rows, row_names(table), strict=True) if row.ranked]
+    costs = {key: title for key, (title, _) in COSTS.items() if sum(key in point["x"] for point in points) > 1}
+    qualities = {key: title for key, title in QUALITIES.items() if sum(key in point["y"] for point in points) > 1}
+    if not costs or not qualities:
+        return None
+    models = list(dict.fromkeys(row.cell.model for row in rows))
+    colours = {model: COLORS[place % len(COLORS)] for place, model in enumerate(models)}
+    names = short_names(models)
+    for point, row in zip(points, rows, strict=True):
+        point["model"] = names[row.cell.model]
+    words = "Each mark is a row of the table; boxes are 95 % intervals where there are some; faded marks are beaten on both axes."
+    drawn = fitted("front", _chart({names[model]: colour for model, colour in colours.items()}), words)
+    extra = {"points": points, "costs": costs, "qualities": qualities, "front": _fronts(points, costs, qualities)}
+    legend = [Entry(names[model], colour) for model, colour in colours.items()]
+    return Drawing(drawn.key, words, drawn.spec, {}, "Score against cost", legend=legend, wide=True, extra=extra)
+
+
+def undominated(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Places of the points (cost, quality) that no other beats: at most their cost, at least their score, and better in one of both.
+
+    >>> undominated([(1.0, 0.5), (2.0, 0.6), (2.0, 0.4), (1.0, 0.5)])
+    [0, 1, 3]
+    """
+    return [
+        place
+        for place, (cost, score) in enumerate(points)
+        if not any(c <= cost and s >= score and (c < cost or s > score) for c, s in points)
+    ]
+
+
+def _fronts(points: Sequence[dict[str, Any]], costs: dict[str, str], qualities: dict[str, str]) -> dict[str, list[int]]:
+    found = {}
+    for cost in costs:
+        for quality in qualities:
+            both = [place for place, point in enumerate(points) if cost in point["x"] and quality in point["y"]]
+            best = undominated([(points[place]["x"][cost][0], points[place]["y"][quality][0]) for place in both])
+            found[f"{quality}/{cost}"] = [both[place] for place in best]
+    return found
+
+
+def _point(result: RunResult, row: Row, name: str) -> dict[str, Any]:
+    cell = row.cell
+    x = {key: _cost(row, key, scale) for key, (_, scale) in COSTS.items()}
+    y = {key: _quality(result, row, key) for key in QUALITIES}
+    return {
+        "name": name,
+        "model": cell.model,
+        "x": {key: value for key, value in x.items() if value},
+        "y": {key: value for key, value in y.items() if value},
+    }
+
+
+def _cost(row: Row, key: str, scale: float) -> list[float | None] | None:
+    figure = row.figures.get(key)
+    value = figure.value if figure else _energy(row.cell) if key == "energy" else None
+    if value is None or finite(value) is None:
+        return None
+    spread = figure.spread * scale if figure and figure.spread is not None else None
+    return _bounded(value * scale, None if spread is None else (value * scale - spread, value * scale + spread))
+
+
+def _energy(cell: CellResult) -> float | None:
+    """Joules per image where a meter was read."""
+    found = deployment(cell)
+    for entry in found.latency if found else []:
+        joules = (entry.model_extra or {}).get("joules_per_image")
+        if entry.batch_size == 1 and isinstance(joules, float):
+            return joules
+    return None
+
+
+def _quality(result: RunResult, row: Row, key: str) -> list[float | None] | None:
+    if row.kind == "mean":
+        return _of_seeds(result, row, key)
+    quality = row.cell.quality
+    value = getattr(quality, key, None) if quality else None
+    if value is None or finite(value) is None:
+        return None
+    interval = quality.miou_ci95 if quality and key == "miou" else None
+    return _bounded(100 * value, None if interval is None else (100 * interval[0], 100 * interval[1]))
+
+
+def _of_seeds(result: RunResult, row: Row, key: str) -> list[float | None] | None:
+    cells = [cell for cell in result.cells if group_key(cell) == group_key(row.cell)]
+    values = [value for cell in cells if cell.quality and (value := getattr(cell.quality, key, None)) is not None]
+    if not values:
+        return None
+    found = next((s for s in result.seeds if s.quantity == key and set(s.cells) == {c.id for c in cells}), None)
+    bounds = (100 * found.low, 100 * found.high) if found and found.low is not None and found.high is not None else None
+    return _bounded(100 * sum(values) / len(values), bounds)
+
+
+def _bounded(value: float, bounds: Bounds) -> list[float | None]:
+    return [rounded(value), *([rounded(bounds[0]), rounded(bounds[1])] if bounds else [])]
+
+
+def _chart(colours: dict[str, str]) -> Any:
+    """Boxes below marks below the front's line; the page fills in the data and the axes' titles."""
+    import altair as alt
+
+    base = alt.Chart(alt.NamedData(name="points"))
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
+    color, stroke = alt.Color("model:N", scale=scale, legend=None), alt.Stroke("model:N", scale=scale, legend=None)
+    x = alt.X("x:Q", title="COST", scale=alt.Scale(zero=False, nice=True, padding=20), axis=alt.Axis(tickCount=6))
+    y = alt.Y("y:Q", title="QUALITY", scale=alt.Scale(zero=False, nice=True, padding=20), axis=alt.Axis(tickCount=6))
+    faded = alt.condition("datum.front", alt.value(1), alt.value(0.35))
+    tips = [alt.Tooltip("name:N", title="variant"), alt.Tooltip("ytext:N", title="quality"), alt.Tooltip("xtext:N", title="cost")]
+    line = base.mark_line(strokeWidth=1.5, strokeDash=[4, 3], color="#57606a", interpolate="step-after", opacity=0.8)
+    box = base.mark_rect(fillOpacity=0.16, strokeOpacity=0.5, strokeWidth=1.5).encode(
+        x=alt.X("xlow:Q", title="COST"), x2="xhigh:Q", y=alt.Y("ylow:Q", title="QUALITY"), y2="yhigh:Q", color=color, stroke=stroke
+    )
+    words = base.encode(x=x, y=y, text="label:N")
+    right = words.mark_text(align="left", dx=10, dy=-9, fontSize=11, color="#1f2328").transform_filter("!datum.late")
+    left = words.mark_text(align="right", dx=-10, dy=-9, fontSize=11, color="#1f2328").transform_filter("datum.late")
+    layers = [
+        box.transform_filter("isValid(datum.xlow) && isValid(datum.ylow)"),
+        line.transform_filter("datum.front").encode(x=x, y=y),
+        base.mark_point(filled=True, size=130).encode(x=x, y=y, color=color, opacity=faded, tooltip=tips),
+        right,
+        left,
+    ]
+    return alt.layer(*layers).properties(height=380)

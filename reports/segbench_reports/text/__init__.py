@@ -1,0 +1,1 @@
+"""Numbers in words, escaping and tables of one markup."""

@@ -1,0 +1,186 @@
+"""The steps of an ablation as data: what each change does to cost and to mIoU, and whether it pays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from segbench import Ablation, AblationStep, CellResult, Comparison, RunResult
+from segbench_reports.text import numbers as wording
+from segbench_reports.view.cells import axis_text, finite
+
+Cost = Literal["lower", "higher", "equal", "mixed"]
+Outcome = Literal["pays", "costs", "a trade", "no effect shown", "cannot tell"]
+
+_OUTCOMES: dict[tuple[str, Cost], tuple[Outcome, str]] = {
+    ("better", "lower"): ("pays", "better at a lower cost"),
+    ("better", "equal"): ("pays", "better at the same cost"),
+    ("better", "higher"): ("a trade", "better at a higher cost"),
+    ("better", "mixed"): ("a trade", "better; one cost falls, another rises"),
+    ("no difference shown", "lower"): ("pays", "lower cost, no loss of mIoU shown"),
+    ("no difference shown", "equal"): ("no effect shown", "same cost, no difference of mIoU shown"),
+    ("no difference shown", "higher"): ("costs", "higher cost, no gain in mIoU shown"),
+    ("no difference shown", "mixed"): ("a trade", "one cost falls, another rises; no difference of mIoU shown"),
+    ("worse", "lower"): ("a trade", "lower cost, but worse"),
+    ("worse", "equal"): ("costs", "worse at the same cost"),
+    ("worse", "higher"): ("costs", "worse at a higher cost"),
+    ("worse", "mixed"): ("costs", "worse; one cost falls, another rises"),
+}
+
+_SAYS: dict[Outcome, tuple[str, str]] = {
+    "pays": ("pays", "pay"),
+    "costs": ("costs more than it gives", "cost more than they give"),
+    "a trade": ("is a trade", "are trades"),
+    "no effect shown": ("shows no effect", "show no effect"),
+    "cannot tell": ("cannot be judged", "cannot be judged"),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change with its two sides. Ratios are after / before, None where not measured; ``miou`` and ``latency`` carry intervals."""
+
+    number: int
+    change: AblationStep
+    before: Sequence[CellResult]
+    after: Sequence[CellResult]
+    params: float | None
+    macs: float | None
+    latency: Comparison | None
+    miou: Comparison | None
+
+    @property
+    def speed(self) -> Literal["faster", "slower"] | None:
+        """What a race has shown, also after correction for the number of steps."""
+        if self.latency is None or self.latency.reason:
+            return None
+        return "faster" if self.latency.verdict == "faster" else "slower" if self.latency.verdict == "slower" else None
+
+    @property
+    def cost(self) -> Cost | None:
+        """Whether the change makes the model cheaper: by parameters, macs and, where a race shows a difference, latency."""
+        signs = {ratio > 1 for ratio in (self.params, self.macs) if ratio is not None and ratio != 1}
+        if self.speed is not None:
+            signs.add(self.speed == "slower")
+        if self.params is None and self.macs is None and not signs:
+            return None
+        return "mixed" if len(signs) == 2 else "equal" if not signs else "higher" if True in signs else "lower"
+
+    @property
+    def outcome(self) -> tuple[Outcome, str]:
+        """Whether the change pays, and why, from what was shown and nothing else."""
+        if not all(any(cell.quality for cell in side) for side in (self.before, self.after)):
+            return "cannot tell", "not run yet"
+        if self.miou is None or self.miou.verdict == "cannot tell":
+            return "cannot tell", (self.miou.reason if self.miou else "") or "no interval for the difference in mIoU"
+        if self.cost is None:
+            return "cannot tell", "its cost was not measured"
+        outcome, why = _OUTCOMES[self.miou.verdict, self.cost]
+        low = finite(self.miou.low)
+        if self.miou.verdict == "no difference shown" and outcome == "pays" and low is not None:
+            why += f" (a loss of up to {max(0.0, -100 * low):.1f} points is not excluded)"
+        if self.miou.verdict in ("better", "worse") and self.miou.reason:
+            why += f" ({self.miou.reason})"
+        return outcome, why
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The steps under one loss, recipe and variation, and its two ends."""
+
+    ablation: Ablation
+    name: str
+    start: Sequence[CellResult]
+    steps: Sequence[Step]
+
+    @property
+    def levels(self) -> list[Sequence[CellResult]]:
+        """The cells of each model on the way."""
+        return [self.start, *(step.after for step in self.steps)]
+
+
+def walks(result: RunResult) -> list[Walk]:
+    """The walk of the run, once for each combination of loss, recipe and variation in which both its ends have been measured."""
+    if result.ablation is None:
+        return []
+    return [walk for name, cells in _groups(result) if (walk := _walk(result, result.ablation, name, cells)) is not None]
+
+
+def sentences(result: RunResult) -> list[str]:
+    """What the verdicts say, in one sentence for each walk; empty where nothing could be judged."""
+    return [said for walk in walks(result) if (said := _sentence(walk))]
+
+
+def _groups(result: RunResult) -> Iterator[tuple[str, list[CellResult]]]:
+    groups: dict[tuple[str, ...], list[CellResult]] = {}
+    for cell in result.cells:
+        groups.setdefault(tuple(axis_text(cell, axis) for axis in ("loss", "recipe", "settings")), []).append(cell)
+    varying = [place for place in range(3) if len({key[place] for key in groups}) > 1]
+    for key, cells in groups.items():
+        yield ", ".join(key[place] for place in varying if key[place]), cells
+
+
+def _walk(result: RunResult, ablation: Ablation, name: str, cells: Sequence[CellResult]) -> Walk | None:
+    of_model: dict[str, list[CellResult]] = {}
+    for cell in cells:
+        of_model.setdefault(cell.model, []).append(cell)
+    if ablation.start not in of_model:
+        return None
+    steps = [
+        _step(result, number, change, of_model.get(change.baseline, []), of_model.get(change.subject, []))
+        for number, change in enumerate(ablation.steps, 1)
+    ]
+    return Walk(ablation, name, of_model[ablation.start], steps)
+
+
+def _step(result: RunResult, number: int, change: AblationStep, before: list[CellResult], after: list[CellResult]) -> Step:
+    return Step(
+        number,
+        change,
+        before,
+        after,
+        params=_ratio(before, after, "params"),
+        macs=_ratio(before, after, "macs"),
+        latency=_comparison(result, "latency_ms", number, before, after),
+        miou=_comparison(result, "miou", number, before, after),
+    )
+
+
+def _ratio(before: Sequence[CellResult], after: Sequence[CellResult], key: str) -> float | None:
+    """Counts do not depend on the seed: the first that was taken speaks for all."""
+    one, other = (next((v for v in (getattr(cell, key) for cell in side) if v), None) for side in (before, after))
+    return other / one if one and other else None
+
+
+def _comparison(
+    result: RunResult, quantity: str, number: int, before: Sequence[CellResult], after: Sequence[CellResult]
+) -> Comparison | None:
+    """What the run says of one quantity of a step, by the comparison that was made for it."""
+    subjects, baselines = {cell.id for cell in after}, {cell.id for cell in before}
+    for found in result.comparisons:
+        of_step = found.quantity == quantity and found.context.get("step") == number
+        if of_step and subjects & set(found.subject_cells) and baselines & set(found.baseline_cells):
+            return found
+    return None
+
+
+def _sentence(walk: Walk) -> str:
+    by_reason: dict[tuple[Outcome, str], list[Step]] = {}
+    for step in walk.steps:
+        outcome, why = step.outcome
+        by_reason.setdefault((outcome, why.partition(" (")[0] if outcome in ("pays", "costs", "a trade") else ""), []).append(step)
+    if {outcome for outcome, _ in by_reason} <= {"cannot tell"}:
+        return ""
+    order = sorted(by_reason, key=lambda key: list(_SAYS).index(key[0]))
+    clauses = [_clause(outcome, why, by_reason[outcome, why]) for outcome, why in order]
+    under = f" ({walk.name})" if walk.name else ""
+    checkpoints = any(step.miou is not None and step.miou.scope.startswith("these") for step in walk.steps)
+    scope = "With too few seeds to speak of more than these checkpoints, of" if checkpoints else "Of"
+    return f"{scope} the changes from {walk.ablation.start} to {walk.ablation.end}{under}, {'; '.join(clauses)}."
+
+
+def _clause(outcome: Outcome, why: str, steps: Sequence[Step]) -> str:
+    one, many = _SAYS[outcome]
+    names = wording.listed([f"{step.change.option}={step.change.after}" for step in steps])
+    return f"{names} {one if len(steps) == 1 else many}{f' ({why})' if why else ''}"

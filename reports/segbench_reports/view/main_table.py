@@ -1,0 +1,270 @@
+"""The main table as data: rows are cells, columns are figures; every format draws the same one."""
+
+from __future__ import annotations
+
+import functools
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from segbench import CellResult, Latency, RunResult, SeedSummary
+from segbench_reports.text import numbers as wording
+from segbench_reports.view.cells import axis_text, deployment, finite, group_key, single_latency, throughput, varying_axes
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with its uncertainty: half a 95 % interval (latency) or the deviation over seeds (means, with their interval)."""
+
+    value: float
+    spread: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One quantity. ``scale`` turns stored into shown units; low ``priority`` stays on a narrow screen; ``quiet`` hides spreads."""
+
+    key: str
+    title: str
+    unit: str
+    read: Callable[[CellResult], Figure | None]
+    better: Literal["higher", "lower"] | None
+    compare: Literal["ratio", "points"] | None = "ratio"
+    scale: float = 1.0
+    priority: int = 0
+    quiet: bool = False
+
+    def text(self, figure: Figure | None) -> str:
+        """The figure in the column's unit, an en dash where nothing was measured."""
+        if figure is None:
+            return wording.NOT_MEASURED
+        if self.unit == "%":
+            spread = "" if figure.spread is None else f" ±{wording.percent(figure.spread)}"
+            return wording.percent(figure.value) + spread
+        value = figure.value * self.scale
+        if figure.spread is None or self.quiet:
+            return wording.significant(value)
+        return wording.margin(value, figure.spread * self.scale)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell, or the mean over the seeds of one. ``relative`` is against the table's reference row; ``best`` names columns."""
+
+    cell: CellResult
+    labels: Mapping[str, str]
+    figures: Mapping[str, Figure]
+    kind: Literal["cell", "mean"] = "cell"
+    ranked: bool = True
+    best: frozenset[str] = frozenset()
+    relative: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns that have at least one figure, rows that have at least one, and the row to which ratios refer."""
+
+    axes: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    reference: Row | None = None
+
+    @property
+    def main(self) -> tuple[Row, ...]:
+        """One row for each thing compared: a cell, or the mean over its seeds."""
+        return tuple(row for row in self.rows if row.ranked)
+
+    @property
+    def single_seeds(self) -> tuple[Row, ...]:
+        """The cells behind the means."""
+        return tuple(row for row in self.rows if not row.ranked)
+
+    def mark(self, row: Row, column: Column) -> Literal["best", "second", ""]:
+        """How a figure stands in its column, as far as its digits and interval tell."""
+        if column.key in row.best:
+            return "best"
+        figure = row.figures.get(column.key)
+        if figure is None or not row.ranked:
+            return ""
+        return "second" if _bare(column, figure) == self._seconds[column.key] else ""
+
+    @functools.cached_property
+    def _seconds(self) -> Mapping[str, str]:
+        """The next value after the best ones as text, by column; nothing where it is the last as well."""
+        return {column.key: self._second(column) for column in self.columns}
+
+    def _second(self, column: Column) -> str:
+        left = [row.figures[column.key] for row in self.main if column.key in row.figures and column.key not in row.best]
+        if not any(column.key in row.best for row in self.rows) or len({_bare(column, figure) for figure in left}) < 2:
+            return ""
+        return _bare(column, (max if column.better == "higher" else min)(left, key=lambda figure: figure.value))
+
+    def relative_text(self, row: Row, column: Column) -> str:
+        """``×0.37`` or ``−1.2``; empty for the reference itself, for equal costs and where there is nothing to compare."""
+        value = row.relative.get(column.key)
+        if value is None or (column.compare == "ratio" and value == 1):
+            return ""
+        return wording.points(value) if column.compare == "points" else wording.times(value)
+
+
+def main_table(result: RunResult) -> Table:
+    """The comparison of all cells that have something to show, with means over seeds where there are several."""
+    axes = varying_axes(result.cells)
+    columns = _columns(result)
+    rows = [_cell_row(cell, axes, columns) for cell in result.cells]
+    rows = _with_means([row for row in rows if row.figures], axes, columns, result.seeds)
+    columns = tuple(column for column in columns if any(column.key in row.figures for row in rows))
+    ranked = [row for row in rows if row.ranked]
+    reference = ranked[0] if len(ranked) > 1 else None
+    tops = {column.key: _top(ranked, column) for column in columns}
+    judged = tuple(_judged(row, tops, reference, columns) for row in rows)
+    return Table(axes, columns, judged, None if reference is None else judged[rows.index(reference)])
+
+
+def _columns(result: RunResult) -> tuple[Column, ...]:
+    headline = next((c.quality.headline_class for c in result.cells if c.quality and c.quality.headline_class), None)
+    batches = sorted({entry.batch_size for entry in map(throughput, result.cells) if entry})
+    batch = "/".join(map(str, batches))
+    return (
+        Column("miou", "mIoU", "%", _quality("miou"), "higher", "points", priority=0),
+        Column("headline_iou", f"IoU {headline}", "%", _quality("headline_iou"), "higher", "points", priority=1),
+        Column("training_score", "training score", "%", _quality("training_score"), None, None, priority=1),
+        Column("params", "params", "M", lambda cell: _figure(cell.params), "lower", scale=1e-6, priority=1),
+        Column("size_mb", "size", "MB", lambda cell: _figure(cell.size_mb), "lower", None, priority=8),
+        Column("macs", "MACs", "G", lambda cell: _figure(cell.macs), "lower", scale=1e-9, priority=4),
+        Column("latency_ms", "latency", "ms, batch 1", _latency, "lower", priority=2),
+        Column("images_per_second", "throughput", f"img/s, batch {batch}", _throughput, "higher", priority=5, quiet=True),
+        Column("inference_peak_mb", "peak memory", "MB", _memory, "lower", priority=6),
+        Column("train_images_per_second", "training", "img/s", _training_speed, "higher", priority=7),
+    )
+
+
+def _quality(key: str) -> Callable[[CellResult], Figure | None]:
+    return lambda cell: _figure(getattr(cell.quality, key)) if cell.quality else None
+
+
+def _figure(value: float | None) -> Figure | None:
+    number = finite(value)
+    return None if number is None else Figure(number)
+
+
+def _latency(cell: CellResult) -> Figure | None:
+    entry = single_latency(cell)
+    if entry is None or entry.p50_ms is None or not math.isfinite(entry.p50_ms):
+        return None
+    return Figure(entry.p50_ms, _half_interval(entry))
+
+
+def _throughput(cell: CellResult) -> Figure | None:
+    entry = throughput(cell)
+    speed = finite(entry.images_per_second) if entry else None
+    if entry is None or speed is None:
+        return None
+    spread = _half_interval(entry)
+    return Figure(speed, speed * spread / entry.p50_ms if spread is not None and entry.p50_ms else None)
+
+
+def _half_interval(entry: Latency) -> float | None:
+    """The wider side of the interval of the median, so that ± covers what was measured."""
+    if entry.ci95_ms is None or entry.p50_ms is None:
+        return None
+    return max(entry.ci95_ms[1] - entry.p50_ms, entry.p50_ms - entry.ci95_ms[0], 0.0)
+
+
+def _memory(cell: CellResult) -> Figure | None:
+    found = deployment(cell)
+    return _figure(found.memory_mb.inference_peak) if found and found.memory_mb else None
+
+
+def _training_speed(cell: CellResult) -> Figure | None:
+    return _figure(cell.training.images_per_second) if cell.training else None
+
+
+def _cell_row(cell: CellResult, axes: Sequence[str], columns: Sequence[Column]) -> Row:
+    read = {column.key: column.read(cell) for column in columns}
+    figures = {key: figure for key, figure in read.items() if figure is not None}
+    return Row(cell, {axis: axis_text(cell, axis) for axis in axes}, figures)
+
+
+def _with_means(rows: Sequence[Row], axes: Sequence[str], columns: Sequence[Column], known: Sequence[SeedSummary]) -> list[Row]:
+    """The rows in order; after the last seed of a group its mean. Single seeds of such a group are not ranked."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(group_key(row.cell), []).append(row)
+    ordered: list[Row] = []
+    for group in groups.values():
+        several = len({row.cell.seed for row in group}) > 1
+        ordered += [replace(row, ranked=not several) for row in group]
+        if several:
+            ordered.append(_mean_row(group, axes, columns, known))
+    return ordered
+
+
+def _mean_row(group: Sequence[Row], axes: Sequence[str], columns: Sequence[Column], known: Sequence[SeedSummary]) -> Row:
+    labels = {axis: group[0].labels[axis] for axis in axes} | {"seed": f"mean of {len(group)}"}
+    figures = {}
+    for column in columns:
+        found = [row.figures[column.key] for row in group if column.key in row.figures]
+        values = [figure.value for figure in found]
+        if found and column.unit != "%" and len(set(found)) == 1:
+            figures[column.key] = found[0]  # measured once for all seeds
+        elif found:
+            spread = statistics.stdev(values) if column.unit == "%" and len(values) > 1 else None
+            figures[column.key] = Figure(statistics.fmean(values), spread, _interval(group, column, known))
+    return Row(group[0].cell, labels, figures, kind="mean")
+
+
+def _interval(group: Sequence[Row], column: Column, known: Sequence[SeedSummary]) -> tuple[float, float] | None:
+    """The interval of the mean over these cells, as the run has it."""
+    cells = {row.cell.id for row in group if column.key in row.figures}
+    found = next((summary for summary in known if summary.quantity == column.key and set(summary.cells) == cells), None)
+    return None if found is None or found.low is None or found.high is None else (found.low, found.high)
+
+
+def _judged(row: Row, tops: Mapping[str, Figure | None], reference: Row | None, columns: Sequence[Column]) -> Row:
+    if reference is None or not row.ranked:
+        return row
+    best = frozenset(column.key for column in columns if _is_best(row, tops[column.key], column))
+    relative = {} if row is reference else {c.key: value for c in columns if (value := _relative(row, reference, c)) is not None}
+    return replace(row, best=best, relative=relative)
+
+
+def _top(ranked: Sequence[Row], column: Column) -> Figure | None:
+    """The best figure of a column; None where all are alike or none can be better."""
+    figures = [row.figures[column.key] for row in ranked if column.key in row.figures]
+    if column.better is None or len({_bare(column, figure) for figure in figures}) < 2:
+        return None
+    return (max if column.better == "higher" else min)(figures, key=lambda figure: figure.value)
+
+
+def _is_best(row: Row, top: Figure | None, column: Column) -> bool:
+    """Whether no row is better, as far as the shown digits and the interval can tell."""
+    own = row.figures.get(column.key)
+    if own is None or top is None:
+        return False
+    if _bare(column, own) == _bare(column, top):
+        return True
+    return row.kind == "cell" and overlap(own, top)
+
+
+def _bare(column: Column, figure: Figure) -> str:
+    return column.text(Figure(figure.value))
+
+
+def overlap(one: Figure, other: Figure) -> bool:
+    """Whether two intervals meet; False where either has none."""
+    if one.spread is None or other.spread is None:
+        return False
+    return abs(one.value - other.value) <= one.spread + other.spread
+
+
+def _relative(row: Row, reference: Row, column: Column) -> float | None:
+    own, base = row.figures.get(column.key), reference.figures.get(column.key)
+    if own is None or base is None or column.compare is None:
+        return None
+    if column.compare == "points":
+        return own.value - base.value
+    return own.value / base.value if base.value > 0 else None

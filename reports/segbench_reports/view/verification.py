@@ -1,0 +1,28 @@
+"""Whether the instruments were held against known quantities on the machine that measured: the stamp of ``segbench verify``."""
+
+from __future__ import annotations
+
+from segbench import RunResult
+from segbench_reports.text import numbers as wording
+
+UNVERIFIED = "not verified on this machine: run 'segbench verify'"
+
+
+def instruments(result: RunResult) -> str:
+    """What can be said of the instruments, after the word "instruments"."""
+    stamp = result.instruments
+    if not stamp:
+        return UNVERIFIED
+    when = str(stamp.get("time", "")).replace("T", " ").removesuffix("+00:00")
+    checks = _count(stamp.get("checks"))
+    failed = _count(stamp.get("failed"))
+    if failed:
+        names = ", ".join(map(str, stamp.get("failed_checks") or []))
+        return f"FAILED {failed} of {wording.counted(checks, 'check')} on this machine at {when} UTC: {names}"
+    open_ = _count(stamp.get("cannot_tell"))
+    rest = f", {open_} of which could not tell" if open_ else ""
+    return f"verified on this machine at {when} UTC ({wording.counted(checks, 'check')}{rest})"
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0

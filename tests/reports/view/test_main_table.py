@@ -1,0 +1,118 @@
+"""The main table's arithmetic: ratios, best values, means over seeds, what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from segbench import CellResult, RunResult
+from segbench_reports.view.main_table import Row, Table, main_table
+
+CellMaker = Callable[..., CellResult]
+RunMaker = Callable[..., RunResult]
+
+
+def _texts(table: Table, key: str) -> list[str]:
+    column = next(column for column in table.columns if column.key == key)
+    return [column.text(row.figures.get(key)) for row in table.rows]
+
+
+def _best(table: Table, key: str) -> list[int]:
+    return [i for i, row in enumerate(table.rows) if key in row.best]
+
+
+def _relative(row: Row) -> dict[str, float]:
+    return {key: round(value, 6) for key, value in row.relative.items()}
+
+
+def test_ratios_and_points_are_against_the_first_row(make_cell: CellMaker, make_run: RunMaker) -> None:
+    table = main_table(make_run([make_cell(miou=0.5), make_cell("small", miou=0.488, millions=1.0, milliseconds=8.0)]))
+    assert table.rows[0].relative == {}
+    relative = _relative(table.rows[1])
+    assert relative["params"] == 0.25
+    assert relative["latency_ms"] == 0.4
+    assert relative["images_per_second"] == 2.5
+    assert relative["miou"] == -0.012
+
+
+def test_units_are_those_of_the_headings(make_cell: CellMaker, make_run: RunMaker) -> None:
+    table = main_table(make_run([make_cell(miou=0.512, millions=6.831509, milliseconds=12.3)]))
+    shown = {column.title: (_texts(table, column.key)[0], column.unit) for column in table.columns}
+    assert shown["mIoU"] == ("51.2", "%")
+    assert shown["params"] == ("6.83", "M")
+    assert shown["size"] == ("26.1", "MB")
+    assert shown["latency"] == ("12.3 ±0.2", "ms, batch 1")
+    assert shown["throughput"] == ("108", "img/s, batch 8")
+
+
+def test_the_best_is_the_highest_score_and_the_lowest_cost(make_cell: CellMaker, make_run: RunMaker) -> None:
+    table = main_table(make_run([make_cell(miou=0.6), make_cell("small", miou=0.5, millions=1.0, milliseconds=8.0)]))
+    assert _best(table, "miou") == [0]
+    assert _best(table, "params") == [1]
+    assert _best(table, "images_per_second") == [1]
+
+
+def test_times_whose_intervals_meet_are_both_best(make_cell: CellMaker, make_run: RunMaker) -> None:
+    near = main_table(make_run([make_cell(milliseconds=10.0), make_cell("b", milliseconds=10.3)]))
+    apart = main_table(make_run([make_cell(milliseconds=10.0), make_cell("b", milliseconds=10.5)]))
+    assert _best(near, "latency_ms") == [0, 1]
+    assert _best(apart, "latency_ms") == [0]
+
+
+def test_nothing_is_best_where_all_are_alike_or_alone(make_cell: CellMaker, make_run: RunMaker) -> None:
+    alike = main_table(make_run([make_cell(), make_cell("b")]))
+    alone = main_table(make_run([make_cell()]))
+    assert all(not row.best for row in (*alike.rows, *alone.rows))
+    assert alone.reference is None
+
+
+def test_seeds_get_a_mean_row_with_sample_deviation_and_only_that_is_ranked(make_cell: CellMaker, make_run: RunMaker) -> None:
+    big = [make_cell(seed=seed, miou=miou) for seed, miou in enumerate((0.50, 0.52, 0.54))]
+    small = [make_cell("small", seed=seed, miou=miou) for seed, miou in enumerate((0.60, 0.40, 0.50))]
+    table = main_table(make_run([*big, *small]))
+    assert [row.kind for row in table.rows] == ["cell", "cell", "cell", "mean"] * 2
+    # deviation of 0.50, 0.52, 0.54 with n - 1 = 2: sqrt(0.0008 / 2) = 0.02; of 0.6, 0.4, 0.5: 0.1
+    assert _texts(table, "miou")[3::4] == ["52.0 ±2.0", "50.0 ±10.0"]
+    assert _best(table, "miou") == [3]
+    assert table.rows[7].labels["seed"] == "mean of 3"
+    assert table.reference is table.rows[3]
+
+
+def test_columns_that_nothing_fills_are_dropped(make_cell: CellMaker, make_run: RunMaker) -> None:
+    table = main_table(make_run([make_cell(quality=None, training=None, deployments=[])]))
+    assert [column.key for column in table.columns] == ["params", "size_mb", "macs"]
+
+
+def test_a_training_score_is_a_column_of_its_own_and_never_best(make_cell: CellMaker, make_run: RunMaker) -> None:
+    def seen(value: float) -> dict[str, Any]:
+        return {"split": "val", "miou": None, "training_score": value}
+
+    table = main_table(make_run([make_cell(quality=seen(0.9)), make_cell("b", quality=seen(0.8))]))
+    keys = [column.key for column in table.columns]
+    assert "training_score" in keys
+    assert "miou" not in keys
+    assert _best(table, "training_score") == []
+    assert all("training_score" not in row.relative for row in table.rows)
+
+
+def test_the_headline_class_is_named(make_cell: CellMaker, make_run: RunMaker) -> None:
+    quality = {"split": "test", "miou": 0.8, "headline_class": "water", "headline_iou": 0.67}
+    table = main_table(make_run([make_cell(quality=quality)]))
+    assert [(c.title, c.unit) for c in table.columns[:2]] == [("mIoU", "%"), ("IoU water", "%")]
+    assert _texts(table, "headline_iou") == ["67.0"]
+
+
+def test_only_what_differs_becomes_a_label(make_cell: CellMaker, make_run: RunMaker) -> None:
+    same = main_table(make_run([make_cell(), make_cell("b")]))
+    varied = main_table(make_run([make_cell(settings={"train.lr": 1e-3}), make_cell(settings={"train.lr": 1e-4})]))
+    assert same.axes == ("model",)
+    assert varied.axes == ("model", "settings")
+    assert [row.labels["settings"] for row in varied.rows] == ["lr=1e-3", "lr=1e-4"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_counts_as_not_measured(value: float, make_cell: CellMaker, make_run: RunMaker) -> None:
+    table = main_table(make_run([make_cell(quality={"split": "test", "miou": value}), make_cell("b")]))
+    assert _texts(table, "miou") == ["–", "50.0"]

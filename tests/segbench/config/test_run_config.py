@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segbench.config.run_config import RunConfig, config_to_toml, load_config
+from segbench.errors import ConfigError
+from segbench.plugin.specs import Recipe
+
+RECIPE = Recipe(name="r", summary="", settings={"train.epochs": 7, "train.lr": 0.5, "train.patience": 3})
+
+
+def _file(folder: Path, text: str) -> Path:
+    file = folder / "run.toml"
+    file.write_text(text)
+    return file
+
+
+def test_each_layer_wins_over_the_one_before(tmp_path: Path) -> None:
+    file = _file(tmp_path, "[train]\nepochs = 8\nlr = 0.25\nbatch_size = 2\n")
+    config = load_config(file, sets=["train.lr=0.125", "train.clip=3"], flags={"train.clip": 4.0})
+    train = config.settings(RECIPE).train
+    assert (train.patience, train.epochs, train.batch_size, train.lr, train.clip) == (3, 8, 2, 0.125, 4.0)
+    assert train.weight_decay == 1e-4, "what nobody sets has its default"
+
+
+def test_a_varied_value_wins_over_all(tmp_path: Path) -> None:
+    config = load_config(sets=["train.lr=0.125"], flags={"vary": ("train.lr=1e-3,1e-4",)})
+    assert config.vary == {"train.lr": (1e-3, 1e-4)}
+    assert config.settings(RECIPE, {"train.lr": 1e-4}).train.lr == 1e-4
+
+
+def test_none_switches_off_what_a_recipe_sets() -> None:
+    assert load_config(sets=["train.patience=none"]).settings(RECIPE).train.patience is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("epochs = 3", "unknown key 'epochs'. Did you mean 'train.epochs'?"),
+        ("modles = ['a']", "Did you mean 'models'"),
+        ("[trian]\nepochs = 3", "Did you mean 'train'?"),
+        ("[train]\nepoch = 3", "Did you mean 'epochs'?"),
+        ("train = 3", "'train' is a section"),
+        ("models = []", "expected a list of names"),
+        ("models = [3]", "expected a list of names"),
+        ("models = ['a', 'a']", "names 'a' twice"),
+        ("seeds = [0, -1]", "expected whole numbers from 0"),
+        ("seeds = [true]", "expected whole numbers from 0"),
+        ("dataset = 3", "expected text"),
+        ("device = ['cpu']", "expected text"),
+        ("vary = {'train.lr' = 3}", "expected a list of values"),
+        ("[vary]\n'train.lrr' = [1, 2]", "Did you mean 'lr'?"),
+        ("[vary.data]\npath = ['a', 'b']", "cannot be varied"),
+        ("models = ['a[x=]']", "Cannot read 'a[x=]'"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_named_with_the_key(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_config(_file(tmp_path, text))
+    assert said in str(error.value)
+
+
+def test_a_syntax_error_names_file_and_line(tmp_path: Path) -> None:
+    file = _file(tmp_path, "models = ['a']\n[train]\nepochs = = 3\n")
+    with pytest.raises(ConfigError, match=r"run\.toml' is not valid TOML: .*line 3"):
+        load_config(file)
+
+
+def test_a_file_that_is_no_text_or_not_there(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "run.toml")
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_config(tmp_path / "other.toml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["train.epochs", "=3", ""])
+def test_an_assignment_needs_a_key_and_a_value(text: str) -> None:
+    with pytest.raises(ConfigError, match="--set takes key=value"):
+        load_config(sets=[text])
+
+
+def test_brackets_keep_their_commas() -> None:
+    config = load_config(flags={"models": "a[x=(1,2),y=b],c", "seeds": "0,2"})
+    assert config.models == ("a[x=(1,2),y=b]", "c")
+    assert config.seeds == (0, 2)
+
+
+def test_two_spellings_of_one_choice_are_the_same() -> None:
+    with pytest.raises(ConfigError, match="twice"):
+        load_config(flags={"models": "a[x=1,y=2],a[y=2, x=1]"})
+
+
+ROUND: list[dict[str, Any]] = [
+    {},
+    {"models": "a[x=(1,2)],b", "losses": "ce,focal[gamma=3]", "dataset": "shapes[size=64]", "seeds": "3,4", "device": "cpu"},
+    {"vary": ("train.patience=none,5", "train.image_size=32,32x48")},
+    {"recipes": "a,b", "data": "some/folder", "train.select_on": "none", "model.encoder": "resnet18"},
+]
+
+
+@pytest.mark.parametrize("flags", ROUND)
+def test_the_written_file_is_read_back_as_the_same_run(tmp_path: Path, flags: dict[str, Any]) -> None:
+    config = load_config(flags=flags)
+    assert load_config(_file(tmp_path, config_to_toml(config))) == config
+
+
+def test_a_fully_spelled_file_needs_no_recipe(tmp_path: Path) -> None:
+    config = load_config(sets=["train.clip=none", "model.encoder=resnet18"])
+    settings = config.settings(RECIPE)
+    again = load_config(_file(tmp_path, config_to_toml(config, settings)))
+    empty = Recipe(name="empty", summary="", settings={})
+    assert again.settings(empty) == settings
+
+
+def test_the_configuration_is_data() -> None:
+    config = load_config(flags={"vary": ("train.lr=1,2",)})
+    assert RunConfig.model_validate_json(config.model_dump_json()).vary == {"train.lr": (1, 2)}

@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from segbench import DataError, DatasetSpec, NoOptions, Problem, Sample, Task
+from segbench.data.check import DataReport, check_dataset
+from segbench.data.check_labels import count_values, label_fault
+
+Array = npt.NDArray[Any]
+TASK = Task(class_names=("ground", "water", "roof"))
+
+
+@dataclass
+class Memory:
+    """A dataset in memory: what a split holds is a list of samples or of errors to raise."""
+
+    splits: dict[str, list[Any]]
+    unions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    own: list[Problem] = field(default_factory=list)
+
+    def check(self, task: Task = TASK) -> DataReport:
+        spec = DatasetSpec(
+            name="memory",
+            summary="",
+            task=lambda options: task,
+            splits=tuple(self.splits),
+            load=lambda root, split, options: _Raising(self.splits[split]),
+            unions=self.unions,
+            check_data=lambda root, options: self.own,
+        )
+        return check_dataset(spec, NoOptions(), task, None)
+
+    def messages(self, severity: str | None = None, task: Task = TASK) -> list[str]:
+        return [p.message for p in self.check(task).problems if severity in (None, p.severity)]
+
+
+class _Raising(Sequence[Any]):
+    def __init__(self, items: list[Any]) -> None:
+        if items and isinstance(items[0], str):
+            raise DataError(items[0])
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(self.items[index], Exception):
+            raise self.items[index]
+        return self.items[index]
+
+
+def _sample(name: str, label: Sequence[int] = (0, 1, 2, 255), *, image: Tensor | None = None) -> Sample:
+    mask = torch.tensor([label, label], dtype=torch.int64)
+    if image is None:
+        seed = torch.Generator().manual_seed(sum(map(ord, name)))
+        image = torch.randint(0, 255, (3, *mask.shape), dtype=torch.uint8, generator=seed)
+    return Sample({"image": image}, mask, name)
+
+
+def test_healthy_data_has_no_problem_and_right_figures() -> None:
+    report = Memory({"train": [_sample("a"), _sample("b", (0, 0, 1, 2))], "val": [_sample("c")]}).check()
+    train, val = report.splits
+
+    assert report.ok
+    assert report.problems == ()
+    assert train.class_pixels == (6, 4, 4)
+    assert train.class_samples == (2, 2, 2)
+    assert train.class_shares == pytest.approx((6 / 14, 4 / 14, 4 / 14))
+    assert train.ignored_share == 2 / 16
+    assert train.sizes == {"2x4": 2}
+    assert val.samples == 1
+
+
+def test_a_label_of_37_is_named_with_its_count_and_its_image() -> None:
+    report = Memory({"train": [_sample("a"), _sample("b", (0, 1, 2, 37))]}).check()
+
+    assert not report.ok
+    assert report.splits[0].outside_pixels == {37: 2}
+    (message,) = [p.message for p in report.problems]
+    assert message.startswith("label value 37 (2 pixels) in b, but ids 0 to 2 are classes and 255 is ignored.")
+
+
+@pytest.mark.parametrize(
+    ("labels", "ignore", "advice"),
+    [
+        ((0, 1, 2, 255), -1, "declare it as the ignore index (ignore=255)"),
+        ((0, 1, 2, -1), 255, "declare it as the ignore index (ignore=-1)"),
+        ((1, 2, 3, 3), 255, 'Labels seem to start at 1: value_map="1:0,2:1,3:2"'),
+        ((0, 100, 200, 200), 255, 'value_map="0:0,100:1,200:2"'),
+        (tuple(range(0, 100, 7)), 255, "saved as a photograph or smoothed"),
+        ((0, 1, 37, 38), 255, "map the values to classes (value_map) or to the ignore index"),
+    ],
+    ids=["undeclared 255", "undeclared -1", "from one", "spread", "photograph", "unknown"],
+)
+def test_the_likely_reason_of_values_outside_is_told(labels: tuple[int, ...], ignore: int, advice: str) -> None:
+    task = replace(TASK, ignore_index=ignore)
+    messages = Memory({"train": [_sample("a", labels)]}).messages("error", task)
+    fault = label_fault(torch.tensor([labels]), task)
+
+    assert advice in messages[0]
+    assert fault is not None
+    assert advice in fault
+
+
+def test_labels_inside_have_no_fault() -> None:
+    assert label_fault(torch.tensor([[0, 2, 255]]), TASK) is None
+
+
+@pytest.mark.parametrize("values", [[0, 0, 5], [-1, 3, 3], [-(10**9), 10**9, 0], []])
+def test_values_are_counted_however_far_apart(values: list[int]) -> None:
+    assert count_values(torch.tensor(values, dtype=torch.int64)) == {v: values.count(v) for v in values}
+
+
+def test_an_unreadable_sample_is_a_problem_and_the_others_are_read() -> None:
+    report = Memory({"train": [_sample("a"), DataError("cannot read b.png: truncated"), _sample("c")]}).check()
+
+    assert [p.message for p in report.problems] == ["cannot read b.png: truncated"]
+    assert report.splits[0].unreadable == 1
+    assert report.splits[0].sizes == {"2x4": 2}
+
+
+def test_any_exception_of_a_sample_is_caught_and_many_are_counted() -> None:
+    report = Memory({"train": [_sample("a"), *(ValueError(f"fault {i}") for i in range(7))]}).check()
+
+    assert report.splits[0].unreadable == 7
+    assert [p.message for p in report.problems][-1] == "fault 4 (and 2 more)"
+
+
+def test_a_split_that_does_not_open_leaves_the_others_checked() -> None:
+    report = Memory({"train": [_sample("a")], "val": ["there is no val.txt"]}).check()
+
+    assert [(p.where, p.message) for p in report.problems] == [("val", "there is no val.txt")]
+    assert [s.split for s in report.splits] == ["train"]
+
+
+def test_what_the_datasets_own_check_said_is_not_repeated() -> None:
+    data = Memory({"train": [_sample("a")], "test": ["no test here"]}, own=[Problem("no test here, as so often", "warning", "test")])
+
+    assert data.check().ok
+    assert data.messages() == ["no test here, as so often"]
+
+
+def test_a_crash_of_the_datasets_own_check_is_a_problem() -> None:
+    def crash(root: Path | None, options: NoOptions) -> list[Problem]:
+        raise KeyError("boom")
+
+    spec = DatasetSpec(name="x", summary="", task=lambda o: TASK, splits=("train",), load=lambda *a: [_sample("a")], check_data=crash)
+
+    assert [p.message for p in check_dataset(spec, NoOptions(), TASK, None).problems] == ["'boom'"]
+
+
+def test_sizes_of_image_and_label_must_agree() -> None:
+    odd = _sample("b", image=torch.zeros(3, 5, 4, dtype=torch.uint8))
+
+    assert Memory({"train": [_sample("a"), odd]}).messages() == ["b has 'image' of 5x4 pixels, but a label of 2x4"]
+
+
+def test_channels_types_and_names_of_inputs_must_be_the_declared_ones() -> None:
+    messages = Memory(
+        {
+            "train": [
+                _sample("a"),
+                _sample("b", image=torch.zeros(4, 2, 4, dtype=torch.uint8)),
+                _sample("c", image=torch.zeros(3, 2, 4, dtype=torch.float64)),
+                Sample({"picture": torch.zeros(3, 2, 4)}, torch.zeros(2, 4, dtype=torch.int64), "d"),
+                Sample({"image": torch.ones(3, 2, 4)}, torch.zeros(2, 4, dtype=torch.int32), "e"),
+            ]
+        }
+    ).messages("error")
+
+    assert messages == [
+        "b has 'image' with the shape (4, 2, 4) instead of (3, height, width)",
+        "c has 'image' as torch.float64; uint8, int16, uint16 or float32 can be stored",
+        "d has the inputs picture, but the task declares image",
+        "e has a label of torch.int32 (2, 4) instead of int64 (height, width)",
+    ]
+
+
+def test_classes_without_a_pixel_and_classes_that_cannot_be_learnt_are_warned_of() -> None:
+    messages = Memory({"train": [_sample("a", (0, 1, 1))], "val": [_sample("b", (0, 2, 2))]}).messages("warning")
+
+    assert messages == [
+        "no label pixel of roof: it has no IoU here",
+        "no label pixel of water: it has no IoU here",
+        "roof in 'val' cannot be learnt: 'train' has no pixel of it",
+    ]
+
+
+def test_missing_values_are_counted_for_each_input() -> None:
+    image = torch.ones(3, 2, 4)
+    image[0, 0, 0], image[1, 1, 1] = torch.nan, torch.inf
+    report = Memory({"train": [_sample("a", image=image)]}).check()
+
+    assert report.splits[0].missing_share == {"image": 2 / 24}
+    assert [p.message for p in report.problems] == ["8.33% of the values of 'image' are NaN or infinite"]
+
+
+def test_samples_without_labels_and_mostly_ignored_splits_are_warned_of() -> None:
+    messages = Memory({"train": [_sample("a"), _sample("b", (255,) * 4), _sample("c", (255,) * 4)]}).messages("warning")
+
+    assert messages[0].startswith("75% of the pixels are ignored (label value 255).")
+    assert messages[1] == "b, c without a single labelled pixel"
+
+
+def test_splits_that_share_an_image_are_found_by_its_content() -> None:
+    twin = replace(_sample("a"), id="renamed")
+
+    assert Memory({"train": [_sample("a")], "test": [_sample("b"), twin]}).messages() == [
+        "splits 'train' and 'test' share 1 images: a = renamed. Scores would be too good."
+    ]
+
+
+def test_declared_unions_may_share_but_must_be_complete() -> None:
+    train, val = [_sample("a")], [_sample("b")]
+    unions = {"trainval": ("train", "val")}
+
+    assert Memory({"train": train, "val": val, "trainval": train + val}, unions).messages() == []
+    assert Memory({"train": train, "val": val, "trainval": train}, unions).messages() == [
+        "'trainval' has 1 samples, but train + val have 2"
+    ]
+
+
+def test_an_image_twice_in_a_split_is_warned_of() -> None:
+    twin = replace(_sample("a"), id="copy")
+
+    assert Memory({"train": [_sample("a"), twin]}).messages("warning") == ["copy = a holds the same image as another of this split"]
+
+
+def test_empty_splits_and_missing_packages_are_problems() -> None:
+    spec = DatasetSpec(
+        name="x", summary="", task=lambda o: TASK, splits=("train",), load=lambda *a: [], check=lambda task, options: ["needs rasterio"]
+    )
+
+    assert [p.message for p in check_dataset(spec, NoOptions(), TASK, None).problems] == ["needs rasterio", "split 'train' is empty"]
+
+
+def test_progress_is_told_for_each_sample() -> None:
+    told: list[tuple[str, int, int]] = []
+    spec = DatasetSpec(
+        name="x",
+        summary="",
+        task=lambda o: TASK,
+        splits=("train",),
+        load=lambda *a: _Raising([_sample("a"), DataError("no"), _sample("b")]),
+    )
+    check_dataset(spec, NoOptions(), TASK, None, progress=lambda *step: told.append(step))
+
+    assert told == [("train", 1, 3), ("train", 2, 3), ("train", 3, 3)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[[str], DataReport]:
+    """Check the ``folder`` dataset below ``tmp_path``, as a user would."""
+    import segbench_plugins.datasets
+    from segbench.plugin.chosen import Plugin
+    from segbench.plugin.registry import Catalog
+    from segbench.plugin.specs import resolve
+
+    catalog = Catalog()
+    catalog.add(segbench_plugins.datasets, Plugin(name="datasets"))
+
+    def check(dataset: str) -> DataReport:
+        chosen = catalog.dataset(dataset)
+        return check_dataset(chosen.spec, chosen.options, resolve(chosen.spec.task)(chosen.options), tmp_path)
+
+    return check
+
+
+def _write(path: Path, pixels: Array) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+def test_a_users_folder_with_every_fault_at_once(tmp_path: Path, folder: Callable[[str], DataReport]) -> None:
+    for index in range(6):
+        _write(tmp_path / "images" / f"{index}.png", np.full((8, 8, 3), index * 20))
+        _write(tmp_path / "masks" / f"{index}.png", np.array([[0, 255] * 4] * 8))
+    (tmp_path / "images" / "2.png").write_bytes(b"not a picture")
+    _write(tmp_path / "masks" / "3.png", np.array([[0, 255]]))
+    report = folder("folder[split=(0.5,0.5),ignore=254]")
+    said = "\n".join(p.message for p in report.problems)
+
+    assert not report.ok
+    assert "cannot read" in said
+    assert "2.png" in said
+    assert "3 has 'image' of 8x8 pixels, but a label of 1x2" in said
+    assert 'value_map="0:0,255:1"' in said
+
+
+def test_a_folder_without_masks_is_explained_once(tmp_path: Path, folder: Callable[[str], DataReport]) -> None:
+    _write(tmp_path / "images" / "a.png", np.zeros((8, 8, 3)))
+    (tmp_path / "masks").mkdir()
+    report = folder("folder")
+
+    assert len(report.problems) == 1
+    assert "masks holds no pictures" in report.problems[0].message
+    assert report.splits == ()

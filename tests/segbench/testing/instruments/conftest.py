@@ -1,0 +1,50 @@
+"""How a test asks a check for its verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from segbench.testing.instruments.checks import choose
+from segbench.testing.instruments.findings import Finding
+from segbench.testing.instruments.runner import run_checks
+
+Verdicts = Callable[[str], dict[str, str]]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(one_thread: None) -> None:
+    """Small tensors run no faster on more threads."""
+
+
+@pytest.fixture
+def findings_of() -> Callable[[str], tuple[Finding, ...]]:
+    """All findings of the check of that name, run as the command runs it."""
+
+    def run(name: str) -> tuple[Finding, ...]:
+        return run_checks(choose([name])).findings
+
+    return run
+
+
+@pytest.fixture
+def verdicts_of(findings_of: Callable[[str], tuple[Finding, ...]]) -> Verdicts:
+    """Verdict by subject."""
+
+    def run(name: str) -> dict[str, str]:
+        return {finding.subject: finding.verdict for finding in findings_of(name)}
+
+    return run
+
+
+@pytest.fixture
+def break_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let every new interpreter run some code before anything else: the only way into the processes that a check starts."""
+
+    def arrange(code: str) -> None:
+        (tmp_path / "sitecustomize.py").write_text(code)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    return arrange
