@@ -29,13 +29,13 @@ from segbench.analysis.regressions.latency import anchored_ratio
 from segbench.analysis.regressions.verdicts import DEFAULT_MARGIN, judged
 from segbench.analysis.statistics.timing import Ratio, ratio_of
 from segbench.config.run_config import load_config
-from segbench.execution.costs.pool import Entrant, Stable
-from segbench.execution.costs.reference_network import ANCHOR
+from segbench.execution.costs.pool import ContenderPool, RaceEntry
+from segbench.execution.costs.reference_network import REFERENCE
 from segbench.execution.costs.retime import race_until_narrow
 from segbench.execution.plan.plan import make_plan
 from segbench.execution.workers import Workers
 from segbench.measure.contender import Contender
-from segbench.measure.latency import Pace, race
+from segbench.measure.latency import TimingBudget, race
 from segbench.plugin.registry import Catalog
 from segbench.results.run_comparison import Change
 from segbench.results.store import RunStore
@@ -63,7 +63,7 @@ class Track:
             if anchor:
                 stable = self._stable(stack)
                 stable.enter_anchor(1)
-                reference = stable.anchor(ANCHOR, (SIZE, 1))
+                reference = stable.anchor(REFERENCE, (SIZE, 1))
                 assert reference is not None
                 found.append(reference)
             yield found
@@ -76,16 +76,16 @@ class Track:
             entered = {name: self._enter(self._stable(stack), layers, name) for name, layers in sorted(order.items(), reverse=new_first)}
             yield entered["baseline"], entered["new"]
 
-    def _stable(self, stack: contextlib.ExitStack) -> Stable:
-        stable = Stable(self.workers, RunStore(self.folder), "cpu", self.catalog, inline=False)
+    def _stable(self, stack: contextlib.ExitStack) -> ContenderPool:
+        stable = ContenderPool(self.workers, RunStore(self.folder), "cpu", self.catalog, inline=False)
         stack.callback(stable.close)
         return stable
 
-    def _enter(self, stable: Stable, depth: int, name: str) -> Contender:
+    def _enter(self, stable: ContenderPool, depth: int, name: str) -> Contender:
         sets = ["measure.threads=1", f"measure.input_size={SIZE[0]}"]
         flags = {"models": f"stack[depth={depth}]", "dataset": "dots", "recipes": "tiny", "device": "cpu", "out": str(self.folder)}
         (cell,) = make_plan(load_config(sets=sets, flags=flags), self.catalog).cells
-        entrant = Entrant(cell, self.catalog.backend("eager"))
+        entrant = RaceEntry(cell, self.catalog.backend("eager"))
         stable.enter(entrant, {})
         contender = stable.contender(entrant.key, (SIZE, 1))
         contender.name = name  # type: ignore[misc]
@@ -108,9 +108,9 @@ def _anchored(track: Track, depth: int, seed: int) -> Ratio:
     timed = []
     for each in (DEPTHS[0], depth):
         with track.contenders(each, anchor=True) as pair:
-            raced = race(pair, seed=seed, pace=Pace())
+            raced = race(pair, seed=seed, pace=TimingBudget())
         assert not raced.errors
-        timed.append((raced.latencies["0"], raced.latencies[ANCHOR]))
+        timed.append((raced.latencies["0"], raced.latencies[REFERENCE]))
     return anchored_ratio(*timed)
 
 

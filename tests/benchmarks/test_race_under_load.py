@@ -30,12 +30,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from segbench.analysis.statistics.timing import ratio_of
 from segbench.config.run_config import load_config
 from segbench.config.settings import MeasureSettings
-from segbench.execution.costs.pool import Entrant, Stable
+from segbench.execution.costs.pool import ContenderPool, RaceEntry
 from segbench.execution.costs.race import rounds_of_starts
 from segbench.execution.plan.plan import make_plan
 from segbench.execution.workers import Workers
 from segbench.measure.contender import Contender
-from segbench.measure.latency import Pace, joined, race
+from segbench.measure.latency import TimingBudget, joined, race
 from segbench.plugin.registry import Catalog
 from segbench.results.records import Latency
 from segbench.results.store import RunStore
@@ -67,7 +67,7 @@ class Told:
 class Track:
     """Both networks in their processes, asleep."""
 
-    stable: Stable
+    stable: ContenderPool
     keys: tuple[str, ...]
 
     @property
@@ -84,10 +84,10 @@ def track(mishaps: Catalog, tmp_path: Path) -> Iterator[Track]:
     plan = make_plan(load_config(sets=sets, flags={"models": MODELS, "dataset": "dots", "device": "cpu"}), mishaps)
     store = RunStore(tmp_path / "run")
     store.open()
-    stable = Stable(Workers(), store, "cpu", mishaps, inline=False)
+    stable = ContenderPool(Workers(), store, "cpu", mishaps, inline=False)
     try:
         for cell in plan.cells:
-            stable.enter(Entrant(cell, mishaps.backend("eager")), {})
+            stable.enter(RaceEntry(cell, mishaps.backend("eager")), {})
         yield Track(stable, tuple(stable.entered))
     finally:
         stable.close()
@@ -99,7 +99,7 @@ def raced(track: Track, seed: int) -> Told:
     parts: list[list[Latency]] = [[], []]
     for rounds in rounds_of_starts(MEASURE):
         assert not track.stable.start_anew()
-        found = race(track.contenders, seed=seed, pace=Pace(rounds=rounds))
+        found = race(track.contenders, seed=seed, pace=TimingBudget(rounds=rounds))
         assert not found.errors
         for part, contender in zip(parts, track.contenders, strict=True):
             part.append(found.latencies[contender.name])
@@ -112,7 +112,7 @@ def raced(track: Track, seed: int) -> Told:
 
 def one_after_the_other(track: Track, seed: int) -> Told:
     """As many calls, but all of the first before all of the second; calls are what is resampled."""
-    pace = Pace(rounds=MEASURE.rounds)
+    pace = TimingBudget(rounds=MEASURE.rounds)
     first, second = (np.array(race([c], seed=seed, pace=pace).latencies[c.name].samples_ms) for c in track.contenders)
     rng = np.random.default_rng(seed)
     medians = [np.median(x[rng.integers(len(x), size=(1000, len(x)))], axis=1) for x in (first, second)]
@@ -157,6 +157,6 @@ def test_two_races_agree_under_a_load_that_toggles(benchmark: BenchmarkFixture, 
 
 def test_a_race_spends_its_time_in_the_models(benchmark: BenchmarkFixture, track: Track) -> None:
     """What is neither of them (waiting, switching, counting) is under five per cent of the timed rounds, at the usual pace."""
-    found = benchmark.pedantic(lambda: race(track.contenders, seed=0, pace=Pace()), rounds=1, iterations=1)  # type: ignore[no-untyped-call]
+    found = benchmark.pedantic(lambda: race(track.contenders, seed=0, pace=TimingBudget()), rounds=1, iterations=1)  # type: ignore[no-untyped-call]
     print(f"\n{100 * found.overhead:.2f} % of {found.seconds:.1f} s in which no model computed")
     assert found.overhead < 0.05

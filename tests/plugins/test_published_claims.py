@@ -10,7 +10,7 @@ import pytest
 from segbench.analysis.claims.judge import judge
 from segbench.analysis.comparisons.confusions import Images
 from segbench.plugin.choice import parse_choice
-from segbench.results.metrics import QUANTITIES
+from segbench.results.metrics import METRICS
 from segbench.results.records import CellResult, Deployment, Latency, Quality, RunResult
 from segbench_plugins.claims import segbench_claims
 from segbench_plugins.models import segbench_models
@@ -204,6 +204,6 @@ def test_each_names_models_and_quantities_that_exist_and_its_source(name: str) -
     claim = CLAIMS[name]
     models = [parse_choice(text.partition("|")[0]).name for text in (claim.subject, claim.baseline) if text]
     assert set(models) <= MODELS
-    assert claim.quantity in QUANTITIES
+    assert claim.quantity in METRICS
     assert "guide" in claim.source
     assert claim.conditions

@@ -15,7 +15,7 @@ import click
 if TYPE_CHECKING:
     from segbench.plugin.registry import Catalog
     from segbench.plugin.specs import Task
-    from segbench.prediction.predict import Done, How, Report
+    from segbench.prediction.predict import PredictSettings, PredictSummary, Report
     from segbench.prediction.predictor import Predictor
     from segbench.prediction.scenes import Scene
 
@@ -136,12 +136,12 @@ def _samples(given: Mapping[str, Any], task: Task, catalog: Catalog) -> list[Sce
     return [*sample_scenes(samples)]
 
 
-def _how(given: Mapping[str, Any], predictor: Predictor) -> How:
-    from segbench.prediction.predict import How
+def _how(given: Mapping[str, Any], predictor: Predictor) -> PredictSettings:
+    from segbench.prediction.predict import PredictSettings
     from segbench.util.image_size import parse_size
 
     size, tile = given["size"], given["tile"]
-    return How(
+    return PredictSettings(
         size="auto" if size is None else size if size in ("own", "trained") else parse_size(size, key="--size"),
         tile=None if tile is None else parse_size(tile, key="--tile"),
         overlap=given["overlap"],
@@ -159,7 +159,7 @@ def _bands(text: str | None) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def _summary(done: Done, predictor: Predictor, out: Path) -> str:
+def _summary(done: PredictSummary, predictor: Predictor, out: Path) -> str:
     """What was done, in a few lines."""
     from segbench.cli.output import relative
     from segbench.cli.progress import duration

@@ -32,7 +32,7 @@ _OTHERS = ("CNAME",)
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedSite:
     """What was published: the runs by their folders, and how many files were written anew or removed."""
 
     runs: Mapping[str, RunResult]
@@ -43,7 +43,7 @@ class Published:
 
 def publish(
     paths: Sequence[Path], out: Path, catalog: Catalog, *, format: str = "html", title: str = "", address: str = "", keep: bool = False
-) -> Published:
+) -> PublishedSite:
     """Build or renew the site below ``out`` from runs (directories, or their ``run.json``).
 
     ``keep`` leaves the runs that the site shows already. Raises :class:`SegbenchError` before anything is written where a run cannot be
@@ -67,7 +67,7 @@ def publish(
             changed, removed = _move(stage, out, old, list(runs))
         finally:
             shutil.rmtree(stage, ignore_errors=True)
-    return Published(runs, kept, changed, removed)
+    return PublishedSite(runs, kept, changed, removed)
 
 
 def _reporter(catalog: Catalog, name: str) -> Reporter:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.analysis.claims.judge import judge
-from segbench.analysis.comparisons.confusions import Shelf
+from segbench.analysis.comparisons.confusions import ConfusionFiles
 from segbench.execution.plan.plan import Plan
 from segbench.plugin.registry import Catalog
 from segbench.results.records import RunResult, Verdict
@@ -39,5 +39,5 @@ def task_record(plan: Plan) -> dict[str, Any]:
 def judge_claims(result: RunResult, catalog: Catalog, directory: Path | None = None) -> list[Verdict]:
     """Hold the catalog's published claims against a run; in ``directory`` lie the matrices that tell how sure its scores are."""
     defaults = {spec.name: spec.options().values() for spec, _ in catalog.specs("models")}
-    matrices = Shelf(directory).images if directory else lambda cell: None
+    matrices = ConfusionFiles(directory).images if directory else lambda cell: None
     return judge(catalog.claims(), result, default_options=defaults, matrices=matrices)

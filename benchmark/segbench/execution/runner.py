@@ -13,7 +13,7 @@ from segbench.config.run_config import RunConfig
 from segbench.data.digest import data_digest
 from segbench.errors import SegbenchError
 from segbench.execution.cells.runner import await_cell, execute_cell, run_cell
-from segbench.execution.cells.stages import Todo, decide
+from segbench.execution.cells.stages import StagePlan, plan_stages
 from segbench.execution.events import Fanout, Listener, Silent
 from segbench.execution.journal import Journal
 from segbench.execution.normalisation import with_kept_normalisation, with_normalisation
@@ -86,7 +86,7 @@ def run_stages(
         for cell in plan.cells:
             blank = cell.blank(session.device)
             session.listener.on("cell", cell.describe(), {"stages": stages, "reason": ""})
-            row = execute_cell(session, cell, blank, Todo(stages))
+            row = execute_cell(session, cell, blank, StagePlan(stages))
             session.put(row)
             session.listener.on("cell_end", cell.describe(), row.model_dump())
         if "profile" in stages:
@@ -158,7 +158,7 @@ def _data_digest(root: Path) -> str:
     return data_digest(root)
 
 
-def preview(config: RunConfig, *, catalog: Catalog) -> Sequence[tuple[Cell, Todo | None]]:
+def preview(config: RunConfig, *, catalog: Catalog) -> Sequence[tuple[Cell, StagePlan | None]]:
     """Each cell that a run would go through, and what it would do there; None where nothing has been run yet. Writes nothing."""
     plan = make_plan(config, catalog, complete=True)
     store = RunStore(output_directory(config, plan.dataset))
@@ -166,7 +166,7 @@ def preview(config: RunConfig, *, catalog: Catalog) -> Sequence[tuple[Cell, Todo
         return [(cell, None) for cell in plan.cells]
     plan = with_kept_normalisation(make_plan(config, catalog, digest_of=data_digest, complete=True), catalog, store)
     rows, _ = store.read_cells()
-    return [(cell, decide(cell, rows[cell.id], store.directory) if cell.id in rows else None) for cell in plan.cells]
+    return [(cell, plan_stages(cell, rows[cell.id], store.directory) if cell.id in rows else None) for cell in plan.cells]
 
 
 __all__ = ["SegbenchError", "failures", "output_directory", "run", "run_stages"]

@@ -17,7 +17,7 @@ from segbench.execution.plan.plan import Plan
 from segbench.execution.records import config_record, task_record
 from segbench.execution.workers import Workers
 from segbench.measure.environment import describe_environment
-from segbench.measure.verification import read_stamp, subject
+from segbench.measure.verification import instrument_identity, read_stamp
 from segbench.plugin.registry import Catalog
 from segbench.results.publishing import machine_record, public
 from segbench.results.records import Ablation, CellResult, RunResult
@@ -87,7 +87,7 @@ def open_session(
         config=config_record(plan, device),
         environment=environment,
         task=task_record(plan),
-        instruments=read_stamp(subject(machine, environment.segbench)),
+        instruments=read_stamp(instrument_identity(machine, environment.segbench)),
         ablation=ablation or _earlier_ablation(store, {*(row.model for row in old.values()), *plan.config.models}),
         warnings=[*notes, *(f"plugin '{p.name}' was skipped: {p.error}" for p in catalog.plugins if p.error)],
     )

@@ -24,7 +24,7 @@ WARMUP_WINDOW = 10
 
 
 @dataclass(frozen=True)
-class Pace:
+class TimingBudget:
     """How long to measure: a block has ``min_calls`` or more, until it lasts ``min_round_seconds`` or has ``max_calls``.
 
     Its lead-in comes before that: ``lead_in_calls`` or more, until it lasts ``lead_in_seconds`` (a clock needs milliseconds to rise).
@@ -65,7 +65,7 @@ class Race:
 
 
 @dataclass
-class _Lane:
+class _TimedContender:
     """One contender on its way: what it has done so far."""
 
     contender: Contender
@@ -90,7 +90,7 @@ def measure_latency(
     input_size: tuple[int, int],
     device: str,
     threads: int | None = None,
-    pace: Pace = Pace(),
+    pace: TimingBudget = TimingBudget(),
     clock: Clock | None = None,
 ) -> Latency:
     """Time one call in this process; ``input_size`` is (height, width). What the call raises is raised.
@@ -101,7 +101,7 @@ def measure_latency(
     if clock is not None:
         conditions = Conditions(batch_size, input_size, device, threads, clock="injected")
         contender = LocalContender("call", call, conditions, clock=clock)
-    lane = _Lane(contender)
+    lane = _TimedContender(contender)
     _warm_up(lane, pace, clock or time.perf_counter)
     for _ in range(pace.rounds):
         _run_block(lane, clock or time.perf_counter)
@@ -112,14 +112,14 @@ def race(
     contenders: Sequence[Contender],
     *,
     seed: int,
-    pace: Pace = Pace(),
+    pace: TimingBudget = TimingBudget(),
     clock: Clock = time.perf_counter,
 ) -> Race:
     """Time several contenders side by side: all are warmed up, then each round lets every one run a block, in shuffled order.
 
     A contender that raises falls out with its reason; the others go on. ``clock`` (seconds) times blocks as the host sees them.
     """
-    lanes = {contender.name: _Lane(contender) for contender in contenders}
+    lanes = {contender.name: _TimedContender(contender) for contender in contenders}
     if len(lanes) != len(contenders):
         raise ValueError("contenders need different names: " + ", ".join(c.name for c in contenders))
     errors: dict[str, str] = {}
@@ -163,14 +163,14 @@ def joined(starts: Sequence[Latency], *, seed: int = 0) -> Latency:
     )
 
 
-def _attempt(step: Callable[[_Lane], None], lane: _Lane, errors: dict[str, str]) -> None:
+def _attempt(step: Callable[[_TimedContender], None], lane: _TimedContender, errors: dict[str, str]) -> None:
     try:
         step(lane)
     except Exception as error:  # a contender is foreign code, often behind a pipe: its fault must cost only itself
         errors[lane.contender.name] = f"{type(error).__name__}: {error}"
 
 
-def _warm_up(lane: _Lane, pace: Pace, clock: Clock) -> None:
+def _warm_up(lane: _TimedContender, pace: TimingBudget, clock: Clock) -> None:
     """Call until the last times show no downward trend; sets how many calls make a block. The times themselves are dropped."""
     lane.first_ms = lane.contender.block(1)[0]
     start, times = clock(), []
@@ -186,7 +186,7 @@ def _warm_up(lane: _Lane, pace: Pace, clock: Clock) -> None:
     lane.lead_in = min(max(pace.lead_in_calls, math.ceil(pace.lead_in_seconds * 1e3 / typical)), pace.max_calls)
 
 
-def _run_block(lane: _Lane, clock: Clock) -> None:
+def _run_block(lane: _TimedContender, clock: Clock) -> None:
     asked = lane.lead_in + lane.calls
     start = clock()
     samples = lane.contender.block(asked)
@@ -197,7 +197,7 @@ def _run_block(lane: _Lane, clock: Clock) -> None:
     lane.rounds.append(samples[lane.lead_in :])
 
 
-def _latency(lane: _Lane, *, seed: int) -> Latency:
+def _latency(lane: _TimedContender, *, seed: int) -> Latency:
     conditions = lane.contender.conditions
     return Latency(
         batch_size=conditions.batch_size,
@@ -234,5 +234,5 @@ def _figures(rounds: Sequence[Sequence[float]], batch_size: int, *, starts: Sequ
     }
 
 
-def _notes(lane: _Lane) -> list[str]:
+def _notes(lane: _TimedContender) -> list[str]:
     return [] if lane.steady else [f"still getting faster after {lane.warmup_calls} warm-up calls"]

@@ -17,7 +17,7 @@ FILE = "instruments.json"
 _KEPT = 20
 
 
-def subject(machine: Mapping[str, str], segbench: str | None) -> dict[str, str]:
+def instrument_identity(machine: Mapping[str, str], segbench: str | None) -> dict[str, str]:
     """What a stamp vouches for: cpu, gpu, torch, segbench's version, and a hash of the code that measures."""
     named = {key: machine[key] for key in ("cpu", "gpu", "torch") if machine.get(key)}
     return {**named, "segbench": segbench or "unknown", "instruments": source_hash(Path(__file__).parent)}

@@ -46,7 +46,7 @@ class Network(nn.Module):
         return logits
 
 
-class Deployed(nn.Module):
+class DeployedNetwork(nn.Module):
     """What is shipped: inputs (N, C, H, W) to logits (N, K, H, W) at the input's size, without auxiliary heads."""
 
     def __init__(self, network: Network) -> None:
@@ -68,10 +68,10 @@ def build_network(spec: ModelSpec, task: Task, options: Options, *, seed: int) -
     return Network(model, spec, task.num_classes)
 
 
-def deploy(network: Network) -> Deployed:
+def deploy(network: Network) -> DeployedNetwork:
     """The network in the form that is shipped and measured: eval mode, auxiliary heads dropped. The weights are shared."""
     model = resolve(network.spec.deployed)(network.model) if network.spec.deployed else network.model
-    return Deployed(Network(model, network.spec, network.num_classes)).eval()
+    return DeployedNetwork(Network(model, network.spec, network.num_classes)).eval()
 
 
 def read_output(output: Any) -> dict[str, Tensor]:

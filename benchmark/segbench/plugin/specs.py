@@ -419,7 +419,7 @@ class Claim(_Spec):
     summary      the statement in the source's words
     subject      the model (or ``model|loss``) that the claim speaks of, in the grammar of names
     baseline     what it is compared with, where the reading is relative
-    quantity     what is measured: a name of :data:`segbench.results.metrics.QUANTITIES` ("params", "size_mb", "latency_ms", "miou", ..)
+    quantity     what is measured: a name of :data:`segbench.results.metrics.METRICS` ("params", "size_mb", "latency_ms", "miou", ..)
     reading      value: the quantity itself; ratio: subject / baseline; speedup: baseline / subject for times, subject / baseline for
                  rates; reduction: 1 - subject / baseline; points: subject - baseline
     comparator   about (value +- tolerance, relative), at least, at most, range (low..high)

@@ -20,7 +20,7 @@ from segbench.networks.network import resize_logits
 from segbench.prediction.masks import gap_id, mask_writer, to_ids
 from segbench.prediction.overlays import write_overlay
 from segbench.prediction.predictor import Predictor
-from segbench.prediction.record import Book, open_book, source_of
+from segbench.prediction.record import PredictionRecord, open_record, source_of
 from segbench.prediction.scenes import OpenScene, Scene
 from segbench.prediction.tiles import Grid, blended, grid_of
 from segbench.util.devices import is_out_of_memory
@@ -36,7 +36,7 @@ Report = Callable[[str, Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class How:
+class PredictSettings:
     """How images are shown to the network.
 
     size     to what images are resized, their shape kept: "own" not at all, "trained" to fit the size that the network was trained at,
@@ -63,17 +63,17 @@ class How:
 
 
 @dataclass(frozen=True)
-class Done:
+class PredictSummary:
     """What came of a call."""
 
-    book: Book
+    book: PredictionRecord
     predicted: int
     kept: int
     failed: Mapping[str, str]
     seconds: float
 
 
-def check_how(how: How, predictor: Predictor) -> None:
+def check_how(how: PredictSettings, predictor: Predictor) -> None:
     """Raise :class:`ConfigError` for settings that do not go together."""
     size = None if isinstance(how.size, str) else how.size
     if how.tile is not None and how.size not in ("auto", "own"):
@@ -88,14 +88,20 @@ def check_how(how: How, predictor: Predictor) -> None:
 
 
 def predict(
-    predictor: Predictor, scenes: Sequence[Scene], out: Path, how: How, *, overwrite: bool = False, report: Report = lambda kind, what: None
-) -> Done:
+    predictor: Predictor,
+    scenes: Sequence[Scene],
+    out: Path,
+    how: PredictSettings,
+    *,
+    overwrite: bool = False,
+    report: Report = lambda kind, what: None,
+) -> PredictSummary:
     """Predict every image into ``out``: ``masks/``, ``overlays/`` and ``predictions.json``; those that are done already are kept.
 
     An image that cannot be read costs only itself. Raises :class:`SegbenchError` kin for what concerns all of them.
     """
     check_how(how, predictor)
-    book = open_book(out, predictor.record, how.identity(), predictor.task, overwrite=overwrite)
+    book = open_record(out, predictor.record, how.identity(), predictor.task, overwrite=overwrite)
     report("images", {"count": len(scenes)})
     started, kept = time.perf_counter(), 0
     failed: dict[str, str] = {}
@@ -114,13 +120,13 @@ def predict(
                 failed[scene.id] = error
     finally:
         book.write()
-    return Done(book, len(todo) - len(failed), kept, failed, time.perf_counter() - started)
+    return PredictSummary(book, len(todo) - len(failed), kept, failed, time.perf_counter() - started)
 
 
 class _Worker:
     """Predicts image after image."""
 
-    def __init__(self, predictor: Predictor, out: Path, how: How, book: Book, report: Report) -> None:
+    def __init__(self, predictor: Predictor, out: Path, how: PredictSettings, book: PredictionRecord, report: Report) -> None:
         self.predictor, self.out, self.how, self.book, self.report = predictor, out, how, book, report
         self.normalise = Normaliser(predictor.plan, torch.device(predictor.device))
         self.norms = planned_normalisation(predictor.plan)

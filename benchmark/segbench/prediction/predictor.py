@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from segbench.errors import BackendError, CheckpointError, ConfigError, PluginError, StoreError, did_you_mean
-from segbench.execution.deploy.backend_network import Form
+from segbench.execution.deploy.backend_network import BackendNetwork
 from segbench.execution.deploy.metadata import weights_digest
 from segbench.networks.load import load_network
 from segbench.networks.network import deploy
@@ -119,7 +119,7 @@ def open_export(path: Path, catalog: Catalog, device: str) -> Predictor:
     if backend.spec.load is None:
         raise BackendError(f"{path}: the backend '{named['name']}' runs in memory and loads no files.")
     run = resolve(backend.spec.load)(path, backend.options, Target(device, usable_cores()))
-    form = Form(run, size if fixed else None)
+    form = BackendNetwork(run, size if fixed else None)
     record = {
         "model": str(meta["model"]),
         "kind": "export",

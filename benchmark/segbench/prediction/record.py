@@ -22,7 +22,7 @@ _COMPARED = ("weights_sha256", "file_sha256")
 
 
 @dataclass
-class Book:
+class PredictionRecord:
     """The record of a folder of predictions, written every few seconds and at the end."""
 
     folder: Path
@@ -75,14 +75,14 @@ class Book:
         }
 
 
-def open_book(folder: Path, network: Mapping[str, Any], settings: Mapping[str, Any], task: Task, *, overwrite: bool) -> Book:
+def open_record(folder: Path, network: Mapping[str, Any], settings: Mapping[str, Any], task: Task, *, overwrite: bool) -> PredictionRecord:
     """Take up what a folder holds. Raises :class:`StoreError` where that was made by another network or under other settings.
 
     With ``overwrite`` all of it is made again; files of images that are not asked for stay.
     """
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"--out '{folder}' is a file: give a folder.")
-    book = Book(folder, network, settings, task)
+    book = PredictionRecord(folder, network, settings, task)
     before = _before(folder)
     if not overwrite:
         if before is None and any((folder / name).exists() for name in ("masks", "overlays", FILE)):

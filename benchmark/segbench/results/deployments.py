@@ -19,7 +19,7 @@ REFUSED = "refused"
 """Kind of an error that only another model, backend or setting can mend."""
 
 
-def form_of(row: CellResult, backend: str) -> Deployment | None:
+def deployment_of(row: CellResult, backend: str) -> Deployment | None:
     """The row's deployment through a backend."""
     return next((found for found in row.deployments if found.backend == backend), None)
 
@@ -31,7 +31,7 @@ def with_costs(old: Sequence[Deployment], raced: Sequence[Deployment]) -> list[D
     return [*kept, *given.values()]
 
 
-def with_form(old: Sequence[Deployment], form: Deployment) -> list[Deployment]:
+def with_deployed(old: Sequence[Deployment], form: Deployment) -> list[Deployment]:
     """The deployments with what depends on the weights replaced in the one of that backend."""
     if all(deployment.backend != form.backend for deployment in old):
         return [*old, form]

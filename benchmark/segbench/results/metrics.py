@@ -15,7 +15,7 @@ from segbench.util.image_size import format_size
 
 
 @dataclass(frozen=True)
-class Reading:
+class MetricReading:
     """One measured value and what it holds for. ``value`` is None where it was not measured; ``why`` may say why.
 
     What its uncertainty can be read from: the calls of each round of a race (``raced``), the 95 % ``interval`` that a race gave it, or
@@ -33,15 +33,15 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Sample:
+class MetricValue:
     """One reading of one cell."""
 
     cell: CellResult
-    reading: Reading
+    reading: MetricReading
 
 
 @dataclass(frozen=True)
-class Quantity:
+class Metric:
     """A measured quantity.
 
     read     all readings of a cell
@@ -51,7 +51,7 @@ class Quantity:
     unit     what stands behind a printed value, which is multiplied by ``scale`` and given with ``digits`` decimals
     """
 
-    read: Callable[[CellResult], Iterator[Reading]]
+    read: Callable[[CellResult], Iterator[MetricReading]]
     depends: Literal["network", "training"]
     name: str = ""
     noise: Literal["none", "memory", "calls", "epochs", "scores"] = "none"
@@ -61,25 +61,25 @@ class Quantity:
     rate: bool = False
 
 
-def _count(name: str) -> Callable[[CellResult], Iterator[Reading]]:
-    def read(cell: CellResult) -> Iterator[Reading]:
-        yield Reading(getattr(cell, name))
+def _count(name: str) -> Callable[[CellResult], Iterator[MetricReading]]:
+    def read(cell: CellResult) -> Iterator[MetricReading]:
+        yield MetricReading(getattr(cell, name))
 
     return read
 
 
-def _part(name: str) -> Callable[[CellResult], Iterator[Reading]]:
-    def read(cell: CellResult) -> Iterator[Reading]:
+def _part(name: str) -> Callable[[CellResult], Iterator[MetricReading]]:
+    def read(cell: CellResult) -> Iterator[MetricReading]:
         if name in cell.params_per_part:
-            yield Reading(cell.params_per_part[name])
+            yield MetricReading(cell.params_per_part[name])
 
     return read
 
 
-def _cost(name: str) -> Callable[[CellResult], Iterator[Reading]]:
-    def read(cell: CellResult) -> Iterator[Reading]:
+def _cost(name: str) -> Callable[[CellResult], Iterator[MetricReading]]:
+    def read(cell: CellResult) -> Iterator[MetricReading]:
         shape = cell.input_shape
-        yield Reading(getattr(cell, name), {"input_size": format_size((shape[0][-2], shape[0][-1]))} if shape else {})
+        yield MetricReading(getattr(cell, name), {"input_size": format_size((shape[0][-2], shape[0][-1]))} if shape else {})
 
     return read
 
@@ -93,20 +93,20 @@ def _circumstances(latency: Latency) -> dict[str, Any]:
     return found if latency.threads is None else {**found, "threads": latency.threads}
 
 
-def _latency_ms(cell: CellResult) -> Iterator[Reading]:
+def _latency_ms(cell: CellResult) -> Iterator[MetricReading]:
     deployment = _eager(cell)
     if deployment is not None:
         yield from _single_calls(deployment)
 
 
-def _single_calls(deployment: Deployment) -> Iterator[Reading]:
+def _single_calls(deployment: Deployment) -> Iterator[MetricReading]:
     for latency in deployment.latency:
         if latency.batch_size == 1:
             yield _timed(latency.p50_ms, latency.ci95_ms, latency, deployment)
 
 
-def _timed(value: float | None, interval: tuple[float, float] | None, latency: Latency, deployment: Deployment) -> Reading:
-    return Reading(
+def _timed(value: float | None, interval: tuple[float, float] | None, latency: Latency, deployment: Deployment) -> MetricReading:
+    return MetricReading(
         value,
         _circumstances(latency),
         raced=deployment.raced,
@@ -116,7 +116,7 @@ def _timed(value: float | None, interval: tuple[float, float] | None, latency: L
     )
 
 
-def _throughput(cell: CellResult) -> Iterator[Reading]:
+def _throughput(cell: CellResult) -> Iterator[MetricReading]:
     deployment = _eager(cell)
     for latency in deployment.latency if deployment else []:
         if deployment is not None and latency.batch_size > 1:
@@ -131,19 +131,19 @@ def _form(deployment: Deployment) -> dict[str, Any]:
     return {"backend": deployment.backend.partition("[")[0], "precision": deployment.precision}
 
 
-def _deployed_latency_ms(cell: CellResult) -> Iterator[Reading]:
+def _deployed_latency_ms(cell: CellResult) -> Iterator[MetricReading]:
     for deployment in cell.deployments:
         for reading in _single_calls(deployment):
             yield replace(reading, circumstances={**_form(deployment), **reading.circumstances})
 
 
-def _deployed_file_mb(cell: CellResult) -> Iterator[Reading]:
+def _deployed_file_mb(cell: CellResult) -> Iterator[MetricReading]:
     for deployment in cell.deployments:
         if deployment.file_mb is not None:
-            yield Reading(deployment.file_mb, _form(deployment))
+            yield MetricReading(deployment.file_mb, _form(deployment))
 
 
-def _inference_memory(cell: CellResult) -> Iterator[Reading]:
+def _inference_memory(cell: CellResult) -> Iterator[MetricReading]:
     deployment = _eager(cell)
     memory = deployment.memory_mb if deployment else None
     if memory is None:
@@ -152,56 +152,56 @@ def _inference_memory(cell: CellResult) -> Iterator[Reading]:
     if memory.input_size:
         circumstances["input_size"] = format_size(memory.input_size)
     if _device(cell) == "cuda":
-        yield Reading(memory.inference_peak, circumstances)
+        yield MetricReading(memory.inference_peak, circumstances)
     elif memory.weights is not None and memory.activation_peak is not None:
         # the peak of a whole process holds the interpreter and its libraries too, which would bring every ratio near 1
-        yield Reading(memory.weights + memory.activation_peak, circumstances)
+        yield MetricReading(memory.weights + memory.activation_peak, circumstances)
 
 
-def _training_memory(cell: CellResult) -> Iterator[Reading]:
+def _training_memory(cell: CellResult) -> Iterator[MetricReading]:
     deployment = _eager(cell)
     memory = deployment.memory_mb if deployment else None
     if memory is None or memory.training_peak is None:
         return
     if _device(cell) != "cuda":
         why = "the memory of a training step is that of the whole process on a CPU, interpreter included"
-        yield Reading(None, _training_circumstances(cell), why)
+        yield MetricReading(None, _training_circumstances(cell), why)
     else:
-        yield Reading(memory.training_peak, _training_circumstances(cell))
+        yield MetricReading(memory.training_peak, _training_circumstances(cell))
 
 
-def _train_rate(cell: CellResult) -> Iterator[Reading]:
+def _train_rate(cell: CellResult) -> Iterator[MetricReading]:
     if cell.training is not None:
         epochs = [row.images_per_second for row in cell.training.history if row.images_per_second is not None]
-        yield Reading(cell.training.images_per_second, _training_circumstances(cell), epochs=epochs)
+        yield MetricReading(cell.training.images_per_second, _training_circumstances(cell), epochs=epochs)
 
 
-def _seconds_per_epoch(cell: CellResult) -> Iterator[Reading]:
+def _seconds_per_epoch(cell: CellResult) -> Iterator[MetricReading]:
     done = cell.training
     if done is not None and done.seconds is not None and done.epochs_run:
-        yield Reading(done.seconds / done.epochs_run, _training_circumstances(cell), epochs=_epoch_seconds(cell))
+        yield MetricReading(done.seconds / done.epochs_run, _training_circumstances(cell), epochs=_epoch_seconds(cell))
 
 
-def _training_hours(cell: CellResult) -> Iterator[Reading]:
+def _training_hours(cell: CellResult) -> Iterator[MetricReading]:
     done = cell.training
     if done is not None and done.seconds is not None:
-        yield Reading(done.seconds / 3600, _training_circumstances(cell), epochs=_epoch_seconds(cell))
+        yield MetricReading(done.seconds / 3600, _training_circumstances(cell), epochs=_epoch_seconds(cell))
 
 
 def _epoch_seconds(cell: CellResult) -> list[float]:
     return [row.seconds for row in cell.training.history if row.seconds is not None] if cell.training else []
 
 
-def _score(name: str) -> Callable[[CellResult], Iterator[Reading]]:
-    def read(cell: CellResult) -> Iterator[Reading]:
+def _score(name: str) -> Callable[[CellResult], Iterator[MetricReading]]:
+    def read(cell: CellResult) -> Iterator[MetricReading]:
         quality = cell.quality
         if quality is None:
             return
         circumstances = {"split": quality.split, "images": quality.images, "epochs": cell.resolved.get("train", {}).get("epochs")}
         if quality.training_score is not None:
-            yield Reading(None, circumstances, f"the network was trained on the scored split ({quality.split})")
+            yield MetricReading(None, circumstances, f"the network was trained on the scored split ({quality.split})")
         else:
-            yield Reading(getattr(quality, name), circumstances)
+            yield MetricReading(getattr(quality, name), circumstances)
 
     return read
 
@@ -217,27 +217,27 @@ def _training_circumstances(cell: CellResult) -> dict[str, Any]:
     return {**found, "precision": cell.training.precision if cell.training else None}
 
 
-def _quality(name: str) -> Quantity:
-    return Quantity(_score(name), "training", name=name, noise="scores", unit="%", scale=100.0)
+def _quality(name: str) -> Metric:
+    return Metric(_score(name), "training", name=name, noise="scores", unit="%", scale=100.0)
 
 
-QUANTITIES: Mapping[str, Quantity] = {
-    "params": Quantity(_count("params"), "network", unit="M", scale=1e-6),
-    "params_trained": Quantity(_count("params_trained"), "network", unit="M", scale=1e-6),
-    "encoder_params": Quantity(_part("encoder"), "network", unit="M", scale=1e-6),
-    "size_mb": Quantity(_count("size_mb"), "network", unit="MB"),
-    "macs": Quantity(_cost("macs"), "network", unit="G", scale=1e-9, digits=3),
-    "flops": Quantity(_cost("flops"), "network", unit="G", scale=1e-9, digits=3),
-    "fvcore_flops": Quantity(_cost("fvcore_flops"), "network", unit="G", scale=1e-9, digits=3),
-    "latency_ms": Quantity(_latency_ms, "network", noise="calls", unit="ms"),
-    "deployed_latency_ms": Quantity(_deployed_latency_ms, "network", noise="calls", unit="ms"),
-    "deployed_file_mb": Quantity(_deployed_file_mb, "network", unit="MB"),
-    "throughput_images_per_second": Quantity(_throughput, "network", noise="calls", unit="images/s", rate=True),
-    "inference_memory_mb": Quantity(_inference_memory, "network", noise="memory", unit="MB", digits=1),
-    "training_memory_mb": Quantity(_training_memory, "network", noise="memory", unit="MB", digits=1),
-    "train_images_per_second": Quantity(_train_rate, "training", noise="epochs", unit="images/s", rate=True),
-    "train_seconds_per_epoch": Quantity(_seconds_per_epoch, "training", noise="epochs", unit="s"),
-    "training_hours": Quantity(_training_hours, "training", noise="epochs", unit="h", digits=1),
+METRICS: Mapping[str, Metric] = {
+    "params": Metric(_count("params"), "network", unit="M", scale=1e-6),
+    "params_trained": Metric(_count("params_trained"), "network", unit="M", scale=1e-6),
+    "encoder_params": Metric(_part("encoder"), "network", unit="M", scale=1e-6),
+    "size_mb": Metric(_count("size_mb"), "network", unit="MB"),
+    "macs": Metric(_cost("macs"), "network", unit="G", scale=1e-9, digits=3),
+    "flops": Metric(_cost("flops"), "network", unit="G", scale=1e-9, digits=3),
+    "fvcore_flops": Metric(_cost("fvcore_flops"), "network", unit="G", scale=1e-9, digits=3),
+    "latency_ms": Metric(_latency_ms, "network", noise="calls", unit="ms"),
+    "deployed_latency_ms": Metric(_deployed_latency_ms, "network", noise="calls", unit="ms"),
+    "deployed_file_mb": Metric(_deployed_file_mb, "network", unit="MB"),
+    "throughput_images_per_second": Metric(_throughput, "network", noise="calls", unit="images/s", rate=True),
+    "inference_memory_mb": Metric(_inference_memory, "network", noise="memory", unit="MB", digits=1),
+    "training_memory_mb": Metric(_training_memory, "network", noise="memory", unit="MB", digits=1),
+    "train_images_per_second": Metric(_train_rate, "training", noise="epochs", unit="images/s", rate=True),
+    "train_seconds_per_epoch": Metric(_seconds_per_epoch, "training", noise="epochs", unit="s"),
+    "training_hours": Metric(_training_hours, "training", noise="epochs", unit="h", digits=1),
     "miou": _quality("miou"),
     "miou_micro": _quality("miou_micro"),
     "miou_imagewise": _quality("miou_imagewise"),

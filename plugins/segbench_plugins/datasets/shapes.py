@@ -32,7 +32,7 @@ _HUES = {"disk": 0.00, "box": 0.58, "triangle": 0.33, "ring": 0.08, "bar": 0.68}
 _HUE_DEVIATION = 0.03
 _GROUND_CELLS = 5
 
-Form = Callable[[Array, Array, float, np.random.Generator], Array]
+ShapeMask = Callable[[Array, Array, float, np.random.Generator], Array]
 
 
 def task(options: ShapesOptions) -> Task:
@@ -87,7 +87,7 @@ def _ground(size: int, rng: np.random.Generator) -> Array:
     return image
 
 
-def _place(form: Form, size: int, rng: np.random.Generator) -> Array:
+def _place(form: ShapeMask, size: int, rng: np.random.Generator) -> Array:
     """Pixels (size, size) inside a form at a random place, turned by a random angle."""
     y, x = rng.uniform(0.1, 0.9, 2) * size
     angle = rng.uniform(0, 2 * math.pi)
@@ -145,7 +145,7 @@ def _triangle(u: Array, v: Array, size: float, rng: np.random.Generator) -> Arra
     return inside
 
 
-_FORMS: dict[str, Form] = {"disk": _disk, "box": _box, "triangle": _triangle, "ring": _ring, "bar": _bar}
+_FORMS: dict[str, ShapeMask] = {"disk": _disk, "box": _box, "triangle": _triangle, "ring": _ring, "bar": _bar}
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from segbench import RunResult
 from segbench_reports.charts.charts import COLORS, DASHES, THEME
 from segbench_reports.charts.names import short_names
 from segbench_reports.view.cells import EAGER
-from segbench_reports.view.timed_models import Runner, runners
+from segbench_reports.view.timed_models import TimedModel, runners
 
 if TYPE_CHECKING:
     import altair as alt
@@ -37,7 +37,7 @@ def cost_against_size(result: RunResult) -> alt.HConcatChart | None:
     return chart
 
 
-def _latencies(runner: Runner, names: Names) -> list[Record]:
+def _latencies(runner: TimedModel, names: Names) -> list[Record]:
     """One point for each size, with its interval."""
     points = []
     for entry in runner.form.latency:
@@ -47,12 +47,12 @@ def _latencies(runner: Runner, names: Names) -> list[Record]:
     return points
 
 
-def _macs(runner: Runner, names: Names) -> list[Record]:
+def _macs(runner: TimedModel, names: Names) -> list[Record]:
     places = {text: tuple(map(int, (text.split("x") * 2)[:2])) for text in runner.cell.macs_at_sizes}
     return [{**_identity(runner, names), **_place(places[text]), "value": macs / 1e9} for text, macs in runner.cell.macs_at_sizes.items()]
 
 
-def _identity(runner: Runner, names: Names) -> Record:
+def _identity(runner: TimedModel, names: Names) -> Record:
     return {"model": names[runner.cell.model], "form": names[runner.form.backend]}
 
 

@@ -12,7 +12,7 @@ from segbench_reports.html.embed import rounded, shown
 from segbench_reports.sections.meaning import MEANINGS
 from segbench_reports.text import numbers as wording
 from segbench_reports.view.cells import cell_name, group_key
-from segbench_reports.view.main_table import Column, Figure, Row, Table
+from segbench_reports.view.main_table import Column, Row, ShownValue, Table
 
 _MOST_COMPARISONS = 3000
 _NAME = 80
@@ -20,7 +20,7 @@ _SHORT_NAME = 44
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One figure as it stands in the table; ``mark`` is best, second or nothing."""
 
     text: str
@@ -34,7 +34,7 @@ class Line:
 
     name: str
     labels: Sequence[str]
-    cells: Sequence[Cell]
+    cells: Sequence[TableCell]
     kind: str
     ranked: bool
     status: str = ""
@@ -128,11 +128,11 @@ def _line(row: Row, name: str, table: Table) -> Line:
     return Line(name, labels, cells, row.kind, row.ranked, "" if row.cell.status == "ok" else row.cell.status)
 
 
-def _cell(row: Row, column: Column, table: Table) -> Cell:
-    return Cell(column.text(row.figures.get(column.key)), table.relative_text(row, column), table.mark(row, column))
+def _cell(row: Row, column: Column, table: Table) -> TableCell:
+    return TableCell(column.text(row.figures.get(column.key)), table.relative_text(row, column), table.mark(row, column))
 
 
-def _number(figure: Figure | None, column: Column) -> list[Any] | None:
+def _number(figure: ShownValue | None, column: Column) -> list[Any] | None:
     """Value and spread in the column's unit."""
     if figure is None:
         return None

@@ -8,7 +8,7 @@ from segbench import Deployment, RunResult
 from segbench_reports.text import numbers as wording
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, grid
-from segbench_reports.view.deployments import Form, deployed_forms, sentences, time_ratio
+from segbench_reports.view.deployments import DeploymentRow, deployed_forms, sentences, time_ratio
 
 _TITLES = (
     "model",
@@ -43,7 +43,7 @@ def deployment(result: RunResult) -> str:
     return "\n\n".join(part for part in (bullets(said), table, " ".join(markdown(note) for note in notes(forms))) if part)
 
 
-def figures(forms: Sequence[Form]) -> list[list[str]]:
+def figures(forms: Sequence[DeploymentRow]) -> list[list[str]]:
     """The cells of each row as plain text, empty where nothing was measured."""
     baseline = next((form for form in forms if form.is_eager), None)
     rows = []
@@ -53,7 +53,7 @@ def figures(forms: Sequence[Form]) -> list[list[str]]:
     return rows
 
 
-def notes(forms: Sequence[Form]) -> list[str]:
+def notes(forms: Sequence[DeploymentRow]) -> list[str]:
     """Under what the figures hold."""
     said = []
     drifts = [form.first.drift for form in forms if form.first.drift]
@@ -82,7 +82,7 @@ def notes(forms: Sequence[Form]) -> list[str]:
     return said
 
 
-def _row(form: Form, eager: Form | None, baseline: Form | None) -> list[str]:
+def _row(form: DeploymentRow, eager: DeploymentRow | None, baseline: DeploymentRow | None) -> list[str]:
     latency, first = form.latency, form.first
     memory = first.memory_mb.inference_peak if first.memory_mb else None
     largest = form.drift(lambda f: f.drift.max_abs if f.drift else None)
@@ -106,12 +106,12 @@ def _row(form: Form, eager: Form | None, baseline: Form | None) -> list[str]:
     ]
 
 
-def _same(eager: Form | None, baseline: Form | None, form: Form) -> bool:
+def _same(eager: DeploymentRow | None, baseline: DeploymentRow | None, form: DeploymentRow) -> bool:
     """Whether the ratio to the baseline would only repeat the one to eager."""
     return eager is baseline and not form.is_eager
 
 
-def _relative_drift(form: Form) -> float | None:
+def _relative_drift(form: DeploymentRow) -> float | None:
     def read(found: Deployment) -> float | None:
         drift = found.drift
         if drift is None or drift.mean_abs is None or not drift.reference_std:
@@ -121,7 +121,7 @@ def _relative_drift(form: Form) -> float | None:
     return form.drift(read)
 
 
-def _latency(form: Form) -> str:
+def _latency(form: DeploymentRow) -> str:
     entry = form.latency
     if entry is None or entry.p50_ms is None:
         return ""
@@ -130,7 +130,7 @@ def _latency(form: Form) -> str:
     return wording.margin(entry.p50_ms, max(entry.ci95_ms[1] - entry.p50_ms, entry.p50_ms - entry.ci95_ms[0], 0.0))
 
 
-def _ratio(form: Form, other: Form | None) -> str:
+def _ratio(form: DeploymentRow, other: DeploymentRow | None) -> str:
     ratio = time_ratio(form, other) if other else None
     return "" if ratio is None else wording.times(ratio)
 
@@ -139,7 +139,7 @@ def _number(value: float | None, digits: int = 3) -> str:
     return "" if value is None else wording.significant(value, digits)
 
 
-def _why(form: Form) -> str:
+def _why(form: DeploymentRow) -> str:
     return wording.elided("; ".join(form.errors), 300)
 
 

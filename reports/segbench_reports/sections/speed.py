@@ -10,13 +10,13 @@ from segbench_reports.charts.cost_against_size import cost_against_size
 from segbench_reports.text import numbers as wording
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
-from segbench_reports.view.timed_models import Runner, runners, starts, verdicts
+from segbench_reports.view.timed_models import TimedModel, runners, starts, verdicts
 
 _MOST_PAIRS = 60
 _CHART = "cost-against-size"
 _CAPTION = "Latency at batch 1 and multiply-adds over the size of the input, with 95 % intervals of the medians"
 
-Column = tuple[str, Callable[[Runner, Latency], str]]
+SpeedColumn = tuple[str, Callable[[TimedModel, Latency], str]]
 
 
 def speed(result: RunResult, target: ReportTarget | None) -> str:
@@ -81,7 +81,7 @@ def _layout_was_drawn(result: RunResult) -> bool:
     return all(record.get("layout") == "drawn" for record in race.get("groups") or [race])
 
 
-def _table(result: RunResult, found: Sequence[Runner], *, single: bool) -> str:
+def _table(result: RunResult, found: Sequence[TimedModel], *, single: bool) -> str:
     timings = [(runner, entry) for runner in found for entry in runner.form.latency if (entry.batch_size == 1) is single and entry.p50_ms]
     if not timings:
         return ""
@@ -101,19 +101,19 @@ def _with_interval(value: float | None, interval: tuple[float, float] | None) ->
     return wording.significant(value) + bounds
 
 
-_IDENTITY: list[Column] = [
+_IDENTITY: list[SpeedColumn] = [
     ("model", lambda runner, entry: runner.cell.model),
     ("form", lambda runner, entry: runner.form.backend),
     ("input", lambda runner, entry: wording.size(entry.input_size)),
 ]
-_SINGLE: list[Column] = [
+_SINGLE: list[SpeedColumn] = [
     ("p50<br>ms", lambda runner, entry: _with_interval(entry.p50_ms, entry.ci95_ms)),
     ("p90<br>ms", lambda runner, entry: _with_interval(entry.p90_ms, entry.p90_ci95_ms)),
     ("p99<br>ms", lambda runner, entry: _with_interval(entry.p99_ms, entry.p99_ci95_ms)),
     ("host p50<br>ms", lambda runner, entry: _with_interval(entry.host_p50_ms, None)),
     ("first call<br>ms", lambda runner, entry: _with_interval(entry.first_ms, None)),
 ]
-_BATCHED: list[Column] = [
+_BATCHED: list[SpeedColumn] = [
     ("batch", lambda runner, entry: str(entry.batch_size)),
     ("images/s", lambda runner, entry: _with_interval(entry.images_per_second, None)),
     ("time of a batch<br>ms", lambda runner, entry: _with_interval(entry.p50_ms, entry.ci95_ms)),
@@ -121,12 +121,12 @@ _BATCHED: list[Column] = [
 ]
 
 
-def _judgement(result: RunResult) -> list[Column]:
-    def ratio(runner: Runner, entry: Latency) -> str:
+def _judgement(result: RunResult) -> list[SpeedColumn]:
+    def ratio(runner: TimedModel, entry: Latency) -> str:
         found = runner.against_first(result, entry)
         return _ratio(found) if found else ""
 
-    def verdict(runner: Runner, entry: Latency) -> str:
+    def verdict(runner: TimedModel, entry: Latency) -> str:
         found = runner.against_first(result, entry)
         return _verdict(found) if found else ""
 

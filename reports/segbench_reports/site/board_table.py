@@ -18,7 +18,7 @@ _NAME = 80
 
 
 @dataclass(frozen=True)
-class Cell:
+class BoardCell:
     """One field: ``small`` stands below it, ``order`` is what it sorts by (None: last), ``href`` where it leads."""
 
     text: str
@@ -29,7 +29,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Column:
+class BoardColumn:
     """A head: ``sorts`` is false where its figures may not be compared from row to row."""
 
     title: str
@@ -44,8 +44,8 @@ class Column:
 class BoardTable:
     """What a page shows of one board."""
 
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[Cell]]
+    columns: Sequence[BoardColumn]
+    rows: Sequence[Sequence[BoardCell]]
     notes: Sequence[str]
 
 
@@ -53,18 +53,18 @@ def board_table(board: Board, runs: Mapping[str, RunResult]) -> BoardTable:
     """Rank, names, mIoU, costs, latency and the run of every entry."""
     names = _names(board)
     ranked = any(board.rank(entry) is not None for entry in board.entries)
-    columns = [*([Column("rank", meaning=_RANK)] if ranked else []), *(Column(axis, number=False) for axis in names)]
+    columns = [*([BoardColumn("rank", meaning=_RANK)] if ranked else []), *(BoardColumn(axis, number=False) for axis in names)]
     parts = [_scores(board), _headline(board), _params(board), _macs(board), _latencies(board), _runs(board, runs)]
     drawn = [part for part in parts if part is not None]
     columns += [column for column, _ in drawn]
     rows = []
     for place, entry in enumerate(board.entries):
-        labels = [Cell(texts[place], order=texts[place].lower()) for texts in names.values()]
+        labels = [BoardCell(texts[place], order=texts[place].lower()) for texts in names.values()]
         rows.append([*([_rank(board, entry)] if ranked else []), *labels, *(cells[place] for _, cells in drawn)])
     return BoardTable(columns, rows, _notes(board, runs))
 
 
-_Part = tuple[Column, list[Cell]]
+_Part = tuple[BoardColumn, list[BoardCell]]
 
 _RANK = "One more than the number of entries that are better by 95 % intervals that do not meet. Entries without an interval have no rank."
 _MIOU = (
@@ -73,9 +73,9 @@ _MIOU = (
 )
 
 
-def _rank(board: Board, entry: Entry) -> Cell:
+def _rank(board: Board, entry: Entry) -> BoardCell:
     rank = board.rank(entry)
-    return Cell(wording.NOT_MEASURED if rank is None else str(rank), order=rank)
+    return BoardCell(wording.NOT_MEASURED if rank is None else str(rank), order=rank)
 
 
 def _names(board: Board) -> dict[str, list[str]]:
@@ -100,8 +100,8 @@ def _scores(board: Board) -> _Part:
     for entry, leads in zip(board.entries, best, strict=True):
         spread = "" if entry.deviation is None else f" ±{wording.percent(entry.deviation)}"
         bounds = f"[{wording.percent(entry.interval[0])}, {wording.percent(entry.interval[1])}]" if entry.interval else ""
-        cells.append(Cell(wording.percent(entry.miou) + spread, bounds, "best" if leads and not all(best) else "", entry.miou))
-    return Column("mIoU", "%", _MIOU, falls=True), cells
+        cells.append(BoardCell(wording.percent(entry.miou) + spread, bounds, "best" if leads and not all(best) else "", entry.miou))
+    return BoardColumn("mIoU", "%", _MIOU, falls=True), cells
 
 
 def _headline(board: Board) -> _Part | None:
@@ -114,13 +114,13 @@ def _headline(board: Board) -> _Part | None:
         values = [c.quality.headline_iou for c in entry.cells if c.quality and finite(c.quality.headline_iou) is not None]
         known = [value for value in values if value is not None]
         mean = sum(known) / len(known) if known else None
-        cells.append(Cell(wording.NOT_MEASURED if mean is None else wording.percent(mean), order=mean))
-    return Column(f"IoU {shown(name, 40)}", "%", "The same for the class that the task is about.", falls=True), cells
+        cells.append(BoardCell(wording.NOT_MEASURED if mean is None else wording.percent(mean), order=mean))
+    return BoardColumn(f"IoU {shown(name, 40)}", "%", "The same for the class that the task is about.", falls=True), cells
 
 
 def _params(board: Board) -> _Part:
     values = [entry.cell.params for entry in board.entries]
-    return Column("params", "M", "Parameters of the model as deployed, in millions."), _least(values, 1e-6, [""] * len(values))
+    return BoardColumn("params", "M", "Parameters of the model as deployed, in millions."), _least(values, 1e-6, [""] * len(values))
 
 
 def _macs(board: Board) -> _Part:
@@ -128,17 +128,17 @@ def _macs(board: Board) -> _Part:
     sizes = [_shape(entry) for entry in board.entries]
     same = len({size for size, value in zip(sizes, values, strict=True) if value is not None}) < 2
     meaning = "Multiply-adds of convolutions, linear layers and matrix products for one image, in thousand millions."
-    column = Column("MACs", "G", meaning if same else f"{meaning} Counted at different input sizes: not compared.", sorts=same)
+    column = BoardColumn("MACs", "G", meaning if same else f"{meaning} Counted at different input sizes: not compared.", sorts=same)
     return column, _least(values, 1e-9, [""] * len(values) if same else sizes, marked=same)
 
 
-def _least(values: Sequence[int | None], scale: float, small: Sequence[str], *, marked: bool = True) -> list[Cell]:
+def _least(values: Sequence[int | None], scale: float, small: Sequence[str], *, marked: bool = True) -> list[BoardCell]:
     known = {value for value in values if value is not None}
     least = min(known) if marked and len(known) > 1 else None
     return [
-        Cell(wording.NOT_MEASURED)
+        BoardCell(wording.NOT_MEASURED)
         if value is None
-        else Cell(wording.significant(value * scale), below, "best" if value == least else "", float(value))
+        else BoardCell(wording.significant(value * scale), below, "best" if value == least else "", float(value))
         for value, below in zip(values, small, strict=True)
     ]
 
@@ -161,20 +161,20 @@ def _latencies(board: Board) -> _Part | None:
         cells = [
             replace(cell, mark="best") if _is_fastest(board, entry) else cell for cell, entry in zip(cells, board.entries, strict=True)
         ]
-    return Column("latency", "ms, batch 1", meaning, sorts=not apart), cells
+    return BoardColumn("latency", "ms, batch 1", meaning, sorts=not apart), cells
 
 
-def _latency(board: Board, entry: Entry, races: Sequence[tuple[str, str | None]]) -> Cell:
+def _latency(board: Board, entry: Entry, races: Sequence[tuple[str, str | None]]) -> BoardCell:
     timing = entry.timing
     if timing is None or timing.p50_ms is None:
-        return Cell(wording.NOT_MEASURED)
+        return BoardCell(wording.NOT_MEASURED)
     bounds = timing.ci95_ms
     half = max(bounds[1] - timing.p50_ms, timing.p50_ms - bounds[0], 0.0) if bounds else None
     text = wording.significant(timing.p50_ms) if half is None else wording.margin(timing.p50_ms, half)
     base = _reference(board, entry, timing)
     ratio = wording.times(timing.p50_ms / base) if base else ""
     letter = race_letter(races.index(entry.race)) if len(races) > 1 else ""
-    return Cell(text, " ".join(part for part in (letter, ratio) if part), order=timing.p50_ms)
+    return BoardCell(text, " ".join(part for part in (letter, ratio) if part), order=timing.p50_ms)
 
 
 def _is_fastest(board: Board, entry: Entry) -> bool:
@@ -215,8 +215,8 @@ def _runs(board: Board, runs: Mapping[str, RunResult]) -> _Part:
     cells = []
     for entry in board.entries:
         unfinished = "" if runs[entry.run].complete else "not finished"
-        cells.append(Cell(shown(entry.run, 40), unfinished, order=entry.run.lower(), href=f"../runs/{entry.run}/index.html"))
-    return Column("run", number=False), cells
+        cells.append(BoardCell(shown(entry.run, 40), unfinished, order=entry.run.lower(), href=f"../runs/{entry.run}/index.html"))
+    return BoardColumn("run", number=False), cells
 
 
 def _notes(board: Board, runs: Mapping[str, RunResult]) -> list[str]:

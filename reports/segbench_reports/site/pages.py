@@ -41,7 +41,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class SiteFiles:
     """One dataset on the index: its page, its tables and the highest entry of the first."""
 
     name: str
@@ -117,12 +117,12 @@ def _index(
     }
 
 
-def _shelf(name: str, found: Sequence[Board], href: str) -> Shelf:
+def _shelf(name: str, found: Sequence[Board], href: str) -> SiteFiles:
     first = found[0].entries[0]
     count = wording.counted(sum(len(board.entries) for board in found), "entry", "entries")
     apart = f" in {len(found)} tables" if len(found) > 1 else ""
     figure, under = f"{wording.percent(first.miou)} %", f"mIoU, {_heading(found[0])}"
-    return Shelf(shown(name, 60), href, f"{count}{apart}", shown(first.cell.model, 60), figure, under)
+    return SiteFiles(shown(name, 60), href, f"{count}{apart}", shown(first.cell.model, 60), figure, under)
 
 
 def _leader(tables: Mapping[str, list[Board]], folder: str) -> Entry | None:

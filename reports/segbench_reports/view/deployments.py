@@ -16,7 +16,7 @@ KEEPS = 0.01
 
 
 @dataclass(frozen=True)
-class Form:
+class DeploymentRow:
     """One model in one form; over several seeds scores are means, and drift is the worst."""
 
     name: str
@@ -68,7 +68,7 @@ class Form:
         return worst(values) if values else None
 
 
-def deployed_forms(result: RunResult) -> list[Form]:
+def deployed_forms(result: RunResult) -> list[DeploymentRow]:
     """All forms of all models of a run in which any model has more than eager's; empty for other runs."""
     if not any(form.backend != EAGER for cell in result.cells for form in cell.deployments):
         return []
@@ -80,7 +80,7 @@ def deployed_forms(result: RunResult) -> list[Form]:
     return [form for cells in groups.values() for form in _forms_of(cells, cell_name(cells[0], axes))]
 
 
-def time_ratio(form: Form, other: Form) -> float | None:
+def time_ratio(form: DeploymentRow, other: DeploymentRow) -> float | None:
     """``form``'s time per image over ``other``'s, where both were timed in one race under the same conditions."""
     own, base = form.latency, other.latency
     if own is None or base is None or not own.p50_ms or not base.p50_ms or form.first.raced != other.first.raced:
@@ -89,7 +89,7 @@ def time_ratio(form: Form, other: Form) -> float | None:
     return own.p50_ms / base.p50_ms if same else None
 
 
-def told_apart(form: Form, other: Form) -> bool:
+def told_apart(form: DeploymentRow, other: DeploymentRow) -> bool:
     """Whether the intervals of both times do not meet."""
     own, base = form.latency, other.latency
     if own is None or base is None or own.ci95_ms is None or base.ci95_ms is None:
@@ -97,24 +97,24 @@ def told_apart(form: Form, other: Form) -> bool:
     return own.ci95_ms[1] < base.ci95_ms[0] or base.ci95_ms[1] < own.ci95_ms[0]
 
 
-def sentences(forms: Sequence[Form]) -> list[str]:
+def sentences(forms: Sequence[DeploymentRow]) -> list[str]:
     """What the deployed forms say that eager mode does not."""
     models = list(dict.fromkeys(form.name for form in forms))
     return [*(text for name in models if (text := _fastest(name, forms))), *_orders(models, forms)]
 
 
-def _forms_of(cells: Sequence[CellResult], name: str) -> list[Form]:
+def _forms_of(cells: Sequence[CellResult], name: str) -> list[DeploymentRow]:
     backends = dict.fromkeys(form.backend for cell in cells for form in cell.deployments)
     scores = tuple(cell.quality.miou for cell in cells if cell.quality and cell.quality.miou is not None)
     found = {b: tuple(form for cell in cells for form in cell.deployments if form.backend == b) for b in (EAGER, *backends)}
-    return [Form(name, backend, forms, found[EAGER], scores) for backend, forms in found.items() if forms]
+    return [DeploymentRow(name, backend, forms, found[EAGER], scores) for backend, forms in found.items() if forms]
 
 
 def _single(form: Deployment) -> Latency | None:
     return next((entry for entry in form.latency if entry.batch_size == 1 and entry.p50_ms), None)
 
 
-def _fastest(name: str, forms: Sequence[Form]) -> str:
+def _fastest(name: str, forms: Sequence[DeploymentRow]) -> str:
     """The fastest form of one model that keeps its quality."""
     eager = next((form for form in forms if form.name == name and form.is_eager), None)
     others = [form for form in forms if form.name == name and not form.is_eager and not form.errors]
@@ -133,7 +133,7 @@ def _fastest(name: str, forms: Sequence[Form]) -> str:
     )
 
 
-def _orders(models: Sequence[str], forms: Sequence[Form]) -> list[str]:
+def _orders(models: Sequence[str], forms: Sequence[DeploymentRow]) -> list[str]:
     """Whether the order of the models, by speed and by score, is the same in every form as in eager mode."""
     if len(models) < 2:
         return []
@@ -142,7 +142,7 @@ def _orders(models: Sequence[str], forms: Sequence[Form]) -> list[str]:
     return [*_speed_order(models, backends, by), *_score_order(models, backends, by)]
 
 
-_ByForm = dict[tuple[str, str], Form]
+_ByForm = dict[tuple[str, str], DeploymentRow]
 
 
 def _speed_order(models: Sequence[str], backends: Sequence[str], by: _ByForm) -> list[str]:
@@ -162,7 +162,7 @@ def _speed_order(models: Sequence[str], backends: Sequence[str], by: _ByForm) ->
     return [f"The order of the models by speed is the same in {wording.listed(list(dict.fromkeys(compared)))} as in eager mode."]
 
 
-def _decided(first: Form | None, second: Form | None) -> float | None:
+def _decided(first: DeploymentRow | None, second: DeploymentRow | None) -> float | None:
     """The ratio of two times, where their intervals tell them apart."""
     return time_ratio(first, second) if first and second and told_apart(first, second) else None
 

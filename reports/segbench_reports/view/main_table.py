@@ -15,7 +15,7 @@ from segbench_reports.view.cells import axis_text, deployment, finite, group_key
 
 
 @dataclass(frozen=True)
-class Figure:
+class ShownValue:
     """A number with its uncertainty: half a 95 % interval (latency) or the deviation over seeds (means, with their interval)."""
 
     value: float
@@ -30,14 +30,14 @@ class Column:
     key: str
     title: str
     unit: str
-    read: Callable[[CellResult], Figure | None]
+    read: Callable[[CellResult], ShownValue | None]
     better: Literal["higher", "lower"] | None
     compare: Literal["ratio", "points"] | None = "ratio"
     scale: float = 1.0
     priority: int = 0
     quiet: bool = False
 
-    def text(self, figure: Figure | None) -> str:
+    def text(self, figure: ShownValue | None) -> str:
         """The figure in the column's unit, an en dash where nothing was measured."""
         if figure is None:
             return wording.NOT_MEASURED
@@ -56,7 +56,7 @@ class Row:
 
     cell: CellResult
     labels: Mapping[str, str]
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, ShownValue]
     kind: Literal["cell", "mean"] = "cell"
     ranked: bool = True
     best: frozenset[str] = frozenset()
@@ -142,29 +142,29 @@ def _columns(result: RunResult) -> tuple[Column, ...]:
     )
 
 
-def _quality(key: str) -> Callable[[CellResult], Figure | None]:
+def _quality(key: str) -> Callable[[CellResult], ShownValue | None]:
     return lambda cell: _figure(getattr(cell.quality, key)) if cell.quality else None
 
 
-def _figure(value: float | None) -> Figure | None:
+def _figure(value: float | None) -> ShownValue | None:
     number = finite(value)
-    return None if number is None else Figure(number)
+    return None if number is None else ShownValue(number)
 
 
-def _latency(cell: CellResult) -> Figure | None:
+def _latency(cell: CellResult) -> ShownValue | None:
     entry = single_latency(cell)
     if entry is None or entry.p50_ms is None or not math.isfinite(entry.p50_ms):
         return None
-    return Figure(entry.p50_ms, _half_interval(entry))
+    return ShownValue(entry.p50_ms, _half_interval(entry))
 
 
-def _throughput(cell: CellResult) -> Figure | None:
+def _throughput(cell: CellResult) -> ShownValue | None:
     entry = throughput(cell)
     speed = finite(entry.images_per_second) if entry else None
     if entry is None or speed is None:
         return None
     spread = _half_interval(entry)
-    return Figure(speed, speed * spread / entry.p50_ms if spread is not None and entry.p50_ms else None)
+    return ShownValue(speed, speed * spread / entry.p50_ms if spread is not None and entry.p50_ms else None)
 
 
 def _half_interval(entry: Latency) -> float | None:
@@ -174,12 +174,12 @@ def _half_interval(entry: Latency) -> float | None:
     return max(entry.ci95_ms[1] - entry.p50_ms, entry.p50_ms - entry.ci95_ms[0], 0.0)
 
 
-def _memory(cell: CellResult) -> Figure | None:
+def _memory(cell: CellResult) -> ShownValue | None:
     found = deployment(cell)
     return _figure(found.memory_mb.inference_peak) if found and found.memory_mb else None
 
 
-def _training_speed(cell: CellResult) -> Figure | None:
+def _training_speed(cell: CellResult) -> ShownValue | None:
     return _figure(cell.training.images_per_second) if cell.training else None
 
 
@@ -213,7 +213,7 @@ def _mean_row(group: Sequence[Row], axes: Sequence[str], columns: Sequence[Colum
             figures[column.key] = found[0]  # measured once for all seeds
         elif found:
             spread = statistics.stdev(values) if column.unit == "%" and len(values) > 1 else None
-            figures[column.key] = Figure(statistics.fmean(values), spread, _interval(group, column, known))
+            figures[column.key] = ShownValue(statistics.fmean(values), spread, _interval(group, column, known))
     return Row(group[0].cell, labels, figures, kind="mean")
 
 
@@ -224,7 +224,7 @@ def _interval(group: Sequence[Row], column: Column, known: Sequence[SeedSummary]
     return None if found is None or found.low is None or found.high is None else (found.low, found.high)
 
 
-def _judged(row: Row, tops: Mapping[str, Figure | None], reference: Row | None, columns: Sequence[Column]) -> Row:
+def _judged(row: Row, tops: Mapping[str, ShownValue | None], reference: Row | None, columns: Sequence[Column]) -> Row:
     if reference is None or not row.ranked:
         return row
     best = frozenset(column.key for column in columns if _is_best(row, tops[column.key], column))
@@ -232,7 +232,7 @@ def _judged(row: Row, tops: Mapping[str, Figure | None], reference: Row | None, 
     return replace(row, best=best, relative=relative)
 
 
-def _top(ranked: Sequence[Row], column: Column) -> Figure | None:
+def _top(ranked: Sequence[Row], column: Column) -> ShownValue | None:
     """The best figure of a column; None where all are alike or none can be better."""
     figures = [row.figures[column.key] for row in ranked if column.key in row.figures]
     if column.better is None or len({_bare(column, figure) for figure in figures}) < 2:
@@ -240,7 +240,7 @@ def _top(ranked: Sequence[Row], column: Column) -> Figure | None:
     return (max if column.better == "higher" else min)(figures, key=lambda figure: figure.value)
 
 
-def _is_best(row: Row, top: Figure | None, column: Column) -> bool:
+def _is_best(row: Row, top: ShownValue | None, column: Column) -> bool:
     """Whether no row is better, as far as the shown digits and the interval can tell."""
     own = row.figures.get(column.key)
     if own is None or top is None:
@@ -250,11 +250,11 @@ def _is_best(row: Row, top: Figure | None, column: Column) -> bool:
     return row.kind == "cell" and overlap(own, top)
 
 
-def _bare(column: Column, figure: Figure) -> str:
-    return column.text(Figure(figure.value))
+def _bare(column: Column, figure: ShownValue) -> str:
+    return column.text(ShownValue(figure.value))
 
 
-def overlap(one: Figure, other: Figure) -> bool:
+def overlap(one: ShownValue, other: ShownValue) -> bool:
     """Whether two intervals meet; False where either has none."""
     if one.spread is None or other.spread is None:
         return False

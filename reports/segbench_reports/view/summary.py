@@ -10,9 +10,9 @@ from segbench_reports.sections.claims import concerning
 from segbench_reports.text import numbers as wording
 from segbench_reports.view.ablation import sentences as ablation_sentences
 from segbench_reports.view.cells import cell_name, dataset_name, deployment, scored_splits, single_latency, unfinished, variant
-from segbench_reports.view.main_table import Figure, Row, Table, overlap
+from segbench_reports.view.main_table import Row, ShownValue, Table, overlap
 from segbench_reports.view.quality_comparisons import basis, between, interval, not_shown_better, of_quality
-from segbench_reports.view.timed_models import Runner
+from segbench_reports.view.timed_models import TimedModel
 
 _MOST_SENTENCES = 4
 _VERDICTS = {"kept": "kept", "broken": "broken", "cannot tell": "that the measurement cannot decide"}
@@ -136,7 +136,7 @@ def _raced(result: RunResult, row: Row, base: Row, entry: Latency) -> Comparison
     """The race's verdict on two models in eager mode at batch 1: its ratio is taken round by round, which a load that comes and goes
     moves less than the ratio of two medians."""
     form = deployment(row.cell)
-    found = Runner(row.cell, form).against_first(result, entry) if form is not None else None
+    found = TimedModel(row.cell, form).against_first(result, entry) if form is not None else None
     return found if found is not None and base.cell.id in found.baseline_cells else None
 
 
@@ -168,7 +168,7 @@ def _quality(result: RunResult, row: Row, base: Row, where: str) -> list[str]:
     return [f"scores {difference[1:]} points {direction} in mIoU{where} {figures}"]
 
 
-def _shown(figure: Figure) -> str:
+def _shown(figure: ShownValue) -> str:
     spread = "" if figure.spread is None else f" ±{wording.percent(figure.spread)}"
     return f"{wording.percent(figure.value)}%{spread}"
 

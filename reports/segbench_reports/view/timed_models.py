@@ -13,7 +13,7 @@ from segbench import CellResult, Comparison, Deployment, Latency, RunResult
 
 
 @dataclass(frozen=True)
-class Runner:
+class TimedModel:
     """One model in one form; ``cell`` is the first of those that share it."""
 
     cell: CellResult
@@ -50,7 +50,7 @@ class Starts:
     deviation: float
 
 
-def starts(found: Sequence[Runner]) -> Starts | None:
+def starts(found: Sequence[TimedModel]) -> Starts | None:
     """Of single calls; None where nothing was started twice."""
     courses: dict[tuple[Any, ...], list[list[float]]] = {}
     for runner in found:
@@ -84,14 +84,14 @@ def is_under(context: Mapping[str, Any], entry: Latency) -> bool:
     )
 
 
-def runners(result: RunResult) -> list[Runner]:
+def runners(result: RunResult) -> list[TimedModel]:
     """Every deployed model that was timed, in the order of the cells."""
-    found: dict[tuple[str, str, str | None], Runner] = {}
+    found: dict[tuple[str, str, str | None], TimedModel] = {}
     for cell in result.cells:
         for form in cell.deployments:
             if form.latency:
                 key = (cell.fingerprints.get("measure") or cell.model, form.backend, form.raced)
-                found.setdefault(key, Runner(cell, form))
+                found.setdefault(key, TimedModel(cell, form))
     return list(found.values())
 
 

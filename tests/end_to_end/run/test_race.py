@@ -55,17 +55,17 @@ def test_processes_are_started_anew_and_share_the_rounds(bench: Any) -> None:
 
 
 def test_a_form_that_fails_after_one_start_only_has_no_times_to_pair(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from segbench.execution.costs.pool import Stable
+    from segbench.execution.costs.pool import ContenderPool
 
-    def lame(stable: Stable) -> dict[str, str]:
+    def lame(stable: ContenderPool) -> dict[str, str]:
         before = stable.entered
         errors = honest(stable)
         key = before[1]
         stable.running[key].end()
         return {**errors, key: "it would not wake up"}
 
-    honest = Stable.start_anew
-    monkeypatch.setattr(Stable, "start_anew", lame)
+    honest = ContenderPool.start_anew
+    monkeypatch.setattr(ContenderPool, "start_anew", lame)
     sets = ["measure.latency=true", "measure.batch_size=1", "measure.rounds=2", "measure.restart_every=1"]
     first, second = (cell.deployments[0] for cell in bench.run(models="dot,dot[width=8]", sets=sets).cells)
     assert second.error == "when it was started anew: it would not wake up"
@@ -76,16 +76,16 @@ def test_a_form_that_fails_after_one_start_only_has_no_times_to_pair(bench: Any,
 
 def test_processes_start_in_another_order_each_time(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise who always comes first would always find the memory emptier."""
-    from segbench.execution.costs.pool import Stable
+    from segbench.execution.costs.pool import ContenderPool
 
-    def watched(stable: Stable) -> dict[str, str]:
+    def watched(stable: ContenderPool) -> dict[str, str]:
         errors = honest(stable)
         entered.append(stable.entered)
         return errors
 
     entered: list[list[str]] = []
-    honest = Stable.start_anew
-    monkeypatch.setattr(Stable, "start_anew", watched)
+    honest = ContenderPool.start_anew
+    monkeypatch.setattr(ContenderPool, "start_anew", watched)
     sets = ["measure.latency=true", "measure.batch_size=1", "measure.rounds=4", "measure.restart_every=1"]
     run = bench.run(models="dot,dot[width=8],dot[width=16]", sets=sets)
     assert len(entered) == 3

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from segbench.measure.contender import Conditions, Contender, LocalContender, local_contender, quiet_environment
-from segbench.measure.latency import Pace, joined, measure_latency, race
+from segbench.measure.latency import TimingBudget, joined, measure_latency, race
 from segbench.results.records import Latency
 
 CONDITIONS = Conditions(batch_size=4, input_size=(32, 48), device="cpu", threads=1)
@@ -33,13 +33,13 @@ class FakeClock:
         return call
 
 
-def _measure(clock: FakeClock, milliseconds: Callable[[int], float], pace: Pace) -> Latency:
+def _measure(clock: FakeClock, milliseconds: Callable[[int], float], pace: TimingBudget) -> Latency:
     call = clock.call_taking(milliseconds)
     return measure_latency(call, batch_size=4, input_size=(32, 48), device="cpu", threads=1, pace=pace, clock=clock)
 
 
 def test_a_sleep_of_known_length_is_measured() -> None:
-    pace = Pace(rounds=6, min_calls=1, max_calls=2, min_round_seconds=0.02)
+    pace = TimingBudget(rounds=6, min_calls=1, max_calls=2, min_round_seconds=0.02)
     latency = measure_latency(lambda: time.sleep(0.02), batch_size=4, input_size=(32, 48), device="cpu", threads=1, pace=pace)
     assert latency.p50_ms is not None
     assert 20 <= latency.p50_ms < 50
@@ -49,7 +49,7 @@ def test_a_sleep_of_known_length_is_measured() -> None:
 
 
 def test_the_first_call_stands_apart_and_the_warm_up_is_dropped() -> None:
-    latency = _measure(FakeClock(), lambda n: 500.0 if n == 0 else max(30.0 - 2 * n, 10.0), Pace(rounds=2))
+    latency = _measure(FakeClock(), lambda n: 500.0 if n == 0 else max(30.0 - 2 * n, 10.0), TimingBudget(rounds=2))
     assert latency.first_ms == pytest.approx(500)
     assert latency.warmup_calls is not None
     assert latency.warmup_calls >= 15
@@ -58,21 +58,21 @@ def test_the_first_call_stands_apart_and_the_warm_up_is_dropped() -> None:
 
 
 def test_warm_up_has_a_cap_and_says_so() -> None:
-    latency = _measure(FakeClock(), lambda n: 1e4 - n, Pace(rounds=1, max_warmup_calls=40, max_warmup_seconds=1e9))
+    latency = _measure(FakeClock(), lambda n: 1e4 - n, TimingBudget(rounds=1, max_warmup_calls=40, max_warmup_seconds=1e9))
     assert latency.warmup_calls == 40
     assert latency.notes == ["still getting faster after 40 warm-up calls"]
-    slow = _measure(FakeClock(), lambda n: 4000.0, Pace(rounds=1, max_warmup_seconds=10.0))
+    slow = _measure(FakeClock(), lambda n: 4000.0, TimingBudget(rounds=1, max_warmup_seconds=10.0))
     assert slow.warmup_calls == 5
 
 
 @pytest.mark.parametrize(("milliseconds", "calls"), [(100.0, 5), (10.0, 20), (0.5, 200)])
 def test_a_block_is_long_enough_but_bounded(milliseconds: float, calls: int) -> None:
-    latency = _measure(FakeClock(), lambda n: milliseconds, Pace(rounds=3, min_calls=5, max_calls=200, min_round_seconds=0.2))
+    latency = _measure(FakeClock(), lambda n: milliseconds, TimingBudget(rounds=3, min_calls=5, max_calls=200, min_round_seconds=0.2))
     assert [len(block) for block in latency.rounds_ms] == pytest.approx([calls] * 3, abs=1)
 
 
 def test_every_sample_is_kept_outliers_too() -> None:
-    latency = _measure(FakeClock(), lambda n: 1000.0 if n == 25 else 10.0, Pace(rounds=2))
+    latency = _measure(FakeClock(), lambda n: 1000.0 if n == 25 else 10.0, TimingBudget(rounds=2))
     assert max(latency.samples_ms) == pytest.approx(1000)
     assert [sample for block in latency.rounds_ms for sample in block] == latency.samples_ms
     assert latency.mean_ms == pytest.approx(statistics.fmean(latency.samples_ms))
@@ -80,10 +80,10 @@ def test_every_sample_is_kept_outliers_too() -> None:
 
 
 def test_quantiles_are_null_until_there_are_samples_enough() -> None:
-    few = _measure(FakeClock(), lambda n: 50.0, Pace(rounds=2))
+    few = _measure(FakeClock(), lambda n: 50.0, TimingBudget(rounds=2))
     assert few.p50_ms == pytest.approx(50)
     assert (few.p90_ms, few.p99_ms, few.ci95_ms) == (None, None, None)
-    many = _measure(FakeClock(), lambda n: 1.0, Pace(rounds=6, max_calls=100))
+    many = _measure(FakeClock(), lambda n: 1.0, TimingBudget(rounds=6, max_calls=100))
     assert many.p90_ms == pytest.approx(1)
     assert many.p99_ms == pytest.approx(1)
     assert many.ci95_ms == pytest.approx((1, 1))
@@ -102,13 +102,15 @@ def test_a_race_shuffles_the_order_of_each_round_and_keeps_contenders_apart() ->
 
         return LocalContender(name, call, CONDITIONS, clock=clock)
 
-    result = race([contender(name, ms) for name, ms in (("a", 10), ("b", 20), ("c", 40))], seed=3, pace=Pace(rounds=12), clock=clock)
+    result = race(
+        [contender(name, ms) for name, ms in (("a", 10), ("b", 20), ("c", 40))], seed=3, pace=TimingBudget(rounds=12), clock=clock
+    )
     assert {name: latency.p50_ms for name, latency in result.latencies.items()} == pytest.approx({"a": 10, "b": 20, "c": 40})
     assert all(sorted(turn) == ["a", "b", "c"] for turn in result.order)
     assert len({tuple(turn) for turn in result.order}) > 1
     switches = sum(one != other for one, other in pairwise(log))
     assert switches <= 3 + 3 * 12  # whole blocks, never call by call
-    again = race([contender(name, ms) for name, ms in (("a", 10), ("b", 20), ("c", 40))], seed=3, pace=Pace(rounds=12), clock=clock)
+    again = race([contender(name, ms) for name, ms in (("a", 10), ("b", 20), ("c", 40))], seed=3, pace=TimingBudget(rounds=12), clock=clock)
     assert again.order == result.order
 
 
@@ -120,7 +122,7 @@ def test_drift_of_the_machine_hits_all_contenders_alike() -> None:
         clock.now += 0.01 * (1 + (clock.now - 100) / 100)
 
     twins: list[Contender] = [LocalContender(name, call, CONDITIONS, clock=clock) for name in ("a", "b")]
-    result = race(twins, seed=0, pace=Pace(rounds=60), clock=clock)
+    result = race(twins, seed=0, pace=TimingBudget(rounds=60), clock=clock)
     a, b = (result.latencies[name].mean_ms for name in "ab")
     assert a is not None
     assert b is not None
@@ -146,7 +148,7 @@ def test_a_contender_that_fails_falls_out_with_its_reason_and_the_others_go_on()
             LocalContender("well", clock.call_taking(lambda n: 10.0), CONDITIONS, clock=clock),
         ],
         seed=0,
-        pace=Pace(rounds=8),
+        pace=TimingBudget(rounds=8),
         clock=clock,
     )
     assert result.errors == {"at once": "MemoryError: out of memory", "late": "MemoryError: out of memory"}
@@ -164,9 +166,9 @@ def test_a_contender_may_live_anywhere() -> None:
         def block(self, calls: int) -> list[float]:
             return [2.5] * (calls if calls < 70 else calls - 1)
 
-    result = race([Remote()], seed=0, pace=Pace(rounds=2, max_calls=40))
+    result = race([Remote()], seed=0, pace=TimingBudget(rounds=2, max_calls=40))
     assert result.latencies["remote"].p50_ms == 2.5
-    short = race([Remote()], seed=0, pace=Pace(rounds=2, max_calls=60))
+    short = race([Remote()], seed=0, pace=TimingBudget(rounds=2, max_calls=60))
     assert short.errors == {"remote": "RuntimeError: asked for 76 calls, got 75 times"}
 
 
@@ -178,7 +180,7 @@ def test_two_contenders_of_one_name_are_refused() -> None:
 
 def test_a_race_without_rounds_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one round"):
-        Pace(rounds=0)
+        TimingBudget(rounds=0)
 
 
 def test_idle_threads_are_told_not_to_spin() -> None:
@@ -201,25 +203,25 @@ def test_time_of_the_device_and_of_the_host_are_both_given_where_events_measure(
             clock.now += 0.015 * calls
             return [10.0] * calls
 
-    latency = race([Device()], seed=0, pace=Pace(rounds=6), clock=clock).latencies["device"]
+    latency = race([Device()], seed=0, pace=TimingBudget(rounds=6), clock=clock).latencies["device"]
     assert latency.p50_ms == 10.0
     assert latency.host_p50_ms == pytest.approx(15.0)
-    assert _measure(FakeClock(), lambda n: 10.0, Pace(rounds=2)).host_p50_ms is None, "on a CPU they are one"
+    assert _measure(FakeClock(), lambda n: 10.0, TimingBudget(rounds=2)).host_p50_ms is None, "on a CPU they are one"
 
 
 def test_intervals_of_all_quantiles_are_given_where_there_are_samples_enough() -> None:
-    latency = _measure(FakeClock(), lambda n: 1.0 + (n % 10 == 0), Pace(rounds=6, max_calls=100))
+    latency = _measure(FakeClock(), lambda n: 1.0 + (n % 10 == 0), TimingBudget(rounds=6, max_calls=100))
     assert latency.ci95_ms == pytest.approx((1.0, 1.0))
     assert latency.p90_ci95_ms is not None
     assert latency.p99_ci95_ms == pytest.approx((2.0, 2.0))
-    few = _measure(FakeClock(), lambda n: 20.0, Pace(rounds=6, max_calls=5))
+    few = _measure(FakeClock(), lambda n: 20.0, TimingBudget(rounds=6, max_calls=5))
     assert few.p90_ms == pytest.approx(20)
     assert few.p90_ci95_ms == pytest.approx((20, 20))
     assert few.p99_ci95_ms is None
 
 
 def test_starts_are_joined_into_one_latency_whose_interval_knows_them() -> None:
-    steady = Pace(rounds=4, max_calls=40)
+    steady = TimingBudget(rounds=4, max_calls=40)
 
     def start(milliseconds: float) -> Latency:
         return _measure(FakeClock(), lambda n: milliseconds, steady)
@@ -243,7 +245,7 @@ def test_on_a_gpu_events_measure_the_device_not_the_launch() -> None:
 
     work = torch.rand(4096, 4096, device="cuda")
     contender = local_contender("a", lambda: work @ work, batch_size=1, input_size=(1, 1), device="cuda")
-    result = race([contender], seed=0, pace=Pace(rounds=6))
+    result = race([contender], seed=0, pace=TimingBudget(rounds=6))
     latency = result.latencies["a"]
     torch.cuda.synchronize()
     start = time.perf_counter()

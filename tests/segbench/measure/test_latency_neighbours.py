@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from segbench.measure.contender import Conditions, Contender
-from segbench.measure.latency import Pace, race
+from segbench.measure.latency import TimingBudget, race
 
 CONDITIONS = Conditions(batch_size=1, input_size=(8, 8), device="cpu", threads=1)
 
@@ -49,7 +49,7 @@ class Simulated:
         return [self._machine.run(self.name, self._seconds, self._suffers) for _ in range(calls)]
 
 
-def _times(pace: Pace, *others: float) -> tuple[float, float]:
+def _times(pace: TimingBudget, *others: float) -> tuple[float, float]:
     """Median and mean of a contender of 10 ms that suffers from whoever ran before it."""
     machine = Machine()
     field: list[Contender] = [Simulated(machine, "subject", 10.0, suffers=1.5)]
@@ -62,21 +62,21 @@ def _times(pace: Pace, *others: float) -> tuple[float, float]:
 
 @pytest.mark.parametrize("others", [(0.5,), (10.0,), (300.0,), (0.5, 40.0, 300.0)])
 def test_each_contender_is_within_five_per_cent_of_its_solo_time_whatever_its_neighbour(others: tuple[float, ...]) -> None:
-    solo = _times(Pace())
-    raced = _times(Pace(), *others)
+    solo = _times(TimingBudget())
+    raced = _times(TimingBudget(), *others)
     assert raced == pytest.approx(solo, rel=0.05)
     assert raced == pytest.approx((10.0, 10.0), rel=0.05)
 
 
 def test_without_a_lead_in_the_neighbour_would_show() -> None:
-    bare = Pace(lead_in_calls=0, lead_in_seconds=0.0)
+    bare = TimingBudget(lead_in_calls=0, lead_in_seconds=0.0)
     assert _times(bare, 300.0)[1] > 1.05 * _times(bare)[1]
 
 
 def test_lead_in_calls_are_kept_apart_and_no_figure_is_made_of_them() -> None:
     machine = Machine()
     field: list[Contender] = [Simulated(machine, "a", 10.0, suffers=1.5), Simulated(machine, "b", 200.0)]
-    found = race(field, seed=0, pace=Pace(rounds=8), clock=machine)
+    found = race(field, seed=0, pace=TimingBudget(rounds=8), clock=machine)
     fast, slow = found.latencies["a"], found.latencies["b"]
     assert [len(block) for block in fast.lead_in_ms] == [4] * 8  # 40 ms
     assert [len(block) for block in slow.lead_in_ms] == [1] * 8
@@ -96,7 +96,7 @@ def test_the_share_of_time_in_which_nobody_computed_is_told() -> None:
             machine.now += 0.02
             return super().block(calls)
 
-    found = race([Distant(machine, "a", 20.0)], seed=0, pace=Pace(rounds=4, lead_in_seconds=0.0), clock=machine)
+    found = race([Distant(machine, "a", 20.0)], seed=0, pace=TimingBudget(rounds=4, lead_in_seconds=0.0), clock=machine)
     assert found.overhead == pytest.approx(20 / (20 + 12 * 20))  # one call of lead-in and eleven that count
 
 
@@ -162,7 +162,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 def test_a_real_contender_is_within_five_per_cent_of_its_solo_time_beside_a_heavy_neighbour(start: Callable[[str], Process]) -> None:
     """Solo and raced blocks take turns, so that the machine's own moods hit both; the median over the pairs is compared."""
     light, heavy = start("light"), start("heavy")
-    pace = Pace(rounds=1, max_warmup_calls=10)
+    pace = TimingBudget(rounds=1, max_warmup_calls=10)
     ratios = []
     order = random.Random(0)
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from segbench.plugin.specs import Normalisation, Task
 from segbench.prediction import image_files as layers
-from segbench.prediction.predict import Done, How, predict
+from segbench.prediction.predict import PredictSettings, PredictSummary, predict
 from segbench.prediction.predictor import Predictor
 from segbench.prediction.scenes import image_scenes
 
@@ -29,15 +29,15 @@ def _values(bands: int, height: int, width: int, dtype: Any = np.uint8) -> Any:
     return np.random.default_rng(1).integers(0, 256, (bands, height, width)).astype(dtype)
 
 
-def _run(predictor: Predictor, path: Path, out: Path, how: How | None = None) -> Done:
-    return predict(predictor, image_scenes([path]), out, how or How())
+def _run(predictor: Predictor, path: Path, out: Path, how: PredictSettings | None = None) -> PredictSummary:
+    return predict(predictor, image_scenes([path]), out, how or PredictSettings())
 
 
 @pytest.mark.parametrize("tile", [None, (64, 64), (200, 90)])
 def test_a_mask_lies_where_its_image_lies(predictor: Predictor, geotiff: Callable[..., Path], tmp_path: Path, tile: Any) -> None:
     values = _values(3, 300, 410)
     path = geotiff("scene.tif", values)
-    done = _run(predictor, path, tmp_path / "out", How(tile=tile))
+    done = _run(predictor, path, tmp_path / "out", PredictSettings(tile=tile))
     with rasterio.open(path) as image, rasterio.open(tmp_path / "out" / "masks" / "scene.tif") as mask:
         assert (mask.crs, mask.transform, mask.shape) == (image.crs, image.transform, image.shape)
         assert mask.nodata == 255
@@ -84,7 +84,7 @@ def test_pixels_without_data_are_no_class_and_do_not_spread(
     values = np.where(np.arange(40) < 20, -1.0, 1.0).astype(np.float32)[None, None].repeat(2, 0).repeat(30, 1)
     values[:, :10] = nodata  # in both bands
     values[0, 10:12] = nodata  # in one: the other still tells
-    done = _run(predictor_of(FLOAT), geotiff("gaps.tif", values, nodata=nodata), tmp_path / "out", How(tile=(16, 16)))
+    done = _run(predictor_of(FLOAT), geotiff("gaps.tif", values, nodata=nodata), tmp_path / "out", PredictSettings(tile=(16, 16)))
     with rasterio.open(tmp_path / "out" / "masks" / "gaps.tif") as mask:
         found = mask.read(1)
     assert (found[:10] == 255).all()
@@ -123,7 +123,7 @@ def test_a_raster_is_shown_at_its_own_size_and_a_picture_at_that_of_training(
 def test_a_raster_cut_off_in_the_middle_leaves_no_mask(predictor: Predictor, geotiff: Callable[..., Path], tmp_path: Path) -> None:
     path = geotiff("cut.tif", _values(3, 300, 300))
     path.write_bytes(path.read_bytes()[:150_000])
-    done = _run(predictor, path, tmp_path / "out", How(tile=(64, 64)))
+    done = _run(predictor, path, tmp_path / "out", PredictSettings(tile=(64, 64)))
     assert "cannot read cut.tif" in done.failed["cut"]
     assert list((tmp_path / "out" / "masks").iterdir()) == []
 
@@ -135,6 +135,6 @@ def test_without_rasterio_a_plain_tiff_is_read_as_a_picture(
     Image.fromarray(_values(3, 20, 30).transpose(1, 2, 0)).save(plain)
     deep = geotiff("deep.tif", _values(5, 20, 20, np.float32))
     monkeypatch.setattr(layers, "has_rasterio", lambda: False)
-    done = predict(predictor, image_scenes([plain, deep]), tmp_path / "out", How())
+    done = predict(predictor, image_scenes([plain, deep]), tmp_path / "out", PredictSettings())
     assert [path.name for path in (tmp_path / "out" / "masks").iterdir()] == ["plain.png"]
     assert "pip install 'segbench[geo]'" in done.failed["deep"]

@@ -19,17 +19,17 @@ from segbench.data.tiling import Window
 from segbench.errors import ConfigError, DataError, StoreError
 from segbench.plugin.specs import Sample, Task
 from segbench.prediction import predict as module
-from segbench.prediction.predict import Done, How, predict
+from segbench.prediction.predict import PredictSettings, PredictSummary, predict
 from segbench.prediction.predictor import Predictor
 from segbench.prediction.record import FILE
 from segbench.prediction.scenes import OpenSample, image_scenes, sample_scenes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-OWN = How(size="own")
+OWN = PredictSettings(size="own")
 
 
-def _run(predictor: Predictor, images: Path, out: Path, how: How = OWN, **more: Any) -> Done:
+def _run(predictor: Predictor, images: Path, out: Path, how: PredictSettings = OWN, **more: Any) -> PredictSummary:
     return predict(predictor, image_scenes([images]), out, how, **more)
 
 
@@ -50,7 +50,7 @@ def test_a_mask_holds_class_ids_in_the_tasks_colours(predictor: Predictor, photo
 
 def test_the_record_counts_pixels_and_names_the_network(predictor: Predictor, photo: Callable[..., Path], tmp_path: Path) -> None:
     image = photo("a.png")
-    _run(predictor, image, tmp_path / "out", How(size="own", alpha=None))
+    _run(predictor, image, tmp_path / "out", PredictSettings(size="own", alpha=None))
     record = json.loads((tmp_path / "out" / FILE).read_text())
     bright = int(_bright(image).sum())
     (entry,) = record["images"]
@@ -64,7 +64,7 @@ def test_the_record_counts_pixels_and_names_the_network(predictor: Predictor, ph
 
 def test_an_overlay_mixes_image_and_colour_by_alpha(predictor: Predictor, photo: Callable[..., Path], tmp_path: Path) -> None:
     image = photo("a.png")
-    _run(predictor, image, tmp_path / "out", How(size="own", alpha=0.25))
+    _run(predictor, image, tmp_path / "out", PredictSettings(size="own", alpha=0.25))
     colours = np.array([(10, 20, 30), (200, 210, 220)])[_bright(image)]
     expected = 0.75 * np.asarray(Image.open(image)) + 0.25 * colours
     shown = np.asarray(Image.open(tmp_path / "out" / "overlays" / "a.png"))
@@ -76,7 +76,7 @@ def test_tiles_give_what_the_whole_image_gives(
     predictor: Predictor, photo: Callable[..., Path], tmp_path: Path, tile: tuple[int, int], overlap: int, batch: int
 ) -> None:
     image = photo("a.png", (33, 41))
-    _run(predictor, image, tmp_path / "out", How(tile=tile, overlap=overlap, batch_size=batch))
+    _run(predictor, image, tmp_path / "out", PredictSettings(tile=tile, overlap=overlap, batch_size=batch))
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "masks" / "a.png")), _bright(image))
 
 
@@ -90,7 +90,7 @@ def test_a_picture_is_shown_at_the_size_of_training_and_its_logits_are_resized_b
         return torch.cat([-images[0][:, :1], images[0][:, :1]], dim=1)
 
     image = photo("a.png", (40, 80))
-    done = _run(predictor_of(logits=logits, trained=(32, 32)), image, tmp_path / "out", How())
+    done = _run(predictor_of(logits=logits, trained=(32, 32)), image, tmp_path / "out", PredictSettings())
     assert seen == [(1, 3, 16, 32)]
     assert done.book.images["a"]["shown"] == "resized to 16x32"
     small = functional.interpolate(
@@ -104,14 +104,14 @@ def test_a_picture_is_shown_at_the_size_of_training_and_its_logits_are_resized_b
 def test_an_image_larger_than_the_file_of_fixed_size_is_tiled_and_a_smaller_one_padded(
     predictor_of: Callable[..., Predictor], photo: Callable[..., Path], tmp_path: Path
 ) -> None:
-    from segbench.execution.deploy.backend_network import Form
+    from segbench.execution.deploy.backend_network import BackendNetwork
 
     def run(*images: Tensor) -> Tensor:
         assert tuple(images[0].shape) == (1, 3, 16, 16)
         mean = images[0].mean(dim=1, keepdim=True)
         return torch.cat([-mean, mean], dim=1)
 
-    form = Form(run, (16, 16))
+    form = BackendNetwork(run, (16, 16))
     predictor = predictor_of(logits=lambda images: form(*images)["logits"], canvas=(16, 16), trained=(16, 16))
     for name, size in (("large.png", (40, 20)), ("small.png", (10, 12))):
         photo(name, size)
@@ -161,7 +161,7 @@ def test_other_weights_or_settings_do_not_mix_with_earlier_predictions(
     with pytest.raises(StoreError, match=r"another network \(brightness, best.pt\)"):
         _run(predictor_of(digest="b"), image, tmp_path / "out")
     with pytest.raises(StoreError, match="tile auto -> 8"):
-        _run(predictor_of(), image, tmp_path / "out", How(size="own", tile=(8, 8)))
+        _run(predictor_of(), image, tmp_path / "out", PredictSettings(size="own", tile=(8, 8)))
     assert _run(predictor_of(digest="b"), image, tmp_path / "out", overwrite=True).predicted == 1
 
 
@@ -217,15 +217,15 @@ def test_too_little_memory_costs_one_image_and_says_what_helps(
 @pytest.mark.parametrize(
     ("how", "canvas", "message"),
     [
-        (How(size="trained", tile=(8, 8)), None, "do not go together"),
-        (How(tile=(8, 8), overlap=8), None, "less than the tile"),
-        (How(overlap=5000), None, "less than the tile"),
-        (How(tile=(64, 64)), (32, 32), "exported for 32 and takes nothing larger"),
-        (How(size=(16, 64)), (32, 32), "exported for 32 and takes nothing larger"),
+        (PredictSettings(size="trained", tile=(8, 8)), None, "do not go together"),
+        (PredictSettings(tile=(8, 8), overlap=8), None, "less than the tile"),
+        (PredictSettings(overlap=5000), None, "less than the tile"),
+        (PredictSettings(tile=(64, 64)), (32, 32), "exported for 32 and takes nothing larger"),
+        (PredictSettings(size=(16, 64)), (32, 32), "exported for 32 and takes nothing larger"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused_before_anything_is_written(
-    predictor_of: Callable[..., Predictor], photo: Callable[..., Path], tmp_path: Path, how: How, canvas: Any, message: str
+    predictor_of: Callable[..., Predictor], photo: Callable[..., Path], tmp_path: Path, how: PredictSettings, canvas: Any, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         _run(predictor_of(canvas=canvas), photo("a.png"), tmp_path / "out", how)
@@ -250,7 +250,7 @@ def test_more_than_256_classes_are_kept_in_16_bits(
     logits = torch.zeros(1, 300, 20, 30)
     logits[:, 299] = 1
     plan_task = Task(class_names=task.class_names, ignore_index=-1, normalisation=predictor_of().task.normalisation)
-    _run(predictor_of(plan_task, lambda images: logits), photo("a.png"), tmp_path / "out", How(size="own", alpha=None))
+    _run(predictor_of(plan_task, lambda images: logits), photo("a.png"), tmp_path / "out", PredictSettings(size="own", alpha=None))
     assert np.unique(np.asarray(Image.open(tmp_path / "out" / "masks" / "a.png"))).tolist() == [299]
 
 
@@ -258,7 +258,7 @@ def test_an_image_is_not_resized_where_its_logits_would_not_fit(
     predictor: Predictor, photo: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MOST_LOGITS", 100)
-    done = _run(predictor, photo("a.png", (64, 64)), tmp_path / "out", How(size="trained"))
+    done = _run(predictor, photo("a.png", (64, 64)), tmp_path / "out", PredictSettings(size="trained"))
     assert "too large to be resized" in done.failed["a"]
 
 
@@ -326,7 +326,12 @@ def test_no_more_than_a_tile_is_read_and_shown_at_once(
 
     monkeypatch.setattr(OpenSample, "read", spy)
     samples = [Sample({"image": torch.zeros(3, 100, 130, dtype=torch.uint8)}, torch.zeros(1, 1), "wide")]
-    predict(predictor_of(logits=logits), sample_scenes(samples), tmp_path / "out", How(tile=(32, 32), overlap=4, batch_size=2, alpha=None))
+    predict(
+        predictor_of(logits=logits),
+        sample_scenes(samples),
+        tmp_path / "out",
+        PredictSettings(tile=(32, 32), overlap=4, batch_size=2, alpha=None),
+    )
     assert set(read) == {(32, 32)}
     assert {shape[2:] for shape in seen} == {(32, 32)}
     assert {shape[0] for shape in seen} == {2, 1}

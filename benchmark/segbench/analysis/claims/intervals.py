@@ -21,7 +21,7 @@ from segbench.analysis.statistics.scores import statistic_of
 from segbench.analysis.statistics.student_t import student_quantile
 from segbench.analysis.statistics.timing import LEAST_ROUNDS, ratio_of
 from segbench.plugin.specs import Claim
-from segbench.results.metrics import Quantity, Reading, Sample
+from segbench.results.metrics import Metric, MetricReading, MetricValue
 from segbench.results.records import CellResult
 
 Matrices = Callable[[CellResult], Images | None]
@@ -33,7 +33,7 @@ MEMORY_RESOLUTION_MB = 3.0
 
 
 @dataclass(frozen=True)
-class Figure:
+class MeasuredValue:
     """A value in the claim's reading; ``how`` its interval was made, or ``why`` there is none. ``exact`` needs none."""
 
     value: float
@@ -44,11 +44,13 @@ class Figure:
     exact: bool = False
 
 
-def figure(claim: Claim, quantity: Quantity, subjects: Sequence[Sample], baselines: Sequence[Sample], matrices: Matrices) -> Figure:
+def figure(
+    claim: Claim, quantity: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], matrices: Matrices
+) -> MeasuredValue:
     """The claim's value as measured, with what is known of its uncertainty. All samples have a value."""
     value = read(claim, quantity, _mean(subjects), _mean(baselines) if baselines else 0.0)
     if quantity.noise == "none":
-        return Figure(value, exact=True)
+        return MeasuredValue(value, exact=True)
     if quantity.noise == "memory":
         return _memory(claim, quantity, subjects, baselines, value)
     if quantity.noise == "calls":
@@ -58,24 +60,26 @@ def figure(claim: Claim, quantity: Quantity, subjects: Sequence[Sample], baselin
     return _scores(claim, quantity, subjects, baselines, value, matrices)
 
 
-def _memory(claim: Claim, quantity: Quantity, subjects: Sequence[Sample], baselines: Sequence[Sample], value: float) -> Figure:
+def _memory(
+    claim: Claim, quantity: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float
+) -> MeasuredValue:
     if subjects[0].reading.circumstances.get("device") == "cuda":
-        return Figure(value, exact=True)
+        return MeasuredValue(value, exact=True)
     step = MEMORY_RESOLUTION_MB
     ours = [_mean(subjects) - step, _mean(subjects) + step]
     theirs = [_mean(baselines) - step, _mean(baselines) + step] if baselines else [0.0]
     if min(*ours, *(theirs if baselines else ours)) <= 0:
-        return Figure(value, why=f"memory is read to {step:g} MB, and this is less")
+        return MeasuredValue(value, why=f"memory is read to {step:g} MB, and this is less")
     ends = [read(claim, quantity, one, other) for one in ours for other in theirs]
-    return Figure(value, min(ends), max(ends), how=f"memory is read to {step:g} MB")
+    return MeasuredValue(value, min(ends), max(ends), how=f"memory is read to {step:g} MB")
 
 
-def _race(claim: Claim, quantity: Quantity, subjects: Sequence[Sample], baselines: Sequence[Sample], value: float) -> Figure:
+def _race(claim: Claim, quantity: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float) -> MeasuredValue:
     pair = next(_raced_pairs(subjects, baselines), None)
     if pair is None:
-        return Figure(value, why="the two were not timed in the rounds of one race")
+        return MeasuredValue(value, why="the two were not timed in the rounds of one race")
     if claim.reading == "points":
-        return Figure(value, why="a race bounds ratios of times, not differences")
+        return MeasuredValue(value, why="a race bounds ratios of times, not differences")
     ours, theirs = pair
     found = ratio_of(ours.rounds_ms, theirs.rounds_ms, starts=ours.start_rounds)
 
@@ -83,11 +87,11 @@ def _race(claim: Claim, quantity: Quantity, subjects: Sequence[Sample], baseline
         return read(claim, quantity, 1 / time_ratio if quantity.rate else time_ratio, 1.0)
 
     if found.low is None or found.high is None:
-        return Figure(told(found.value), why=f"an interval takes {LEAST_ROUNDS} rounds, these are {found.rounds}")
-    return _between(Figure(told(found.value), how=f"{found.rounds} rounds of one race"), told(found.low), told(found.high))
+        return MeasuredValue(told(found.value), why=f"an interval takes {LEAST_ROUNDS} rounds, these are {found.rounds}")
+    return _between(MeasuredValue(told(found.value), how=f"{found.rounds} rounds of one race"), told(found.low), told(found.high))
 
 
-def _raced_pairs(subjects: Sequence[Sample], baselines: Sequence[Sample]) -> Iterator[tuple[Reading, Reading]]:
+def _raced_pairs(subjects: Sequence[MetricValue], baselines: Sequence[MetricValue]) -> Iterator[tuple[MetricReading, MetricReading]]:
     for one in subjects:
         for other in baselines:
             ours, theirs = one.reading, other.reading
@@ -95,14 +99,16 @@ def _raced_pairs(subjects: Sequence[Sample], baselines: Sequence[Sample]) -> Ite
                 yield ours, theirs
 
 
-def _timed(quantity: Quantity, subjects: Sequence[Sample], value: float) -> Figure:
+def _timed(quantity: Metric, subjects: Sequence[MetricValue], value: float) -> MeasuredValue:
     found = subjects[0].reading.interval
     if found is None or len({s.reading.value for s in subjects}) > 1:
-        return Figure(value, why="the timing has too few rounds for an interval, or there are several timings")
-    return _between(Figure(value, how="rounds of the race"), *found)
+        return MeasuredValue(value, why="the timing has too few rounds for an interval, or there are several timings")
+    return _between(MeasuredValue(value, how="rounds of the race"), *found)
 
 
-def _epochs(claim: Claim, quantity: Quantity, subjects: Sequence[Sample], baselines: Sequence[Sample], value: float) -> Figure:
+def _epochs(
+    claim: Claim, quantity: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float
+) -> MeasuredValue:
     """A t interval on logarithms, over seeds where there are three, else over epochs; each training's first epoch warms up."""
     seeds = [_log_mean(samples) for samples in _by_seed(subjects, baselines)] if baselines else []
     if len(seeds) >= LEAST_SEEDS and all(pair is not None for pair in seeds):
@@ -110,31 +116,31 @@ def _epochs(claim: Claim, quantity: Quantity, subjects: Sequence[Sample], baseli
         return _from_logs(claim, quantity, found, f"t interval over {found.n} seeds", value)
     ours, theirs = (_log_epochs(samples) for samples in (subjects, baselines))
     if len(ours) < LEAST_EPOCHS or (baselines and len(theirs) < LEAST_EPOCHS):
-        return Figure(value, why=f"an interval takes {LEAST_EPOCHS} epochs after the first one")
+        return MeasuredValue(value, why=f"an interval takes {LEAST_EPOCHS} epochs after the first one")
     if baselines:
         how = f"t interval over {len(ours)} and {len(theirs)} epochs, trained one after the other; the first of each warms up"
         return _from_logs(claim, quantity, _welch(ours, theirs), how, value)
     found = mean_interval(ours)
     if claim.reading != "value" or found.low is None or found.high is None:
-        return Figure(value, why="its epochs do not vary")
+        return MeasuredValue(value, why="its epochs do not vary")
     ends = (value * math.exp(end - found.value) for end in (found.low, found.high))
-    return _between(Figure(value, how=f"t interval over {len(ours)} epochs"), *ends)
+    return _between(MeasuredValue(value, how=f"t interval over {len(ours)} epochs"), *ends)
 
 
-def _from_logs(claim: Claim, quantity: Quantity, found: Interval, how: str, value: float) -> Figure:
+def _from_logs(claim: Claim, quantity: Metric, found: Interval, how: str, value: float) -> MeasuredValue:
     if claim.reading == "points":
-        return Figure(value, why="epochs bound ratios of speeds, not differences")
+        return MeasuredValue(value, why="epochs bound ratios of speeds, not differences")
     told = read(claim, quantity, math.exp(found.value), 1.0)
     if found.low is None or found.high is None:
-        return Figure(told, why="its epochs do not vary")
-    return _between(Figure(told, how=how), *(read(claim, quantity, math.exp(end), 1.0) for end in (found.low, found.high)))
+        return MeasuredValue(told, why="its epochs do not vary")
+    return _between(MeasuredValue(told, how=how), *(read(claim, quantity, math.exp(end), 1.0) for end in (found.low, found.high)))
 
 
-def _log_epochs(samples: Sequence[Sample]) -> list[float]:
+def _log_epochs(samples: Sequence[MetricValue]) -> list[float]:
     return [math.log(x) for sample in samples for x in sample.reading.epochs[1:] if x > 0]
 
 
-def _log_mean(pair: tuple[Sample, Sample]) -> tuple[float, float] | None:
+def _log_mean(pair: tuple[MetricValue, MetricValue]) -> tuple[float, float] | None:
     ours, theirs = (_log_epochs([sample]) for sample in pair)
     return (fmean(ours), fmean(theirs)) if ours and theirs else None
 
@@ -152,8 +158,8 @@ def _welch(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
 
 
 def _scores(
-    claim: Claim, quantity: Quantity, subjects: Sequence[Sample], baselines: Sequence[Sample], value: float, matrices: Matrices
-) -> Figure:
+    claim: Claim, quantity: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float, matrices: Matrices
+) -> MeasuredValue:
     pairs = list(_by_seed(subjects, baselines)) if baselines else []
     single = [s.reading.value for s in subjects if s.reading.value is not None]
     if len(pairs) >= LEAST_SEEDS or (not baselines and len(single) >= LEAST_SEEDS):
@@ -161,37 +167,39 @@ def _scores(
     return _over_images(claim, quantity, subjects, baselines, value, matrices)
 
 
-def _over_seeds(claim: Claim, quantity: Quantity, pairs: Sequence[tuple[Sample, Sample]], single: list[float], value: float) -> Figure:
+def _over_seeds(
+    claim: Claim, quantity: Metric, pairs: Sequence[tuple[MetricValue, MetricValue]], single: list[float], value: float
+) -> MeasuredValue:
     """Student's t: on the figure of each seed, which for two models is the one that the claim reads off that pair."""
     each = [read(claim, quantity, _mean([one]), _mean([other])) for one, other in pairs] if pairs else single
     found = mean_interval(each)
     how = f"t interval over {found.n} seeds"
     if found.low is None or found.high is None:
-        return Figure(value, why="all seeds gave the same score")
-    return _between(Figure(found.value, how=how), found.low, found.high)
+        return MeasuredValue(value, why="all seeds gave the same score")
+    return _between(MeasuredValue(found.value, how=how), found.low, found.high)
 
 
 def _over_images(
-    claim: Claim, quantity: Quantity, subjects: Sequence[Sample], baselines: Sequence[Sample], value: float, matrices: Matrices
-) -> Figure:
+    claim: Claim, quantity: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float, matrices: Matrices
+) -> MeasuredValue:
     samples = [*subjects, *baselines]
     there = {sample.cell.id: matrices(sample.cell) for sample in samples}
     known = [images for images in there.values() if images is not None]
     if len(known) < len(samples):
-        return Figure(value, why=f"fewer than {LEAST_SEEDS} seeds, and the matrices of the images are not there to resample")
+        return MeasuredValue(value, why=f"fewer than {LEAST_SEEDS} seeds, and the matrices of the images are not there to resample")
     unlike = same_images(there)
     if unlike:
-        return Figure(value, why=unlike)
+        return MeasuredValue(value, why=unlike)
     columns, statistic = statistic_of(quantity.name, subjects[0].cell)
     ids, groups = known[0].ids, known[0].groups
     drawn = resample([columns(images.in_order_of(ids).matrices) for images in known], statistic, groups=groups)
     ours, theirs = drawn[: len(subjects)], drawn[len(subjects) :]
     found = _difference(claim, ours, theirs) if theirs else mean_of(ours).interval()
     if found.low is None or found.high is None:
-        return Figure(value, why=f"{sampling(len(ids), groups)[1]} are too few for an interval")
+        return MeasuredValue(value, why=f"{sampling(len(ids), groups)[1]} are too few for an interval")
     back = _from_log_ratio(claim) if theirs and claim.reading != "points" else (lambda x: x)
     how = f"bootstrap over {sampling(len(ids), groups)[1]}, of these checkpoints"
-    return _between(Figure(value, how=how), back(found.low), back(found.high))
+    return _between(MeasuredValue(value, how=how), back(found.low), back(found.high))
 
 
 def _difference(claim: Claim, ours: Sequence[Resampled], theirs: Sequence[Resampled]) -> Interval:
@@ -213,7 +221,7 @@ def _from_log_ratio(claim: Claim) -> Callable[[float], float]:
     return back
 
 
-def _by_seed(subjects: Sequence[Sample], baselines: Sequence[Sample]) -> Iterable[tuple[Sample, Sample]]:
+def _by_seed(subjects: Sequence[MetricValue], baselines: Sequence[MetricValue]) -> Iterable[tuple[MetricValue, MetricValue]]:
     """Samples of both sides that were trained from the same seed."""
     theirs = {sample.cell.seed: sample for sample in baselines}
     for sample in subjects:
@@ -221,11 +229,11 @@ def _by_seed(subjects: Sequence[Sample], baselines: Sequence[Sample]) -> Iterabl
             yield sample, theirs[sample.cell.seed]
 
 
-def _between(found: Figure, *ends: float) -> Figure:
+def _between(found: MeasuredValue, *ends: float) -> MeasuredValue:
     return replace(found, low=min(ends), high=max(ends))
 
 
-def _mean(samples: Iterable[Sample]) -> float:
+def _mean(samples: Iterable[MetricValue]) -> float:
     """Mean of what was measured."""
     values = [s.reading.value for s in samples if s.reading.value is not None]
     return fmean(values) if values else 0.0

@@ -10,12 +10,12 @@ from statistics import fmean
 from typing import Any, Literal
 
 from segbench.analysis.claims.conditions import as_text, in_words, unmet
-from segbench.analysis.claims.intervals import Figure, Matrices, figure
+from segbench.analysis.claims.intervals import Matrices, MeasuredValue, figure
 from segbench.analysis.claims.values import bounds, circumstance, claimed, outcome, printed, rendered, rendered_interval
 from segbench.errors import SegbenchError
 from segbench.plugin.choice import parse_choice, split_outside
 from segbench.plugin.specs import Claim
-from segbench.results.metrics import QUANTITIES, Quantity, Sample
+from segbench.results.metrics import METRICS, Metric, MetricValue
 from segbench.results.records import CellResult, RunResult, Verdict
 
 STARTING_WEIGHTS = ("pretrained", "weights")
@@ -50,7 +50,7 @@ def _judge_or_say_why_not(claim: Claim, bench: _Bench) -> list[Verdict]:
 
 
 def _judge_claim(claim: Claim, bench: _Bench) -> list[Verdict]:
-    quantity = QUANTITIES.get(claim.quantity)
+    quantity = METRICS.get(claim.quantity)
     if quantity is None:
         return [_untested(claim, f"segbench does not measure '{claim.quantity}'")]
     cells, reason = bench.cells(claim.subject)
@@ -91,16 +91,16 @@ class _Bench:
             return [], f"{subject} did not finish here ({', '.join(_unique(c.status for c in found))})"
         return [], f"needs {subject} in the run"
 
-    def alike(self, cells: Iterable[CellResult], quantity: Quantity, claim: Claim) -> list[list[Sample]]:
+    def alike(self, cells: Iterable[CellResult], quantity: Metric, claim: Claim) -> list[list[MetricValue]]:
         """Readings that may be averaged: nothing but the seed differs."""
-        groups: dict[str, list[Sample]] = {}
+        groups: dict[str, list[MetricValue]] = {}
         for cell in cells:
             for reading in quantity.read(cell):
-                sample = Sample(cell, reading)
+                sample = MetricValue(cell, reading)
                 groups.setdefault(self._kinship(sample, quantity, claim), []).append(sample)
         return list(groups.values())
 
-    def partners(self, claim: Claim, quantity: Quantity, group: Sequence[Sample]) -> list[Sample]:
+    def partners(self, claim: Claim, quantity: Metric, group: Sequence[MetricValue]) -> list[MetricValue]:
         """Readings of the baseline that stand under the same conditions as the group's."""
         if claim.baseline is None:
             return []
@@ -108,11 +108,11 @@ class _Bench:
         varied = {*claim.baseline_conditions, *(key.rpartition(".")[2] for key in claim.baseline_conditions)}
         wanted = self._kinship(group[0], quantity, claim, varied)
         cells = [cell for cell in self.cells(claim.baseline)[0] if not _changed_protocol(cell, quantity)]
-        samples = [Sample(cell, reading) for cell in cells for reading in quantity.read(cell)]
+        samples = [MetricValue(cell, reading) for cell in cells for reading in quantity.read(cell)]
         like = [s for s in samples if self._kinship(s, quantity, claim, varied) == wanted and s.reading.value is not None]
         return [s for s in like if not any(unmet(key, item, self.actual(key, s)) for key, item in claim.baseline_conditions.items())]
 
-    def actual(self, key: str, sample: Sample) -> Any:
+    def actual(self, key: str, sample: MetricValue) -> Any:
         """What holds for a reading under a condition's key: a circumstance, a field of its row, or a setting such as train.epochs."""
         cell, given = sample.cell, sample.reading.circumstances
         if key in given:
@@ -127,7 +127,7 @@ class _Bench:
             return found
         return found.get(name) if isinstance(found, Mapping) else None
 
-    def _kinship(self, sample: Sample, quantity: Quantity, claim: Claim, varied: Collection[str] = ()) -> str:
+    def _kinship(self, sample: MetricValue, quantity: Metric, claim: Claim, varied: Collection[str] = ()) -> str:
         """A text that is equal for readings under the same circumstances, ``varied`` ones aside."""
         cell = sample.cell
         shared: dict[str, Any] = {
@@ -168,12 +168,12 @@ def _pretrained(cell: CellResult) -> bool:
     return any(options.get(name) for name in STARTING_WEIGHTS)
 
 
-def _changed_protocol(cell: CellResult, quantity: Quantity) -> str | None:
+def _changed_protocol(cell: CellResult, quantity: Metric) -> str | None:
     """How training departed from the settings, where that bears on the quantity."""
     return cell.training.protocol_changed if cell.training and quantity.depends == "training" else None
 
 
-def _lacks(claim: Claim, group: Sequence[Sample], bench: _Bench, quantity: Quantity) -> str:
+def _lacks(claim: Claim, group: Sequence[MetricValue], bench: _Bench, quantity: Metric) -> str:
     """What keeps a group from judging the claim, in words; empty where nothing does."""
     lacks = [unmet(key, wanted, bench.actual(key, group[0])) for key, wanted in claim.conditions.items()]
     changed = next(filter(None, (_changed_protocol(s.cell, quantity) for s in group)), None)
@@ -186,7 +186,7 @@ def _lacks(claim: Claim, group: Sequence[Sample], bench: _Bench, quantity: Quant
     return "; ".join(filter(None, lacks))
 
 
-def _baseline_lacks(claim: Claim, group: Sequence[Sample], bench: _Bench, quantity: Quantity) -> str:
+def _baseline_lacks(claim: Claim, group: Sequence[MetricValue], bench: _Bench, quantity: Metric) -> str:
     partners = bench.partners(claim, quantity, group)
     if partners:
         zero = claim.reading != "points" and 0 in (_mean(group), _mean(partners))
@@ -204,7 +204,7 @@ def _baseline_lacks(claim: Claim, group: Sequence[Sample], bench: _Bench, quanti
     return f"needs {claim.baseline} under the same loss, recipe, settings and circumstances"
 
 
-def _verdict(claim: Claim, quantity: Quantity, group: Sequence[Sample], bench: _Bench) -> Verdict:
+def _verdict(claim: Claim, quantity: Metric, group: Sequence[MetricValue], bench: _Bench) -> Verdict:
     subjects, baselines = (_measured(side) for side in (group, bench.partners(claim, quantity, group)))
     found = figure(claim, quantity, subjects, baselines, bench.matrices)
     seeds = len({s.cell.seed for s in subjects})
@@ -230,7 +230,7 @@ def _verdict(claim: Claim, quantity: Quantity, group: Sequence[Sample], bench: _
     )
 
 
-def _outcome(claim: Claim, found: Figure) -> Literal["kept", "kept (exceeded)", "broken", "cannot tell"]:
+def _outcome(claim: Claim, found: MeasuredValue) -> Literal["kept", "kept (exceeded)", "broken", "cannot tell"]:
     """What holds for all of the interval; what keeps a claim has no gaps, so its ends speak for it."""
     if found.exact:
         return outcome(claim, found.value)
@@ -243,17 +243,17 @@ def _outcome(claim: Claim, found: Figure) -> Literal["kept", "kept (exceeded)", 
     return "broken" if ends == ["broken"] * 2 and (found.high < lowest or found.low > highest) else "cannot tell"
 
 
-def _interval_text(claim: Claim, quantity: Quantity, found: Figure) -> str:
+def _interval_text(claim: Claim, quantity: Metric, found: MeasuredValue) -> str:
     text = rendered(found.value, claim, quantity)
     return text if found.low is None or found.high is None else f"{text} {rendered_interval(found.low, found.high, claim, quantity)}"
 
 
-def _measured(samples: Iterable[Sample]) -> list[Sample]:
+def _measured(samples: Iterable[MetricValue]) -> list[MetricValue]:
     return [sample for sample in samples if sample.reading.value is not None]
 
 
 def _untested(claim: Claim, missing: str, cells: Iterable[str] = ()) -> Verdict:
-    quantity = QUANTITIES.get(claim.quantity)
+    quantity = METRICS.get(claim.quantity)
     return Verdict(
         claim=claim.name,
         summary=claim.summary,
@@ -270,7 +270,7 @@ def _in_short(item: Any) -> str:
     return " or ".join(map(str, item)) if isinstance(item, (tuple, list)) else str(item)
 
 
-def _mean(samples: Sequence[Sample]) -> float:
+def _mean(samples: Sequence[MetricValue]) -> float:
     """Mean of what was measured; 0 where nothing was (there is no baseline then)."""
     values = [s.reading.value for s in samples if s.reading.value is not None]
     return fmean(values) if values else 0.0

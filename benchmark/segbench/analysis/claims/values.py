@@ -6,7 +6,7 @@ import math
 from typing import Any, Literal
 
 from segbench.plugin.specs import Claim
-from segbench.results.metrics import Quantity
+from segbench.results.metrics import Metric
 
 Outcome = Literal["kept", "kept (exceeded)", "broken"]
 
@@ -15,7 +15,7 @@ _LOOSE = 0.01
 """From this tolerance on a figure is called "about"; below, it is exact to its last printed digit."""
 
 
-def read(claim: Claim, quantity: Quantity, subject: float, baseline: float) -> float:
+def read(claim: Claim, quantity: Metric, subject: float, baseline: float) -> float:
     """The claim's reading of two measured values; ``baseline`` counts only where the reading is relative."""
     if claim.reading == "ratio":
         return subject / baseline
@@ -47,7 +47,7 @@ def outcome(claim: Claim, value: float) -> Outcome:
     return "kept (exceeded)" if better and claim.comparator == "range" else "broken"
 
 
-def claimed(claim: Claim, quantity: Quantity) -> str:
+def claimed(claim: Claim, quantity: Metric) -> str:
     """The claimed figure in print: ``6.83 M``, ``at least 2.5x``, ``-30 to -40 %``."""
     text = _figure(claim.value, claim, quantity)
     if claim.comparator == "range":
@@ -59,7 +59,7 @@ def claimed(claim: Claim, quantity: Quantity) -> str:
     return f"{claim.comparator} {text}"
 
 
-def rendered(value: float, claim: Claim, quantity: Quantity) -> str:
+def rendered(value: float, claim: Claim, quantity: Metric) -> str:
     """A measured value in the claim's reading."""
     if claim.reading == "value":
         return _counted(value) if _is_exact_count(claim, quantity) else printed(value, quantity)
@@ -67,14 +67,14 @@ def rendered(value: float, claim: Claim, quantity: Quantity) -> str:
     return f"{number:{_sign(claim)}.{1 if unit == ' %' else 2}f}{unit}"
 
 
-def rendered_interval(low: float, high: float, claim: Claim, quantity: Quantity) -> str:
+def rendered_interval(low: float, high: float, claim: Claim, quantity: Metric) -> str:
     """Both ends as :func:`rendered` prints them, the smaller number first, without the unit: ``[1.80, 1.88]``."""
     # a reduction of 0.3 to 0.4 is printed as -30 %, -40 %
     ends = (high, low) if claim.reading == "reduction" else (low, high)
     return f"[{', '.join(rendered(end, claim, quantity).partition(' ')[0].removesuffix('x') for end in ends)}]"
 
 
-def printed(value: float, quantity: Quantity) -> str:
+def printed(value: float, quantity: Metric) -> str:
     """A measured value with its unit.
 
     >>> from segbench.results.metrics import QUANTITIES
@@ -95,7 +95,7 @@ def circumstance(key: str, value: Any) -> str:
     return f"batch {value}" if key == "batch_size" else f"{value} {key}"
 
 
-def _figure(value: float, claim: Claim, quantity: Quantity) -> str:
+def _figure(value: float, claim: Claim, quantity: Metric) -> str:
     if claim.reading == "value":
         if _is_exact_count(claim, quantity):
             return _counted(value)
@@ -106,7 +106,7 @@ def _figure(value: float, claim: Claim, quantity: Quantity) -> str:
     return f"{number:{_sign(claim)}.{_decimals(number)}f}{unit}"
 
 
-def _is_exact_count(claim: Claim, quantity: Quantity) -> bool:
+def _is_exact_count(claim: Claim, quantity: Metric) -> bool:
     """A count that is claimed to its last unit, which millions would hide."""
     return quantity.scale < 1 and claim.comparator == "about" and claim.tolerance == 0
 
@@ -115,7 +115,7 @@ def _counted(value: float) -> str:
     return f"{value:,.0f}".replace(",", " ")
 
 
-def _reading(value: float, claim: Claim, quantity: Quantity) -> tuple[float, str]:
+def _reading(value: float, claim: Claim, quantity: Metric) -> tuple[float, str]:
     """A relative value as it is printed, and the unit behind it."""
     if claim.reading == "reduction":
         return -100 * value, " %"

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from segbench.analysis.comparisons.confusions import Shelf
+from segbench.analysis.comparisons.confusions import ConfusionFiles
 from segbench.analysis.comparisons.latency import compare, contexts, races
-from segbench.analysis.comparisons.matching import fields
+from segbench.analysis.comparisons.matching import comparison_groups
 from segbench.analysis.comparisons.quality import Judge
 from segbench.analysis.statistics.timing import CONFIDENCE, holm
 from segbench.results.deployments import EAGER
@@ -27,8 +27,8 @@ def compare_steps(result: RunResult, directory: Path) -> list[Comparison]:
 
 def _quality(result: RunResult, ablation: Ablation, directory: Path) -> list[Comparison]:
     found = []
-    for field in fields(result):
-        judge = Judge(field, "miou", Shelf(directory))
+    for field in comparison_groups(result):
+        judge = Judge(field, "miou", ConfusionFiles(directory))
         there = [(n, step) for n, step in enumerate(ablation.steps, 1) if step.subject in field.models and step.baseline in field.models]
         found += _family([_numbered(judge.compare(step.subject, step.baseline), n) for n, step in there])
     return found

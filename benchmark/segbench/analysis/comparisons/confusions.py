@@ -39,7 +39,7 @@ class Images:
         )
 
 
-class Shelf:
+class ConfusionFiles:
     """The images of a run's cells, each file read once."""
 
     def __init__(self, directory: Path) -> None:

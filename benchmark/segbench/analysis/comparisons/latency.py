@@ -19,7 +19,7 @@ METHOD = (
 
 
 @dataclass
-class Runner:
+class TimedModel:
     """One deployed model of one race, and the cells that share it."""
 
     model: str
@@ -47,21 +47,21 @@ def compare_latencies(result: RunResult) -> list[Comparison]:
     return found
 
 
-def races(result: RunResult) -> Iterator[list[Runner]]:
+def races(result: RunResult) -> Iterator[list[TimedModel]]:
     """Who took part in each race."""
-    found: dict[str, dict[tuple[str, str], Runner]] = {}
+    found: dict[str, dict[tuple[str, str], TimedModel]] = {}
     for cell in result.cells:
         for deployment in cell.deployments:
             if deployment.raced is None:
                 continue
             key = (cell.fingerprints.get("measure") or cell.model, deployment.backend)
             runners = found.setdefault(deployment.raced, {})
-            runners.setdefault(key, Runner(cell.model, deployment)).cells.append(cell.id)
+            runners.setdefault(key, TimedModel(cell.model, deployment)).cells.append(cell.id)
     for runners in found.values():
         yield list(runners.values())
 
 
-def contexts(runners: Sequence[Runner]) -> list[dict[str, Any]]:
+def contexts(runners: Sequence[TimedModel]) -> list[dict[str, Any]]:
     """Under what at least two of them were timed."""
     counted: dict[str, list[dict[str, Any]]] = {}
     for runner in runners:
@@ -79,7 +79,7 @@ def _context(entry: Latency) -> dict[str, Any]:
     }
 
 
-def _all_pairs(runners: Sequence[Runner], context: Mapping[str, Any]) -> list[Comparison]:
+def _all_pairs(runners: Sequence[TimedModel], context: Mapping[str, Any]) -> list[Comparison]:
     """The earlier of two is the baseline. A verdict needs both the interval and the corrected p value."""
     pairs = [compare(b, a, context, headline=False) for a, b in itertools.combinations(runners, 2)]
     told = [pair for pair in pairs if pair.p_value is not None]
@@ -90,7 +90,7 @@ def _all_pairs(runners: Sequence[Runner], context: Mapping[str, Any]) -> list[Co
     return pairs
 
 
-def compare(subject: Runner, baseline: Runner, context: Mapping[str, Any], *, headline: bool) -> Comparison:
+def compare(subject: TimedModel, baseline: TimedModel, context: Mapping[str, Any], *, headline: bool) -> Comparison:
     """One against another under one size and batch, with the reason where nothing can be said."""
     throughput = context["batch_size"] > 1
     comparison = Comparison(

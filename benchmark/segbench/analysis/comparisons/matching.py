@@ -10,23 +10,23 @@ from typing import Any
 
 from segbench.results.records import CellResult, RunResult
 
-Side = Mapping[int | None, CellResult]
+CellsBySeed = Mapping[int | None, CellResult]
 """The cells of one model by their seed."""
 
 
 @dataclass(frozen=True)
-class Field:
+class ComparisonGroup:
     """The models that were trained under one loss, recipe and variation of settings, in the run's order."""
 
     context: Mapping[str, Any]
-    models: Mapping[str, Side]
+    models: Mapping[str, CellsBySeed]
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """Subject and baseline of every pair of models."""
         return ((subject, baseline) for baseline, subject in itertools.combinations(self.models, 2))
 
 
-def fields(result: RunResult) -> list[Field]:
+def comparison_groups(result: RunResult) -> list[ComparisonGroup]:
     """The run's cells sorted by what they share. A cell that neither has a score nor failed is left out: it is not done."""
     found: dict[str, tuple[dict[str, Any], dict[str, dict[int | None, CellResult]]]] = {}
     for cell in result.cells:
@@ -35,7 +35,7 @@ def fields(result: RunResult) -> list[Field]:
         context = {"dataset": cell.dataset, "loss": cell.loss, "recipe": cell.recipe, "settings": cell.settings}
         _, models = found.setdefault(json.dumps(context, sort_keys=True, default=str), (context, {}))
         models.setdefault(cell.model, {}).setdefault(cell.seed, cell)
-    return [Field(context, models) for context, models in found.values()]
+    return [ComparisonGroup(context, models) for context, models in found.values()]
 
 
 def baseline_of(result: RunResult) -> str | None:
@@ -43,7 +43,7 @@ def baseline_of(result: RunResult) -> str | None:
     return next((cell.model for cell in result.cells), None)
 
 
-def shared_seeds(subject: Side, baseline: Side, quantity: str) -> list[int | None]:
+def shared_seeds(subject: CellsBySeed, baseline: CellsBySeed, quantity: str) -> list[int | None]:
     """Seeds with which both have been scored."""
     return [seed for seed, cell in baseline.items() if seed in subject and _has(cell, quantity) and _has(subject[seed], quantity)]
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from segbench.analysis.comparisons.confusions import Images, Shelf, same_images
-from segbench.analysis.comparisons.matching import Field, baseline_of, fields, score_of, shared_seeds
+from segbench.analysis.comparisons.confusions import ConfusionFiles, Images, same_images
+from segbench.analysis.comparisons.matching import ComparisonGroup, baseline_of, comparison_groups, score_of, shared_seeds
 from segbench.analysis.comparisons.seeds import QUANTITIES, paired_over_seeds
 from segbench.analysis.statistics.bootstrap import (
     CONFIDENCE,
@@ -49,9 +49,9 @@ def compare_quality(result: RunResult, directory: Path) -> list[Comparison]:
 
     Where there are more than two models also every pair, with Holm-corrected p values (``headline`` false). ``directory`` is the run's.
     """
-    shelf, first = Shelf(directory), baseline_of(result)
+    shelf, first = ConfusionFiles(directory), baseline_of(result)
     found: list[Comparison] = []
-    for field in fields(result):
+    for field in comparison_groups(result):
         for quantity in QUANTITIES:
             cells = [cell for side in field.models.values() for cell in side.values()]
             if len(field.models) < 2 or not _is_wanted(cells, quantity):
@@ -92,7 +92,7 @@ class _Pair:
 class Judge:
     """Compares the models of one field in one quantity; all of its cells are resampled together, once."""
 
-    def __init__(self, field: Field, quantity: str, shelf: Shelf, *, resamples: int = RESAMPLES) -> None:
+    def __init__(self, field: ComparisonGroup, quantity: str, shelf: ConfusionFiles, *, resamples: int = RESAMPLES) -> None:
         self._field, self._quantity, self._shelf, self._resamples = field, quantity, shelf, resamples
         self._resampled: dict[str, Resampled] | None = None
 
@@ -153,7 +153,7 @@ class Judge:
         return self._resampled
 
 
-def _resampled(cells: Sequence[CellResult], quantity: str, shelf: Shelf, resamples: int) -> Iterator[tuple[str, Resampled]]:
+def _resampled(cells: Sequence[CellResult], quantity: str, shelf: ConfusionFiles, resamples: int) -> Iterator[tuple[str, Resampled]]:
     """Each scored cell's resamples; those of the same images were drawn together."""
     together: list[list[tuple[CellResult, Images]]] = []
     for cell in cells:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import stdev
 
-from segbench.analysis.comparisons.matching import Side, fields, score_of
+from segbench.analysis.comparisons.matching import CellsBySeed, comparison_groups, score_of
 from segbench.analysis.statistics.bootstrap import Interval, mean_interval
 from segbench.results.records import RunResult, SeedSummary
 
@@ -14,12 +14,12 @@ QUANTITIES = ("miou", "headline_iou", "boundary_iou")
 
 def summarise_seeds(result: RunResult) -> list[SeedSummary]:
     """A record per quantity for each model that was scored with two seeds or more under otherwise equal conditions."""
-    sides = [side for field in fields(result) for side in field.models.values()]
+    sides = [side for field in comparison_groups(result) for side in field.models.values()]
     found = (_summary(side, quantity) for side in sides for quantity in QUANTITIES)
     return [summary for summary in found if summary is not None]
 
 
-def paired_over_seeds(subject: Side, baseline: Side, quantity: str, seeds: Sequence[int | None]) -> Interval:
+def paired_over_seeds(subject: CellsBySeed, baseline: CellsBySeed, quantity: str, seeds: Sequence[int | None]) -> Interval:
     """The mean over seeds of subject minus baseline, each pair trained with the same seed, with its t interval."""
     differences = []
     for seed in seeds:
@@ -30,7 +30,7 @@ def paired_over_seeds(subject: Side, baseline: Side, quantity: str, seeds: Seque
     return mean_interval(differences)
 
 
-def _summary(side: Side, quantity: str) -> SeedSummary | None:
+def _summary(side: CellsBySeed, quantity: str) -> SeedSummary | None:
     scored = [(cell, score) for cell in side.values() if (score := score_of(cell, quantity)) is not None]
     if len(scored) < 2:
         return None

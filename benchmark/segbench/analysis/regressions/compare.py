@@ -11,7 +11,7 @@ from segbench.analysis.regressions.environment import environment_differences
 from segbench.analysis.regressions.gate import Clause, check
 from segbench.analysis.regressions.latency import Key, Retimed, latency_rows, throughput_rows
 from segbench.analysis.regressions.memory import memory_rows
-from segbench.analysis.regressions.pairing import Network, Pairing, match, networks_of
+from segbench.analysis.regressions.pairing import NetworkPair, Pairing, match, networks_of
 from segbench.analysis.regressions.quality import quality_rows
 from segbench.analysis.regressions.verdicts import DEFAULT_MARGIN, judged
 from segbench.results.records import RunResult
@@ -63,7 +63,7 @@ def compare_runs(
 
 
 def _cost_rows(
-    networks: Sequence[Network], runs: tuple[RunResult, RunResult], retimed: Mapping[Key, Retimed], margin: float
+    networks: Sequence[NetworkPair], runs: tuple[RunResult, RunResult], retimed: Mapping[Key, Retimed], margin: float
 ) -> dict[int, list[Change]]:
     return {
         id(network): [
@@ -76,7 +76,7 @@ def _cost_rows(
     }
 
 
-def _in_order(scored: Sequence[Change], networks: Sequence[Network], costs: Mapping[int, Sequence[Change]]) -> Iterator[Change]:
+def _in_order(scored: Sequence[Change], networks: Sequence[NetworkPair], costs: Mapping[int, Sequence[Change]]) -> Iterator[Change]:
     """Model by model: scores first."""
     models = [row.model for row in scored] + [network.new.model for network in networks]
     by_subject: dict[str, dict[str, list[Change]]] = {}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from segbench.analysis.regressions.pairing import Network
+from segbench.analysis.regressions.pairing import NetworkPair
 from segbench.analysis.regressions.verdicts import judged
-from segbench.results.deployments import EAGER, form_of
+from segbench.results.deployments import EAGER, deployment_of
 from segbench.results.records import CellResult
 from segbench.results.run_comparison import Change
 
@@ -15,7 +15,7 @@ _COUNTS = {"params": "", "macs": "", "size": "MB"}
 _FIELDS = {"size": "size_mb"}
 
 
-def count_rows(network: Network) -> Iterator[Change]:
+def count_rows(network: NetworkPair) -> Iterator[Change]:
     """Params, multiply-adds, size of the weights, and size of each exported file."""
     old, new = network.baseline, network.new
     for name, unit in _COUNTS.items():
@@ -25,7 +25,7 @@ def count_rows(network: Network) -> Iterator[Change]:
             yield counted(row, _other_input(old, new) if name == "macs" else "")
     for form in network.forms:
         if form != EAGER:
-            found = [form_of(cell, form) for cell in (old, new)]
+            found = [deployment_of(cell, form) for cell in (old, new)]
             sizes = [each.file_mb if each else None for each in found]
             if sizes != [None, None]:
                 row = network.row("file", unit="MB", form=form, baseline=sizes[0], new=sizes[1])

@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from segbench.analysis.regressions.environment import unlike_machines
-from segbench.analysis.regressions.pairing import Network
+from segbench.analysis.regressions.pairing import NetworkPair
 from segbench.analysis.regressions.verdicts import judged
 from segbench.analysis.statistics.timing import CONFIDENCE, LEAST_ROUNDS, Ratio, ratio_of
-from segbench.results.deployments import form_of
+from segbench.results.deployments import deployment_of
 from segbench.results.records import Deployment, Latency, RunResult
 from segbench.results.run_comparison import Change
 from segbench.util.image_size import format_size
@@ -44,7 +44,9 @@ Key = tuple[tuple[str, ...], str]
 """Network and form."""
 
 
-def latency_rows(network: Network, runs: tuple[RunResult, RunResult], retimed: Mapping[Key, Retimed], margin: float) -> Iterator[Change]:
+def latency_rows(
+    network: NetworkPair, runs: tuple[RunResult, RunResult], retimed: Mapping[Key, Retimed], margin: float
+) -> Iterator[Change]:
     """Time of single calls in each form that both runs timed at the same size."""
     for name, old, new in _forms(network):
         for one, other in timings(old, new):
@@ -57,7 +59,7 @@ def latency_rows(network: Network, runs: tuple[RunResult, RunResult], retimed: M
                 yield _of_two_races(row, (old, one), (new, other), runs, found.error if found else "")
 
 
-def throughput_rows(network: Network, runs: tuple[RunResult, RunResult], margin: float) -> Iterator[Change]:
+def throughput_rows(network: NetworkPair, runs: tuple[RunResult, RunResult], margin: float) -> Iterator[Change]:
     """Images per second in whole batches, which only an anchor relates: batches are not raced again."""
     for name, old, new in _forms(network):
         for one, other in timings(old, new, single=False):
@@ -67,10 +69,10 @@ def throughput_rows(network: Network, runs: tuple[RunResult, RunResult], margin:
             yield _of_two_races(row, (old, one), (new, other), runs, "")
 
 
-def _forms(network: Network) -> Iterator[tuple[str, Deployment, Deployment]]:
+def _forms(network: NetworkPair) -> Iterator[tuple[str, Deployment, Deployment]]:
     """Each form that both runs have, in the baseline and in the new run."""
     for name in network.forms:
-        old, new = form_of(network.baseline, name), form_of(network.new, name)
+        old, new = deployment_of(network.baseline, name), deployment_of(network.new, name)
         assert old is not None
         assert new is not None
         yield name, old, new

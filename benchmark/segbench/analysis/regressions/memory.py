@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 from segbench.analysis.claims.intervals import MEMORY_RESOLUTION_MB
 from segbench.analysis.regressions.environment import unlike_machines
-from segbench.analysis.regressions.pairing import Network
+from segbench.analysis.regressions.pairing import NetworkPair
 from segbench.analysis.regressions.verdicts import judged
-from segbench.results.deployments import form_of
+from segbench.results.deployments import deployment_of
 from segbench.results.records import Deployment, Memory
 from segbench.results.run_comparison import Change
 
 
-def memory_rows(network: Network, margin: float) -> Iterator[Change]:
+def memory_rows(network: NetworkPair, margin: float) -> Iterator[Change]:
     """Peak of a call in each form: what the allocator counted on CUDA, weights and activations of the process on a CPU."""
     for name in network.forms:
-        old, new = form_of(network.baseline, name), form_of(network.new, name)
+        old, new = deployment_of(network.baseline, name), deployment_of(network.new, name)
         if old and new and (old.memory_mb or new.memory_mb):
             values = {"baseline": _peak(old), "new": _peak(new)}
             row = network.row("memory", unit="MB", form=name, margin=margin, scope="this kind of machine", **values)

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from segbench.analysis.comparisons.matching import Side
+from segbench.analysis.comparisons.matching import CellsBySeed
 from segbench.errors import ConfigError
 from segbench.plugin.choice import format_value
-from segbench.results.deployments import form_of
+from segbench.results.deployments import deployment_of
 from segbench.results.records import CellResult, RunResult
 from segbench.results.run_comparison import Change
 
@@ -23,7 +23,7 @@ class Group:
 
     model: str
     context: Mapping[str, Any]
-    cells: Side
+    cells: CellsBySeed
 
     @property
     def key(self) -> str:
@@ -104,7 +104,7 @@ def _pair(baseline: Group, new: Group) -> Pair:
     return Pair(baseline, new, unlike, tuple(_seeds(baseline.cells, new.cells)))
 
 
-def _seeds(baseline: Side, new: Side) -> Iterator[str]:
+def _seeds(baseline: CellsBySeed, new: CellsBySeed) -> Iterator[str]:
     for here, there, which in ((baseline, new, "baseline"), (new, baseline, "new run")):
         alone = [str(seed) for seed in here if seed not in there]
         if alone and set(here) & set(there):
@@ -137,13 +137,13 @@ def _models(result: RunResult) -> list[str]:
     return [*names[:8], *([f"and {len(names) - 8} more"] if len(names) > 8 else [])]
 
 
-def first_ok(side: Side) -> CellResult | None:
+def first_ok(side: CellsBySeed) -> CellResult | None:
     """A cell that was not given up."""
     return next((cell for cell in side.values() if cell.status == "ok"), None)
 
 
 @dataclass
-class Network:
+class NetworkPair:
     """One network in both runs; ``baseline`` and ``new`` are a cell of each that stands for all of them."""
 
     baseline: CellResult
@@ -158,7 +158,7 @@ class Network:
     @property
     def forms(self) -> list[str]:
         """Backends that both have."""
-        return [form.backend for form in self.new.deployments if form_of(self.baseline, form.backend) is not None]
+        return [form.backend for form in self.new.deployments if deployment_of(self.baseline, form.backend) is not None]
 
     def row(self, quantity: str, **values: Any) -> Change:
         """A row about this network, yet without a verdict."""
@@ -180,14 +180,14 @@ class Network:
         return [f"model option {key} {old[key]} -> {new[key]}" for key in shared]
 
 
-def networks_of(pairs: Sequence[Pair]) -> list[Network]:
+def networks_of(pairs: Sequence[Pair]) -> list[NetworkPair]:
     """Each distinct network that both runs have, in the order of the new run."""
-    found: dict[tuple[str, ...], Network] = {}
+    found: dict[tuple[str, ...], NetworkPair] = {}
     for pair in pairs:
         old, new = first_ok(pair.baseline.cells), first_ok(pair.new.cells)
         if old is None or new is None:
             continue
-        network = Network(old, new)
+        network = NetworkPair(old, new)
         kept = found.setdefault(network.key, network)
         kept.baseline_cells += [cell.id for cell in pair.baseline.cells.values()]
         kept.cells += [cell.id for cell in pair.new.cells.values()]

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segbench.analysis.comparisons.confusions import Images, Shelf
-from segbench.analysis.comparisons.matching import Field, Side, score_of, shared_seeds
+from segbench.analysis.comparisons.confusions import ConfusionFiles, Images
+from segbench.analysis.comparisons.matching import CellsBySeed, ComparisonGroup, score_of, shared_seeds
 from segbench.analysis.comparisons.quality import Judge
 from segbench.analysis.comparisons.seeds import QUANTITIES
 from segbench.analysis.regressions.pairing import Pair
@@ -30,11 +30,11 @@ _FEWER_RESAMPLES = 1000
 """For so many pairs: the ends of an interval then move by a tenth of a standard error from one drawing to the next."""
 
 
-class BothShelves(Shelf):
+class ConfusionFilesOfBoth(ConfusionFiles):
     """The images of two runs; cells are told apart by the run's name in front of their id."""
 
     def __init__(self, directories: Mapping[str, Path]) -> None:
-        self._shelves = {which: Shelf(directory) for which, directory in directories.items()}
+        self._shelves = {which: ConfusionFiles(directory) for which, directory in directories.items()}
         self._known: dict[str, Images | None] = {}
 
     def images(self, cell: CellResult) -> Images | None:
@@ -52,9 +52,9 @@ def quality_rows(
 
     ``across_settings`` judges also where the training settings differ: the verdict is then about code and settings together.
     """
-    shelf = BothShelves({_OLD: directories[0], _NEW: directories[1]})
+    shelf = ConfusionFilesOfBoth({_OLD: directories[0], _NEW: directories[1]})
     sides = {f"{which} {n}": _renamed(side, which) for n, pair in enumerate(pairs) for which, side in _sides(pair)}
-    field = Field({}, sides)
+    field = ComparisonGroup({}, sides)
     for quantity in QUANTITIES:
         judge = Judge(field, quantity, shelf, resamples=RESAMPLES if len(pairs) <= _MANY else _FEWER_RESAMPLES)
         for n, pair in enumerate(pairs):
@@ -90,7 +90,7 @@ def unlike_protocol(pair: Pair, quantity: str, *, across_settings: bool) -> str:
     return ""
 
 
-def _no_matrices(old: Side, new: Side, quantity: str, shelf: Shelf) -> str:
+def _no_matrices(old: CellsBySeed, new: CellsBySeed, quantity: str, shelf: ConfusionFiles) -> str:
     """Which run has scores without the matrices that tell how sure they are; over seeds they are not needed."""
     seeds = shared_seeds(new, old, quantity)
     if not seeds or len(seeds) >= LEAST_SEEDS:
@@ -119,7 +119,7 @@ def _plainly(text: str) -> str:
     return text.replace(f"{_OLD}:", "the baseline's ").replace(f"{_NEW}:", "the new run's ")
 
 
-def _blank(pair: Pair, quantity: str, old: Side, new: Side, margin: float) -> Change:
+def _blank(pair: Pair, quantity: str, old: CellsBySeed, new: CellsBySeed, margin: float) -> Change:
     seeds = shared_seeds(new, old, quantity)
     means = [
         _mean([score_of(side[seed], quantity) for seed in seeds] or [score_of(cell, quantity) for cell in side.values()])
@@ -160,18 +160,18 @@ def _versions(pair: Pair, seeds: Sequence[int | None]) -> list[str]:
     return found
 
 
-def _is_scored(old: Side, new: Side, quantity: str) -> bool:
+def _is_scored(old: CellsBySeed, new: CellsBySeed, quantity: str) -> bool:
     scored = [any(score_of(cell, quantity) is not None for cell in side.values()) for side in (old, new)]
     # a run that has no boundary IoU was made without it; one that has no mIoU has failed or is not done
     return any(scored) if quantity == "miou" else all(scored)
 
 
-def _sides(pair: Pair) -> Iterator[tuple[str, Side]]:
+def _sides(pair: Pair) -> Iterator[tuple[str, CellsBySeed]]:
     yield _OLD, pair.baseline.cells
     yield _NEW, pair.new.cells
 
 
-def _renamed(side: Side, which: str) -> Side:
+def _renamed(side: CellsBySeed, which: str) -> CellsBySeed:
     return {
         seed: cell.model_copy(
             update={

@@ -13,7 +13,7 @@ _STATUS = ("ok", "failed", "skipped", "interrupted")
 
 
 @dataclass
-class Session:
+class CommandState:
     """One command at work on a run; curves live on from earlier ones, as training does."""
 
     started: float | None = None
@@ -30,7 +30,7 @@ class Session:
     notes: list[str] = field(default_factory=list)
 
 
-def next_event(session: Session, event: Mapping[str, Any]) -> None:
+def next_event(session: CommandState, event: Mapping[str, Any]) -> None:
     """Take one event into account; one that lacks what it should have is passed over."""
     kind, at, cell = event.get("event"), number(event.get("t")), event.get("cell")
     if at is not None:
@@ -58,14 +58,14 @@ def number(value: Any) -> float | None:
     return float(value) if good else None
 
 
-def _start(session: Session, event: Mapping[str, Any], at: float | None) -> None:
+def _start(session: CommandState, event: Mapping[str, Any], at: float | None) -> None:
     machine = event.get("machine")
     session.started, session.machine = at, machine if isinstance(machine, str) else None
     session.end = session.current = session.stage = session.measuring = None
     session.cells, session.began, session.latest, session.notes = {}, {}, {}, []
 
 
-def _cell_event(session: Session, kind: str, cell: str, event: Mapping[str, Any], at: float | None) -> None:
+def _cell_event(session: CommandState, kind: str, cell: str, event: Mapping[str, Any], at: float | None) -> None:
     before = session.cells[cell]
     if kind == "cell":
         session.current, session.stage, session.measuring = cell, None, None
@@ -83,7 +83,7 @@ def _cell_event(session: Session, kind: str, cell: str, event: Mapping[str, Any]
         _cell_end(session, cell, event, at)
 
 
-def _epoch(session: Session, cell: str, event: Mapping[str, Any]) -> None:
+def _epoch(session: CommandState, cell: str, event: Mapping[str, Any]) -> None:
     epoch = number(event.get("epoch"))
     if epoch is None:
         return
@@ -94,7 +94,7 @@ def _epoch(session: Session, cell: str, event: Mapping[str, Any]) -> None:
     session.latest[cell] = dict(event)
 
 
-def _cell_end(session: Session, cell: str, event: Mapping[str, Any], at: float | None) -> None:
+def _cell_end(session: CommandState, cell: str, event: Mapping[str, Any], at: float | None) -> None:
     status, began, error = event.get("status"), session.began.get(cell), event.get("error")
     epochs = number(event.get("epochs_run"))
     session.cells[cell] = replace(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segbench.cli.watching.events import Session, next_event, number
+from segbench.cli.watching.events import CommandState, next_event, number
 from segbench.cli.watching.state import CellState, EpochPoint, Running, RunState, State
 from segbench.errors import StoreError
 from segbench.execution.journal import EVENTS, NOW, this_machine
@@ -30,7 +30,7 @@ class RunFiles:
 
     directory: Path
     _offset: int = 0
-    _session: Session = field(default_factory=Session)
+    _session: CommandState = field(default_factory=CommandState)
     _rows: dict[str, tuple[tuple[int, int], dict[str, Any]]] = field(default_factory=dict)
 
     def read(self, now: float | None = None) -> RunState:
@@ -65,7 +65,7 @@ class RunFiles:
         try:
             with (self.directory / EVENTS).open("rb") as file:
                 if file.seek(0, 2) < self._offset:  # a fresh start has removed what was there
-                    self._offset, self._session = 0, Session()
+                    self._offset, self._session = 0, CommandState()
                 file.seek(self._offset)
                 data = file.read()
         except OSError:
@@ -198,7 +198,7 @@ def _cell_of(name: str, row: Mapping[str, Any]) -> CellState:
     )
 
 
-def _running(session: Session, batch: Mapping[str, Any], now: float) -> Running | None:
+def _running(session: CommandState, batch: Mapping[str, Any], now: float) -> Running | None:
     name = session.current
     if name is None:
         return None

@@ -17,7 +17,7 @@ from segbench.config.settings import Settings
 from segbench.data.selection import find_dataset, overlapping, same_dataset, scored_split
 from segbench.errors import CheckpointError, SegbenchError
 from segbench.execution.plan.cell import measured_size
-from segbench.networks.network import Deployed, build_network, deploy
+from segbench.networks.network import DeployedNetwork, build_network, deploy
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import InputPlan, plan_inputs
 from segbench.plugin.registry import Catalog, load_catalog
@@ -276,7 +276,7 @@ def _profile(setup: Setup, emit: Emit) -> dict[str, Any]:
     return {"profile": {**fields, "macs_at_sizes": _macs_at_sizes(setup, deployed)}}
 
 
-def _macs_at_sizes(setup: Setup, network: Deployed) -> dict[str, int]:
+def _macs_at_sizes(setup: Setup, network: DeployedNetwork) -> dict[str, int]:
     """Multiply-adds of one image at each size that is swept."""
     from segbench.measure.macs import count_macs
 

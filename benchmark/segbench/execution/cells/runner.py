@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from segbench.config.settings import Settings
-from segbench.execution.cells.stages import PROFILE_FIELDS, Todo, carried_over, decide
+from segbench.execution.cells.stages import PROFILE_FIELDS, StagePlan, carried_over, plan_stages
 from segbench.execution.jobs import cell_job
 from segbench.execution.plan.cell import Cell
 from segbench.execution.session import RunSession
@@ -25,7 +25,7 @@ def await_cell(session: RunSession, cell: Cell) -> None:
     old = session.rows.get(cell.id)
     if old is None:
         return
-    todo = decide(cell, old, session.store.directory)
+    todo = plan_stages(cell, old, session.store.directory)
     if todo.stages:
         session.waiting[cell.id] = carried_over(cell, old, todo, cell.blank(session.device))
     changed = differences(old.machine, session.machine) if old.machine and "train" not in todo.stages else []
@@ -38,7 +38,7 @@ def await_cell(session: RunSession, cell: Cell) -> None:
 def run_cell(session: RunSession, cell: Cell, profiles: dict[str, Mapping[str, Any]]) -> None:
     """Run what a cell's row lacks and put the new row on disk. ``profiles`` is filled: counts by the fingerprint of their measurement."""
     old = session.rows.get(cell.id)
-    todo = decide(cell, old, session.store.directory)
+    todo = plan_stages(cell, old, session.store.directory)
     blank = cell.blank(session.device).model_copy(update={"ingredients": dict(cell.ingredients)})
     if "train" in todo.stages and (missing := _unusable(session, cell)):
         _skip(session, cell, blank, missing)
@@ -52,7 +52,7 @@ def run_cell(session: RunSession, cell: Cell, profiles: dict[str, Mapping[str, A
     known = profiles.get(cell.fingerprints["measure"])
     if known is not None and "profile" in todo.stages:
         row = row.model_copy(update=dict(known))
-        todo = Todo(tuple(s for s in todo.stages if s != "profile"), todo.reason, todo.restart)
+        todo = StagePlan(tuple(s for s in todo.stages if s != "profile"), todo.reason, todo.restart)
     if todo.restart:
         shutil.rmtree(session.store.directory / "checkpoints" / cell.id, ignore_errors=True)
     # before anything runs: were the old row left there, an interrupted training would be thrown away as one under other settings
@@ -84,7 +84,7 @@ def _skip(session: RunSession, cell: Cell, blank: CellResult, reason: str) -> No
     session.listener.on("cell_end", cell.describe(), row.model_dump(exclude={"ingredients"}))
 
 
-def execute_cell(session: RunSession, cell: Cell, row: CellResult, todo: Todo) -> CellResult:
+def execute_cell(session: RunSession, cell: Cell, row: CellResult, todo: StagePlan) -> CellResult:
     """Run a cell's stages; on out of memory, halve the batch where that was asked for."""
     settings = settings_of(cell, session.store, train="train" in todo.stages)
     while True:
@@ -101,7 +101,7 @@ def execute_cell(session: RunSession, cell: Cell, row: CellResult, todo: Todo) -
     return row.model_copy(update={"status": status, "error": error, "machine": machine})
 
 
-def _attempt(session: RunSession, cell: Cell, row: CellResult, todo: Todo, settings: Settings) -> tuple[CellResult, ErrorInfo | None]:
+def _attempt(session: RunSession, cell: Cell, row: CellResult, todo: StagePlan, settings: Settings) -> tuple[CellResult, ErrorInfo | None]:
     log = session.store.directory / "logs" / f"{cell.id}.log"
     updates: dict[str, Any] = {}
 

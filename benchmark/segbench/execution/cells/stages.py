@@ -14,7 +14,7 @@ from segbench.results.records import CellResult, Deployment
 
 
 @dataclass(frozen=True)
-class Todo:
+class StagePlan:
     """Stages to run, in order, and why where something had been run before."""
 
     stages: tuple[str, ...]
@@ -22,14 +22,14 @@ class Todo:
     restart: bool = False
 
 
-def decide(cell: Cell, old: CellResult | None, directory: Path) -> Todo:
+def plan_stages(cell: Cell, old: CellResult | None, directory: Path) -> StagePlan:
     """Compare a cell with its row on disk. ``restart``: what was trained belongs to other settings and cannot be continued."""
     if old is None:
-        return Todo(("profile", "train", "evaluate"))
+        return StagePlan(("profile", "train", "evaluate"))
     changed = {name: old.fingerprints.get(name) != value for name, value in cell.fingerprints.items()}
     trained = old.training is not None and (directory / "checkpoints" / cell.id / "best.pt").exists()
     if changed["train"]:
-        return Todo(("profile", "train", "evaluate"), f"re-run: {_why(cell, old, 'train')}", restart=True)
+        return StagePlan(("profile", "train", "evaluate"), f"re-run: {_why(cell, old, 'train')}", restart=True)
     stages = []
     reasons = []
     if changed["measure"] or old.params is None:
@@ -42,11 +42,11 @@ def decide(cell: Cell, old: CellResult | None, directory: Path) -> Todo:
         reasons.append(f"re-evaluated: {_why(cell, old, 'evaluate')}" if changed["evaluate"] else "continued")
     if not stages and old.status != "ok":
         # its process fell after the last stage: what that stage gave is done again rather than trusted
-        return Todo(("evaluate",), "continued")
-    return Todo(tuple(stages), "; ".join(reasons))
+        return StagePlan(("evaluate",), "continued")
+    return StagePlan(tuple(stages), "; ".join(reasons))
 
 
-def carried_over(cell: Cell, old: CellResult | None, todo: Todo, blank: CellResult) -> CellResult:
+def carried_over(cell: Cell, old: CellResult | None, todo: StagePlan, blank: CellResult) -> CellResult:
     """The row to start from: what the old one has of the stages that are not run again."""
     if old is None:
         return blank
@@ -72,7 +72,7 @@ def carried_over(cell: Cell, old: CellResult | None, todo: Todo, blank: CellResu
     return blank.model_copy(update=kept)
 
 
-def _deployments(cell: Cell, old: CellResult, todo: Todo) -> list[Deployment]:
+def _deployments(cell: Cell, old: CellResult, todo: StagePlan) -> list[Deployment]:
     """The old row's deployments with the halves that still hold; a form that is not asked for now keeps what it has as long as they do."""
     measured = old.fingerprints.get("measure") == cell.fingerprints["measure"]
     scored = not {"train", "evaluate"} & set(todo.stages)

@@ -16,18 +16,18 @@ from torch import Tensor
 from segbench.errors import BackendError
 from segbench.execution.cells.job import Emit, example_inputs, set_up
 from segbench.execution.costs.export import race_network
-from segbench.execution.costs.memory_layout import scattered_memory
+from segbench.execution.costs.memory_layout import randomised_layout
 from segbench.execution.plan.cell import measured_size
 from segbench.measure.contender import Conditions, Contender, local_contender
 from segbench.measure.memory import measure_inference_memory
 from segbench.measure.params import count_params
-from segbench.networks.network import Deployed, deploy
+from segbench.networks.network import DeployedNetwork, deploy
 from segbench.plugin.registry import Catalog, load_catalog
 from segbench.plugin.specs import Target, resolve
 from segbench.util.image_size import Size, format_size
 
 
-class Deployment:
+class BackendModel:
     """A model through one backend, at whatever size and batch it is asked for."""
 
     def __init__(self, job: Mapping[str, Any], catalog: Catalog | None = None) -> None:
@@ -38,7 +38,7 @@ class Deployment:
         self.size = measured_size(self.setup.settings)
         self.backend = catalog.backend(job.get("backend", "eager"))
         self.files: Mapping[str, str] = job.get("files", {})
-        self._network: Deployed | None = None
+        self._network: DeployedNetwork | None = None
         self.weights_mb: float | None = None
         if self.backend.spec.build is not None:
             self._network = deploy(race_network(self.setup).to(self.setup.device))
@@ -98,7 +98,7 @@ def file_key(size: Size, batch_size: int) -> str:
     return f"{format_size(size)}-b{batch_size}"
 
 
-class Timed(Protocol):
+class RaceableModel(Protocol):
     """What can be asked for in a contender's process."""
 
     def contender(self, name: str, size: Size, batch_size: int) -> Contender: ...
@@ -108,15 +108,15 @@ class Timed(Protocol):
 
 def serve(job: Mapping[str, Any], emit: Emit) -> None:
     """Answer a race's commands about the deployment that the job names; ``scatter`` says whether it is to be timed."""
-    held = scattered_memory() if job.get("scatter") else []
-    attend(Deployment(job), job, emit)
+    held = randomised_layout() if job.get("scatter") else []
+    attend(BackendModel(job), job, emit)
     held.clear()
 
 
-def attend(deployment: Timed, job: Mapping[str, Any], emit: Emit) -> None:
+def attend(deployment: RaceableModel, job: Mapping[str, Any], emit: Emit) -> None:
     """Answer commands from the pipe until told to stop: ``memory``, ``conditions``, ``block``, ``idle``."""
     pipe = job["_pipe"]
-    desk = _Desk(deployment)
+    desk = _CommandLoop(deployment)
     emit("ready", {})
     while True:
         command = desk.waited(pipe.recv)
@@ -128,10 +128,10 @@ def attend(deployment: Timed, job: Mapping[str, Any], emit: Emit) -> None:
             emit("error", {"message": f"{type(error).__name__}: {error}"})
 
 
-class _Desk:
+class _CommandLoop:
     """Answers commands; holds one size and batch at a time, and counts what the process does while it has nothing to do."""
 
-    def __init__(self, deployment: Timed) -> None:
+    def __init__(self, deployment: RaceableModel) -> None:
         self.deployment = deployment
         self.lane: Contender | None = None
         self.idle = [0.0, 0.0]

@@ -22,7 +22,7 @@ _BLOCKS = 64
 _MOST_BYTES = 1 << 17
 
 
-def scattered_memory() -> list[Tensor]:
+def randomised_layout() -> list[Tensor]:
     """Blocks of random sizes, about 4 MB together: for as long as they are held, what is allocated next lies where chance put it.
 
     They are drawn from the system's randomness, as the state of Python's generator is inherited, too.

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.execution.costs.contender_process import Deployment, RemoteContender, file_key
+from segbench.execution.costs.contender_process import BackendModel, RemoteContender, file_key
 from segbench.execution.costs.export import export_for_race
-from segbench.execution.costs.reference_network import ANCHOR
+from segbench.execution.costs.reference_network import REFERENCE
 from segbench.execution.jobs import cell_job
 from segbench.execution.plan.cell import Cell
 from segbench.execution.plan.sources import trains
@@ -24,8 +24,7 @@ from segbench.plugin.choice import slug
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import BackendSpec
-from segbench.results.records import Deployment as ShippedForm
-from segbench.results.records import ErrorInfo, Memory
+from segbench.results.records import Deployment, ErrorInfo, Memory
 from segbench.results.store import RunStore
 from segbench.util.devices import usable_cores
 from segbench.util.image_size import Size
@@ -34,12 +33,12 @@ from segbench.util.image_size import Size
 _PATIENCE_SECONDS = 900.0
 
 Ask = Callable[[Mapping[str, Any]], Any]
-Course = tuple[Size, int]
+Workload = tuple[Size, int]
 """Height and width of the images, and how many of them are in a batch."""
 
 
 @dataclass(frozen=True)
-class Entrant:
+class RaceEntry:
     """A model through a backend, as it takes part in a race; ``cell`` stands for all cells of that model.
 
     ``shipped`` is the cell's deployment where its file is there: what was scored is then what is raced.
@@ -47,7 +46,7 @@ class Entrant:
 
     cell: Cell
     backend: Chosen[BackendSpec]
-    shipped: ShippedForm | None = None
+    shipped: Deployment | None = None
 
     @property
     def key(self) -> str:
@@ -60,7 +59,7 @@ class Entrant:
 
 
 @dataclass(frozen=True)
-class Exported:
+class RaceFiles:
     """Files by size and batch, what the first of them cost, and why others are missing."""
 
     files: Mapping[str, str]
@@ -69,7 +68,7 @@ class Exported:
     error: str | None = None
 
 
-class Stable:
+class ContenderPool:
     """The contenders' processes."""
 
     def __init__(self, workers: Workers, store: RunStore, device: str, catalog: Catalog, *, inline: bool) -> None:
@@ -80,7 +79,7 @@ class Stable:
         self.inline = inline
         self.running: dict[str, Worker] = {}
         self._asks: dict[str, Ask] = {}
-        self._entrants: dict[str, tuple[Entrant, Mapping[str, str]]] = {}
+        self._entrants: dict[str, tuple[RaceEntry, Mapping[str, str]]] = {}
         self._shuffler = random.Random(0)
         self._anchor_threads: int | None = None
         self._anchor: Worker | None = None
@@ -91,10 +90,10 @@ class Stable:
         """The contenders' processes."""
         return [worker.process.pid for worker in self._workers()]
 
-    def export(self, entrant: Entrant, courses: Sequence[Course]) -> Exported:
+    def export(self, entrant: RaceEntry, courses: Sequence[Workload]) -> RaceFiles:
         """Write a backend's files, each in a process of its own; stops at the first that fails."""
         if entrant.backend.spec.export is None:
-            return Exported({})
+            return RaceFiles({})
         files: dict[str, str] = {}
         first: Mapping[str, Any] = {}
         for size, batch_size in courses:
@@ -109,23 +108,23 @@ class Stable:
             written, error = self._run_export(entrant, job)
             if error is not None:
                 message = " ".join(part for part in (error.message, error.advice) if part)
-                return Exported(files, first.get("seconds"), first.get("file_mb"), f"export at batch {batch_size}: {message}")
+                return RaceFiles(files, first.get("seconds"), first.get("file_mb"), f"export at batch {batch_size}: {message}")
             first = first or written
             files[file_key(size, batch_size)] = written["path"]
-        return Exported(files, first["seconds"], first["file_mb"])
+        return RaceFiles(files, first["seconds"], first["file_mb"])
 
-    def _shipped(self, entrant: Entrant, size: Size, batch_size: int) -> ShippedForm | None:
+    def _shipped(self, entrant: RaceEntry, size: Size, batch_size: int) -> Deployment | None:
         """The cell's own file, where it was exported for this size and batch and is still there."""
         form = entrant.shipped
         if form is None or form.artifact is None or form.fixed_size != tuple(size) or batch_size != 1:
             return None
         return form if (self.store.directory / form.artifact).exists() else None
 
-    def memory(self, entrant: Entrant, files: Mapping[str, str]) -> Memory:
+    def memory(self, entrant: RaceEntry, files: Mapping[str, str]) -> Memory:
         """Peak of inference and, for the network as it was trained, of a training step, each in a fresh process."""
         if self.inline:
             with _as_runtime_error():
-                memory = Memory.model_validate(Deployment(self._job(entrant, files), self.catalog).memory())
+                memory = Memory.model_validate(BackendModel(self._job(entrant, files), self.catalog).memory())
             return memory.model_copy(update={"notes": ["training step not measured: execute.where = inline has no process for it"]})
         worker = self._start(entrant, files, "memory")
         try:
@@ -136,11 +135,11 @@ class Stable:
             return memory.model_copy(update={"notes": ["its process holds PyTorch too, which the file itself does not need"]})
         return self._with_training_step(memory, entrant) if str(entrant.backend) == "eager" else memory
 
-    def enter(self, entrant: Entrant, files: Mapping[str, str]) -> None:
+    def enter(self, entrant: RaceEntry, files: Mapping[str, str]) -> None:
         """Bring a contender to the start; it waits, asleep, until asked."""
         if self.inline:
             with _as_runtime_error():
-                deployment = Deployment(self._job(entrant, files), self.catalog)
+                deployment = BackendModel(self._job(entrant, files), self.catalog)
             self._asks[entrant.key] = lambda command: deployment.contender(entrant.key, command["size"], command["batch_size"])
             return
         worker = self._start(entrant, files, "latency")
@@ -172,7 +171,7 @@ class Stable:
             try:
                 self.enter_anchor(self._anchor_threads)
             except RuntimeError as error:
-                errors[ANCHOR] = str(error)
+                errors[REFERENCE] = str(error)
         return errors
 
     def enter_anchor(self, threads: int) -> None:
@@ -192,7 +191,7 @@ class Stable:
         receive(worker, "ready")
         self._ask_anchor = lambda command: ask(worker, command)
 
-    def anchor(self, name: str, course: Course) -> Contender | None:
+    def anchor(self, name: str, course: Workload) -> Contender | None:
         """The reference network at one size and batch; None where it was not entered."""
         if self._ask_anchor is None:
             return None
@@ -206,7 +205,7 @@ class Stable:
         """Keys of those that have been brought to the start."""
         return list(self._asks)
 
-    def contender(self, key: str, course: Course) -> Contender:
+    def contender(self, key: str, course: Workload) -> Contender:
         """A contender at one size and batch. Raises :class:`RuntimeError` where it cannot be run there."""
         size, batch_size = course
         if self.inline:
@@ -237,7 +236,7 @@ class Stable:
     def _workers(self) -> list[Worker]:
         return [*self.running.values(), *([self._anchor] if self._anchor else [])]
 
-    def _with_training_step(self, memory: Memory, entrant: Entrant) -> Memory:
+    def _with_training_step(self, memory: Memory, entrant: RaceEntry) -> Memory:
         if not trains(entrant.cell.model):
             return memory.model_copy(update={"notes": ["no training step: it is put together of trained models"]})
         step = self.workers.run(
@@ -250,7 +249,7 @@ class Stable:
             return memory.model_copy(update={"notes": [f"training step not measured: {step.error.message}"]})
         return memory.model_copy(update=step.value)
 
-    def _run_export(self, entrant: Entrant, job: Mapping[str, Any]) -> tuple[Mapping[str, Any], ErrorInfo | None]:
+    def _run_export(self, entrant: RaceEntry, job: Mapping[str, Any]) -> tuple[Mapping[str, Any], ErrorInfo | None]:
         if self.inline:
             try:
                 return export_for_race(job, lambda *_: None, self.catalog), None
@@ -265,7 +264,7 @@ class Stable:
         )
         return outcome.value or {}, outcome.error
 
-    def _start(self, entrant: Entrant, files: Mapping[str, str], what: str) -> Worker:
+    def _start(self, entrant: RaceEntry, files: Mapping[str, str], what: str) -> Worker:
         worker = self._launch(entrant, files, what)
         try:
             receive(worker, "ready")
@@ -274,11 +273,11 @@ class Stable:
             raise
         return worker
 
-    def _launch(self, entrant: Entrant, files: Mapping[str, str], what: str) -> Worker:
+    def _launch(self, entrant: RaceEntry, files: Mapping[str, str], what: str) -> Worker:
         job = {**self._job(entrant, files), "scatter": what == "latency"}
         return self.workers.start("segbench.execution.costs.contender_process:serve", job, log=self._log(entrant, what))
 
-    def _job(self, entrant: Entrant, files: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def _job(self, entrant: RaceEntry, files: Mapping[str, str] | None = None) -> dict[str, Any]:
         cell = entrant.cell
         job = cell_job(cell, root=None, digest="", settings=cell.settings, device=self.device, directory=self.store.directory, stages=())
         return {
@@ -288,7 +287,7 @@ class Stable:
             "files": dict(files or {}),
         }
 
-    def _log(self, entrant: Entrant, what: str) -> Path:
+    def _log(self, entrant: RaceEntry, what: str) -> Path:
         return self.store.directory / "logs" / f"{slug(entrant.name)}--{what}.log"
 
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segbench.config.settings import MeasureSettings
-from segbench.execution.costs.pool import Course, Entrant, Exported, Stable
-from segbench.execution.costs.reference_network import ANCHOR
+from segbench.execution.costs.pool import ContenderPool, RaceEntry, RaceFiles, Workload
+from segbench.execution.costs.reference_network import REFERENCE
 from segbench.execution.events import Listener
 from segbench.execution.plan.cell import Cell
 from segbench.execution.workers import Workers
 from segbench.measure.contender import Contender
 from segbench.measure.disturbance import Disturbance, Watch
-from segbench.measure.latency import Pace, Race, joined, race
+from segbench.measure.latency import Race, TimingBudget, joined, race
 from segbench.plugin.registry import Catalog
-from segbench.results.deployments import EAGER, form_of
+from segbench.results.deployments import EAGER, deployment_of
 from segbench.results.records import CellResult, Deployment, Latency, Memory
 from segbench.results.store import RunStore
 from segbench.util.devices import usable_cores
@@ -59,7 +59,7 @@ def race_cells(
     listener.on("race", None, {"state": "start", "contenders": sum(len(group.entrants) for group in groups)})
     raced = []
     for group in groups:
-        stable = Stable(workers, store, device, catalog, inline=cells[0].settings.execute.where == "inline")
+        stable = ContenderPool(workers, store, device, catalog, inline=cells[0].settings.execute.where == "inline")
         try:
             raced.append(_Measurement(group, stable, listener).run(machine))
         finally:
@@ -73,7 +73,7 @@ def is_measured(row: CellResult, machine: Mapping[str, str], backends: Sequence[
 
     An error with a kind is of another stage; a backend that refused the model counts as done.
     """
-    return all(_is_measured(form_of(row, str(backend)), machine) for backend in backends)
+    return all(_is_measured(deployment_of(row, str(backend)), machine) for backend in backends)
 
 
 def _is_measured(form: Deployment | None, machine: Mapping[str, str]) -> bool:
@@ -100,7 +100,7 @@ class _Group:
 
     settings: MeasureSettings
     cells: tuple[Cell, ...]
-    entrants: Mapping[str, Entrant]
+    entrants: Mapping[str, RaceEntry]
 
     @property
     def models(self) -> dict[str, Cell]:
@@ -121,7 +121,7 @@ class _Group:
         further = [size for size in map(parse_size, self.settings.input_sizes or ()) if own != {size}]
         return [(size, batch) for size in (None, *dict.fromkeys(further)) for batch in self.batch_sizes]
 
-    def courses(self, cell: Cell) -> list[Course]:
+    def courses(self, cell: Cell) -> list[Workload]:
         """Sizes and batches at which one cell is raced."""
         return list(dict.fromkeys((size or cell.measured_size, batch) for size, batch in self.legs))
 
@@ -133,14 +133,14 @@ def _groups(cells: Sequence[Cell], rows: Mapping[str, CellResult]) -> list[_Grou
     return [_Group(settings, tuple(members), _entrants(members, rows)) for settings, members in found.items()]
 
 
-def _entrants(cells: Sequence[Cell], rows: Mapping[str, CellResult]) -> dict[str, Entrant]:
+def _entrants(cells: Sequence[Cell], rows: Mapping[str, CellResult]) -> dict[str, RaceEntry]:
     """Each model through each backend once, by its key; a cell whose form is refused does not stand for its model."""
-    found: dict[str, Entrant] = {}
+    found: dict[str, RaceEntry] = {}
     for cell in cells:
         for backend in cell.backends:
-            form = form_of(rows[cell.id], str(backend))
+            form = deployment_of(rows[cell.id], str(backend))
             if form is None or form.error_kind != _REFUSED:
-                entrant = Entrant(cell, backend, form)
+                entrant = RaceEntry(cell, backend, form)
                 found.setdefault(entrant.key, entrant)
     return found
 
@@ -170,7 +170,7 @@ def _whole_anchor(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None
         return None
     errors = [record["error"] for record in records if record["error"]]
     timed = [entry for record in records for entry in record["latency"]]
-    return {"name": ANCHOR, "error": errors[0] if errors else None, "latency": timed}
+    return {"name": REFERENCE, "error": errors[0] if errors else None, "latency": timed}
 
 
 @dataclass
@@ -178,16 +178,16 @@ class _Measurement:
     """One group's memory and race."""
 
     group: _Group
-    stable: Stable
+    stable: ContenderPool
     listener: Listener
     memories: dict[str, Memory] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
-    exported: dict[str, Exported] = field(default_factory=dict)
-    latencies: dict[str, dict[Course, list[Latency]]] = field(default_factory=dict)
+    exported: dict[str, RaceFiles] = field(default_factory=dict)
+    latencies: dict[str, dict[Workload, list[Latency]]] = field(default_factory=dict)
     idle: dict[str, tuple[float, float]] = field(default_factory=dict)
     orders: dict[str, list[list[str]]] = field(default_factory=dict)
     races: list[Race] = field(default_factory=list)
-    anchored: dict[Course, list[Latency]] = field(default_factory=dict)
+    anchored: dict[Workload, list[Latency]] = field(default_factory=dict)
     anchor_error: str | None = None
 
     def run(self, machine: Mapping[str, str]) -> Raced:
@@ -204,10 +204,10 @@ class _Measurement:
             found.append(self._deployment(entrant).model_copy(update=stamp))
         return Raced(deployments, {"measured": measured, **self._record(disturbance), "anchor": self._anchor_record(measured)})
 
-    def _prepare(self, entrant: Entrant) -> None:
+    def _prepare(self, entrant: RaceEntry) -> None:
         settings, key, spec = self.group.settings, entrant.key, entrant.backend.spec
         self.listener.on("race", entrant.cell.describe(), {"state": "memory", "backend": str(entrant.backend)})
-        self.exported[key] = Exported({})
+        self.exported[key] = RaceFiles({})
         if self.stable.device.partition(":")[0] not in spec.devices:
             self.errors[key] = f"{entrant.backend} runs on {' and '.join(spec.devices)}, this run is on {self.stable.device}"
             return
@@ -242,7 +242,7 @@ class _Measurement:
                 shown = {"state": "latency", "batch_size": batch_size, "contenders": len(self.stable.entered)}
                 told = {"start": number + 1, "starts": len(starts)} if len(starts) > 1 else {}
                 self.listener.on("race", None, {**shown, **told, "input_size": format_size(size) if size else None})
-                self._race_leg(size, batch_size, Pace(rounds=rounds), seed=number)
+                self._race_leg(size, batch_size, TimingBudget(rounds=rounds), seed=number)
             self._count_idle(before)
         shares = {self.group.entrants[key].name: used / max(waited, 1e-9) for key, (used, waited) in self.idle.items()}
         return watch.stop(idle=shares)
@@ -254,7 +254,7 @@ class _Measurement:
 
     def _start_anew(self) -> None:
         errors = self.stable.start_anew()
-        self.anchor_error = errors.pop(ANCHOR, None) or self.anchor_error
+        self.anchor_error = errors.pop(REFERENCE, None) or self.anchor_error
         self.errors = {key: f"when it was started anew: {message}" for key, message in errors.items()} | self.errors
 
     def _count_idle(self, before: Mapping[str, tuple[float, float]]) -> None:
@@ -263,7 +263,7 @@ class _Measurement:
                 earlier = self.idle.get(key, (0.0, 0.0))
                 self.idle[key] = (earlier[0] + used - before[key][0], earlier[1] + waited - before[key][1])
 
-    def _race_leg(self, size: Size | None, batch_size: int, pace: Pace, *, seed: int) -> None:
+    def _race_leg(self, size: Size | None, batch_size: int, pace: TimingBudget, *, seed: int) -> None:
         """All contenders at one size and batch, after one start."""
         contenders: list[Contender] = []
         errors = {}
@@ -285,7 +285,7 @@ class _Measurement:
         for key, latency in raced.latencies.items():
             self.latencies.setdefault(key, {}).setdefault((latency.input_size, batch_size), []).append(latency)
 
-    def _whole(self, courses: Mapping[Course, Sequence[Latency]]) -> list[Latency]:
+    def _whole(self, courses: Mapping[Workload, Sequence[Latency]]) -> list[Latency]:
         """Every course that was run after every start: rounds of fewer could not be paired with those of the others."""
         return [joined(parts) for parts in courses.values() if len(parts) == len(self.rounds_of_starts)]
 
@@ -293,18 +293,18 @@ class _Measurement:
         """The reference network at the size that is raced; where each model has its own, at the largest of them."""
         own = max((cell.measured_size for cell in self.group.cells), key=lambda each: each[0] * each[1])
         try:
-            return self.stable.anchor(ANCHOR, (size or own, batch_size))
+            return self.stable.anchor(REFERENCE, (size or own, batch_size))
         except RuntimeError as error:
             self.anchor_error = str(error)
             return None
 
     def _keep_anchor(self, raced: Race) -> None:
         """Its times stand beside the models', not among them."""
-        if found := raced.latencies.pop(ANCHOR, None):
+        if found := raced.latencies.pop(REFERENCE, None):
             self.anchored.setdefault((found.input_size, found.batch_size), []).append(found)
-        self.anchor_error = raced.errors.pop(ANCHOR, None) or self.anchor_error
+        self.anchor_error = raced.errors.pop(REFERENCE, None) or self.anchor_error
 
-    def _deployment(self, entrant: Entrant) -> Deployment:
+    def _deployment(self, entrant: RaceEntry) -> Deployment:
         key, backend = entrant.key, entrant.backend
         exported = self.exported[key]
         return Deployment(
@@ -323,7 +323,7 @@ class _Measurement:
             return None
         # the rounds say all: samples and lead-ins would double the file
         timed = [entry.model_dump(mode="json", exclude={"samples_ms", "lead_in_ms"}) for entry in self._whole(self.anchored)]
-        return {"name": ANCHOR, "error": self.anchor_error, "latency": [{"raced": measured, **entry} for entry in timed]}
+        return {"name": REFERENCE, "error": self.anchor_error, "latency": [{"raced": measured, **entry} for entry in timed]}
 
     def _record(self, disturbance: Disturbance) -> dict[str, Any]:
         seconds = sum(raced.seconds for raced in self.races)

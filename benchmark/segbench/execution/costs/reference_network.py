@@ -18,15 +18,15 @@ from torch.nn import functional
 
 from segbench.execution.cells.job import Emit
 from segbench.execution.costs.contender_process import attend
-from segbench.execution.costs.memory_layout import scattered_memory
+from segbench.execution.costs.memory_layout import randomised_layout
 from segbench.measure.contender import Contender, local_contender
 from segbench.util.image_size import Size
 
-ANCHOR = "anchor-1"
+REFERENCE = "anchor-1"
 """Name and version; another network gets another number, so that old ratios are not taken for new ones."""
 
 
-class Anchor(nn.Module):
+class ReferenceNetwork(nn.Module):
     """Three convolutions at a quarter of the size, a head of eight classes, and logits (N, 8, H, W) resized to the image's size.
 
     >>> tuple(Anchor()(torch.zeros(1, 3, 30, 44)).shape), sum(p.numel() for p in Anchor().parameters())
@@ -56,7 +56,7 @@ class AnchorDeployment:
     def __init__(self, *, device: str, threads: int) -> None:
         torch.set_num_threads(threads)
         self.device, self.threads = device, threads
-        self.network = Anchor().eval().to(device)
+        self.network = ReferenceNetwork().eval().to(device)
 
     def contender(self, name: str, size: Size, batch_size: int) -> Contender:
         """The anchor at one size and batch."""
@@ -77,9 +77,9 @@ class AnchorDeployment:
 
 def serve(job: Mapping[str, Any], emit: Emit) -> None:
     """Answer a race's commands in a process of its own; the job has ``device`` and ``threads``."""
-    held = scattered_memory()
+    held = randomised_layout()
     attend(AnchorDeployment(device=str(job["device"]), threads=int(job["threads"])), job, emit)
     held.clear()
 
 
-__all__ = ["ANCHOR", "Anchor", "AnchorDeployment", "serve"]
+__all__ = ["REFERENCE", "AnchorDeployment", "ReferenceNetwork", "serve"]

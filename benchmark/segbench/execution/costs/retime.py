@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from segbench.analysis.regressions.compare import Run
 from segbench.analysis.regressions.latency import Key, Retimed, timings
-from segbench.analysis.regressions.pairing import Network
+from segbench.analysis.regressions.pairing import NetworkPair
 from segbench.analysis.regressions.verdicts import DEFAULT_MARGIN
 from segbench.analysis.statistics.timing import ratio_of
 from segbench.config.settings import Settings
 from segbench.data.selection import SYNTHETIC
 from segbench.errors import SegbenchError
 from segbench.plugin.choice import format_value
-from segbench.results.deployments import EAGER, form_of
+from segbench.results.deployments import EAGER, deployment_of
 from segbench.results.records import CellResult, Latency
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Artifact:
 
 
 def retime(
-    networks: Sequence[Network],
+    networks: Sequence[NetworkPair],
     baseline: Run,
     new: Run,
     *,
@@ -89,9 +89,9 @@ def retime(
     return found
 
 
-def _timed(network: Network, form: str) -> Latency | None:
+def _timed(network: NetworkPair, form: str) -> Latency | None:
     """The new run's single calls of this form, where the baseline has some at the same size."""
-    old, new = form_of(network.baseline, form), form_of(network.new, form)
+    old, new = deployment_of(network.baseline, form), deployment_of(network.new, form)
     if old is None or new is None:
         return None
     shared = timings(old, new)
@@ -101,7 +101,7 @@ def _timed(network: Network, form: str) -> Latency | None:
     return next((entry for _, entry in shared if old.fixed_size == new.fixed_size == entry.input_size), shared[0][1])
 
 
-def _absent(network: Network, form: str, baseline: Run, new: Run) -> str:
+def _absent(network: NetworkPair, form: str, baseline: Run, new: Run) -> str:
     """Which artifact is not there; looked up without torch."""
     missing = [
         which
@@ -114,7 +114,7 @@ def _absent(network: Network, form: str, baseline: Run, new: Run) -> str:
 
 
 def _path(cell: CellResult, form: str, directory: Path) -> Path | None:
-    deployment = form_of(cell, form)
+    deployment = deployment_of(cell, form)
     if form == EAGER:
         path = directory / (cell.artifacts.best or f"checkpoints/{cell.id}/best.pt")
     elif deployment is not None and deployment.artifact is not None:
@@ -240,9 +240,9 @@ def race_until_narrow(
     never on where it lies: stopping at the first significant difference would find one where there is none. Raises :class:`RuntimeError`
     where one of them fails.
     """
-    from segbench.measure.latency import Pace, joined, race
+    from segbench.measure.latency import TimingBudget, joined, race
 
-    pace = Pace(rounds=math.ceil(rounds / _LEAST_LEGS), min_calls=3, min_round_seconds=0.06, lead_in_seconds=0.012)
+    pace = TimingBudget(rounds=math.ceil(rounds / _LEAST_LEGS), min_calls=3, min_round_seconds=0.06, lead_in_seconds=0.012)
     legs: list[tuple[Latency, Latency]] = []
     while True:
         with enter(len(legs) % 2 == 1) as contenders:

@@ -24,7 +24,7 @@ Images = tuple[Tensor, ...]
 Run = Callable[..., Any]
 
 
-class Frames(Sequence[Images]):
+class EvaluationImages(Sequence[Images]):
     """The inputs (1, C, h, w) of each sample of a split, resized and normalised for evaluation; read when asked for."""
 
     def __init__(self, samples: Sequence[Sample], *, task: Task, plan: InputPlan, settings: Settings, device: str) -> None:
@@ -44,7 +44,7 @@ class Frames(Sequence[Images]):
         return self._normalise({name: image[None].to(self._device) for name, image in item["inputs"].items()})
 
 
-class Noise(Sequence[Images]):
+class NoiseImages(Sequence[Images]):
     """Normal noise (1, C, h, w), which is what normalised images are on average: where there are no images to be had."""
 
     def __init__(self, channels: Sequence[int], size: Size, count: int, device: str) -> None:
@@ -61,7 +61,7 @@ class Noise(Sequence[Images]):
         return tuple(torch.randn(shape, generator=generator).to(self._device) for shape in self._shapes)
 
 
-class Chosen(Sequence[Images]):
+class CalibrationImages(Sequence[Images]):
     """So many of ``frames``, spread evenly, each brought to the canvas: what quantization is calibrated on."""
 
     def __init__(self, frames: Sequence[Images], count: int, canvas: Size) -> None:
@@ -75,7 +75,7 @@ class Chosen(Sequence[Images]):
         return fit(self._frames[self._indices[index]], self._canvas)
 
 
-class Form(nn.Module):
+class BackendNetwork(nn.Module):
     """A deployed form under the calling convention of :class:`~segbench.networks.network.Network`, so that evaluation can score it.
 
     Images are given to it one by one; with a ``canvas`` smaller ones are padded up to it, and their logits cut back.

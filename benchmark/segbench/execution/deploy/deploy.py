@@ -17,7 +17,7 @@ from segbench.plugin.choice import slug
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import BackendSpec
-from segbench.results.deployments import EAGER, REFUSED, form_of, with_form
+from segbench.results.deployments import EAGER, REFUSED, deployment_of, with_deployed
 from segbench.results.records import CellResult, Deployment, Drift, ErrorInfo, Quality
 from segbench.util.devices import usable_cores
 
@@ -33,14 +33,14 @@ def deploy_cells(session: RunSession) -> None:
                 continue
             session.listener.on("note", cell.describe(), {"message": f"{cell.id}: deploying as {backend}"})
             form = _Deployer(session, cell, backend).deploy()
-            session.put(row.model_copy(update={"deployments": with_form(row.deployments, form)}))
+            session.put(row.model_copy(update={"deployments": with_deployed(row.deployments, form)}))
         if len(cell.backends) > 1:
             session.put(_with_eager_quality(session.rows[cell.id]))
 
 
 def is_deployed(row: CellResult, cell: Cell, backend: Chosen[BackendSpec]) -> bool:
     """Whether the row has this form's result, or a reason that a second try would give again."""
-    found = form_of(row, str(backend))
+    found = deployment_of(row, str(backend))
     if found is None or found.fingerprint != cell.deploy_fingerprints[str(backend)]:
         return False
     return found.error_kind in (None, REFUSED)
@@ -145,6 +145,6 @@ def _inline(target: str, job: Mapping[str, Any], emit: Callable[..., None], cata
 
 
 def _with_eager_quality(row: CellResult) -> CellResult:
-    eager = form_of(row, EAGER) or Deployment(backend=EAGER)
+    eager = deployment_of(row, EAGER) or Deployment(backend=EAGER)
     others = [found for found in row.deployments if found.backend != EAGER]
     return row.model_copy(update={"deployments": [eager.model_copy(update={"quality": row.quality}), *others]})

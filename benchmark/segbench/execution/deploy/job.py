@@ -17,9 +17,9 @@ import torch
 from segbench.data.selection import scored_split
 from segbench.errors import BackendError
 from segbench.execution.cells.job import Emit, Setup, scored, set_up, stage
-from segbench.execution.deploy.backend_network import Form, Run
+from segbench.execution.deploy.backend_network import BackendNetwork, Run
 from segbench.execution.deploy.metadata import as_texts
-from segbench.execution.deploy.model import Subject, open_subject
+from segbench.execution.deploy.model import DeployedModel, open_subject
 from segbench.execution.deploy.references import drift_everywhere, refuse_stray, write_references
 from segbench.measure.quality.evaluate import evaluate
 from segbench.networks.load import plan_from_dict, plan_to_dict
@@ -99,7 +99,7 @@ def size_mb(folder: Path) -> float:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / _MB
 
 
-def _references(subject: Subject) -> None:
+def _references(subject: DeployedModel) -> None:
     write_references(
         subject.network,
         subject.frames,
@@ -124,11 +124,11 @@ def _measure(
         return
     with stage("quality"):
         emit("stage", {"stage": "quality"})
-        quality = _quality(setup, Form(run, None if any_size else canvas), plan, trained_on)
+        quality = _quality(setup, BackendNetwork(run, None if any_size else canvas), plan, trained_on)
         emit("result", {"quality": quality.model_dump()})
 
 
-def _quality(setup: Setup, form: Form, plan: InputPlan, trained_on: str | None) -> Quality:
+def _quality(setup: Setup, form: BackendNetwork, plan: InputPlan, trained_on: str | None) -> Quality:
     split = scored_split(setup.dataset, setup.settings)
     network: Network = form  # type: ignore[assignment]  # evaluation calls nothing but forward
     done = evaluate(network, setup.samples(split), task=setup.task, plan=plan, settings=setup.settings, device=setup.device, detailed=True)

@@ -11,11 +11,11 @@ import torch
 from segbench.data.selection import SYNTHETIC, scored_split
 from segbench.errors import DataError
 from segbench.execution.cells.job import Emit, Setup, set_up, trained_network
-from segbench.execution.deploy.backend_network import Chosen, Frames, Images, Noise, canvas_of, fit
+from segbench.execution.deploy.backend_network import CalibrationImages, EvaluationImages, Images, NoiseImages, canvas_of, fit
 from segbench.execution.deploy.metadata import file_metadata, weights_digest
-from segbench.networks.network import Deployed, build_network, deploy
+from segbench.networks.network import DeployedNetwork, build_network, deploy
 from segbench.networks.perturb import perturb
-from segbench.plugin.chosen import Chosen as ChosenSpec
+from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import BackendSpec, Task
@@ -23,12 +23,12 @@ from segbench.util.image_size import Size
 
 
 @dataclass(frozen=True)
-class Subject:
+class DeployedModel:
     """A network to deploy. ``trained_on`` names the dataset of its weights; with ``random`` nothing has trained them."""
 
     setup: Setup
-    backend: ChosenSpec[BackendSpec]
-    network: Deployed
+    backend: Chosen[BackendSpec]
+    network: DeployedNetwork
     task: Task
     plan: InputPlan
     frames: Sequence[Images]
@@ -56,7 +56,7 @@ class Subject:
         samples = self.setup.samples(split)
         if not len(samples):
             raise DataError(f"{self.backend} is calibrated on images of the training split, and '{split}' is empty. Set train.split.")
-        return Chosen(_frames(self.setup, samples, self.plan), self.setup.settings.deploy.calibration, self.canvas)
+        return CalibrationImages(_frames(self.setup, samples, self.plan), self.setup.settings.deploy.calibration, self.canvas)
 
     def metadata(self, calibrated_on: int) -> dict[str, Any]:
         """What whoever runs the file must know."""
@@ -75,7 +75,7 @@ class Subject:
         )
 
 
-def open_subject(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None) -> Subject:
+def open_subject(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None) -> DeployedModel:
     """Load what a job names: a trained cell or checkpoint, or with ``job["random"]`` a model with random weights.
 
     Without a dataset (a synthetic task) images are noise of the size ``job["canvas"]``.
@@ -92,19 +92,19 @@ def open_subject(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None) ->
     network = network.to(setup.device).requires_grad_(False)
     if setup.dataset.choice.name == SYNTHETIC:
         assert canvas is not None
-        frames: Sequence[Images] = Noise(plan.channels, canvas, setup.settings.deploy.drift_images, setup.device)
+        frames: Sequence[Images] = NoiseImages(plan.channels, canvas, setup.settings.deploy.drift_images, setup.device)
     else:
         samples = setup.samples(scored_split(setup.dataset, setup.settings))
         canvas = canvas or canvas_of(samples, setup.settings)
         frames = _frames(setup, samples, plan)
-    return Subject(setup, backend, network, task, plan, frames, canvas, trained_on, bool(job.get("random")))
+    return DeployedModel(setup, backend, network, task, plan, frames, canvas, trained_on, bool(job.get("random")))
 
 
-def _frames(setup: Setup, samples: Sequence[Any], plan: InputPlan) -> Frames:
-    return Frames(samples, task=setup.task, plan=plan, settings=setup.settings, device=setup.device)
+def _frames(setup: Setup, samples: Sequence[Any], plan: InputPlan) -> EvaluationImages:
+    return EvaluationImages(samples, task=setup.task, plan=plan, settings=setup.settings, device=setup.device)
 
 
-def _random(setup: Setup) -> tuple[Deployed, Task, InputPlan, None]:
+def _random(setup: Setup) -> tuple[DeployedNetwork, Task, InputPlan, None]:
     """A fresh network whose every part takes effect, and normalisation as a training would have it."""
     network = perturb(build_network(setup.model.spec, setup.model_task, setup.model.options, seed=0))
     plan = setup.inputs

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from segbench.errors import BackendError
-from segbench.execution.deploy.backend_network import Form, Images, Run, fit, resize, spread
+from segbench.execution.deploy.backend_network import BackendNetwork, Images, Run, fit, resize, spread
 from segbench.measure.drift import DriftMeter, strays
-from segbench.networks.network import Deployed
+from segbench.networks.network import DeployedNetwork
 from segbench.results.records import Drift
 from segbench.util.image_size import Size, format_size
 
@@ -20,7 +20,7 @@ _IMAGES_ELSEWHERE = 2
 """Images on which a form that takes any size is tried at each of the three others."""
 
 
-def write_references(network: Deployed, frames: Sequence[Images], folder: Path, *, count: int, canvas: Size, any_size: bool) -> None:
+def write_references(network: DeployedNetwork, frames: Sequence[Images], folder: Path, *, count: int, canvas: Size, any_size: bool) -> None:
     """The eager network's logits on ``count`` images at the canvas, and with ``any_size`` at three others: a folder per size."""
     indices = spread(len(frames), count)
     _write(network, (frames[index] for index in indices), folder, canvas)
@@ -41,7 +41,7 @@ def other_sizes(size: Size) -> tuple[Size, Size, Size]:
 
 def measure_drift(run: Run, references: Path, size: Size) -> Drift:
     """The drift of a form on the images that lie in the folder of ``size``."""
-    meter, form = DriftMeter(), Form(run, size)
+    meter, form = DriftMeter(), BackendNetwork(run, size)
     for file in sorted((references / format_size(size)).glob("*.pt")):
         kept = torch.load(file, weights_only=True)
         with torch.inference_mode():
@@ -84,7 +84,7 @@ def refuse_stray(drift: Drift) -> None:
         )
 
 
-def _write(network: Deployed, images: Iterable[Images], folder: Path, size: Size) -> None:
+def _write(network: DeployedNetwork, images: Iterable[Images], folder: Path, size: Size) -> None:
     place = folder / format_size(size)
     place.mkdir(parents=True, exist_ok=True)
     for number, inputs in enumerate(images):

@@ -9,7 +9,7 @@ from typing import Any
 
 from segbench.config.settings import Settings
 from segbench.data.selection import scored_split
-from segbench.execution.plan.sources import Origin
+from segbench.execution.plan.sources import Sources
 from segbench.plugin.choice import format_value, slug
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import InputPlan
@@ -35,7 +35,7 @@ class Cell:
     model_task: Task
     fingerprints: Mapping[str, str]
     ingredients: Mapping[str, Any]
-    origin: Origin = field(default_factory=Origin)
+    origin: Sources = field(default_factory=Sources)
     backends: tuple[Chosen[BackendSpec], ...] = ()
     deploy_fingerprints: Mapping[str, str] = field(default_factory=dict)
     """By backend, so that another one more runs alone."""

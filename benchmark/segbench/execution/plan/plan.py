@@ -22,7 +22,18 @@ from segbench.execution.plan.fingerprints import (
     measure_ingredients,
     train_ingredients,
 )
-from segbench.execution.plan.sources import Key, Origin, Source, Want, choose_model, kind_of, locate, notes_of, refuse_other_task, wants
+from segbench.execution.plan.sources import (
+    Key,
+    Source,
+    SourceRequest,
+    Sources,
+    choose_model,
+    find_source,
+    kind_of,
+    notes_of,
+    refuse_other_task,
+    requested_sources,
+)
 from segbench.networks.checkpoint_meta import read_meta
 from segbench.plugin.choice import Choice, parse_choice
 from segbench.plugin.chosen import Chosen
@@ -140,19 +151,19 @@ class _Layout:
             self.made[key] = cell
         return self.made[key]
 
-    def _origin(self, entry: _Entry) -> Origin:
+    def _origin(self, entry: _Entry) -> Sources:
         sources, chained = [], {}
-        for want in wants(entry.model, entry.loss, entry.rest, {key[0] for key in self.entries}):
+        for want in requested_sources(entry.model, entry.loss, entry.rest, {key[0] for key in self.entries}):
             source, link = self._source(want, entry)
             if source is not None:
                 sources.append(source)
                 chained[f"{want.role} {len(sources)}"] = link
         kind = kind_of(entry.model, entry.loss)
-        return Origin(kind, tuple(sources), notes_of(entry.model, entry.loss), chained)
+        return Sources(kind, tuple(sources), notes_of(entry.model, entry.loss), chained)
 
-    def _source(self, want: Want, entry: _Entry) -> tuple[Source | None, Any]:
+    def _source(self, want: SourceRequest, entry: _Entry) -> tuple[Source | None, Any]:
         try:
-            found = locate(want, keys=self.entries, ids=self.ids, directory=self.directory)
+            found = find_source(want, keys=self.entries, ids=self.ids, directory=self.directory)
             if isinstance(found, Path):
                 meta = read_meta(found)
                 refuse_other_task(want.what, want.name, self.task, meta)
@@ -167,7 +178,7 @@ class _Layout:
         return Source(want.name, want.role, cell=needed.id), needed.fingerprints["train"]
 
 
-def _refuse_other_inputs(want: Want, entry: _Entry, task: Task, groups: Sequence[Sequence[str]]) -> None:
+def _refuse_other_inputs(want: SourceRequest, entry: _Entry, task: Task, groups: Sequence[Sequence[str]]) -> None:
     own, _ = plan_inputs(entry.model.spec, task, entry.model.options)
     theirs = [list(group) for group in groups]
     if theirs != [list(group) for group in own.groups]:
@@ -193,7 +204,7 @@ def _cell(
     entry: _Entry,
     *,
     backends: tuple[Chosen[BackendSpec], ...],
-    origin: Origin,
+    origin: Sources,
 ) -> Cell:
     model, loss, settings, seed = entry.model, entry.loss, entry.settings, entry.seed
     _refuse_scales_of_fixed_forms(settings, backends)

@@ -40,7 +40,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Origin:
+class Sources:
     """What a cell is made from."""
 
     kind: str = "train"
@@ -114,7 +114,7 @@ Key = tuple[str, str, str, str, int]
 
 
 @dataclass(frozen=True)
-class Want:
+class SourceRequest:
     """Something that a cell is made from, before it is found."""
 
     role: str
@@ -124,22 +124,24 @@ class Want:
     """The cells of the same run that it may be, best first, where it is named by its model."""
 
 
-def wants(model: Chosen[ModelSpec], loss: Chosen[LossSpec], rest: tuple[str, str, int], models: Collection[str]) -> list[Want]:
+def requested_sources(
+    model: Chosen[ModelSpec], loss: Chosen[LossSpec], rest: tuple[str, str, int], models: Collection[str]
+) -> list[SourceRequest]:
     """What a cell is made from; ``rest`` is its recipe, variation and seed."""
     found = []
     # the teacher itself learned from labels alone: it may be a member of what its students are members of
     losses = [str(loss), *(str(part) for part in loss.parts)]
     for name in part_names(model) if model.spec.derives is not None else ():
         keys = () if is_path(name) else tuple((name, text, *rest) for text in losses)
-        found.append(Want("part", name, f"{model.spec.name} of", keys))
+        found.append(SourceRequest("part", name, f"{model.spec.name} of", keys))
     if loss.spec.distils and trains(model):
         name = str(loss.options.values()["teacher"] or "")
         named = name in models or not is_path(name)
-        found.append(Want("teacher", name, "teacher", ((name, str(loss.parts[0]), *rest),) if named else ()))
+        found.append(SourceRequest("teacher", name, "teacher", ((name, str(loss.parts[0]), *rest),) if named else ()))
     return found
 
 
-def locate(want: Want, *, keys: Collection[Key], ids: Mapping[str, Key], directory: Path) -> Key | Path:
+def find_source(want: SourceRequest, *, keys: Collection[Key], ids: Mapping[str, Key], directory: Path) -> Key | Path:
     """The cell of this run that is wanted, or the file. Raises :class:`ConfigError` where there is neither."""
     for key in want.keys:
         if key in keys:
@@ -153,7 +155,7 @@ def locate(want: Want, *, keys: Collection[Key], ids: Mapping[str, Key], directo
     return find_checkpoint(want.name, want.what)
 
 
-def _missing(want: Want, key: Key, keys: Collection[Key]) -> str:
+def _missing(want: SourceRequest, key: Key, keys: Collection[Key]) -> str:
     model, loss = key[:2]
     if not model:
         return "distill needs a teacher: give --teacher RUN/CELL, or distill[teacher=..] with a model of this run or RUN/CELL."

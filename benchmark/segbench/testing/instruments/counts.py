@@ -16,7 +16,7 @@ from segbench.testing.instruments.published import (
     SEGMENTATION,
     TIMM,
     TORCHVISION,
-    Published,
+    PublishedFigure,
     shapes_only,
     with_zeros,
 )
@@ -28,7 +28,7 @@ def check() -> Iterator[Finding]:
         yield _count(entry)
 
 
-def _count(entry: Published) -> Finding:
+def _count(entry: PublishedFigure) -> Finding:
     network = shapes_only(entry)
     image = torch.empty(1, 3, entry.size, entry.size, device="meta")
     total = params.count_params(network, parts={}).total
@@ -44,7 +44,7 @@ def _count(entry: Published) -> Finding:
     )
 
 
-def _title(entry: Published) -> str:
+def _title(entry: PublishedFigure) -> str:
     whose = ", timm" if entry.library == "timm" else ""
     return f"{entry.name} at {entry.size}{whose}"
 
@@ -64,7 +64,7 @@ def check_fvcore() -> Iterator[Finding]:
         yield _fvcore_total(entry)
 
 
-def _fvcore_total(entry: Published) -> Finding:
+def _fvcore_total(entry: PublishedFigure) -> Finding:
     found = fvcore_counter.count_fvcore(with_zeros(entry), (torch.zeros(1, 3, entry.size, entry.size),))
     printed = "none" if found.flops is None else in_giga(found.flops, like=entry.macs)
     return judged(

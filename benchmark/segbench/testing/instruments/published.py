@@ -18,7 +18,7 @@ TIMM = "timm's benchmark results (infer_gmacs)"
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedFigure:
     """A network at a square input, its parameters, and its multiply-adds in units of 10**9 as printed."""
 
     library: Literal["torchvision", "timm"]
@@ -30,53 +30,53 @@ class Published:
 
 
 SEGMENTATION = (
-    Published("torchvision", "lraspp_mobilenet_v3_large", 520, 3_221_538, "2.086", segments=True),
-    Published("torchvision", "deeplabv3_mobilenet_v3_large", 520, 11_029_328, "10.452", segments=True),
-    Published("torchvision", "deeplabv3_resnet50", 520, 42_004_074, "178.722", segments=True),
-    Published("torchvision", "deeplabv3_resnet101", 520, 60_996_202, "258.743", segments=True),
-    Published("torchvision", "fcn_resnet50", 520, 35_322_218, "152.717", segments=True),
-    Published("torchvision", "fcn_resnet101", 520, 54_314_346, "232.738", segments=True),
+    PublishedFigure("torchvision", "lraspp_mobilenet_v3_large", 520, 3_221_538, "2.086", segments=True),
+    PublishedFigure("torchvision", "deeplabv3_mobilenet_v3_large", 520, 11_029_328, "10.452", segments=True),
+    PublishedFigure("torchvision", "deeplabv3_resnet50", 520, 42_004_074, "178.722", segments=True),
+    PublishedFigure("torchvision", "deeplabv3_resnet101", 520, 60_996_202, "258.743", segments=True),
+    PublishedFigure("torchvision", "fcn_resnet50", 520, 35_322_218, "152.717", segments=True),
+    PublishedFigure("torchvision", "fcn_resnet101", 520, 54_314_346, "232.738", segments=True),
 )
 
 ENCODERS = (
-    Published("torchvision", "resnet18", 224, 11_689_512, "1.814"),
-    Published("torchvision", "resnet34", 224, 21_797_672, "3.664"),
-    Published("torchvision", "resnet50", 224, 25_557_032, "4.089"),
-    Published("torchvision", "resnet101", 224, 44_549_160, "7.801"),
-    Published("torchvision", "mobilenet_v3_small", 224, 2_542_856, "0.057"),
-    Published("torchvision", "mobilenet_v3_large", 224, 5_483_032, "0.217"),
-    Published("torchvision", "mobilenet_v2", 224, 3_504_872, "0.301"),
-    Published("torchvision", "efficientnet_b0", 224, 5_288_548, "0.386"),
-    Published("torchvision", "efficientnet_b1", 240, 7_794_184, "0.687"),
+    PublishedFigure("torchvision", "resnet18", 224, 11_689_512, "1.814"),
+    PublishedFigure("torchvision", "resnet34", 224, 21_797_672, "3.664"),
+    PublishedFigure("torchvision", "resnet50", 224, 25_557_032, "4.089"),
+    PublishedFigure("torchvision", "resnet101", 224, 44_549_160, "7.801"),
+    PublishedFigure("torchvision", "mobilenet_v3_small", 224, 2_542_856, "0.057"),
+    PublishedFigure("torchvision", "mobilenet_v3_large", 224, 5_483_032, "0.217"),
+    PublishedFigure("torchvision", "mobilenet_v2", 224, 3_504_872, "0.301"),
+    PublishedFigure("torchvision", "efficientnet_b0", 224, 5_288_548, "0.386"),
+    PublishedFigure("torchvision", "efficientnet_b1", 240, 7_794_184, "0.687"),
 )
 
 SAME_IN_TIMM = (
-    Published("timm", "resnet18", 224, 11_689_512, "1.814"),
-    Published("timm", "resnet34", 224, 21_797_672, "3.664"),
-    Published("timm", "resnet50", 224, 25_557_032, "4.089"),
-    Published("timm", "resnet101", 224, 44_549_160, "7.801"),
-    Published("timm", "mobilenetv3_small_100", 224, 2_542_856, "0.057"),
-    Published("timm", "mobilenetv3_large_100", 224, 5_483_032, "0.217"),
-    Published("timm", "mobilenetv2_100", 224, 3_504_872, "0.301"),
-    Published("timm", "efficientnet_b0", 224, 5_288_548, "0.386"),
-    Published("timm", "efficientnet_b1", 240, 7_794_184, "0.687"),
+    PublishedFigure("timm", "resnet18", 224, 11_689_512, "1.814"),
+    PublishedFigure("timm", "resnet34", 224, 21_797_672, "3.664"),
+    PublishedFigure("timm", "resnet50", 224, 25_557_032, "4.089"),
+    PublishedFigure("timm", "resnet101", 224, 44_549_160, "7.801"),
+    PublishedFigure("timm", "mobilenetv3_small_100", 224, 2_542_856, "0.057"),
+    PublishedFigure("timm", "mobilenetv3_large_100", 224, 5_483_032, "0.217"),
+    PublishedFigure("timm", "mobilenetv2_100", 224, 3_504_872, "0.301"),
+    PublishedFigure("timm", "efficientnet_b0", 224, 5_288_548, "0.386"),
+    PublishedFigure("timm", "efficientnet_b1", 240, 7_794_184, "0.687"),
 )
 """timm's own code for the same networks: written differently, it must count the same."""
 
 FVCORE_TOTALS = (
-    Published("timm", "resnet18", 224, 11_689_512, "1.82"),
-    Published("timm", "resnet34", 224, 21_797_672, "3.67"),
-    Published("timm", "resnet50", 224, 25_557_032, "4.11"),
-    Published("timm", "resnet101", 224, 44_549_160, "7.83"),
-    Published("timm", "mobilenetv3_small_100", 224, 2_542_856, "0.06"),
-    Published("timm", "mobilenetv3_large_100", 224, 5_483_032, "0.23"),
-    Published("timm", "mobilenetv2_100", 224, 3_504_872, "0.31"),
-    Published("timm", "efficientnet_b0", 224, 5_288_548, "0.40"),
-    Published("timm", "efficientnet_b1", 256, 7_794_184, "0.77"),
+    PublishedFigure("timm", "resnet18", 224, 11_689_512, "1.82"),
+    PublishedFigure("timm", "resnet34", 224, 21_797_672, "3.67"),
+    PublishedFigure("timm", "resnet50", 224, 25_557_032, "4.11"),
+    PublishedFigure("timm", "resnet101", 224, 44_549_160, "7.83"),
+    PublishedFigure("timm", "mobilenetv3_small_100", 224, 2_542_856, "0.06"),
+    PublishedFigure("timm", "mobilenetv3_large_100", 224, 5_483_032, "0.23"),
+    PublishedFigure("timm", "mobilenetv2_100", 224, 3_504_872, "0.31"),
+    PublishedFigure("timm", "efficientnet_b0", 224, 5_288_548, "0.40"),
+    PublishedFigure("timm", "efficientnet_b1", 256, 7_794_184, "0.77"),
 )
 
 
-def shapes_only(entry: Published) -> nn.Module:
+def shapes_only(entry: PublishedFigure) -> nn.Module:
     """The network on the ``meta`` device, which needs no memory, no time and no download."""
     with torch.device("meta"):
         network = _timm(entry.name) if entry.library == "timm" else _torchvision(entry)
@@ -85,7 +85,7 @@ def shapes_only(entry: Published) -> nn.Module:
     return network.eval()
 
 
-def with_zeros(entry: Published) -> nn.Module:
+def with_zeros(entry: PublishedFigure) -> nn.Module:
     """The network on the CPU, every number in it zero: drawing weights would take longer than the pass."""
     network = shapes_only(entry).to_empty(device="cpu")
     with torch.no_grad():
@@ -94,7 +94,7 @@ def with_zeros(entry: Published) -> nn.Module:
     return network
 
 
-def _torchvision(entry: Published) -> Any:
+def _torchvision(entry: PublishedFigure) -> Any:
     import torchvision
 
     options: dict[str, Any] = {"weights": None}

@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 from segbench.measure.environment import describe_environment
-from segbench.measure.verification import subject, write_stamp
+from segbench.measure.verification import instrument_identity, write_stamp
 from segbench.results.publishing import machine_record
 from segbench.testing.instruments.runner import Report
 
@@ -14,7 +14,7 @@ from segbench.testing.instruments.runner import Report
 def this_machine() -> dict[str, str]:
     """What a stamp made here vouches for."""
     environment = describe_environment()
-    return subject(machine_record(environment, ""), environment.segbench)
+    return instrument_identity(machine_record(environment, ""), environment.segbench)
 
 
 def summarise(report: Report) -> dict[str, Any]:

@@ -16,7 +16,7 @@ PAIRS = 25
 SIZE = 4096
 PRODUCTS = 8
 
-_PACE = latency.Pace(rounds=1, min_calls=5, max_calls=5, min_round_seconds=0.0, max_warmup_calls=10)
+_PACE = latency.TimingBudget(rounds=1, min_calls=5, max_calls=5, min_round_seconds=0.0, max_warmup_calls=10)
 
 
 def check() -> Iterator[Finding]:

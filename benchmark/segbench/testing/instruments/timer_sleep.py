@@ -13,7 +13,7 @@ SLEEP_MS = 20.0
 AGREES_WITHIN = 0.02
 OVERSLEPT = 1.10
 
-_PACE = latency.Pace(rounds=10, min_calls=5, max_calls=5, min_round_seconds=0.0, max_warmup_calls=10)
+_PACE = latency.TimingBudget(rounds=10, min_calls=5, max_calls=5, min_round_seconds=0.0, max_warmup_calls=10)
 
 
 def check() -> Iterator[Finding]:

@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 20.0
 CALLS = 20
 SIZE = 48
 
-_PACE = latency.Pace(rounds=1, min_calls=CALLS, max_calls=CALLS, min_round_seconds=0.0, max_warmup_calls=10)
+_PACE = latency.TimingBudget(rounds=1, min_calls=CALLS, max_calls=CALLS, min_round_seconds=0.0, max_warmup_calls=10)
 
 
 def check() -> Iterator[Finding]:

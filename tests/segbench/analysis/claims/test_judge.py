@@ -13,7 +13,7 @@ from segbench.analysis.claims.judge import judge
 from segbench.analysis.claims.values import bounds, outcome
 from segbench.analysis.comparisons.confusions import Images
 from segbench.plugin.specs import Claim
-from segbench.results.metrics import QUANTITIES
+from segbench.results.metrics import METRICS
 from segbench.results.records import CellResult, Deployment, Latency, Memory, Quality, RunResult, Training, Verdict
 
 
@@ -452,7 +452,7 @@ def test_memory_is_the_networks_own() -> None:
         device: cell("small", deployments=[Deployment(backend="eager", memory_mb=memory)], resolved={"device": device})
         for device in ("cpu", "cuda")
     }
-    read = {(d, q): [r.value for r in QUANTITIES[q].read(c)] for d, c in on.items() for q in ("inference_memory_mb", "training_memory_mb")}
+    read = {(d, q): [r.value for r in METRICS[q].read(c)] for d, c in on.items() for q in ("inference_memory_mb", "training_memory_mb")}
     assert read == {
         ("cpu", "inference_memory_mb"): [100.0],
         ("cuda", "inference_memory_mb"): [700.0],
@@ -464,7 +464,7 @@ def test_memory_is_the_networks_own() -> None:
 def test_only_the_eager_deployment_counts() -> None:
     latency = [Latency(batch_size=1, input_size=(512, 512), device="cpu", p50_ms=1.0)]
     exported = cell("small", deployments=[Deployment(backend="onnxruntime", latency=latency)])
-    assert list(QUANTITIES["latency_ms"].read(exported)) == []
+    assert list(METRICS["latency_ms"].read(exported)) == []
 
 
 @pytest.mark.parametrize(
@@ -512,7 +512,7 @@ def test_each_quantity_is_read_from_its_key(quantity: str, value: float) -> None
         quality=quality,
         training=Training(images_per_second=16.0, seconds=10.0, epochs_run=4),
     )
-    assert [reading.value for reading in QUANTITIES[quantity].read(full)] == [value]
+    assert [reading.value for reading in METRICS[quantity].read(full)] == [value]
 
 
 def test_judging_survives_run_json() -> None:

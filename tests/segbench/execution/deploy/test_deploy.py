@@ -11,7 +11,7 @@ import pytest
 from segbench.config.settings import Settings, TrainSettings
 from segbench.errors import ConfigError, DataError
 from segbench.execution.costs.export import export_for_race
-from segbench.execution.deploy.model import Subject
+from segbench.execution.deploy.model import DeployedModel
 from segbench.results.records import CellResult, Deployment
 
 
@@ -196,7 +196,7 @@ def test_cells_of_one_model_share_costs_and_keep_their_own_quality(bench: Any) -
 def test_calibration_on_an_empty_split_is_one_clear_message(mishaps: Any) -> None:
     settings = Settings(train=TrainSettings(split="nobody"))
     setup: Any = SimpleNamespace(settings=settings, samples=lambda split: [])
-    subject = Subject(setup, mishaps.backend("frozen[calibrates=true]"), *(cast(Any, None),) * 4, canvas=(16, 16))
+    subject = DeployedModel(setup, mishaps.backend("frozen[calibrates=true]"), *(cast(Any, None),) * 4, canvas=(16, 16))
     with pytest.raises(DataError, match="is calibrated on images of the training split, and 'nobody' is empty"):
         subject.calibration()
 

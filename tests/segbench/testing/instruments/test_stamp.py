@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from segbench.measure import verification as instruments
-from segbench.measure.verification import FILE, read_stamp, subject, write_stamp
+from segbench.measure.verification import FILE, instrument_identity, read_stamp, write_stamp
 from segbench.testing.instruments.findings import Finding, judged, skipped
 from segbench.testing.instruments.runner import Report
 from segbench.testing.instruments.stamp import keep, summarise, this_machine
@@ -58,9 +58,9 @@ def test_a_damaged_file_is_no_stamp(content: str, tmp_path: Path) -> None:
 
 
 def test_changed_instruments_are_not_vouched_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    about = subject(HERE, "0.1")
+    about = instrument_identity(HERE, "0.1")
     monkeypatch.setattr(instruments, "source_hash", lambda folder: f"changed {folder.name}")
-    assert subject(HERE, "0.1") == {**about, "instruments": "changed measure"}
+    assert instrument_identity(HERE, "0.1") == {**about, "instruments": "changed measure"}
 
 
 def test_the_summary_counts_what_was_checked() -> None:
