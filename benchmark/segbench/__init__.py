@@ -89,6 +89,7 @@ _HOMES = {
         "IGNORE_INDEX BackendSpec Claim DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec Normalisation Problem "
         "Progress Recipe Reporter ReportTarget Sample Target Task"
     ),
+    "util.sequences": "first_line",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
@@ -152,6 +153,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "did_you_mean",
+    "first_line",
     "hookimpl",
     "option",
     "parse_choice",

@@ -161,8 +161,7 @@ def _bands(text: str | None) -> tuple[int, ...]:
 
 def _summary(done: PredictSummary, predictor: Predictor, out: Path) -> str:
     """What was done, in a few lines."""
-    from segbench.cli.output import relative
-    from segbench.cli.progress import duration
+    from segbench.cli.output import duration, relative
     from segbench.prediction.overlays import shown_input
     from segbench.util.redact import inert
 

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from segbench.cli.output import duration
 from segbench.execution.events import Listener
 
 Payload = Mapping[str, Any]
@@ -168,20 +169,6 @@ def race_text(cell: Payload | None, payload: Payload) -> str:
         start = f", start {payload['start']} of {payload['starts']}" if payload.get("starts") else ""
         return f"latency race at batch {payload['batch_size']}: {payload['contenders']} models in shuffled rounds{start}"
     return ""
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words.
-
-    >>> duration(42), duration(190), duration(7300)
-    ('42 s', '3 min 10 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _bars(console: Console) -> Progress:

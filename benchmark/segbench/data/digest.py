@@ -12,7 +12,7 @@ from pathlib import Path
 from segbench.errors import DataError
 from segbench.util.cache_dir import user_cache
 from segbench.util.devices import usable_cores
-from segbench.util.files import file_digest
+from segbench.util.files import file_digest, replacing
 
 READ_AT_MOST = 32 * 2**30
 """Bytes; a folder that holds more is known by its files' names, sizes and modification times, for it would take minutes to read."""
@@ -103,9 +103,7 @@ def _recall(memory: Path) -> _Known:
 
 def _remember(memory: Path, known: _Known) -> None:
     try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        part = memory.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(known))
-        os.replace(part, memory)
+        with replacing(memory) as unfinished:
+            unfinished.write_text(json.dumps(known))
     except OSError:
         pass  # a cache that cannot be written costs reading again

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +14,8 @@ from segbench.data.visualization import IGNORED, Picture, column, labelled, over
 from segbench.errors import DataError, StoreError
 from segbench.plugin.options import Options
 from segbench.plugin.specs import DatasetSpec, Sample, Task, resolve
+from segbench.util.files import replacing
+from segbench.util.sequences import evenly_spaced
 
 _CELL = 240  # longest side of a picture, in pixels
 _SHEET_COLUMNS = 2
@@ -38,21 +38,10 @@ def write_preview(
     samples: Sequence[Sample] = resolve(spec.load)(root, split, options)
     if not len(samples) or count < 1:
         raise DataError(f"there is nothing to show: split '{split}' of '{spec.name}' has {len(samples)} samples, {count} were asked for")
-    cells = [_cell(samples[index], task) for index in spread(len(samples), count)]
+    cells = [_cell(samples[index], task) for index in evenly_spaced(len(samples), count)]
     rows = [row(cells[start : start + _SHEET_COLUMNS]) for start in range(0, len(cells), _SHEET_COLUMNS)]
     sheet = column([*rows, legend(task, width=max(r.width for r in rows))])
     return save_picture(sheet, path)
-
-
-def spread(total: int, count: int) -> list[int]:
-    """Up to ``count`` positions, evenly spread over ``total``.
-
-    >>> spread(10, 4), spread(3, 8)
-    ([0, 3, 6, 9], [0, 1, 2])
-    """
-    if count >= total or count == 1:
-        return list(range(min(total, count)))
-    return [round(i * (total - 1) / (count - 1)) for i in range(count)]
 
 
 def legend(task: Task, *, width: int) -> Image.Image:
@@ -70,14 +59,10 @@ def legend(task: Task, *, width: int) -> Image.Image:
 
 def save_picture(picture: Image.Image, path: Path) -> Path:
     """Write a PNG under a temporary name, then rename it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(part, format="PNG")
-        os.replace(part, path)
+        with replacing(path) as unfinished:
+            picture.save(unfinished, format="PNG")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
     return path
 

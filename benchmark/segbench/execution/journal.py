@@ -18,6 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from segbench.util.files import replacing
+from segbench.util.sequences import first_line
+
 Payload = Mapping[str, Any]
 
 EVENTS = "logs/events.jsonl"
@@ -52,7 +55,7 @@ class Journal:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         how = "finished" if kind is None else "interrupted" if issubclass(kind, KeyboardInterrupt) else "failed"
-        self._append("end", {"state": how, **({"message": _first_line(error)} if how == "failed" and error else {})})
+        self._append("end", {"state": how, **({"message": first_line(error)} if how == "failed" and error else {})})
         with contextlib.suppress(OSError):
             self._now.unlink(missing_ok=True)
 
@@ -73,10 +76,8 @@ class Journal:
         if now - self._last < _SECONDS_BETWEEN:
             return
         self._last = now
-        unfinished = self._now.with_suffix(".unfinished")
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), replacing(self._now) as unfinished:
             unfinished.write_text(_line({"t": time.time(), **values}))
-            os.replace(unfinished, self._now)
 
     def _append(self, event: str, values: Payload) -> None:
         with contextlib.suppress(OSError), self._events.open("a", encoding="utf-8") as file:
@@ -107,7 +108,3 @@ def _line(values: Payload) -> str:
     # not a number is no JSON
     plain = {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()}
     return json.dumps(plain, default=str) + "\n"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

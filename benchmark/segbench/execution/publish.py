@@ -23,7 +23,7 @@ from segbench.plugin.specs import Reporter, ReportTarget, resolve
 from segbench.results.publishing import public
 from segbench.results.records import RunResult
 from segbench.results.store import load_run
-from segbench.util.files import explained, write_atomic
+from segbench.util.files import explained, replacing, write_atomic
 
 MANIFEST = "site.json"
 RUNS = "runs"
@@ -151,10 +151,8 @@ def _replace(staged: Path, file: Path) -> bool:
     """Whether the file is another than before. A reader sees the old one or the new one, never half."""
     if file.is_file() and filecmp.cmp(staged, file, shallow=False):
         return False
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_name(f".{file.name}.new")
-    shutil.copyfile(staged, fresh)  # not forced to the disk one by one: what a crash loses, the same command writes again
-    fresh.replace(file)
+    with replacing(file) as unfinished:
+        shutil.copyfile(staged, unfinished)  # not forced to the disk one by one: what a crash loses, the same command writes again
     return True
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from segbench.plugin.chosen import source_hash
 from segbench.util.cache_dir import user_cache
+from segbench.util.files import replacing
 
 FILE = "instruments.json"
 _KEPT = 20
@@ -26,16 +25,10 @@ def instrument_identity(machine: Mapping[str, str], segbench: str | None) -> dic
 def write_stamp(about: Mapping[str, str], stamp: Mapping[str, Any]) -> Path:
     """Keep ``stamp`` beside those of other machines that share the folder; returns the file. Raises :class:`OSError`."""
     path = user_cache() / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
     others = {key: value for key, value in _read(path).items() if key != _key(about)}
     kept = dict(list(others.items())[-(_KEPT - 1) :])
-    scratch = path.with_name(f"{FILE}.{os.getpid()}.tmp")
-    try:
-        scratch.write_text(json.dumps({**kept, _key(about): {**stamp, **about}}, indent=1), encoding="utf-8")
-        scratch.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            scratch.unlink(missing_ok=True)
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps({**kept, _key(about): {**stamp, **about}}, indent=1), encoding="utf-8")
     return path
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import pickle
 import warnings
 from collections.abc import Iterable, Mapping
@@ -18,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from segbench.errors import CheckpointError, StoreError
+from segbench.util.files import replacing
+from segbench.util.sequences import first_line
 
 FORMAT = 1
 _SHOWN = 3
@@ -51,19 +51,13 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "identity": plain(checkpoint.identity),
         "training": dict(checkpoint.training),
     }
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with replacing(path) as unfinished, unfinished.open("wb") as file:
             torch.save(content, file)
-        os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         raise StoreError(
-            f"cannot write the checkpoint {path}: {_first_line(error)}. Is the disk full, or the folder not writable?"
+            f"cannot write the checkpoint {path}: {first_line(error)}. Is the disk full, or the folder not writable?"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -160,7 +154,7 @@ def _read_safetensors(path: Path) -> Any:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or no safetensors file: {_first_line(error)}") from error
+        raise CheckpointError(f"{path} is damaged or no safetensors file: {first_line(error)}") from error
 
 
 def _read_torch(path: Path) -> Any:
@@ -176,13 +170,9 @@ def _read_torch(path: Path) -> Any:
             "Save its state dict alone (torch.save(model.state_dict(), ..), or safetensors)."
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError, AssertionError) as error:
-        raise CheckpointError(f"{path} is damaged: {_first_line(error)}") from error
+        raise CheckpointError(f"{path} is damaged: {first_line(error)}") from error
 
 
 def _some(faults: list[str]) -> str:
     more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
     return "; ".join(faults[:_SHOWN]) + more
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

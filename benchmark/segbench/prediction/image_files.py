@@ -16,6 +16,7 @@ import numpy.typing as npt
 from segbench.data.tiling import Window
 from segbench.errors import DataError
 from segbench.util.image_size import Size
+from segbench.util.sequences import first_line
 
 Array = npt.NDArray[Any]
 
@@ -199,7 +200,7 @@ def _explained(path: Path) -> Iterator[None]:
     except DataError:
         raise
     except Exception as error:  # rasterio passes on whatever GDAL says
-        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        text = first_line(error)
         raise DataError(f"cannot read {path.name}: {text}. Is it complete? Copy or download it again.") from None
 
 
@@ -254,7 +255,7 @@ def _read_picture(path: Path, wanted: int) -> Array:
             raise DataError(f"{path.name} is too large for a picture that is read as a whole. Convert it to GeoTIFF.") from None
         except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and struct.error for damaged files
             hint = f" Reading all kinds of TIFF needs rasterio: {RASTERIO_HINT}" if path.suffix.lower() in RASTERS else ""
-            text = (str(error).strip().splitlines() or [type(error).__name__])[0].replace(str(path), path.name)
+            text = first_line(error).replace(str(path), path.name)
             raise DataError(f"cannot read {path.name}: {text}.{hint}") from None
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 

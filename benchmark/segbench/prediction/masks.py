@@ -17,7 +17,7 @@ from segbench.data.tiling import Window
 from segbench.data.visualization import IGNORED, palette_of
 from segbench.plugin.specs import Task
 from segbench.prediction.image_files import Georeference, nearest
-from segbench.util.files import explained
+from segbench.util.files import explained, replacing
 from segbench.util.image_size import Size
 
 _BLOCK = 256
@@ -61,10 +61,8 @@ class PngMask:
         picture = Image.fromarray(self._ids)
         if self._ids.dtype == np.uint8:
             picture.putpalette([value for colour in colours(self._task) for value in colour])
-        with explained(self.path):
-            temporary = _unfinished(self.path)
-            picture.save(temporary, format="PNG")
-            os.replace(temporary, self.path)
+        with explained(self.path), replacing(self.path) as unfinished:
+            picture.save(unfinished, format="PNG")
 
     def discard(self) -> None:
         """Forget what was written."""

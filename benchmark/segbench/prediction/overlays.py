@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -12,7 +11,7 @@ from segbench.data.visualization import overlay, to_rgb
 from segbench.plugin.specs import Task
 from segbench.prediction.masks import read_small
 from segbench.prediction.scenes import OpenScene
-from segbench.util.files import explained
+from segbench.util.files import explained, replacing
 from segbench.util.image_size import Size
 
 LONGEST = 2048
@@ -26,10 +25,8 @@ def write_overlay(path: Path, mask: Path, scene: OpenScene, task: Task, *, alpha
     name = shown_input(task)
     picture = to_rgb(scene.small(name, size), name, task)
     ids = torch.from_numpy(read_small(mask, size).astype("int64"))
-    with explained(path):
-        temporary = path.with_name(f".{path.name}.unfinished")
-        Image.fromarray(overlay(picture, ids, task, opacity=alpha)).save(temporary, format="PNG", compress_level=3)
-        os.replace(temporary, path)
+    with explained(path), replacing(path) as unfinished:
+        Image.fromarray(overlay(picture, ids, task, opacity=alpha)).save(unfinished, format="PNG", compress_level=3)
 
 
 def shown_input(task: Task) -> str:

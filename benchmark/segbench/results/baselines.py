@@ -16,7 +16,7 @@ from pathlib import Path
 from segbench.errors import ConfigError, StoreError, did_you_mean
 from segbench.results.records import RunResult
 from segbench.results.store import load_run
-from segbench.util.files import explained, write_atomic
+from segbench.util.files import explained, folder_mb, write_atomic
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -32,7 +32,7 @@ class Baseline:
 
     @property
     def megabytes(self) -> float:
-        return sum(file.stat().st_size for file in self.directory.rglob("*") if file.is_file()) / 2**20
+        return folder_mb(self.directory)
 
     @property
     def has_checkpoints(self) -> bool:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from segbench.errors import StoreError
 from segbench.results.records import SCHEMA_VERSION, CellResult, RunResult
 from segbench.util.files import explained, write_atomic
+from segbench.util.sequences import first_line
 
 _FOLDERS = ("cells", "checkpoints", "confusions", "predictions", "deployments", "logs")
 _OWNED = (
@@ -29,6 +30,7 @@ _OWNED = (
     "logs/*.log",
     "logs/events.jsonl",
     "logs/now.*",
+    "**/.*.unfinished",
     "charts/*.svg",
     "run.json",
     "config.toml",
@@ -158,14 +160,10 @@ def _rebuild(directory: Path, file: Path, error: Exception) -> RunResult:
     cells, notes = RunStore(directory).read_cells()
     if not cells:
         raise StoreError(
-            f"'{file}' is damaged ({_first_line(error)}) and there are no finished cells beside it. Run the same command again."
+            f"'{file}' is damaged ({first_line(error)}) and there are no finished cells beside it. Run the same command again."
         ) from None
     notes.insert(0, "run.json was missing or damaged: rebuilt from the finished cells")
     return RunResult(cells=list(cells.values()), complete=False, warnings=notes)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _try_lock(stream: IO[str]) -> bool:

@@ -10,6 +10,7 @@ from segbench.plugin.choice import slug
 from segbench.plugin.specs import Progress
 from segbench.results.records import Epoch
 from segbench.training.session import Job, Session
+from segbench.util.sequences import evenly_spaced
 
 
 def validate(session: Session, row: Epoch) -> tuple[Epoch, bool]:
@@ -40,7 +41,7 @@ def _evaluate(session: Session, row: Epoch) -> Evaluation:
     assert job.val_samples is not None
     steps = session.state.steps_done
     every = settings.eval.pictures_every
-    wanted = fixed_indices(len(job.val_samples), settings.eval.pictures) if job.pictures and every and row.epoch % every == 0 else ()
+    wanted = evenly_spaced(len(job.val_samples), settings.eval.pictures) if job.pictures and every and row.epoch % every == 0 else ()
     found = evaluate(
         session.network,
         job.val_samples,
@@ -59,16 +60,6 @@ def _evaluate(session: Session, row: Epoch) -> Evaluation:
     if wanted and place.first:
         _draw(job, found, row.epoch)
     return found
-
-
-def fixed_indices(count: int, wanted: int) -> tuple[int, ...]:
-    """``wanted`` positions spread evenly over ``count`` samples, always the same.
-
-    >>> fixed_indices(10, 2), fixed_indices(2, 4)
-    ((2, 7), (0, 1))
-    """
-    wanted = min(wanted, count)
-    return tuple(int((i + 0.5) * count / wanted) for i in range(wanted))
 
 
 def _draw(job: Job, found: Evaluation, epoch: int) -> None:

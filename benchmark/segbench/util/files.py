@@ -1,4 +1,4 @@
-"""A digest of a file of any size."""
+"""Files: atomic writes, sizes, digests."""
 
 from __future__ import annotations
 
@@ -67,3 +67,30 @@ def explained(path: Path) -> Iterator[None]:
         }
         reason = reasons.get(error.errno or 0, error.strerror or str(error))
         raise StoreError(f"Cannot write '{path}': {reason}") from None
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to, which takes the place of ``path`` at the end: a reader sees the old file or the new one.
+
+    The folder is made where it is missing. What was written is removed where the block raises.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def folder_mb(folder: Path) -> float:
+    """Megabytes (2**20 bytes) of all files below a folder."""
+    return folder_bytes(folder) / 2**20

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segbench import BackendError
+from segbench import BackendError, first_line
 from segbench_plugins.backends.onnx_graph import quiet
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def quantize(source: Path, target: Path, calibration: Sequence[tuple[Tensor, ...
         with quiet(), tempfile.TemporaryDirectory() as scratch:
             _quantize(source, target, calibration, Path(scratch))
     except Exception as error:
-        text = (str(error).splitlines() or [""])[0]
+        text = first_line(error)
         raise BackendError(f"ONNX Runtime cannot quantize the network: {type(error).__name__}: {text}") from error
 
 

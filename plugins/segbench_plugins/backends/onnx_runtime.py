@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from segbench import BackendError
+from segbench import BackendError, first_line
 from segbench_plugins.backends.onnx_graph import capture, explain, quiet
 from segbench_plugins.backends.precision import Run, for_size, in_precision
 
@@ -98,7 +98,7 @@ def _session(path: Path, target: Target) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), settings, providers=[(provider, device)])
     except Exception as error:
-        raise BackendError(f"ONNX Runtime cannot load {path.name}: {_first_line(error)}") from error
+        raise BackendError(f"ONNX Runtime cannot load {path.name}: {first_line(error)}") from error
 
 
 def _run_on_cpu(session: Any) -> Run:
@@ -131,7 +131,3 @@ def _run_on_cuda(session: Any, device: str) -> Run:
         return logits
 
     return run
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

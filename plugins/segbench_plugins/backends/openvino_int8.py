@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from segbench import BackendError
+from segbench import BackendError, first_line
 from segbench_plugins.backends.no_telemetry import import_nncf
 from segbench_plugins.backends.onnx_graph import quiet
 
@@ -35,5 +35,5 @@ def quantize(model: Any, calibration: Sequence[tuple[Tensor, ...]]) -> Any:
                 subset_size=len(calibration),
             )
     except Exception as error:
-        text = (str(error).splitlines() or [""])[0]
+        text = first_line(error)
         raise BackendError(f"NNCF cannot quantize the network: {type(error).__name__}: {text}") from error

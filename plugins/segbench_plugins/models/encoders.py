@@ -12,7 +12,7 @@ import timm
 import torch
 from torch import nn
 
-from segbench import CheckpointError, ConfigError, Normalisation, did_you_mean
+from segbench import CheckpointError, ConfigError, Normalisation, did_you_mean, first_line
 from segbench_plugins.models.pretrained import missing_weights
 from segbench_plugins.models.weights import load_encoder, match_encoder, read_state
 
@@ -118,7 +118,7 @@ def _try_taps(name: str, strides: tuple[int, ...], output_stride: int | None, in
     except ConfigError as error:
         return str(error)
     except Exception as error:  # timm's encoders refuse an unknown argument in many ways
-        return f"timm cannot build it as an encoder ({_first_line(error)})"
+        return f"timm cannot build it as an encoder ({first_line(error)})"
     return taps
 
 
@@ -144,7 +144,7 @@ def _require_any_size(name: str, taps: Taps, in_channels: int) -> None:
         try:
             features = encoder(torch.empty(1, in_channels, *_ODD_SIZE))
         except Exception as error:  # whatever an encoder raises on a size that it cannot take
-            raise ConfigError(f"it cannot take images of any size ({_first_line(error)})") from error
+            raise ConfigError(f"it cannot take images of any size ({first_line(error)})") from error
     if tuple(feature.shape[1] for feature in features) != taps.channels:
         raise ConfigError("its features are not of the form (N, C, H, W)")
 
@@ -172,7 +172,7 @@ def _download(name: str, taps: Taps, in_channels: int) -> nn.Module:
     try:
         encoder = _create(name, taps, in_channels, pretrained=True)
     except Exception as error:  # hub, network and file errors of several packages
-        raise CheckpointError(_NO_WEIGHTS.format(name=name, reason=_first_line(error))) from error
+        raise CheckpointError(_NO_WEIGHTS.format(name=name, reason=first_line(error))) from error
     finally:
         logger.removeHandler(heard)
     if heard.random:  # timm only warns where it leaves values random
@@ -190,7 +190,3 @@ class _Warnings(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if "random init" in record.getMessage():
             self.random.append(record.getMessage())
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

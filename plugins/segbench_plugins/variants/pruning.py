@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from segbench import PluginError, Task, TrainingError
+from segbench import PluginError, Task, TrainingError, first_line
 from segbench_plugins.variants import PruneOptions
 from segbench_plugins.variants.shrink import shrink_to
 
@@ -39,7 +39,7 @@ def make(bases: Sequence[nn.Module], inputs: Sequence[Tensor], task: Task, optio
             _prune(model.requires_grad_(True), tuple(inputs), task.num_classes, options)
             _check(model, inputs, task.num_classes)
     except Exception as error:  # whatever tracing a foreign network raises
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise TrainingError(f"{options.of} cannot be pruned: {reason}") from error
     for module, training in modes.items():
         module.training = training

@@ -65,7 +65,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> N
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
-    (tmp_path / "last.pt.tmp").symlink_to("/dev/full")
+    (tmp_path / f".last.pt.{os.getpid()}.unfinished").symlink_to("/dev/full")
     with pytest.raises(StoreError, match="Is the disk full"):
         write_checkpoint(tmp_path / "last.pt", Checkpoint(model().state_dict()))
     assert not (tmp_path / "last.pt").exists()

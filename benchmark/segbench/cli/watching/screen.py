@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from segbench.cli.output import duration
 from segbench.cli.watching.state import DONE, CellState, Running, RunState, continue_command
 from segbench.util.redact import inert
 
@@ -45,22 +46,6 @@ def screen(state: RunState, *, width: int, rows: int | None = None, plain: bool 
 def fixed_lines(state: RunState) -> int:
     """How many lines there are beside the table of cells, about."""
     return 9 + (6 if state.running else 0) + 2 * len(state.warnings)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words.
-
-    >>> duration(42), duration(190), duration(7300), duration(200000)
-    ('42 s', '3 min 10 s', '2 h 1 min', '2 d 7 h')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
 def shortened(text: str, width: int) -> str:

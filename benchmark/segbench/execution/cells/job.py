@@ -24,6 +24,7 @@ from segbench.plugin.registry import Catalog, load_catalog
 from segbench.plugin.specs import DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task, resolve
 from segbench.results.records import Quality, Training
 from segbench.util.image_size import format_size, parse_size
+from segbench.util.sequences import evenly_spaced
 
 if TYPE_CHECKING:
     from segbench.measure.quality.evaluate import Evaluation
@@ -205,7 +206,7 @@ def _evaluate(setup: Setup, emit: Emit) -> dict[str, Any]:
     split = scored_split(setup.dataset, setup.settings)
     samples = setup.samples(split)
     trained = trained_network(setup)
-    wanted = _pictured(len(samples), setup.settings.eval.pictures)
+    wanted = evenly_spaced(len(samples), setup.settings.eval.pictures)
     done = evaluate(
         trained.network,
         samples,
@@ -317,12 +318,6 @@ def statistics(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = Non
 def _set_threads(setup: Setup) -> None:
     if setup.settings.measure.threads:
         torch.set_num_threads(setup.settings.measure.threads)
-
-
-def _pictured(count: int, wanted: int) -> tuple[int, ...]:
-    """A fixed sample, spread evenly over the split."""
-    wanted = min(wanted, count)
-    return tuple(sorted({int((i + 0.5) * count / wanted) for i in range(wanted)})) if wanted else ()
 
 
 def _save_confusions(path: Path, done: Evaluation, groups: Sequence[str] | None) -> None:

@@ -16,6 +16,7 @@ from segbench.networks.network import Network, build_network, deploy
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import BackendSpec, resolve
+from segbench.util.files import folder_mb
 from segbench.util.image_size import Size
 
 RANDOM_CALIBRATION = 8
@@ -34,7 +35,7 @@ def export_for_race(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None 
     started = time.perf_counter()
     path = export_network(setup, backend, size, batch_size, folder, calibration)
     seconds = time.perf_counter() - started
-    return {"path": str(path), "seconds": seconds, "file_mb": sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 2**20}
+    return {"path": str(path), "seconds": seconds, "file_mb": folder_mb(folder)}
 
 
 def export_network(

@@ -19,6 +19,7 @@ from segbench.measure.quality.evaluate import evaluation_size
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import Sample, Task
 from segbench.util.image_size import Size, parse_size
+from segbench.util.sequences import evenly_spaced
 
 Images = tuple[Tensor, ...]
 Run = Callable[..., Any]
@@ -66,7 +67,7 @@ class CalibrationImages(Sequence[Images]):
 
     def __init__(self, frames: Sequence[Images], count: int, canvas: Size) -> None:
         self._frames, self._canvas = frames, canvas
-        self._indices = spread(len(frames), count)
+        self._indices = evenly_spaced(len(frames), count)
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -135,13 +136,3 @@ def fit(images: Images, canvas: Size) -> Images:
 def resize(images: Images, size: Size) -> Images:
     """Images (1, C, h, w) at another size, bilinear."""
     return tuple(functional.interpolate(image, size=size, mode="bilinear", align_corners=False) for image in images)
-
-
-def spread(count: int, wanted: int) -> tuple[int, ...]:
-    """Positions spread evenly over ``count``, at most ``wanted``, the same each time.
-
-    >>> spread(10, 3), spread(2, 5), spread(0, 5)
-    ((1, 5, 8), (0, 1), ())
-    """
-    wanted = min(wanted, count)
-    return tuple(int((i + 0.5) * count / wanted) for i in range(wanted))

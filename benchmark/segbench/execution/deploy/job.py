@@ -28,6 +28,7 @@ from segbench.plugin.inputs import InputPlan
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import BackendSpec, Target, resolve
 from segbench.results.records import Quality
+from segbench.util.files import folder_mb
 from segbench.util.image_size import Size
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def build(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) ->
 
 def size_mb(folder: Path) -> float:
     """Size of all files below a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / _MB
+    return folder_mb(folder)
 
 
 def _references(subject: DeployedModel) -> None:

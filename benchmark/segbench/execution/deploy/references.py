@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from segbench.errors import BackendError
-from segbench.execution.deploy.backend_network import BackendNetwork, Images, Run, fit, resize, spread
+from segbench.execution.deploy.backend_network import BackendNetwork, Images, Run, fit, resize
 from segbench.measure.drift import DriftMeter, strays
 from segbench.networks.network import DeployedNetwork
 from segbench.results.records import Drift
 from segbench.util.image_size import Size, format_size
+from segbench.util.sequences import evenly_spaced, first_line
 
 _LARGE = (576, 640)
 _IMAGES_ELSEWHERE = 2
@@ -22,7 +23,7 @@ _IMAGES_ELSEWHERE = 2
 
 def write_references(network: DeployedNetwork, frames: Sequence[Images], folder: Path, *, count: int, canvas: Size, any_size: bool) -> None:
     """The eager network's logits on ``count`` images at the canvas, and with ``any_size`` at three others: a folder per size."""
-    indices = spread(len(frames), count)
+    indices = evenly_spaced(len(frames), count)
     _write(network, (frames[index] for index in indices), folder, canvas)
     for size in other_sizes(canvas) if any_size else ():
         _write(network, (resize(frames[index], size) for index in indices[:_IMAGES_ELSEWHERE]), folder, size)
@@ -62,7 +63,7 @@ def _drift_at(run: Run, references: Path, size: Size) -> Drift:
     try:
         return measure_drift(run, references, size)
     except Exception as error:  # foreign code: a form that claims any size and fails at one is told so
-        text = (str(error).splitlines() or [type(error).__name__])[0]
+        text = first_line(error)
         return Drift(images=0, input_size=size, notes=[f"{type(error).__name__}: {text}"])
 
 

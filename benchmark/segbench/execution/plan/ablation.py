@@ -13,6 +13,7 @@ from segbench.plugin.options import OptionValue, describe
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import ModelSpec
 from segbench.results.records import Ablation, AblationStep
+from segbench.util.sequences import listed
 
 
 def walk(
@@ -64,7 +65,7 @@ def _refuse_other_network(first: Chosen[ModelSpec], last: Chosen[ModelSpec]) -> 
     unshared = sorted(set(before) ^ set(after))
     if unshared:
         raise ConfigError(
-            f"There is no walk from {first} to {last}: they are different networks. No step can change {_listed(unshared)}, "
+            f"There is no walk from {first} to {last}: they are different networks. No step can change {listed(unshared)}, "
             f"which only one of them has as {'an option' if len(unshared) == 1 else 'options'}. "
             f"Name two settings of one model, such as {one.name} and '{one.name}[..]'."
         )
@@ -86,10 +87,6 @@ def _ordered(differing: Sequence[str], order: Sequence[str] | None) -> Sequence[
             raise ConfigError(f"--order: '{name}' is not among the options that differ.{near} They are: {', '.join(differing)}.")
     missing = [name for name in differing if name not in order]
     if missing or len(set(order)) != len(order):
-        what = f"lacks {_listed(missing)}" if missing else "names an option twice"
+        what = f"lacks {listed(missing)}" if missing else "names an option twice"
         raise ConfigError(f"--order {what}: it takes each option that differs once, such as {','.join(reversed(differing))}.")
     return order
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
