@@ -9,8 +9,9 @@ READY := $(VENV)/.ready
 demo: $(READY)  ## the main job on the embedded data: a table and a report in about three minutes
 	$(BIN)/segbench run
 
-test: $(READY)  ## the whole suite
-	$(BIN)/python -m pytest
+test: $(READY)  ## the whole suite: on all cores, and then by themselves the tests that depend on the real clock
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest -m "clock and not gpu and not slow"
 
 lint: $(READY)  ## style, types, import rules and generated text
 	$(BIN)/ruff check .

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+if "--benchmark-only" not in sys.argv:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: tests run side by side, and tensors here are small
+
 from segbench.config.run_config import RunConfig, load_config
 from segbench.plugin.registry import Catalog, load_catalog
 from segbench.results.records import RunResult
@@ -28,15 +31,13 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """PyTorch in this process on one thread, and afterwards on as many as before."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """PyTorch on one thread again after a test that ran cells in this process."""
     yield
-    torch.set_num_threads(threads)
+    torch = sys.modules.get("torch")
+    if torch is not None and os.environ.get("OMP_NUM_THREADS") == "1":
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -64,11 +64,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> PngFolder:
     return PngFolder(root)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(one_thread: None) -> None:
-    """As in a worker; more would count their waiting for each other as CPU time."""
-
-
 def _loader(samples: Sequence[Sample], train: TrainSettings) -> TrainLoader:
     return train_loader(samples, task=TASK, plan=PLAN, settings=train, seed=0)
 

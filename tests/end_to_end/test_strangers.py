@@ -22,12 +22,6 @@ from segbench.plugin.inputs import plan_inputs
 from segbench.testing import ModelConformance
 from segbench.training.fit import fit
 
-
-@pytest.fixture(autouse=True)
-def _one_thread(one_thread: None) -> None:
-    """Images here are so small that threads would only wait for each other."""
-
-
 # --- torchvision's DeepLabV3 with its auxiliary head: a mapping with "out" and "aux" ---
 
 

@@ -82,8 +82,3 @@ def lab(tiny: ModuleType, tmp_path: Path) -> Lab:
     catalog = Catalog()
     catalog.add(tiny, Plugin(name="tiny:all", package="tiny", version="1", editable=False))
     return Lab(tiny, catalog, tmp_path / "checkpoints")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread(one_thread: None) -> None:
-    """Small tensors run no faster on more threads."""

@@ -180,6 +180,7 @@ def test_a_sweep_that_nobody_asks_for_changes_no_fingerprint(bench: Any) -> None
     assert swept["input_sizes"] == ("8", "16")
 
 
+@pytest.mark.clock
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="reads Linux's /proc")
 def test_threads_that_spin_while_others_are_timed_are_found(command: Callable[..., Any], mishaps_folder: Path, tmp_path: Path) -> None:
     """Also: whatever the user's environment says, PyTorch's own threads do not spin in a contender."""

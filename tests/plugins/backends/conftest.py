@@ -20,11 +20,6 @@ Images = tuple[Tensor, ...]
 SIZE = (96, 128)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(one_thread: None) -> None:
-    """Small tensors run no faster on more threads, and several test runs may share a machine."""
-
-
 class Small(nn.Module):
     """What the built-in models are made of, in 3 000 parameters: two inputs, BatchNorm, hard swish, attention, two resizes."""
 

@@ -95,6 +95,7 @@ def test_the_callers_network_stays_as_it_is(small: Any, forms: Any, text: str) -
     assert all(weight.is_contiguous() for weight in weights)
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("text", ["onnxruntime", "openvino"])
 def test_idle_threads_do_not_spin(small: Any, deployed: Any, text: str) -> None:
     """ONNX Runtime's spin for a quarter of the 10 ms after a call, unless told otherwise."""

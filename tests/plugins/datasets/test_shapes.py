@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
 import torch
 
 from segbench import Sample, Task
@@ -61,6 +62,7 @@ def test_counts_are_options_and_positions_behave_like_a_list(load: Load) -> None
     assert len(list(samples)) == 5
 
 
+@pytest.mark.clock
 def test_a_picture_takes_about_a_millisecond(load: Load) -> None:
     samples = load("shapes", None, "train")
     samples[0]

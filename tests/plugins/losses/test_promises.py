@@ -133,7 +133,7 @@ def test_it_is_never_negative_nor_infinite(text: str, make_loss: MakeLoss, data:
     assert value >= -1e-6
 
 
-def test_many_pixels_lose_no_accuracy(make_scene: Any, make_loss: MakeLoss, one_thread: None) -> None:
+def test_many_pixels_lose_no_accuracy(make_scene: Any, make_loss: MakeLoss) -> None:
     scene = make_scene(3, images=2, size=(640, 640))
     for text in ("ce", "focal", "dice"):
         loss = make_loss(text, 3)

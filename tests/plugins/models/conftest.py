@@ -12,11 +12,6 @@ from torch import nn
 from segbench import Task
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(one_thread: None) -> None:
-    """Small tensors run no faster on more threads, and several test runs may share a machine."""
-
-
 @pytest.fixture
 def task() -> Callable[..., Task]:
     def make(num_classes: int = 2, inputs: Mapping[str, int] | None = None) -> Task:

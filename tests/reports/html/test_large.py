@@ -6,6 +6,8 @@ import random
 import time
 from collections.abc import Callable
 
+import pytest
+
 from segbench import CellResult, ReportTarget, RunResult
 from segbench_reports.html.page import render
 
@@ -34,6 +36,7 @@ def _large(make_cell: CellMaker, number: int) -> CellResult:
     return CellResult.model_validate(values)
 
 
+@pytest.mark.clock
 def test_two_hundred_cells_take_less_than_ten_seconds_and_two_megabytes(
     make_cell: CellMaker, make_run: RunMaker, run_target: ReportTarget
 ) -> None:

@@ -137,6 +137,7 @@ def test_noise_is_kept_in_the_log_and_blocks_nothing(run: Callable[..., Outcome]
     assert "noise" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.clock
 def test_a_sign_of_life_resets_the_patience_but_not_the_timeout(run: Callable[..., Outcome]) -> None:
     assert run("beat", silence=60.0).value == 1
     error = _error(run("beat", timeout=0.5, stage="train"))
@@ -220,6 +221,7 @@ def test_an_error_of_ours_brings_its_own_advice() -> None:
     assert (error.stage, error.kind, error.message, error.advice, error.traceback) == ("train", "told", "what happened", "what to do", None)
 
 
+@pytest.mark.clock
 def test_a_worker_needs_no_second_to_start(run: Callable[..., Outcome]) -> None:
     run("value")
     best = min(_seconds(lambda: run("value")) for _ in range(5))

@@ -38,6 +38,7 @@ def _measure(clock: FakeClock, milliseconds: Callable[[int], float], pace: Timin
     return measure_latency(call, batch_size=4, input_size=(32, 48), device="cpu", threads=1, pace=pace, clock=clock)
 
 
+@pytest.mark.clock
 def test_a_sleep_of_known_length_is_measured() -> None:
     pace = TimingBudget(rounds=6, min_calls=1, max_calls=2, min_round_seconds=0.02)
     latency = measure_latency(lambda: time.sleep(0.02), batch_size=4, input_size=(32, 48), device="cpu", threads=1, pace=pace)

@@ -53,6 +53,7 @@ def nested() -> ModuleCosts:
     )
 
 
+@pytest.mark.clock
 def test_time_is_found_where_it_was_spent(nested: ModuleCosts) -> None:
     rows = by_name(nested)
     for name, milliseconds in {"0.twice": 30, "0.once": 20, "0": 10}.items():
@@ -64,6 +65,7 @@ def test_time_is_found_where_it_was_spent(nested: ModuleCosts) -> None:
     assert (rows["0.twice"].part, rows["0.once"].part) == ("first", "other")
 
 
+@pytest.mark.clock
 def test_modules_whose_time_no_multiply_adds_explain_are_marked(nested: ModuleCosts) -> None:
     rows = by_name(nested)
     assert {name for name, row in rows.items() if row.mark == UNEXPLAINED} == {"0.twice", "0.once", "0"}
@@ -83,6 +85,7 @@ def test_counts_of_modules_add_up_to_those_of_the_network() -> None:
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules()), "nothing is left behind"
 
 
+@pytest.mark.clock
 def test_the_cost_of_measuring_is_small_and_said() -> None:
     slow = nn.Sequential(*(nn.Conv2d(16, 16, 3, padding=1) for _ in range(8)))
     costs = measure_modules(slow, (torch.zeros(1, 16, 64, 64),), seconds=0.1)

@@ -51,6 +51,7 @@ def one_step(begin: Callable[[], None], end: Callable[[Phase], None]) -> None:
     end("optimiser")
 
 
+@pytest.mark.clock
 def test_phases_get_their_time_and_add_up() -> None:
     cost = measure_steps(one_step, device="cpu", seconds=0.0, clock=lambda: World.now)
     assert cost.steps == LEAST_STEPS

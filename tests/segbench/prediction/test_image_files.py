@@ -15,8 +15,6 @@ from segbench.prediction.predictor import Predictor
 from segbench.prediction.scenes import image_scenes
 
 rasterio = pytest.importorskip("rasterio")
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 FLOAT = Task(
     class_names=("dark", "bright"),
     inputs={"image": 2},

@@ -24,8 +24,6 @@ from segbench.prediction.predictor import Predictor
 from segbench.prediction.record import FILE
 from segbench.prediction.scenes import OpenSample, image_scenes, sample_scenes
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 OWN = PredictSettings(size="own")
 
 

@@ -23,11 +23,6 @@ def names(kind: str) -> list[str]:
     return [spec.name for spec, _ in catalog().specs(kind) if not getattr(spec, "derives", None) and not getattr(spec, "distils", False)]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(one_thread: None) -> None:
-    """Images here are so small that threads would only wait for each other."""
-
-
 # options that keep a built-in's structure at a size that is quick to check; parameter counts are tested at full size elsewhere
 SMALL = {
     "flood-original": "flood-original[encoder=resnet18]",

@@ -88,6 +88,7 @@ def test_intervals_of_quantiles_are_those_of_a_plain_loop() -> None:
     assert quantile_intervals([[1.0] * 30] * 10, (0.99,)) == [(1.0, 1.0)]
 
 
+@pytest.mark.clock
 def test_an_interval_of_a_few_thousand_samples_takes_no_time() -> None:
     rng = np.random.default_rng(0)
     rounds = [list(rng.normal(10, 1, 200)) for _ in range(10)]

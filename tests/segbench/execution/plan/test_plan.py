@@ -250,6 +250,7 @@ def test_changes_are_told_in_words() -> None:
     assert changes({"a": 1}, {}) == ["a 1 -> none"]
 
 
+@pytest.mark.clock
 def test_a_thousand_cells_are_planned_in_moments(plan: Planner) -> None:
     plan()
     started = time.process_time()

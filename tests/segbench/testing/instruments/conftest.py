@@ -14,11 +14,6 @@ from segbench.testing.instruments.runner import run_checks
 Verdicts = Callable[[str], dict[str, str]]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(one_thread: None) -> None:
-    """Small tensors run no faster on more threads."""
-
-
 @pytest.fixture
 def findings_of() -> Callable[[str], tuple[Finding, ...]]:
     """All findings of the check of that name, run as the command runs it."""
