@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         Verdict,
     )
     from segbench.results.run_comparison import Change, Gate, GateClause, RunComparison, RunDifference, RunSide
+    from segbench.util.sequences import first_line
 
 __version__ = "0.1.0"
 

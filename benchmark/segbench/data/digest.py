@@ -103,6 +103,7 @@ def _recall(memory: Path) -> _Known:
 
 def _remember(memory: Path, known: _Known) -> None:
     try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
         with replacing(memory) as unfinished:
             unfinished.write_text(json.dumps(known))
     except OSError:

@@ -60,6 +60,7 @@ def legend(task: Task, *, width: int) -> Image.Image:
 def save_picture(picture: Image.Image, path: Path) -> Path:
     """Write a PNG under a temporary name, then rename it."""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as unfinished:
             picture.save(unfinished, format="PNG")
     except OSError as error:

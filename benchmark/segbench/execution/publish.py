@@ -151,6 +151,7 @@ def _replace(staged: Path, file: Path) -> bool:
     """Whether the file is another than before. A reader sees the old one or the new one, never half."""
     if file.is_file() and filecmp.cmp(staged, file, shallow=False):
         return False
+    file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as unfinished:
         shutil.copyfile(staged, unfinished)  # not forced to the disk one by one: what a crash loses, the same command writes again
     return True

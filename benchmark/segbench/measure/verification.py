@@ -27,6 +27,7 @@ def write_stamp(about: Mapping[str, str], stamp: Mapping[str, Any]) -> Path:
     path = user_cache() / FILE
     others = {key: value for key, value in _read(path).items() if key != _key(about)}
     kept = dict(list(others.items())[-(_KEPT - 1) :])
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as unfinished:
         unfinished.write_text(json.dumps({**kept, _key(about): {**stamp, **about}}, indent=1), encoding="utf-8")
     return path

@@ -52,6 +52,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "training": dict(checkpoint.training),
     }
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as unfinished, unfinished.open("wb") as file:
             torch.save(content, file)
     except (OSError, RuntimeError) as error:

@@ -73,9 +73,8 @@ def explained(path: Path) -> Iterator[None]:
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to, which takes the place of ``path`` at the end: a reader sees the old file or the new one.
 
-    The folder is made where it is missing. What was written is removed where the block raises.
+    What was written is removed where the block raises.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         yield unfinished

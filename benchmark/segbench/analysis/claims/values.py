@@ -77,8 +77,8 @@ def rendered_interval(low: float, high: float, claim: Claim, quantity: Metric) -
 def printed(value: float, quantity: Metric) -> str:
     """A measured value with its unit.
 
-    >>> from segbench.results.metrics import QUANTITIES
-    >>> printed(2_517_493, QUANTITIES["params"]), printed(0.7123, QUANTITIES["miou"])
+    >>> from segbench.results.metrics import METRICS
+    >>> printed(2_517_493, METRICS["params"]), printed(0.7123, METRICS["miou"])
     ('2.52 M', '71.23 %')
     """
     return f"{value * quantity.scale:.{quantity.digits}f} {quantity.unit}".rstrip()

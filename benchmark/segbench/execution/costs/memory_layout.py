@@ -27,7 +27,7 @@ def randomised_layout() -> list[Tensor]:
 
     They are drawn from the system's randomness, as the state of Python's generator is inherited, too.
 
-    >>> blocks = scattered_memory()
+    >>> blocks = randomised_layout()
     >>> len(blocks), all(0 < block.numel() <= 1 << 17 for block in blocks)
     (64, True)
     """

@@ -29,7 +29,7 @@ REFERENCE = "anchor-1"
 class ReferenceNetwork(nn.Module):
     """Three convolutions at a quarter of the size, a head of eight classes, and logits (N, 8, H, W) resized to the image's size.
 
-    >>> tuple(Anchor()(torch.zeros(1, 3, 30, 44)).shape), sum(p.numel() for p in Anchor().parameters())
+    >>> tuple(ReferenceNetwork()(torch.zeros(1, 3, 30, 44)).shape), sum(p.numel() for p in ReferenceNetwork().parameters())
     ((1, 8, 30, 44), 32264)
     """
 
