@@ -71,7 +71,8 @@ class _Untrained:
     parts: tuple[Chosen[ModelSpec], ...]
 
     def __call__(self, task: Task, options: Options) -> nn.Module:
-        # by its name, as any build: specs import nothing heavy
+        # by its name, as any spec's build, so that specs import nothing heavy: the one deliberate import string that points
+        # to a higher layer (tests/end_to_end/test_import_circles.py holds that it stays the only one)
         made: nn.Module = resolve("segbench.networks.derive:untrained_model")(self.how, self.parts, task, options)
         return made
 

@@ -54,7 +54,7 @@ def make_fabric(place: Place, precision: Precision) -> Fabric:
 
 
 def _spawned(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, emit: Emit, world_size: int, device: str) -> ResultT:
-    context = server_context("segbench.training.fit")
+    context = server_context(work.__module__)
     followers: list[_Follower] = []
     with tempfile.TemporaryDirectory() as folder, _threads_shared(world_size):
         rendezvous = (Path(folder) / "rendezvous").as_uri()
