@@ -1,5 +1,7 @@
 # Set-up needs Python (3.10 or newer) with pip and venv, and make: nothing else.
 PYTHON ?= python3
+# one more than there are cores, as many tests wait for the processes that they start
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -10,7 +12,7 @@ demo: $(READY)  ## the main job on the embedded data: a table and a report in ab
 	$(BIN)/segbench run
 
 test: $(READY)  ## the whole suite: on all cores, and then by themselves the tests that depend on the real clock
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 	$(BIN)/python -m pytest -m "clock and not gpu and not slow"
 
 lint: $(READY)  ## style, types, import rules and generated text
