@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segbench import CellResult, RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import plain
 from segbench_reports.view.cells import variant, varying_axes
 
@@ -38,7 +38,7 @@ def short_name(text: str) -> str:
     >>> short_name("deeplab-original[aspp_channels=128,aspp_dropout=0.1,aspp_rates=(1,6,12)]")
     'deeplab-original[aspp_ch…0.1,aspp_rates=(1,6,12)]'
     """
-    return wording.elided(plain(text), _LONGEST)
+    return numbers.elided(plain(text), _LONGEST)
 
 
 def short_names(texts: Iterable[str]) -> dict[str, str]:

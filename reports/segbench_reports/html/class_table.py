@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from segbench import RunResult
 from segbench_reports.html.embed import shown
 from segbench_reports.html.main_table import row_names
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import finite, group_key
 from segbench_reports.view.main_table import Row, Table
 
@@ -29,7 +29,7 @@ class ClassTable:
     @property
     def texts(self) -> list[tuple[int, str, list[str]]]:
         """The rows as they are printed."""
-        return [(p, name, [wording.NOT_MEASURED if v is None else wording.percent(v) for v in values]) for p, name, values in self.rows]
+        return [(p, name, [numbers.NOT_MEASURED if v is None else numbers.percent(v) for v in values]) for p, name, values in self.rows]
 
 
 def class_table(result: RunResult, table: Table) -> ClassTable | None:
@@ -45,7 +45,7 @@ def class_table(result: RunResult, table: Table) -> ClassTable | None:
     names = [shown(name, 40) for name in first.class_names]
     total = sum(first.label_pixels_per_class)
     known = total and len(first.label_pixels_per_class) == len(names)
-    pixels = [wording.significant(100 * n / total, 2) for n in first.label_pixels_per_class] if known else []
+    pixels = [numbers.significant(100 * n / total, 2) for n in first.label_pixels_per_class] if known else []
     return ClassTable(names, pixels, [(p, name, [*values, *[None] * len(names)][: len(names)]) for p, name, values in rows])
 
 

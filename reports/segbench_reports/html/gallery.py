@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from segbench import CellResult, RunResult, slug
 from segbench_reports.html.confusion import image_scores, inside
 from segbench_reports.html.embed import shown
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import cell_name, varying_axes
 
 if TYPE_CHECKING:
@@ -87,12 +87,12 @@ def gallery(result: RunResult, run_directory: Path | None) -> Gallery:
     samples, missing = _samples(promised[:_MOST_CELLS], run_directory, named)
     notes = []
     if missing:
-        notes.append(f"{wording.counted(missing, 'picture')} that the run names could not be found beside it.")
+        notes.append(f"{numbers.counted(missing, 'picture')} that the run names could not be found beside it.")
     if len(promised) > _MOST_CELLS:
         notes.append(f"Shown are {_MOST_CELLS} of {len(promised)} cells.")
     scenes, broken = _scenes(_chosen(samples), list(result.task.get("inputs") or {"image": 3}))
     if broken:
-        notes.append(f"{wording.counted(broken, 'picture')} could not be read.")
+        notes.append(f"{numbers.counted(broken, 'picture')} could not be read.")
     if len(samples) > _MOST_SAMPLES:
         notes.append(f"Shown are {_MOST_SAMPLES} of {len(samples)} pictured images.")
     return Gallery(scenes, _legend(result) if scenes else [], notes)
@@ -139,7 +139,7 @@ def _chosen(samples: Sequence[_Sample]) -> list[tuple[_Sample, str]]:
         if _spread(spread) > 0:
             reasons.setdefault(spread.stem, []).append("where the models disagree most")
     ordered = [*(s for s in scored if s.stem in reasons), *(s for s in samples if s.stem not in reasons)]
-    return [(sample, wording.listed(reasons.get(sample.stem, []))) for sample in ordered[:_MOST_SAMPLES]]
+    return [(sample, numbers.listed(reasons.get(sample.stem, []))) for sample in ordered[:_MOST_SAMPLES]]
 
 
 def _spread(sample: _Sample) -> float:
@@ -156,7 +156,7 @@ def _scenes(chosen: Iterable[tuple[_Sample, str]], inputs: Sequence[str]) -> tup
                 broken += 1
                 continue
             shared, own = cut
-            score = f"IoU of this image {wording.percent(sample.scores[name])} %" if name in sample.scores else ""
+            score = f"IoU of this image {numbers.percent(sample.scores[name])} %" if name in sample.scores else ""
             scene = replace(scene, shared=scene.shared or shared, predictions=[*scene.predictions, Prediction(name, own, score)])
         scenes += [scene] if scene.predictions else []
     return scenes, broken

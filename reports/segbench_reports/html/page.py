@@ -31,7 +31,7 @@ from segbench_reports.sections import (
     speed,
     training,
 )
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.latex import SIGNS
 from segbench_reports.view.cells import dataset_name
 from segbench_reports.view.failures import Failure, failures
@@ -157,7 +157,7 @@ def _sections(result: RunResult, table: Table, charts: Mapping[str, Sequence[Dra
 
 def _title(result: RunResult) -> str:
     models = [shown(name, 60) for name in dict.fromkeys(cell.model for cell in result.cells)]
-    subject = " against ".join(models) if 0 < len(models) < 3 else wording.counted(len(models), "model")
+    subject = " against ".join(models) if 0 < len(models) < 3 else numbers.counted(len(models), "model")
     dataset = dataset_name(result)
     return f"{subject} on {shown(dataset, 60)}" if dataset else subject
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from segbench import CellResult, Comparison, ReportTarget, RunResult
 from segbench_reports.charts import ablation as ablation_chart
 from segbench_reports.charts import charts
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import Align, bullets, grid
 from segbench_reports.view.ablation import Step, Walk, walks
@@ -32,7 +32,7 @@ def _walk(walk: Walk, target: ReportTarget | None, place: int) -> str:
     title = f"From {markdown(walk.ablation.start)} to {markdown(walk.ablation.end)}, one option at a time"
     under = f" ({markdown(walk.name)})" if walk.name else ""
     rows = [["0", "", "", "", "", _miou(walk.start), "", ""], *(_row(step) for step in walk.steps)]
-    kept = [i for i in range(len(_HEADERS)) if i < 2 or any(row[i] not in ("", wording.NOT_MEASURED) for row in rows)]
+    kept = [i for i in range(len(_HEADERS)) if i < 2 or any(row[i] not in ("", numbers.NOT_MEASURED) for row in rows)]
     align: list[Align] = ["left" if _HEADERS[i] in ("change", "verdict") else "right" for i in kept]
     drawn = grid([_HEADERS[i] for i in kept], [[row[i] for i in kept] for row in rows], align)
     parts = [
@@ -56,27 +56,27 @@ def _texts(step: Step) -> list[str]:
         f"{step.change.option}: {step.change.before} → {step.change.after}",
         _ratio(step.params),
         _ratio(step.macs),
-        _interval(step.latency, wording.times),
-        _interval(step.miou, wording.points),
+        _interval(step.latency, numbers.times),
+        _interval(step.miou, numbers.points),
         f"{outcome}: {why}",
     ]
 
 
 def _ratio(ratio: float | None) -> str:
     return (
-        wording.NOT_MEASURED
+        numbers.NOT_MEASURED
         if ratio is None
         else "="
         if ratio == 1
         else f"×{ratio:.3f}"
         if 0.995 <= ratio < 1.005
-        else wording.times(ratio)
+        else numbers.times(ratio)
     )
 
 
 def _interval(found: Comparison | None, shown: Callable[[float], str]) -> str:
     if found is None or found.value is None or finite(found.value) is None:
-        return wording.NOT_MEASURED
+        return numbers.NOT_MEASURED
     text = shown(found.value)
     return text if found.low is None or found.high is None else f"{text} [{shown(found.low)}, {shown(found.high)}]"
 
@@ -84,7 +84,7 @@ def _interval(found: Comparison | None, shown: Callable[[float], str]) -> str:
 def _miou(cells: Sequence[CellResult]) -> str:
     scores = [cell.quality.miou for cell in cells if cell.quality and finite(cell.quality.miou) is not None]
     measured = [score for score in scores if score is not None]
-    return wording.percent(sum(measured) / len(measured)) if measured else wording.NOT_MEASURED
+    return numbers.percent(sum(measured) / len(measured)) if measured else numbers.NOT_MEASURED
 
 
 def _chart(walk: Walk, target: ReportTarget | None, place: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from segbench import RunResult, Verdict
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
 
@@ -22,9 +22,9 @@ def claims(result: RunResult) -> str:
     untested = [v for v in here if v.verdict == "not tested here"]
     parts = [_judged(found), bullets(_notes(found))] if found else []
     if untested:
-        parts.append(folded(f"{wording.counted(len(untested), 'claim')} not tested here", _untested(untested)))
+        parts.append(folded(f"{numbers.counted(len(untested), 'claim')} not tested here", _untested(untested)))
     if parts and len(here) < len(result.claims):
-        others = wording.counted(len(result.claims) - len(here), "further claim")
+        others = numbers.counted(len(result.claims) - len(here), "further claim")
         parts.append(f"{others} about models that are not in this run: `segbench list claims`.")
     return "\n\n".join(filter(None, parts))
 
@@ -45,7 +45,7 @@ def _judged(verdicts: Sequence[Verdict]) -> str:
         [
             markdown(v.summary),
             markdown(v.claimed),
-            markdown(v.measured or wording.NOT_MEASURED),
+            markdown(v.measured or numbers.NOT_MEASURED),
             _verdict(v),
             markdown(v.source),
         ]
@@ -68,5 +68,5 @@ def _notes(verdicts: Sequence[Verdict]) -> Iterable[str]:
 
 
 def _untested(verdicts: Sequence[Verdict]) -> str:
-    rows = [[markdown(v.summary), markdown(v.claimed), markdown(v.missing or wording.NOT_MEASURED), markdown(v.source)] for v in verdicts]
+    rows = [[markdown(v.summary), markdown(v.claimed), markdown(v.missing or numbers.NOT_MEASURED), markdown(v.source)] for v in verdicts]
     return grid(["claim", "claimed", "missing here", "source"], rows, ["left"] * 4)

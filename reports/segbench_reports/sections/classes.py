@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from segbench import CellResult, Quality, RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import grid
 from segbench_reports.view.cells import cell_name, finite, group_key
@@ -35,7 +35,7 @@ def per_class(result: RunResult, table: Table) -> str:
         [_marked(value, best[i] if honest else "") for i, value in enumerate(row[: len(classes)])]
         for row, honest in zip(scores, ranked, strict=True)
     ]
-    marked = [row + [wording.NOT_MEASURED] * (len(classes) - len(row)) for row in marked]
+    marked = [row + [numbers.NOT_MEASURED] * (len(classes) - len(row)) for row in marked]
     if len(groups) > max(6, len(classes)):
         return grid(["cell", *classes], [[name, *row] for name, row in zip(names, marked, strict=True)])
     body = [[name, *([share] if shares else []), *(row[i] for row in marked)] for i, (name, share) in enumerate(_with(classes, shares))]
@@ -64,16 +64,16 @@ def _pixel_shares(quality: Quality) -> list[str]:
     total = sum(quality.label_pixels_per_class)
     if not total or len(quality.label_pixels_per_class) != len(quality.class_names):
         return []
-    return [wording.significant(100 * pixels / total, 2) for pixels in quality.label_pixels_per_class]
+    return [numbers.significant(100 * pixels / total, 2) for pixels in quality.label_pixels_per_class]
 
 
 def _best(values: Sequence[float | None]) -> str:
-    shown = {wording.percent(value) for value in values if value is not None}
+    shown = {numbers.percent(value) for value in values if value is not None}
     return max(shown, key=float) if len(shown) > 1 else ""
 
 
 def _marked(value: float | None, best: str) -> str:
     if value is None:
-        return wording.NOT_MEASURED
-    text = wording.percent(value)
+        return numbers.NOT_MEASURED
+    text = numbers.percent(value)
     return f"**{text}**" if text == best else text

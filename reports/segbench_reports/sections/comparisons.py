@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segbench import CellResult, Comparison, RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
 from segbench_reports.view.cells import axis_text, varying_axes
@@ -22,14 +22,14 @@ def comparisons(result: RunResult) -> str:
     parts = [_table(result, first) if first else "", bullets(_about(first or pairs))]
     if pairs:
         more = f" (the first {_MOST_PAIRS})" if len(pairs) > _MOST_PAIRS else ""
-        parts.append(folded(f"{wording.counted(len(pairs), 'pair')} of models, corrected for being many{more}", _pairs(result, pairs)))
+        parts.append(folded(f"{numbers.counted(len(pairs), 'pair')} of models, corrected for being many{more}", _pairs(result, pairs)))
     return "\n\n".join(part for part in parts if part)
 
 
 def _table(result: RunResult, found: Sequence[Comparison]) -> str:
     under = _under(result)
     headers = ["model", "against", *under, "score", "difference<br>points", "95 % interval<br>points", "verdict", "about"]
-    rows = [[*_identity(c, under), _value(c), interval(c) or wording.NOT_MEASURED, _verdict(c), markdown(c.scope)] for c in found]
+    rows = [[*_identity(c, under), _value(c), interval(c) or numbers.NOT_MEASURED, _verdict(c), markdown(c.scope)] for c in found]
     left = {"model", "against", *under, "score", "verdict", "about"}
     return grid(headers, rows, ["left" if header in left else "right" for header in headers])
 
@@ -38,7 +38,7 @@ def _pairs(result: RunResult, found: Sequence[Comparison]) -> str:
     under = _under(result)
     headers = ["model", "against", *under, "score", "difference<br>points", "95 % interval<br>points", "p", "p, Holm", "verdict"]
     rows = [
-        [*_identity(c, under), _value(c), interval(c) or wording.NOT_MEASURED, _p(c.p_value), _p(c.p_adjusted), _verdict(c)]
+        [*_identity(c, under), _value(c), interval(c) or numbers.NOT_MEASURED, _p(c.p_value), _p(c.p_adjusted), _verdict(c)]
         for c in found[:_MOST_PAIRS]
     ]
     left = {"model", "against", *under, "score", "verdict"}
@@ -53,7 +53,7 @@ def _under(result: RunResult) -> list[str]:
 def _identity(found: Comparison, under: Sequence[str]) -> list[str]:
     score = QUALITIES[found.quantity] + (f" {found.context['class']}" if found.context.get("class") else "")
     shared = [_shared(found, axis) for axis in under]
-    return [markdown(text) or wording.NOT_MEASURED for text in (found.subject, found.baseline, *shared, score)]
+    return [markdown(text) or numbers.NOT_MEASURED for text in (found.subject, found.baseline, *shared, score)]
 
 
 def _shared(found: Comparison, axis: str) -> str:
@@ -63,12 +63,12 @@ def _shared(found: Comparison, axis: str) -> str:
 
 
 def _value(found: Comparison) -> str:
-    return wording.NOT_MEASURED if found.value is None else wording.points(found.value)
+    return numbers.NOT_MEASURED if found.value is None else numbers.points(found.value)
 
 
 def _p(value: float | None) -> str:
     if value is None:
-        return wording.NOT_MEASURED
+        return numbers.NOT_MEASURED
     return "&lt; 0.001" if value < 0.001 else f"{value:.3f}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from segbench import CellResult, Quality, ReportTarget, RunResult
 from segbench_reports.charts import charts
 from segbench_reports.charts.reliability import CAPTION, reliability_curves
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, grid
 from segbench_reports.view.cells import cell_name
@@ -57,8 +57,8 @@ def _share(cell: CellResult, key: str) -> str:
     quality: Quality | None = cell.quality
     value = getattr(quality, key)
     if value is None:
-        return wording.NOT_MEASURED
-    return wording.shares(value) if key == "miou_ci95" else wording.percent(value)
+        return numbers.NOT_MEASURED
+    return numbers.shares(value) if key == "miou_ci95" else numbers.percent(value)
 
 
 def _chart(result: RunResult, target: ReportTarget | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from segbench import CellResult, RunResult
 from segbench_reports.sections.modules import where_cost_sits
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import grid
 from segbench_reports.view.cells import deployment
@@ -35,7 +35,7 @@ def _counts(result: RunResult) -> str:
     if not rows:
         return ""
     kept = [i for i in range(len(_HEADERS)) if any(row[i] for row in rows)]
-    body = [[row[i] or wording.NOT_MEASURED for i in kept] for row in rows]
+    body = [[row[i] or numbers.NOT_MEASURED for i in kept] for row in rows]
     left = (0, 1, 4, 8, 9)
     return grid([_HEADERS[i] for i in kept], body, ["left" if i in left else "right" for i in kept])
 
@@ -61,7 +61,7 @@ def _count(value: int | None) -> str:
 
 
 def _giga(value: int | None) -> str:
-    return "" if value is None else wording.significant(value / 1e9, 4)
+    return "" if value is None else numbers.significant(value / 1e9, 4)
 
 
 def _memory(cell: CellResult) -> str:
@@ -75,4 +75,4 @@ def _memory(cell: CellResult) -> str:
         "peak": memory.inference_peak,
         "training step": memory.training_peak,
     }
-    return ", ".join(f"{name} {wording.significant(value)}" for name, value in parts.items() if value is not None)
+    return ", ".join(f"{name} {numbers.significant(value)}" for name, value in parts.items() if value is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segbench import Deployment, RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, grid
 from segbench_reports.view.deployments import DeploymentRow, deployed_forms, sentences, time_ratio
@@ -37,7 +37,7 @@ def deployment(result: RunResult) -> str:
         return ""
     rows = figures(forms)
     kept = [i for i in range(len(_TITLES)) if any(row[i] for row in rows)]
-    body = [[markdown(row[i]) or wording.NOT_MEASURED if i != len(_TITLES) - 1 else markdown(row[i]) for i in kept] for row in rows]
+    body = [[markdown(row[i]) or numbers.NOT_MEASURED if i != len(_TITLES) - 1 else markdown(row[i]) for i in kept] for row in rows]
     table = grid([_TITLES[i] for i in kept], body, ["left" if i in _LEFT else "right" for i in kept])
     said = [markdown(text) for text in sentences(forms)]
     return "\n\n".join(part for part in (bullets(said), table, " ".join(markdown(note) for note in notes(forms))) if part)
@@ -58,22 +58,22 @@ def notes(forms: Sequence[DeploymentRow]) -> list[str]:
     said = []
     drifts = [form.first.drift for form in forms if form.first.drift]
     if drifts:
-        images = wording.listed([str(n) for n in sorted({drift.images for drift in drifts})])
+        images = numbers.listed([str(n) for n in sorted({drift.images for drift in drifts})])
         said.append(
             f"Drift is the difference of logits from the eager fp32 network's on {images} images of the scored split: the largest, and the "
             "mean against the deviation of those logits. mIoU is measured again through each form over the whole split; deployed forms "
             "give logits at the input's size, from where they are resized to the label's."
         )
-    fixed = {wording.size(form.first.fixed_size) for form in forms if form.first.fixed_size}
+    fixed = {numbers.size(form.first.fixed_size) for form in forms if form.first.fixed_size}
     if fixed:
-        said.append(f"Files are exported for the fixed size {wording.listed(sorted(fixed))}: smaller images are padded up to it.")
+        said.append(f"Files are exported for the fixed size {numbers.listed(sorted(fixed))}: smaller images are padded up to it.")
     for form in forms:
         elsewhere = [
             drift for drift in (form.first.drift.sizes if form.first.drift else []) if drift.max_abs is not None and drift.input_size
         ]
         if elsewhere and form.first.file_mb is not None:  # in memory any size is a matter of course
-            tried = wording.listed(
-                [f"{wording.size(d.input_size or (0, 0))} ({wording.significant(d.max_abs or 0.0, 2)})" for d in elsewhere]
+            tried = numbers.listed(
+                [f"{numbers.size(d.input_size or (0, 0))} ({numbers.significant(d.max_abs or 0.0, 2)})" for d in elsewhere]
             )
             said.append(f"{form.name} as {form.backend} takes any size; largest drift at {tried}.")
     races = {form.first.raced for form in forms if form.latency}
@@ -96,8 +96,8 @@ def _row(form: DeploymentRow, eager: DeploymentRow | None, baseline: DeploymentR
         _number(largest, 2),
         _number(_relative_drift(form), 2),
         "" if agreement is None else f"{100 * agreement:.2f}",
-        "" if form.miou is None else wording.percent(form.miou),
-        "" if form.change is None else wording.points(form.change),
+        "" if form.miou is None else numbers.percent(form.miou),
+        "" if form.change is None else numbers.points(form.change),
         _latency(form),
         _ratio(form, eager) if not form.is_eager and latency else "",
         _ratio(form, baseline) if latency and form is not baseline and not _same(eager, baseline, form) else "",
@@ -126,21 +126,21 @@ def _latency(form: DeploymentRow) -> str:
     if entry is None or entry.p50_ms is None:
         return ""
     if entry.ci95_ms is None:
-        return wording.significant(entry.p50_ms)
-    return wording.margin(entry.p50_ms, max(entry.ci95_ms[1] - entry.p50_ms, entry.p50_ms - entry.ci95_ms[0], 0.0))
+        return numbers.significant(entry.p50_ms)
+    return numbers.margin(entry.p50_ms, max(entry.ci95_ms[1] - entry.p50_ms, entry.p50_ms - entry.ci95_ms[0], 0.0))
 
 
 def _ratio(form: DeploymentRow, other: DeploymentRow | None) -> str:
     ratio = time_ratio(form, other) if other else None
-    return "" if ratio is None else wording.times(ratio)
+    return "" if ratio is None else numbers.times(ratio)
 
 
 def _number(value: float | None, digits: int = 3) -> str:
-    return "" if value is None else wording.significant(value, digits)
+    return "" if value is None else numbers.significant(value, digits)
 
 
 def _why(form: DeploymentRow) -> str:
-    return wording.elided("; ".join(form.errors), 300)
+    return numbers.elided("; ".join(form.errors), 300)
 
 
 SHORT = (("form", 1), ("MB", 3), ("drift", 5), ("labels %", 7), ("mIoU", 8), ("±", 9), ("ms", 10), ("× eager", 11))

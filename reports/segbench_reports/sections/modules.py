@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from segbench import CellResult, ModuleCost, ModuleCosts, RunResult, TrainingCost
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
 from segbench_reports.view.cells import finite, single_latency
@@ -55,7 +55,7 @@ def _one(cell: CellResult) -> str:
     drawn = grid(headers, slowest, ["left", "left", "right", "right", "right", "right", "right", "left"])
     left = len(costs.modules) - len(slowest)
     rest = (
-        f"\n\n{wording.counted(left, 'module')} more, with {_each_share(costs.modules[len(slowest) :], costs)[0]} % of the time."
+        f"\n\n{numbers.counted(left, 'module')} more, with {_each_share(costs.modules[len(slowest) :], costs)[0]} % of the time."
         if left > 0
         else ""
     )
@@ -82,9 +82,9 @@ def _training(cells: Sequence[CellResult]) -> str:
 def _step(model: str, cost: TrainingCost) -> list[str]:
     return [
         model,
-        str(cost.batch_size or wording.NOT_MEASURED),
-        wording.size(cost.image_size) if cost.image_size else wording.NOT_MEASURED,
-        markdown(cost.precision or wording.NOT_MEASURED),
+        str(cost.batch_size or numbers.NOT_MEASURED),
+        numbers.size(cost.image_size) if cost.image_size else numbers.NOT_MEASURED,
+        markdown(cost.precision or numbers.NOT_MEASURED),
         *(_ms(value) for value in (cost.step_ms, cost.forward_ms, cost.backward_ms, cost.optimiser_ms)),
         *(_ms(value) for value in (cost.forward_mb, cost.backward_mb, cost.optimiser_mb)),
     ]
@@ -96,8 +96,8 @@ def _energy(cells: Sequence[CellResult]) -> str:
     known = [(model, entry) for model, entry in entries if entry and entry.energy_j_per_image is not None]
     if not known:
         return "**Energy per image**: not measured." if cells else ""
-    methods = wording.listed(list(dict.fromkeys(entry.energy_method or "" for _, entry in known)))
-    rows = [[markdown(model), wording.significant(entry.energy_j_per_image or 0.0)] for model, entry in known]
+    methods = numbers.listed(list(dict.fromkeys(entry.energy_method or "" for _, entry in known)))
+    rows = [[markdown(model), numbers.significant(entry.energy_j_per_image or 0.0)] for model, entry in known]
     return f"**Energy per image** ({markdown(methods)})\n\n{grid(['model', 'J per image<br>batch 1'], rows)}"
 
 
@@ -108,10 +108,10 @@ def _notes(cells: Sequence[CellResult]) -> Iterable[str]:
         overheads = [costs.tick_overhead for costs in measured if costs.tick_overhead is not None]
         if overheads:
             yield f"Taking the time of each module costs {100 * max(overheads):.1f} % of a call at most, which is subtracted."
-        yield from dict.fromkeys(markdown(wording.sentence(costs.rule.capitalize())) for costs in measured if costs.rule)
+        yield from dict.fromkeys(markdown(numbers.sentence(costs.rule.capitalize())) for costs in measured if costs.rule)
     methods = dict.fromkeys(cell.training_cost.memory_method for cell in cells if cell.training_cost and cell.training_cost.memory_method)
     if methods:
-        said = markdown(wording.listed([method for method in methods if method]))
+        said = markdown(numbers.listed([method for method in methods if method]))
         yield f"Memory of a training step's phases is their peak above what was in use before the step ({said})."
     yield from dict.fromkeys(f"{markdown(cell.model)}: {markdown(note)}." for cell in cells for note in cell.cost_notes)
 
@@ -126,7 +126,7 @@ def _each_share(rows: Sequence[ModuleCost], costs: ModuleCosts) -> list[str]:
 
 
 def _share(part: float, whole: float) -> str:
-    return wording.percent(part / whole) if whole > 0 else wording.NOT_MEASURED
+    return numbers.percent(part / whole) if whole > 0 else numbers.NOT_MEASURED
 
 
 def _sum(rows: Iterable[ModuleCost], read: Callable[[ModuleCost], float | None]) -> float:
@@ -138,12 +138,12 @@ def _mark(row: ModuleCost) -> str:
 
 
 def _ms(value: float | None) -> str:
-    return wording.NOT_MEASURED if value is None or finite(value) is None else wording.significant(value)
+    return numbers.NOT_MEASURED if value is None or finite(value) is None else numbers.significant(value)
 
 
 def _count(value: int | None) -> str:
-    return wording.NOT_MEASURED if value is None else f"{value:,}".replace(",", "\u202f")
+    return numbers.NOT_MEASURED if value is None else f"{value:,}".replace(",", "\u202f")
 
 
 def _giga(value: int | None) -> str:
-    return wording.NOT_MEASURED if value is None else wording.significant(value / 1e9)
+    return numbers.NOT_MEASURED if value is None else numbers.significant(value / 1e9)

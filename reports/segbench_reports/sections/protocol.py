@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from segbench import CellResult, RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import folded, grid
 from segbench_reports.view.cells import deployment, single_latency
@@ -29,7 +29,7 @@ def protocol(result: RunResult) -> str:
 def _setting(section: str, key: str) -> Reader:
     def read(cell: CellResult) -> str:
         values = cell.resolved.get(section)
-        return wording.setting(values[key]) if isinstance(values, Mapping) and key in values else ""
+        return numbers.setting(values[key]) if isinstance(values, Mapping) and key in values else ""
 
     return read
 
@@ -37,7 +37,7 @@ def _setting(section: str, key: str) -> Reader:
 def _scored(cell: CellResult) -> str:
     if cell.quality is None:
         return ""
-    images = f" ({wording.counted(cell.quality.images, 'image')})" if cell.quality.images is not None else ""
+    images = f" ({numbers.counted(cell.quality.images, 'image')})" if cell.quality.images is not None else ""
     return f"{cell.quality.split}{images}"
 
 
@@ -60,7 +60,7 @@ def _augmented(cell: CellResult) -> str:
     flip, scales = bool(values.get("flip")), [float(scale) for scale in values.get("scales") or (1.0,)]
     if not flip and scales == [1.0]:
         return ""
-    views = [*(["the mirror image"] if flip else []), *([f"scales {wording.setting(scales)}"] if scales != [1.0] else [])]
+    views = [*(["the mirror image"] if flip else []), *([f"scales {numbers.setting(scales)}"] if scales != [1.0] else [])]
     passes = len(scales) * (2 if flip else 1)
     return f"mean probabilities over {' and '.join(views)}: {passes} passes per image; latency is of one"
 
@@ -121,7 +121,7 @@ def _task(result: RunResult) -> Iterable[list[str]]:
     if isinstance(names, (list, tuple)) and names:
         yield ["classes", f"{len(names)}: {markdown(', '.join(map(str, names)))}"]
     if isinstance(inputs, Mapping) and inputs:
-        yield ["inputs", markdown(", ".join(f"{name} ({wording.counted(int(count), 'channel')})" for name, count in inputs.items()))]
+        yield ["inputs", markdown(", ".join(f"{name} ({numbers.counted(int(count), 'channel')})" for name, count in inputs.items()))]
 
 
 def _values(cells: Sequence[CellResult], read: Reader) -> str:
@@ -134,7 +134,7 @@ def _everything(cells: Sequence[CellResult]) -> str:
     found: dict[str, dict[str, None]] = {}
     for cell in cells:
         for key, value in _flat(cell.resolved):
-            found.setdefault(key, {})[wording.setting(value)] = None
+            found.setdefault(key, {})[numbers.setting(value)] = None
     rows = [[markdown(key), markdown(" / ".join(values))] for key, values in found.items()]
     return folded("All resolved settings", grid(["key", "value"], rows, ["left", "left"])) if rows else ""
 

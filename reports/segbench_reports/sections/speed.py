@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from segbench import Comparison, Latency, ReportTarget, RunResult
 from segbench_reports.charts import charts
 from segbench_reports.charts.cost_against_size import cost_against_size
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
 from segbench_reports.view.timed_models import TimedModel, runners, starts, verdicts
@@ -51,7 +51,7 @@ def _about(result: RunResult) -> list[str]:
     race = result.race or {}
     lines = [markdown(text) for text in disturbances(result)]
     if isinstance(race.get("overhead"), float):
-        lines.append(f"In {wording.percent(max(race['overhead'], 0.0))} % of the race nobody computed (waiting, switching, counting).")
+        lines.append(f"In {numbers.percent(max(race['overhead'], 0.0))} % of the race nobody computed (waiting, switching, counting).")
     lines += _about_starts(result)
     said = verdicts(result, headline=True)
     if said:
@@ -65,7 +65,7 @@ def _about_starts(result: RunResult) -> list[str]:
     seen = starts(found)
     if seen:
         beside = "time beside the others'" if len(found) > 1 else "time"
-        varied = f"a network's {beside} varied by {wording.percent(seen.deviation)} % (standard deviation) from start to start"
+        varied = f"a network's {beside} varied by {numbers.percent(seen.deviation)} % (standard deviation) from start to start"
         if _layout_was_drawn(result):
             return [
                 f"Every process was started {seen.count} times, its memory laid out by chance: {varied}, which the intervals allow for."
@@ -88,7 +88,7 @@ def _table(result: RunResult, found: Sequence[TimedModel], *, single: bool) -> s
     columns = [*_IDENTITY, *(_SINGLE if single else _BATCHED), *_judgement(result)]
     rows = [[markdown(read(runner, entry)) for _, read in columns] for runner, entry in timings]
     kept = [i for i in range(len(columns)) if any(row[i] for row in rows)]
-    body = [[row[i] or wording.NOT_MEASURED for i in kept] for row in rows]
+    body = [[row[i] or numbers.NOT_MEASURED for i in kept] for row in rows]
     left = ("model", "form", "input", "verdict")
     title = "**Single images** (batch 1)" if single else "**Whole batches**"
     return f"{title}\n\n" + grid([columns[i][0] for i in kept], body, ["left" if columns[i][0] in left else "right" for i in kept])
@@ -97,14 +97,14 @@ def _table(result: RunResult, found: Sequence[TimedModel], *, single: bool) -> s
 def _with_interval(value: float | None, interval: tuple[float, float] | None) -> str:
     if value is None:
         return ""
-    bounds = f" ({wording.significant(interval[0])} to {wording.significant(interval[1])})" if interval else ""
-    return wording.significant(value) + bounds
+    bounds = f" ({numbers.significant(interval[0])} to {numbers.significant(interval[1])})" if interval else ""
+    return numbers.significant(value) + bounds
 
 
 _IDENTITY: list[SpeedColumn] = [
     ("model", lambda runner, entry: runner.cell.model),
     ("form", lambda runner, entry: runner.form.backend),
-    ("input", lambda runner, entry: wording.size(entry.input_size)),
+    ("input", lambda runner, entry: numbers.size(entry.input_size)),
 ]
 _SINGLE: list[SpeedColumn] = [
     ("p50<br>ms", lambda runner, entry: _with_interval(entry.p50_ms, entry.ci95_ms)),
@@ -146,7 +146,7 @@ def _close(ratio: float) -> str:
     >>> _close(0.36851), _close(1.0042), _close(12.41)
     ('0.369', '1.004', '12.4')
     """
-    return f"{ratio:.3f}" if ratio < 10 else wording.significant(ratio)
+    return f"{ratio:.3f}" if ratio < 10 else numbers.significant(ratio)
 
 
 def _verdict(found: Comparison) -> str:
@@ -175,15 +175,15 @@ def _pairs(found: Sequence[Comparison]) -> str:
         [
             markdown(_side(pair.subject, pair.subject_backend)),
             markdown(_side(pair.baseline, pair.baseline_backend)),
-            f"{wording.size(pair.context.get('input_size') or ())}, batch {pair.context.get('batch_size')}",
+            f"{numbers.size(pair.context.get('input_size') or ())}, batch {pair.context.get('batch_size')}",
             _ratio(pair),
-            wording.NOT_MEASURED if pair.p_adjusted is None else f"{pair.p_adjusted:.3f}",
+            numbers.NOT_MEASURED if pair.p_adjusted is None else f"{pair.p_adjusted:.3f}",
             pair.verdict,
         ]
         for pair in told[:_MOST_PAIRS]
     ]
     left = len(told) - len(rows)
-    more = f"\n\n{wording.counted(left, 'further pair')} in run.json." if left else ""
+    more = f"\n\n{numbers.counted(left, 'further pair')} in run.json." if left else ""
     note = "Ratio of times (of images per second for whole batches); p values corrected for the number of pairs by Holm's method."
     table = grid(["first", "second", "input", "ratio", "p, corrected", "verdict"], rows, ["left", "left", "left"])
     return folded("All pairs", f"{note}\n\n{table}{more}")

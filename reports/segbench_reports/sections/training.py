@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segbench import CellResult, RunResult, Training
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import Align, bullets, grid
 from segbench_reports.view.cells import cell_name, finite
@@ -24,7 +24,7 @@ def training(result: RunResult, table: Table) -> str:
 
 def _table(trained: list[tuple[str, Training]]) -> str:
     rows = [[name, *_row(entry)] for name, entry in trained]
-    kept = [i for i in range(len(_HEADERS)) if any(row[i] != wording.NOT_MEASURED for row in rows)]
+    kept = [i for i in range(len(_HEADERS)) if any(row[i] != numbers.NOT_MEASURED for row in rows)]
     align: list[Align] = ["left" if i in (0, 7, 8) else "right" for i in kept]
     return grid([_HEADERS[i] for i in kept], [[row[i] for i in kept] for row in rows], align)
 
@@ -32,22 +32,22 @@ def _table(trained: list[tuple[str, Training]]) -> str:
 def _row(entry: Training) -> list[str]:
     return [
         str(entry.epochs_run),
-        wording.NOT_MEASURED if entry.best_epoch is None else str(entry.best_epoch),
+        numbers.NOT_MEASURED if entry.best_epoch is None else str(entry.best_epoch),
         _duration(entry.seconds),
         _duration(entry.validation_seconds),
         _number(entry.images_per_second),
         _number(entry.peak_memory_mb),
-        markdown(entry.precision or wording.NOT_MEASURED),
-        markdown(entry.device or wording.NOT_MEASURED),
+        markdown(entry.precision or numbers.NOT_MEASURED),
+        markdown(entry.device or numbers.NOT_MEASURED),
     ]
 
 
 def _number(value: float | None) -> str:
-    return wording.NOT_MEASURED if value is None else wording.significant(value)
+    return numbers.NOT_MEASURED if value is None else numbers.significant(value)
 
 
 def _duration(seconds: float | None) -> str:
-    return wording.NOT_MEASURED if seconds is None or finite(seconds) is None else wording.duration(seconds)
+    return numbers.NOT_MEASURED if seconds is None or finite(seconds) is None else numbers.duration(seconds)
 
 
 def _diagnosis(cell: CellResult, table: Table) -> list[str]:
@@ -63,7 +63,7 @@ def _diagnosis(cell: CellResult, table: Table) -> list[str]:
 
 
 def _said(name: str, kind: str, message: str, remedy: str, source: str) -> str:
-    text = f"**{name}** – {markdown(kind)}: {markdown(wording.sentence(message))}"
+    text = f"**{name}** – {markdown(kind)}: {markdown(numbers.sentence(message))}"
     if remedy:
-        text += f" *What helps:* {markdown(wording.sentence(remedy))}"
+        text += f" *What helps:* {markdown(numbers.sentence(remedy))}"
     return f"{text} <sub>({markdown(source)})</sub>" if source else text

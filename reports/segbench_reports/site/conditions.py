@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segbench import CellResult, ConfigError, parse_choice
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 
 NOT_KNOWN = "not recorded"
 
@@ -45,11 +45,11 @@ class Conditions:
 
     def facts(self) -> list[tuple[str, str]]:
         """All of it for a reader."""
-        images = f", {wording.counted(self.images, 'image')}" if self.images else ""
+        images = f", {numbers.counted(self.images, 'image')}" if self.images else ""
         views = "" if self.views == "one view" else f", {self.views}"
         training = f"{self.epochs} epochs on {self.trained_on} at {self.train_size}, {self.augmentation} augmentation"
         return [
-            ("scored", f"{self.dataset} {self.split}{images}, {wording.counted(len(self.classes), 'class', 'classes')}"),
+            ("scored", f"{self.dataset} {self.split}{images}, {numbers.counted(len(self.classes), 'class', 'classes')}"),
             ("input", f"{self.size} ({self.resize}{views})"),
             ("training", training if self.epochs != NOT_KNOWN else "not part of these runs"),
             *([("started from", self.start)] if self.start != "scratch or the model's own weights" else []),
@@ -81,12 +81,12 @@ def conditions(cell: CellResult) -> Conditions | None:
         images=quality.images,
         classes=tuple(quality.class_names),
         pixels=tuple(quality.label_pixels_per_class),
-        size=NOT_KNOWN if size is None else wording.setting(size),
+        size=NOT_KNOWN if size is None else numbers.setting(size),
         resize=str(quality.resize or evaluated.get("resize") or NOT_KNOWN),
         views=_views(evaluated),
         trained_on=str(train.get("split") or NOT_KNOWN),
         epochs=str(train.get("epochs") or NOT_KNOWN),
-        train_size=wording.setting(train["image_size"]) if train.get("image_size") else NOT_KNOWN,
+        train_size=numbers.setting(train["image_size"]) if train.get("image_size") else NOT_KNOWN,
         augmentation=str(train.get("augmentation") or NOT_KNOWN),
         start=str(train.get("init_from") or "scratch or the model's own weights"),
         chosen="chosen on the scored split itself" if quality.selected_on else "not chosen on the scored split",
@@ -114,12 +114,12 @@ def _views(evaluated: Mapping[str, Any]) -> str:
     """What is done to an image beside passing it once."""
     parts = []
     if evaluated.get("tile"):
-        parts.append(f"in tiles of {wording.setting(evaluated['tile'])}, overlap {evaluated.get('overlap')}")
+        parts.append(f"in tiles of {numbers.setting(evaluated['tile'])}, overlap {evaluated.get('overlap')}")
     if evaluated.get("flip"):
         parts.append("with its mirror image")
     scales = evaluated.get("scales")
     if isinstance(scales, (list, tuple)) and list(scales) not in ([1.0], [1]):
-        parts.append(f"at scales {wording.setting(list(scales))}")
+        parts.append(f"at scales {numbers.setting(list(scales))}")
     return ", ".join(parts) or "one view"
 
 

@@ -15,7 +15,7 @@ from segbench_reports.site.badges import Badge, badges
 from segbench_reports.site.board_table import BoardTable, board_table
 from segbench_reports.site.boards import Board, Entry, boards, left_out
 from segbench_reports.site.feeds import atom_feed, items, json_feed, measured
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import dataset_name
 from segbench_reports.view.main_table import main_table
 from segbench_reports.view.summary import summary, unfinished_note
@@ -87,7 +87,7 @@ def write_pages(runs: Mapping[str, RunResult], target: ReportTarget) -> None:
 def run_title(result: RunResult) -> str:
     """What was compared on what, in plain text."""
     models = [shown(name, 50) for name in dict.fromkeys(cell.model for cell in result.cells)]
-    subject = " against ".join(models) if 0 < len(models) < 3 else wording.counted(len(models), "model")
+    subject = " against ".join(models) if 0 < len(models) < 3 else numbers.counted(len(models), "model")
     dataset = dataset_name(result)
     return f"{subject} on {shown(dataset, 50)}" if dataset else subject
 
@@ -108,9 +108,9 @@ def _index(
 ) -> dict[str, Any]:
     ordered = sorted(runs, key=lambda folder: (measured(runs[folder]), folder), reverse=True)
     models = len({cell.model for run in runs.values() for cell in run.cells})
-    counts = [wording.counted(len(runs), "run"), wording.counted(models, "model"), wording.counted(len(tables), "dataset")]
+    counts = [numbers.counted(len(runs), "run"), numbers.counted(models, "model"), numbers.counted(len(tables), "dataset")]
     return {
-        "counts": wording.listed(counts),
+        "counts": numbers.listed(counts),
         "shelves": [_shelf(name, found, hrefs[name]) for name, found in tables.items()],
         "cards": [_card(folder, runs[folder], titles[folder], out, _leader(tables, folder)) for folder in ordered],
         "left_out": [(titles[one.run], one.run, shown(one.name, 80), one.why) for one in left_out(runs)],
@@ -119,9 +119,9 @@ def _index(
 
 def _shelf(name: str, found: Sequence[Board], href: str) -> SiteFiles:
     first = found[0].entries[0]
-    count = wording.counted(sum(len(board.entries) for board in found), "entry", "entries")
+    count = numbers.counted(sum(len(board.entries) for board in found), "entry", "entries")
     apart = f" in {len(found)} tables" if len(found) > 1 else ""
-    figure, under = f"{wording.percent(first.miou)} %", f"mIoU, {_heading(found[0])}"
+    figure, under = f"{numbers.percent(first.miou)} %", f"mIoU, {_heading(found[0])}"
     return SiteFiles(shown(name, 60), href, f"{count}{apart}", shown(first.cell.model, 60), figure, under)
 
 
@@ -134,7 +134,7 @@ def _leader(tables: Mapping[str, list[Board]], folder: str) -> Entry | None:
 def _card(folder: str, result: RunResult, title: str, out: Path, leader: Entry | None) -> Card:
     env = result.environment
     done = sum(cell.status == "ok" for cell in result.cells)
-    cells = wording.counted(done, "cell") if done == len(result.cells) else f"{done} of {wording.counted(len(result.cells), 'cell')}"
+    cells = numbers.counted(done, "cell") if done == len(result.cells) else f"{done} of {numbers.counted(len(result.cells), 'cell')}"
     models = " ".join(cell.model for cell in result.cells)
     return Card(
         folder=folder,
@@ -142,7 +142,7 @@ def _card(folder: str, result: RunResult, title: str, out: Path, leader: Entry |
         when=shown((env.started or "")[:16].replace("T", " ")) or "date not recorded",
         machine=shown(", ".join(env.gpu) or env.cpu or "machine not recorded", 60),
         cells=cells,
-        answer=shown(wording.elided(_answer(result, leader), 600)),
+        answer=shown(numbers.elided(_answer(result, leader), 600)),
         unfinished=unfinished_note(result),
         files=[(f"runs/{folder}/{file}", name) for file, name in _FILES.items() if (out / "runs" / folder / file).is_file()],
         words=shown(f"{folder} {dataset_name(result)} {models}").lower(),
@@ -154,7 +154,7 @@ def _answer(result: RunResult, leader: Entry | None) -> str:
     sentences = summary(result, main_table(result))
     if leader is not None and leader.cell.quality and len({cell.model for cell in result.cells}) == 1:
         where = f"{leader.cell.dataset or ''} {leader.cell.quality.split}"
-        return f"{leader.cell.model} scores {wording.percent(leader.miou)} % mIoU on {where}."
+        return f"{leader.cell.model} scores {numbers.percent(leader.miou)} % mIoU on {where}."
     return sentences[0] if sentences else ""
 
 
@@ -174,7 +174,7 @@ def _section(place: int, board: Board, first: Board, runs: Mapping[str, RunResul
     differences = board.conditions.apart_from(first.conditions) if place else []
     facts = [(key, shown(value, 80)) for key, value in board.conditions.facts()]
     names = list(dict.fromkeys(shown(entry.run, 40) for entry in board.entries))
-    stand = f"Run {names[0]} stands" if len(names) == 1 else f"Runs {wording.listed(names)} stand"
+    stand = f"Run {names[0]} stands" if len(names) == 1 else f"Runs {numbers.listed(names)} stand"
     apart = f"{stand} apart from the first table: {'; '.join(shown(text, 80) for text in differences)}." if differences else ""
     return Section(f"table-{place + 1}", _heading(board), facts, apart, board_table(board, runs))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from segbench import Ablation, AblationStep, CellResult, Comparison, RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import axis_text, finite
 
 Cost = Literal["lower", "higher", "equal", "mixed"]
@@ -182,5 +182,5 @@ def _sentence(walk: Walk) -> str:
 
 def _clause(outcome: Outcome, why: str, steps: Sequence[Step]) -> str:
     one, many = _SAYS[outcome]
-    names = wording.listed([f"{step.change.option}={step.change.after}" for step in steps])
+    names = numbers.listed([f"{step.change.option}={step.change.after}" for step in steps])
     return f"{names} {one if len(steps) == 1 else many}{f' ({why})' if why else ''}"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from segbench import CellResult, Deployment, Latency, RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 
 AXES = ("model", "loss", "recipe", "settings", "seed")
 """What can tell two cells apart, in the order of the table's first columns."""
@@ -19,7 +19,7 @@ EAGER = "eager"
 def axis_text(cell: CellResult, axis: str) -> str:
     """One coordinate of a cell as plain text, empty where it has none."""
     if axis == "settings":
-        return ", ".join(f"{key.removeprefix('train.')}={wording.setting(value)}" for key, value in cell.settings.items())
+        return ", ".join(f"{key.removeprefix('train.')}={numbers.setting(value)}" for key, value in cell.settings.items())
     value = getattr(cell, axis)
     return "" if value is None else str(value)
 

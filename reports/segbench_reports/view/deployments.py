@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from segbench import CellResult, Deployment, Latency, RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import EAGER, cell_name, finite, group_key, varying_axes
 
 KEEPS = 0.01
@@ -126,10 +126,10 @@ def _fastest(name: str, forms: Sequence[DeploymentRow]) -> str:
         return f"No other form of {name} that keeps its mIoU within 1 point runs faster than eager beyond the noise." if timed else ""
     ratio, best = min(faster, key=lambda pair: pair[0])
     assert best.change is not None
-    size = f", {wording.significant(best.first.file_mb)} MB" if best.first.file_mb else ""
+    size = f", {numbers.significant(best.first.file_mb)} MB" if best.first.file_mb else ""
     return (
         f"The fastest form of {name} that keeps its mIoU within 1 point is {best.backend}: "
-        f"{wording.factor(1 / ratio)}x as fast as eager, mIoU {wording.points(best.change)} points{size}."
+        f"{numbers.factor(1 / ratio)}x as fast as eager, mIoU {numbers.points(best.change)} points{size}."
     )
 
 
@@ -154,12 +154,12 @@ def _speed_order(models: Sequence[str], backends: Sequence[str], by: _ByForm) ->
         for backend, ratio in ratios.items():
             if eager and ratio and (eager > 1) != (ratio > 1):
                 slow, fast = (first, second) if ratio > 1 else (second, first)
-                before = wording.factor(max(eager, 1 / eager))
-                after = wording.factor(max(ratio, 1 / ratio))
+                before = numbers.factor(max(eager, 1 / eager))
+                after = numbers.factor(max(ratio, 1 / ratio))
                 swapped.append(f"In {backend} {fast} is {after}x as fast as {slow}; in eager mode it is the other way round, {before}x.")
     if swapped or not compared:
         return swapped
-    return [f"The order of the models by speed is the same in {wording.listed(list(dict.fromkeys(compared)))} as in eager mode."]
+    return [f"The order of the models by speed is the same in {numbers.listed(list(dict.fromkeys(compared)))} as in eager mode."]
 
 
 def _decided(first: DeploymentRow | None, second: DeploymentRow | None) -> float | None:
@@ -179,7 +179,7 @@ def _score_order(models: Sequence[str], backends: Sequence[str], by: _ByForm) ->
             if (was := (scores[a][0] or 0) - (scores[b][0] or 0)) * (now := (scores[a][1] or 0) - (scores[b][1] or 0)) < 0
         ]
         if swaps:
-            texts.append(f"In {backend} the order by mIoU changes: {wording.listed(swaps)}, a difference without an interval.")
+            texts.append(f"In {backend} the order by mIoU changes: {numbers.listed(swaps)}, a difference without an interval.")
         else:
             same.append(backend)
-    return [*texts, *([f"The order by mIoU is the same in {wording.listed(same)} as in eager mode."] if same else [])]
+    return [*texts, *([f"The order by mIoU is the same in {numbers.listed(same)} as in eager mode."] if same else [])]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from segbench import CellResult, RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import cell_name, deployment, scored_splits, single_latency, throughput
 from segbench_reports.view.main_table import Table
 from segbench_reports.view.summary import conditions
@@ -47,7 +47,7 @@ _LINE = {
 
 
 def _common(result: RunResult, key: str, text: str) -> str:
-    values = {wording.setting(cell.resolved["train"][key]) for cell in result.cells if key in (cell.resolved.get("train") or {})}
+    values = {numbers.setting(cell.resolved["train"][key]) for cell in result.cells if key in (cell.resolved.get("train") or {})}
     return text.format(values.pop()) if len(values) == 1 else ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segbench import RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 
 UNVERIFIED = "not verified on this machine: run 'segbench verify'"
 
@@ -18,10 +18,10 @@ def instruments(result: RunResult) -> str:
     failed = _count(stamp.get("failed"))
     if failed:
         names = ", ".join(map(str, stamp.get("failed_checks") or []))
-        return f"FAILED {failed} of {wording.counted(checks, 'check')} on this machine at {when} UTC: {names}"
+        return f"FAILED {failed} of {numbers.counted(checks, 'check')} on this machine at {when} UTC: {names}"
     open_ = _count(stamp.get("cannot_tell"))
     rest = f", {open_} of which could not tell" if open_ else ""
-    return f"verified on this machine at {when} UTC ({wording.counted(checks, 'check')}{rest})"
+    return f"verified on this machine at {when} UTC ({numbers.counted(checks, 'check')}{rest})"
 
 
 def _count(value: object) -> int:
