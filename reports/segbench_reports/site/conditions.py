@@ -1,4 +1,4 @@
-"""What two scores must share to stand in one table, and how two sets of conditions differ in words."""
+"""Conditions that scores must share to be in one table, and the differences of two sets of conditions in words."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ NOT_KNOWN = "not recorded"
 
 @dataclass(frozen=True)
 class Conditions:
-    """The question that a score answers.
+    """The conditions under which a score is comparable with others.
 
-    The same labels (``dataset`` with its options, ``split``, number of images, classes, and how many label pixels each has), put to the
-    networks in the same way (``size``, ``resize``, ``views``), after the same amount of the same training data (``trained_on``,
-    ``epochs``, ``train_size``, ``augmentation``, ``start``), with the checkpoint chosen on the same footing (``chosen``). How the
-    optimiser was tuned (learning rate, schedule, batch size, ..) is no condition: everybody tunes a model of their own, and the table
-    tells it.
+    They are the labels (``dataset`` with its options, ``split``, number of images, classes, label pixels of each class), the form of the
+    input (``size``, ``resize``, ``views``), the amount and kind of training (``trained_on``, ``epochs``, ``train_size``, ``augmentation``,
+    ``start``), and the selection of the checkpoint (``chosen``). The tuning of the optimiser (learning rate, schedule, batch size, ..) is
+    no condition: it is a choice for each model, and the table has a column for it.
     """
 
     dataset: str
@@ -40,11 +39,11 @@ class Conditions:
 
     @property
     def page(self) -> str:
-        """The dataset without its options: what shares a page."""
+        """The dataset without its options; all its tables share a page."""
         return base_name(self.dataset)
 
     def facts(self) -> list[tuple[str, str]]:
-        """All of it for a reader."""
+        """All conditions as pairs of a title and a text."""
         images = f", {numbers.counted(self.images, 'image')}" if self.images else ""
         views = "" if self.views == "one view" else f", {self.views}"
         training = f"{self.epochs} epochs on {self.trained_on} at {self.train_size}, {self.augmentation} augmentation"
@@ -57,19 +56,19 @@ class Conditions:
         ]
 
     def apart_from(self, other: Conditions) -> list[str]:
-        """In what these differ from others, one phrase each."""
-        said = []
-        for key, tell in _TOLD.items():
-            own, its = getattr(self, key), getattr(other, key)
-            if own != its:
-                said.append(tell(own, its))
+        """Differences from other conditions, one phrase each."""
+        differences = []
+        for key, phrase in _PHRASES.items():
+            own, others = getattr(self, key), getattr(other, key)
+            if own != others:
+                differences.append(phrase(own, others))
         if self.classes == other.classes and self.pixels != other.pixels and (self.split, self.images) == (other.split, other.images):
-            said.append(_labels(self.pixels, other.pixels))
-        return said
+            differences.append(_labels(self.pixels, other.pixels))
+        return differences
 
 
 def conditions(cell: CellResult) -> Conditions | None:
-    """Those of a cell with a score; None where it has none that could be ranked."""
+    """The conditions of a cell's score; None where it has no score that could be ranked."""
     quality = cell.quality
     if quality is None or quality.miou is None:
         return None
@@ -94,7 +93,7 @@ def conditions(cell: CellResult) -> Conditions | None:
 
 
 def base_name(dataset: str) -> str:
-    """``camvid`` of ``camvid[test=true]``; the whole text where it is no name of ours.
+    """``camvid`` of ``camvid[test=true]``; the whole text where it cannot be parsed.
 
     >>> base_name("camvid[test=true]"), base_name("<b>")
     ('camvid', '<b>')
@@ -106,12 +105,12 @@ def base_name(dataset: str) -> str:
 
 
 def _section(cell: CellResult, name: str) -> Mapping[str, Any]:
-    found = cell.resolved.get(name)
-    return found if isinstance(found, Mapping) else {}
+    section = cell.resolved.get(name)
+    return section if isinstance(section, Mapping) else {}
 
 
 def _views(evaluated: Mapping[str, Any]) -> str:
-    """What is done to an image beside passing it once."""
+    """The passes over an image in words: tiles, mirror image and scales."""
     parts = []
     if evaluated.get("tile"):
         parts.append(f"in tiles of {numbers.setting(evaluated['tile'])}, overlap {evaluated.get('overlap')}")
@@ -124,20 +123,20 @@ def _views(evaluated: Mapping[str, Any]) -> str:
 
 
 def _instead(text: str) -> Callable[[Any, Any], str]:
-    return lambda own, its: f"{text.format(own)} instead of {its}"
+    return lambda own, others: f"{text.format(own)} instead of {others}"
 
 
-def _classes(own: tuple[str, ...], its: tuple[str, ...]) -> str:
-    return f"{len(own)} classes instead of {len(its)}" if len(own) != len(its) else "other classes"
+def _classes(own: tuple[str, ...], others: tuple[str, ...]) -> str:
+    return f"{len(own)} classes instead of {len(others)}" if len(own) != len(others) else "other classes"
 
 
-def _labels(own: tuple[int, ...], its: tuple[int, ...]) -> str:
-    if not own or not its:
+def _labels(own: tuple[int, ...], others: tuple[int, ...]) -> str:
+    if not own or not others:
         return "whether the labels are the same was not recorded"
-    return f"other labels: {sum(own)} label pixels instead of {sum(its)}" if sum(own) != sum(its) else "other labels"
+    return f"other labels: {sum(own)} label pixels instead of {sum(others)}" if sum(own) != sum(others) else "other labels"
 
 
-_TOLD: dict[str, Callable[[Any, Any], str]] = {
+_PHRASES: dict[str, Callable[[Any, Any], str]] = {
     "dataset": _instead("{}"),
     "split": _instead("scored on {}"),
     "images": _instead("{} images scored"),
@@ -150,5 +149,5 @@ _TOLD: dict[str, Callable[[Any, Any], str]] = {
     "train_size": _instead("trained at {}"),
     "augmentation": _instead("{} augmentation"),
     "start": _instead("started from {}"),
-    "chosen": lambda own, its: f"checkpoint {own}",
+    "chosen": lambda own, others: f"checkpoint {own}",
 }
