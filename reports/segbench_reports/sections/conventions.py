@@ -1,4 +1,4 @@
-"""The same predictions under every convention of scoring, and how far their confidence can be trusted."""
+"""The section on conventions of scoring: the same predictions under each of them, and the calibration of their confidence."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _CONVENTIONS: dict[str, tuple[str, str]] = {
 
 
 def conventions(result: RunResult, table: Table, target: ReportTarget | None = None) -> str:
-    """All scores of each cell, what they are, and the reliability curves (drawn where ``target`` says where to)."""
+    """A table of all scores of each cell, their definitions, and the reliability curves (only with a ``target``)."""
     scored = [cell for cell in result.cells if cell.quality]
     keys = [key for key in _CONVENTIONS if any(getattr(cell.quality, key) is not None for cell in scored)]
     if len(keys) < 2:
@@ -49,8 +49,8 @@ def conventions(result: RunResult, table: Table, target: ReportTarget | None = N
     headline = next((cell.quality.headline_class for cell in scored if cell.quality and cell.quality.headline_class), "")
     headers = ["cell", *(f"{_CONVENTIONS[key][0].format(markdown(headline))}<br>%" for key in keys)]
     rows = [[markdown(cell_name(cell, table.axes)), *(_share(cell, key) for key in keys)] for cell in scored]
-    told = [_CONVENTIONS[key][1] for key in keys if _CONVENTIONS[key][1]]
-    return "\n\n".join(part for part in (grid(headers, rows), bullets(told), _chart(result, target)) if part)
+    definitions = [_CONVENTIONS[key][1] for key in keys if _CONVENTIONS[key][1]]
+    return "\n\n".join(part for part in (grid(headers, rows), bullets(definitions), _chart(result, target)) if part)
 
 
 def _share(cell: CellResult, key: str) -> str:

@@ -1,4 +1,4 @@
-"""Where the run was measured and how to repeat it."""
+"""The sections on the run's environment and on repeating the run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from segbench_reports.view.verification import instruments
 
 
 def environment(result: RunResult) -> str:
-    """Machine, versions and plugins."""
+    """A table of machine, versions and plugins, and notes on them."""
     env = result.environment
     lines = {**_lines(env), "instruments": instruments(result)}
     rows = [[label, markdown(text)] for label, text in lines.items() if text]

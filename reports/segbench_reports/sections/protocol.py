@@ -1,4 +1,4 @@
-"""Under which settings the cells were trained, scored and measured."""
+"""The section on the protocol: the settings of training, scoring and measuring."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Reader = Callable[[CellResult], str]
 
 
 def protocol(result: RunResult) -> str:
-    """The settings that matter in a table, and all others folded below; where cells differ, each value once."""
+    """A table of the main settings, and all resolved ones folded below; where cells differ, each value once."""
     rows = [[label, _values(result.cells, read)] for label, read in _LINES.items()]
     rows = [row for row in [*_task(result), *rows] if row[1]]
     if not rows:
         return ""
-    everything = _everything(result.cells)
-    shown = grid(["setting", "value"], rows, ["left", "left"])
-    return f"{shown}\n\n{everything}" if everything else shown
+    all_settings = _all_settings(result.cells)
+    table = grid(["setting", "value"], rows, ["left", "left"])
+    return f"{table}\n\n{all_settings}" if all_settings else table
 
 
 def _setting(section: str, key: str) -> Reader:
@@ -78,14 +78,14 @@ def _device(cell: CellResult) -> str:
     return (cell.training.device if cell.training else None) or str(cell.resolved.get("device") or "")
 
 
-def _timed(cell: CellResult) -> str:
+def _latency_conditions(cell: CellResult) -> str:
     entry = single_latency(cell)
     return conditions(entry) if entry else ""
 
 
-def _training_step(cell: CellResult) -> str:
-    found = deployment(cell)
-    memory = found.memory_mb if found else None
+def _training_memory_method(cell: CellResult) -> str:
+    deployed = deployment(cell)
+    memory = deployed.memory_mb if deployed else None
     return (memory.training_method if memory and memory.training_peak is not None else None) or ""
 
 
@@ -111,8 +111,8 @@ _LINES: dict[str, Reader] = {
     "precision, training": _precision,
     "device": _device,
     "seed": lambda cell: "" if cell.seed is None else str(cell.seed),
-    "latency": _timed,
-    "memory of a training step": _training_step,
+    "latency": _latency_conditions,
+    "memory of a training step": _training_memory_method,
 }
 
 
@@ -125,17 +125,17 @@ def _task(result: RunResult) -> Iterable[list[str]]:
 
 
 def _values(cells: Sequence[CellResult], read: Reader) -> str:
-    found = dict.fromkeys(text for cell in cells if (text := read(cell)))
-    return markdown(" / ".join(found))
+    texts = dict.fromkeys(text for cell in cells if (text := read(cell)))
+    return markdown(" / ".join(texts))
 
 
-def _everything(cells: Sequence[CellResult]) -> str:
+def _all_settings(cells: Sequence[CellResult]) -> str:
     """Every resolved setting by its dotted key."""
-    found: dict[str, dict[str, None]] = {}
+    texts: dict[str, dict[str, None]] = {}
     for cell in cells:
         for key, value in _flat(cell.resolved):
-            found.setdefault(key, {})[numbers.setting(value)] = None
-    rows = [[markdown(key), markdown(" / ".join(values))] for key, values in found.items()]
+            texts.setdefault(key, {})[numbers.setting(value)] = None
+    rows = [[markdown(key), markdown(" / ".join(values))] for key, values in texts.items()]
     return folded("All resolved settings", grid(["key", "value"], rows, ["left", "left"])) if rows else ""
 
 

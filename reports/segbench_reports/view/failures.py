@@ -1,4 +1,4 @@
-"""Cells without a result: what happened to each and what to do."""
+"""Cells without a result, each with its reason and advice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the instruments were held against known quantities on the machine that measured: the stamp of ``segbench verify``."""
+"""The stamp of ``segbench verify`` in words: the check of the instruments against known quantities on the run's machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ UNVERIFIED = "not verified on this machine: run 'segbench verify'"
 
 
 def instruments(result: RunResult) -> str:
-    """What can be said of the instruments, after the word "instruments"."""
+    """The verification of the instruments as a phrase that follows the word "instruments"."""
     stamp = result.instruments
     if not stamp:
         return UNVERIFIED
@@ -19,9 +19,9 @@ def instruments(result: RunResult) -> str:
     if failed:
         names = ", ".join(map(str, stamp.get("failed_checks") or []))
         return f"FAILED {failed} of {numbers.counted(checks, 'check')} on this machine at {when} UTC: {names}"
-    open_ = _count(stamp.get("cannot_tell"))
-    rest = f", {open_} of which could not tell" if open_ else ""
-    return f"verified on this machine at {when} UTC ({numbers.counted(checks, 'check')}{rest})"
+    undecided = _count(stamp.get("cannot_tell"))
+    but = f", {undecided} of which could not tell" if undecided else ""
+    return f"verified on this machine at {when} UTC ({numbers.counted(checks, 'check')}{but})"
 
 
 def _count(value: object) -> int:
