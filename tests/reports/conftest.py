@@ -1,4 +1,4 @@
-"""Results to render: small, with numbers that are plainly made up, so that a golden file can be checked by eye."""
+"""Small results to render, with made-up numbers, so that a golden file can be checked by eye."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def golden() -> Callable[[str, str], None]:
 def browser() -> Iterator[Any]:
     """One Chromium for all tests of a file; skipped where there is none."""
     selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install 'segbench[dev]'")
-    binary = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    binary = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
     driver = shutil.which("chromedriver")
     if binary is None or driver is None:
         pytest.skip("no Chromium with its chromedriver is installed (Debian: chromium chromium-driver)")
@@ -188,14 +188,14 @@ def browser() -> Iterator[Any]:
 
 
 def _axe() -> Path | None:
-    """axe-core where ``SEGBENCH_AXE`` says, else below a ``node_modules`` of the working directory or npm's global folder."""
+    """The path of axe-core: ``SEGBENCH_AXE``, else below a ``node_modules`` of the working directory or npm's global folder."""
     places = [os.environ.get("SEGBENCH_AXE"), "node_modules/axe-core/axe.min.js", "/usr/local/lib/node_modules/axe-core/axe.min.js"]
     return next((Path(place) for place in places if place and Path(place).is_file()), None)
 
 
 @pytest.fixture
 def barriers() -> Callable[[Any], list[tuple[str, ...]]]:
-    """What axe-core finds serious, critical or moderate on the page that a browser shows; skipped where it is not installed."""
+    """The moderate, serious and critical findings of axe-core on the page that a browser shows; skipped where it is not installed."""
     axe = _axe()
     if axe is None:
         pytest.skip("axe-core is not installed: npm install axe-core, or SEGBENCH_AXE=path/to/axe.min.js")

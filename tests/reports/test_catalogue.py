@@ -1,4 +1,4 @@
-"""The plugin: which formats it gives, and that listing them costs nothing."""
+"""The plugin: its formats, and that listing them imports no heavy library."""
 
 from __future__ import annotations
 

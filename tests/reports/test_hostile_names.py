@@ -37,7 +37,7 @@ NAMES = [
 
 
 class _Text(HTMLParser):
-    """What a reader sees, and the tags that made it."""
+    """The text that a reader sees, and the tags around it."""
 
     def __init__(self) -> None:
         super().__init__()

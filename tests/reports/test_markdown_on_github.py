@@ -1,4 +1,4 @@
-"""The committed Markdown reports as GitHub shows them: tags that it keeps, links that lead somewhere, pictures that ask nobody else."""
+"""The committed Markdown reports as GitHub shows them: permitted tags, links to existing files, pictures without requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 REPORTS = sorted((ROOT / "reports" / "samples").glob("**/report.md"))
 _TAGS = "h1 h2 h3 p ul ol li table thead tbody tr th td br sub strong em s del code pre a img details summary blockquote"
 KEPT = set(_TAGS.split())
-"""What the reports use of the tags that GitHub's sanitiser lets through."""
+"""Tags that the reports use and GitHub's sanitiser permits."""
 
 
 class _Tags(HTMLParser):

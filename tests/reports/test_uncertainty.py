@@ -1,4 +1,4 @@
-"""Seeds, intervals and verdicts as a reader sees them: one row per model, and words that go no further than the verdict."""
+"""Seeds, intervals and verdicts in reports: one row per model, and no claim beyond the verdict."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Golden = Callable[[str, str], None]
 BIG, SMALL = (0.50, 0.52, 0.54), (0.47, 0.48, 0.49)
 
 
-def said(verdict: str = "worse", **changes: Any) -> dict[str, Any]:
-    """A verdict on small against big under ce."""
+def quality_verdict(verdict: str = "worse", **changes: Any) -> dict[str, Any]:
+    """A comparison of small with big under ce."""
     checkpoints = {
         "quantity": "miou", "subject": "small", "baseline": "big", "value": -0.04, "low": -0.0648, "high": -0.0152, "verdict": verdict,
         "subject_cells": ["small-ce-0"], "baseline_cells": ["big-ce-0"], "p_value": 0.004, "n": 20, "scope": "these two checkpoints",
@@ -63,9 +63,9 @@ def seeded(make_cell: CellMaker, make_run: RunMaker) -> RunResult:
             }  # fmt: skip
             assert cell.quality is not None
             cells.append(cell.model_copy(update={"quality": cell.quality.model_validate(cell.quality.model_dump() | further)}))
-    pair = said(**SEEDED) | {"headline": False, "p_adjusted": 0.012}
+    pair = quality_verdict(**SEEDED) | {"headline": False, "p_adjusted": 0.012}
     summaries = [over_seeds("big", BIG, 0.4703, 0.5697), over_seeds("small", SMALL, 0.4552, 0.5048)]
-    return make_run(cells, comparisons=[said(**SEEDED), pair], seeds=summaries)
+    return make_run(cells, comparisons=[quality_verdict(**SEEDED), pair], seeds=summaries)
 
 
 def sentences(result: RunResult) -> str:
@@ -95,7 +95,7 @@ def test_the_csv_has_intervals_deviations_and_the_verdict_beside_each_cell(seede
 
 
 def test_one_seed_is_a_verdict_on_checkpoints_and_says_so(make_cell: CellMaker, make_run: RunMaker) -> None:
-    result = make_run([make_cell(), make_cell("small", miou=0.46)], comparisons=[said()])
+    result = make_run([make_cell(), make_cell("small", miou=0.46)], comparisons=[quality_verdict()])
     text = sentences(result)
     assert "scores 4.0 points lower in mIoU on squares test (46.0% against 50.0%" in text
     assert "95 % interval of the difference −6.5 to −1.5 points, these two checkpoints)" in text
@@ -105,25 +105,27 @@ def test_one_seed_is_a_verdict_on_checkpoints_and_says_so(make_cell: CellMaker, 
 
 def test_what_is_not_shown_is_not_called_lower(make_cell: CellMaker, make_run: RunMaker) -> None:
     cells = [make_cell(), make_cell("small", miou=0.46)]
-    text = sentences(make_run(cells, comparisons=[said("no difference shown", high=0.01)]))
+    text = sentences(make_run(cells, comparisons=[quality_verdict("no difference shown", high=0.01)]))
     assert "shows no difference in mIoU on squares test (46.0% against 50.0%; 95 % interval of the difference −6.5 to +1.0 points" in text
     assert "points lower" not in text
-    unknown = said("cannot tell", value=None, low=None, high=None, reason="scored on different images: 20 and 10", scope="", method="")
+    unknown = quality_verdict(
+        "cannot tell", value=None, low=None, high=None, reason="scored on different images: 20 and 10", scope="", method=""
+    )
     text = sentences(make_run(cells, comparisons=[unknown]))
     assert "cannot be told apart from it in mIoU on squares test (46.0% against 50.0%; scored on different images: 20 and 10)" in text
 
 
 def test_the_highest_score_is_not_called_better_than_what_it_was_not_shown_to_be(make_cell: CellMaker, make_run: RunMaker) -> None:
     cells = [make_cell(), make_cell("small", miou=0.51), make_cell("third", miou=0.4)]
-    close = said("no difference shown", value=0.01, low=-0.02, high=0.04)
-    far = said("worse", subject="third", baseline="small", headline=False)
+    close = quality_verdict("no difference shown", value=0.01, low=-0.02, high=0.04)
+    far = quality_verdict("worse", subject="third", baseline="small", headline=False)
     text = sentences(make_run(cells, comparisons=[close, far]))
     assert "small has the highest mIoU on squares test: 51.0%; it is not shown to be better than big." in text
 
 
 def test_a_comparison_can_be_read_from_either_side(make_cell: CellMaker, make_run: RunMaker) -> None:
     cells = [make_cell(), make_cell("small")]
-    result = make_run(cells, comparisons=[said()])
+    result = make_run(cells, comparisons=[quality_verdict()])
     found = between(result, cells[0], cells[1])
     assert found is not None
     assert (found.subject, found.value, found.low, found.high, found.verdict) == ("big", 0.04, 0.0152, 0.0648, "better")
@@ -140,7 +142,7 @@ def test_single_seeds_are_behind_the_mean_and_not_ranked(seeded: RunResult) -> N
 
 def test_hostile_names_stay_text(make_cell: CellMaker, make_run: RunMaker, target: ReportTarget) -> None:
     name = "a|b<script>"
-    result = make_run([make_cell(name), make_cell("small")], comparisons=[said(baseline=name, reason="x|<y>", scope="|<z>")])
+    result = make_run([make_cell(name), make_cell("small")], comparisons=[quality_verdict(baseline=name, reason="x|<y>", scope="|<z>")])
     text = markdown.render(result, target)
     assert "<script>" not in text
     assert "<y>" not in text

@@ -30,7 +30,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot: rows of data, and what stands on its vertical axis."""
+    """One plot: its records, title, the field on its vertical axis and that axis' title."""
 
     records: list[Record]
     title: str
@@ -40,7 +40,7 @@ class Panel:
 
 
 def available() -> bool:
-    """Whether the extra ``report`` (Altair and vl-convert) is installed."""
+    """True where the extra ``report`` (Altair and vl-convert) is installed."""
     try:
         import altair  # noqa: F401
         import vl_convert  # noqa: F401
@@ -171,8 +171,8 @@ def _curve(panel: Panel, styles: Styles, width: int) -> alt.LayerChart:
 
     last = max(record["epoch"] for record in panel.records)
     base = alt.Chart(alt.InlineData(values=panel.records)).encode(
-        x=alt.X("epoch:Q", title="epoch", scale=alt.Scale(domain=[min(1, last - 1), last], nice=False), axis=_whole_numbers(last)),
-        y=alt.Y(f"{panel.key}:Q", title=panel.axis, scale=alt.Scale(domain=_whole_range(panel)), axis=alt.Axis(tickCount=6)),
+        x=alt.X("epoch:Q", title="epoch", scale=alt.Scale(domain=[min(1, last - 1), last], nice=False), axis=_epoch_axis(last)),
+        y=alt.Y(f"{panel.key}:Q", title=panel.axis, scale=alt.Scale(domain=_score_domain(panel)), axis=alt.Axis(tickCount=6)),
         color=styles.color(),
         detail="cell:N",
     )
@@ -184,8 +184,8 @@ def _curve(panel: Panel, styles: Styles, width: int) -> alt.LayerChart:
     return chart
 
 
-def _whole_range(panel: Panel) -> list[float] | alt.UndefinedType:
-    """Scores between whole tens, so that the panels' tops agree; losses from zero to a round number."""
+def _score_domain(panel: Panel) -> list[float] | alt.UndefinedType:
+    """The domain of the vertical axis: scores between multiples of ten, losses from zero to a round number."""
     import altair as alt
 
     values = [record[panel.key] for record in panel.records]
@@ -194,8 +194,8 @@ def _whole_range(panel: Panel) -> list[float] | alt.UndefinedType:
     return [math.floor(min(values) / 10) * 10, max(math.ceil(max(values) / 10), math.floor(min(values) / 10) + 1) * 10]
 
 
-def _whole_numbers(last: int) -> alt.Axis:
-    """Ticks at whole epochs: each one of a few, else some."""
+def _epoch_axis(last: int) -> alt.Axis:
+    """An axis with ticks at whole epochs: all of up to eight, else about five."""
     import altair as alt
 
     few = {"values": list(range(1, last + 1))} if last <= 8 else {"tickCount": 5}
@@ -208,7 +208,9 @@ def _scatter(records: Sequence[Record], key: str, title: str, styles: Styles, wi
     widest = max(float(record.get(f"{key}_high") or record[key]) for record in records)
     x_scale = alt.Scale(domain=[0, widest * 1.08 or 1], nice=False)
     x_axis = alt.Axis(tickCount=6)
-    y = alt.Y("miou:Q", title="mIoU (%)", scale=alt.Scale(domain=_span([record["miou"] for record in records])), axis=alt.Axis(tickCount=6))
+    y = alt.Y(
+        "miou:Q", title="mIoU (%)", scale=alt.Scale(domain=_score_range([record["miou"] for record in records])), axis=alt.Axis(tickCount=6)
+    )
     base = alt.Chart(alt.InlineData(values=list(records))).encode(y=y, color=styles.color())
     x = alt.X(f"{key}:Q", title=title, scale=x_scale, axis=x_axis)
     layers = [base.mark_point(filled=True, size=120, opacity=0.9).encode(x=x, shape=styles.shape())]
@@ -219,8 +221,8 @@ def _scatter(records: Sequence[Record], key: str, title: str, styles: Styles, wi
     return chart
 
 
-def _span(values: Sequence[float]) -> list[float]:
-    """An axis around the values of at least so many points that small differences look small."""
+def _score_range(values: Sequence[float]) -> list[float]:
+    """The domain of an axis of scores: around the values, and wide enough that small differences look small."""
     low, high = min(values), max(values)
     margin = max((_LEAST_SPAN - (high - low)) / 2, 0.08 * (high - low))
     return [max(0.0, low - margin), min(100.0, high + margin)]

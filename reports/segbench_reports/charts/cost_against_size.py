@@ -9,7 +9,7 @@ from segbench import RunResult
 from segbench_reports.charts.charts import COLORS, DASHES, THEME
 from segbench_reports.charts.names import short_names
 from segbench_reports.view.cells import EAGER
-from segbench_reports.view.timed_models import TimedModel, runners
+from segbench_reports.view.timed_models import TimedModel, timed_models
 
 if TYPE_CHECKING:
     import altair as alt
@@ -24,43 +24,43 @@ def cost_against_size(result: RunResult) -> alt.HConcatChart | None:
     """Latency at batch 1 and MACs over the sizes that were swept; None where no model was timed at two sizes."""
     import altair as alt
 
-    found = [runner for runner in runners(result) if len(runner.sizes) > 1]
-    if not found:
+    swept = [timed for timed in timed_models(result) if len(timed.sizes) > 1]
+    if not swept:
         return None
-    names = short_names([*(runner.cell.model for runner in found), *(runner.form.backend for runner in found)])
-    latency = [record for runner in found for record in _latencies(runner, names)]
-    macs = [record for runner in found if runner.form.backend == EAGER for record in _macs(runner, names)]
-    models = [names[model] for model in dict.fromkeys(runner.cell.model for runner in found)]
-    forms = [names[form] for form in dict.fromkeys(runner.form.backend for runner in found)]
-    panels = [_panel(latency, "latency, batch 1 (ms)", models, forms)] + ([_panel(macs, "MACs (G)", models, forms)] if macs else [])
+    names = short_names([*(timed.cell.model for timed in swept), *(timed.deployment.backend for timed in swept)])
+    latency = [record for timed in swept for record in _latencies(timed, names)]
+    macs = [record for timed in swept if timed.deployment.backend == EAGER for record in _macs(timed, names)]
+    models = [names[model] for model in dict.fromkeys(timed.cell.model for timed in swept)]
+    backends = [names[backend] for backend in dict.fromkeys(timed.deployment.backend for timed in swept)]
+    panels = [_panel(latency, "latency, batch 1 (ms)", models, backends)] + ([_panel(macs, "MACs (G)", models, backends)] if macs else [])
     chart: alt.HConcatChart = alt.hconcat(*panels, spacing=30).configure(**THEME).properties(background="#ffffff", padding=16)
     return chart
 
 
-def _latencies(runner: TimedModel, names: Names) -> list[Record]:
+def _latencies(timed: TimedModel, names: Names) -> list[Record]:
     """One point for each size, with its interval."""
     points = []
-    for entry in runner.form.latency:
+    for entry in timed.deployment.latency:
         if entry.batch_size == 1 and entry.p50_ms is not None:
             low, high = entry.ci95_ms or (entry.p50_ms, entry.p50_ms)
-            points.append({**_identity(runner, names), **_place(entry.input_size), "value": entry.p50_ms, "low": low, "high": high})
+            points.append({**_identity(timed, names), **_size(entry.input_size), "value": entry.p50_ms, "low": low, "high": high})
     return points
 
 
-def _macs(runner: TimedModel, names: Names) -> list[Record]:
-    places = {text: tuple(map(int, (text.split("x") * 2)[:2])) for text in runner.cell.macs_at_sizes}
-    return [{**_identity(runner, names), **_place(places[text]), "value": macs / 1e9} for text, macs in runner.cell.macs_at_sizes.items()]
+def _macs(timed: TimedModel, names: Names) -> list[Record]:
+    sizes = {text: tuple(map(int, (text.split("x") * 2)[:2])) for text in timed.cell.macs_at_sizes}
+    return [{**_identity(timed, names), **_size(sizes[text]), "value": macs / 1e9} for text, macs in timed.cell.macs_at_sizes.items()]
 
 
-def _identity(runner: TimedModel, names: Names) -> Record:
-    return {"model": names[runner.cell.model], "form": names[runner.form.backend]}
+def _identity(timed: TimedModel, names: Names) -> Record:
+    return {"model": names[timed.cell.model], "form": names[timed.deployment.backend]}
 
 
-def _place(size: Sequence[int]) -> Record:
+def _size(size: Sequence[int]) -> Record:
     return {"megapixels": size[0] * size[1] / 1e6, "size": f"{size[0]}×{size[1]}"}
 
 
-def _panel(records: Sequence[Record], title: str, models: Sequence[str], forms: Sequence[str]) -> alt.LayerChart:
+def _panel(records: Sequence[Record], title: str, models: Sequence[str], backends: Sequence[str]) -> alt.LayerChart:
     import altair as alt
 
     color = alt.Color(
@@ -70,8 +70,8 @@ def _panel(records: Sequence[Record], title: str, models: Sequence[str], forms: 
     base = alt.Chart(alt.InlineData(values=list(records))).encode(x=x, color=color, detail="form:N")
     y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=6))
     line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=45)).encode(y=y)
-    if len(forms) > 1:
-        dashes = alt.Scale(domain=forms, range=[DASHES[i % len(DASHES)] for i in range(len(forms))])
+    if len(backends) > 1:
+        dashes = alt.Scale(domain=backends, range=[DASHES[i % len(DASHES)] for i in range(len(backends))])
         line = line.encode(strokeDash=alt.StrokeDash("form:N", scale=dashes, legend=_legend("form")))
     layers = [line]
     if any("low" in record for record in records):

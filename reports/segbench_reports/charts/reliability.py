@@ -1,4 +1,4 @@
-"""Reliability curves: how often pixels are right that a network is so and so sure of."""
+"""Reliability curves: the share of right pixels over the confidence of the network."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from segbench import CellResult, Deployment, Latency, ReportTarget, RunResult
 from segbench_reports.text import numbers as wording
 from segbench_reports.text.escape import spreadsheet
-from segbench_reports.view.ablation import walks
+from segbench_reports.view.ablation import measured_ablations
 from segbench_reports.view.cells import deployment
 from segbench_reports.view.quality_comparisons import of_quality
 
@@ -108,7 +108,7 @@ def _uncertainty(result: RunResult, cell: CellResult) -> dict[str, Any]:
 def _ablation_steps(result: RunResult) -> dict[str, dict[str, Any]]:
     """By cell: which step of an ablation it ends, and what that step was found to do."""
     found: dict[str, dict[str, Any]] = {}
-    for walk in walks(result):
+    for walk in measured_ablations(result):
         found |= {cell.id: {"ablation_step": 0} for cell in walk.start}
         for step in walk.steps:
             miou = step.miou

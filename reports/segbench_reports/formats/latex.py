@@ -12,7 +12,7 @@ from segbench_reports.text import numbers as wording
 from segbench_reports.text.escape import plain
 from segbench_reports.text.latex import breakable, latex
 from segbench_reports.view.cells import dataset_name, scored_splits
-from segbench_reports.view.deployments import deployed_forms
+from segbench_reports.view.deployments import deployment_rows
 from segbench_reports.view.main_table import Column, Row, Table, main_table
 from segbench_reports.view.notes import protocol_line, table_notes
 from segbench_reports.view.summary import conditions, unfinished_note
@@ -154,7 +154,7 @@ def _protocol(result: RunResult) -> str:
 
 
 def _forms(result: RunResult) -> Iterator[str]:
-    forms = deployed_forms(result)
+    forms = deployment_rows(result)
     if not forms:
         return iter(())
     rows = deployment.figures(forms)

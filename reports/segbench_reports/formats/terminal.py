@@ -18,9 +18,9 @@ from segbench_reports.sections.claims import concerning, judged
 from segbench_reports.sections.deployment import SHORT, figures
 from segbench_reports.text import numbers as wording
 from segbench_reports.text.escape import plain
-from segbench_reports.view.ablation import walks
+from segbench_reports.view.ablation import measured_ablations
 from segbench_reports.view.cells import dataset_name, scored_splits, variant
-from segbench_reports.view.deployments import deployed_forms, sentences
+from segbench_reports.view.deployments import deployment_rows, sentences
 from segbench_reports.view.failures import failures
 from segbench_reports.view.main_table import Column, Row, Table, main_table
 from segbench_reports.view.notes import protocol_line, table_notes
@@ -173,7 +173,7 @@ def _failures(result: RunResult) -> Iterable[RenderableType]:
 
 
 def _ablation(result: RunResult) -> Iterable[RenderableType]:
-    for walk in walks(result):
+    for walk in measured_ablations(result):
         under = f" ({walk.name})" if walk.name else ""
         yield Text(f"\n{plain(f'From {walk.ablation.start} to {walk.ablation.end}{under}, one option at a time')}", style="bold")
         grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
@@ -186,7 +186,7 @@ def _ablation(result: RunResult) -> Iterable[RenderableType]:
 
 def _deployed(result: RunResult) -> Iterable[RenderableType]:
     """Every form of every model, the reason below where there is none."""
-    forms = deployed_forms(result)
+    forms = deployment_rows(result)
     if not forms:
         return
     yield Text("\nAs they are deployed", style="bold")

@@ -1,4 +1,4 @@
-"""A chart for the page: an Altair definition without its width, its data packed apart, and words for those who do not see it."""
+"""Charts of a page: an Altair definition without its width, its data packed separately, and a text alternative."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Drawing:
-    """``spec`` is Vega-Lite, ``data`` names packed records, ``alt`` says in a sentence what there is to see."""
+    """One chart: ``spec`` is Vega-Lite, ``data`` has packed records by name, ``alt`` describes the chart in a sentence."""
 
     key: str
     alt: str
@@ -46,14 +46,14 @@ def fitted(key: str, chart: alt.LayerChart | alt.Chart, words: str, *, title: st
     return Drawing(key, words, _bare(spec), _packed(spec), title, note=note, wide=wide)
 
 
-def whole(key: str, chart: alt.TopLevelMixin, words: str, *, title: str = "", note: str = "") -> Drawing:
+def fixed_width(key: str, chart: alt.TopLevelMixin, words: str, *, title: str = "", note: str = "") -> Drawing:
     """A chart of several views at its own width; narrow screens scroll it."""
     spec = chart.to_dict(validate=False)
     return Drawing(key, words, _bare(spec), _packed(spec), title, note=note, wide=True)
 
 
 def panels(key: str, chart: alt.HConcatChart | alt.VConcatChart | alt.LayerChart, words: str) -> Iterator[Drawing]:
-    """The views of a grid one by one, each as wide as its column; what their legend shows becomes a legend of the page."""
+    """The views of a grid one by one, each as wide as its column; their legend becomes a legend of the page."""
     spec = chart.to_dict(validate=False)
     legend = _legend(spec)
     for place, view in enumerate(_views(spec)):
@@ -63,7 +63,7 @@ def panels(key: str, chart: alt.HConcatChart | alt.VConcatChart | alt.LayerChart
         panel.pop("title", None)
         yield Drawing(
             f"{key}-{place + 1}",
-            f"{title or _vertical(view)}: {words}",
+            f"{title or _y_title(view)}: {words}",
             _bare(panel),
             _packed(panel),
             title,
@@ -73,7 +73,7 @@ def panels(key: str, chart: alt.HConcatChart | alt.VConcatChart | alt.LayerChart
 
 
 def theme() -> dict[str, Any]:
-    """The charts' common look without its paper."""
+    """The charts' common theme, without background."""
     axis = {**THEME["axis"], "labelFontSize": 11, "titleFontSize": 12, "labelLimit": 220, "titleLimit": 340}
     legend = {**THEME["legend"], "labelFontSize": 12, "titleFontSize": 12, "labelLimit": 220, "orient": "top", "offset": 4, "padding": 0}
     return {**THEME, "axis": axis, "legend": legend, "background": None, "font": "system-ui, sans-serif", "aria": False, "padding": 4}
@@ -96,18 +96,18 @@ def _views(spec: Spec) -> Iterator[Spec]:
         yield from _views(view)
 
 
-def _walk(node: Any) -> Iterator[Spec]:
+def _nodes(node: Any) -> Iterator[Spec]:
     if isinstance(node, dict):
         yield node
         for value in node.values():
-            yield from _walk(value)
+            yield from _nodes(value)
     elif isinstance(node, list):
         for value in node:
-            yield from _walk(value)
+            yield from _nodes(value)
 
 
 def _names(view: Spec) -> Iterator[str]:
-    for node in _walk(view):
+    for node in _nodes(view):
         data = node.get("data")
         if isinstance(data, dict) and "name" in data:
             yield data["name"]
@@ -121,17 +121,17 @@ def _legend(spec: Spec) -> list[Entry]:
 
 
 def _scale(spec: Spec, channel: str) -> list[tuple[Any, Any]]:
-    for node in _walk(spec):
-        found = node.get(channel)
-        scale = found.get("scale") if isinstance(found, dict) else None
+    for node in _nodes(spec):
+        encoding = node.get(channel)
+        scale = encoding.get("scale") if isinstance(encoding, dict) else None
         if isinstance(scale, dict) and "range" in scale:
             return list(zip(scale["domain"], scale["range"], strict=False))
     return []
 
 
-def _vertical(view: Spec) -> str:
-    """What stands on the vertical axis."""
-    return next((str(node["y"]["title"]) for node in _walk(view) if isinstance(node.get("y"), dict) and node["y"].get("title")), "")
+def _y_title(view: Spec) -> str:
+    """The title of the vertical axis."""
+    return next((str(node["y"]["title"]) for node in _nodes(view) if isinstance(node.get("y"), dict) and node["y"].get("title")), "")
 
 
 def _without_legends(node: Any) -> Any:

@@ -1,4 +1,4 @@
-"""IoU of every class for every row, as a heat map that the page can turn into differences to a baseline."""
+"""The heat map of IoU per class and row, which the page can change to differences from a baseline."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from segbench import RunResult
 from segbench_reports.html.embed import shown
 from segbench_reports.html.main_table import row_names
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import finite, group_key
 from segbench_reports.view.main_table import Row, Table
 
 
 @dataclass(frozen=True)
 class ClassTable:
-    """``rows`` are (place in the main table, name, shares per class)."""
+    """IoU per class of the ranked rows; ``rows`` are (place in the main table, name, IoU per class)."""
 
     classes: Sequence[str]
     pixels: Sequence[str]
@@ -23,17 +23,17 @@ class ClassTable:
 
     @property
     def numbers(self) -> dict[str, list[float | None]]:
-        """Per cent by the row's place in the main table."""
+        """Per cent per class, by the row's place in the main table."""
         return {str(place): [None if v is None else round(100 * v, 2) for v in values] for place, _, values in self.rows}
 
     @property
     def texts(self) -> list[tuple[int, str, list[str]]]:
-        """The rows as they are printed."""
-        return [(p, name, [wording.NOT_MEASURED if v is None else wording.percent(v) for v in values]) for p, name, values in self.rows]
+        """The rows with their values as text."""
+        return [(p, name, [numbers.NOT_MEASURED if v is None else numbers.percent(v) for v in values]) for p, name, values in self.rows]
 
 
 def class_table(result: RunResult, table: Table) -> ClassTable | None:
-    """The rows that are ranked and have classes; None where there are none."""
+    """The table of the ranked rows that have scores per class; None where there are none."""
     rows = []
     for place, (row, name) in enumerate(zip(table.rows, row_names(table), strict=True)):
         values = _values(result, row) if row.ranked else []
@@ -44,8 +44,8 @@ def class_table(result: RunResult, table: Table) -> ClassTable | None:
         return None
     names = [shown(name, 40) for name in first.class_names]
     total = sum(first.label_pixels_per_class)
-    known = total and len(first.label_pixels_per_class) == len(names)
-    pixels = [wording.significant(100 * n / total, 2) for n in first.label_pixels_per_class] if known else []
+    counted = total and len(first.label_pixels_per_class) == len(names)
+    pixels = [numbers.significant(100 * n / total, 2) for n in first.label_pixels_per_class] if counted else []
     return ClassTable(names, pixels, [(p, name, [*values, *[None] * len(names)][: len(names)]) for p, name, values in rows])
 
 

@@ -1,4 +1,4 @@
-"""Confusion matrices that lie beside the cells: per image, and summed over the split."""
+"""Confusion matrices from the run's files: per image, and summed over the split."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _MOST_NUMBERS = 40_000
 
 
-def inside(run_directory: Path | None, path: str | None) -> Path | None:
-    """A file of the run; None where it is not there or not inside the run."""
+def run_file(run_directory: Path | None, path: str | None) -> Path | None:
+    """A file of the run; None where it is missing or outside the run's directory."""
     if run_directory is None or not path:
         return None
     parts = PurePosixPath(path.replace("\\", "/"))
@@ -36,16 +36,16 @@ def inside(run_directory: Path | None, path: str | None) -> Path | None:
         return None
 
 
-def matrices_of(cell: CellResult, run_directory: Path | None) -> tuple[list[str], Matrices] | None:
+def confusion_matrices(cell: CellResult, run_directory: Path | None) -> tuple[list[str], Matrices] | None:
     """Ids (n) and matrices (n, K, K), label by prediction; None where they are missing or damaged."""
     import numpy as np
 
-    file = inside(run_directory, cell.artifacts.confusions)
+    file = run_file(run_directory, cell.artifacts.confusions)
     if file is None:
         return None
     try:
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as found:
-            ids, matrices = [str(name) for name in found["ids"]], found["matrices"]
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
+            ids, matrices = [str(name) for name in arrays["ids"]], arrays["matrices"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     square = matrices.ndim == 3 and matrices.shape[1] == matrices.shape[2] and len(matrices) == len(ids)
@@ -56,10 +56,10 @@ def image_scores(cell: CellResult, run_directory: Path | None) -> dict[str, floa
     """IoU of each image, averaged over the classes that its label or prediction has."""
     import numpy as np
 
-    found = matrices_of(cell, run_directory)
-    if found is None:
+    loaded = confusion_matrices(cell, run_directory)
+    if loaded is None:
         return {}
-    ids, matrices = found
+    ids, matrices = loaded
     hit = matrices.diagonal(axis1=1, axis2=2).astype(float)
     label, predicted = matrices.sum(2), matrices.sum(1)
     union = label + predicted - hit
@@ -71,38 +71,38 @@ def image_scores(cell: CellResult, run_directory: Path | None) -> dict[str, floa
 
 
 def confusion(result: RunResult, run_directory: Path | None) -> Drawing | None:
-    """Which class is taken for which, of one cell at a time, as shares of the label's pixels."""
+    """The confusion matrix of each cell, as shares of the label's pixels, with one shown at a time."""
     axes = varying_axes(result.cells)
     matrices: list[dict[str, Any]] = []
-    left_out = room = 0
+    left_out = numbers = 0
     classes: Sequence[str] = []
     for cell in result.cells:
-        found = matrices_of(cell, run_directory) if cell.quality else None
-        if found is None:
+        loaded = confusion_matrices(cell, run_directory) if cell.quality else None
+        if loaded is None:
             continue
-        total = found[1].sum(0)
-        room += total.size
-        if room > _MOST_NUMBERS:
+        total = loaded[1].sum(0)
+        numbers += total.size
+        if numbers > _MOST_NUMBERS:
             left_out += 1
             continue
         classes = classes or _classes(result, cell, len(total))
         matrices.append({"name": shown(cell_name(cell, axes), 80), "pixels": total.tolist()})
     if not matrices:
         return None
-    drawn = fitted(
+    drawing = fitted(
         "confusion",
         _chart(classes),
         "Each row is a class of the label; the shade is the share of its pixels that got the class of the column.",
     )
     note = f"{left_out} further cells are left out of the page for its size." if left_out else ""
     extra = {"classes": list(classes), "matrices": matrices}
-    return Drawing(drawn.key, drawn.alt, drawn.spec, {}, note=note, wide=True, extra=extra)
+    return Drawing(drawing.key, drawing.alt, drawing.spec, {}, note=note, wide=True, extra=extra)
 
 
 def _classes(result: RunResult, cell: CellResult, count: int) -> list[str]:
     names = (cell.quality.class_names if cell.quality else []) or result.task.get("class_names") or []
-    known = [shown(name, 32) for name in names][:count]
-    return [*known, *(f"class {place}" for place in range(len(known), count))]
+    named = [shown(name, 32) for name in names][:count]
+    return [*named, *(f"class {place}" for place in range(len(named), count))]
 
 
 def _chart(classes: Sequence[str]) -> Any:

@@ -1,4 +1,4 @@
-"""Data and code inside the page: nothing that a name contains can end a script block or start a tag."""
+"""Data and code embedded in the page: no name can end a script block or start a tag."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _LONG_WORD = re.compile(rf"\S{{{_LONGEST_WORD + 1},}}")
 
 
 def script_json(data: Any) -> str:
-    """``data`` as compact JSON that is safe inside ``<script type="application/json">``; numbers that JSON has not are null.
+    """``data`` as compact JSON that is safe inside ``<script type="application/json">``; NaN and infinities become null.
 
     >>> script_json({"name": "</script><b>", "value": float("nan")})
     '{"name":"\\\\u003c/script\\\\u003e\\\\u003cb\\\\u003e","value":null}'
     """
     text = json.dumps(_finite(data), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return re.sub("[<>&\u2028\u2029]", lambda found: _UNSAFE[found.group()], text)
+    return re.sub("[<>&\u2028\u2029]", lambda match: _UNSAFE[match.group()], text)
 
 
 def shown(text: object, limit: int = _LONGEST_WORD) -> str:
-    """One line of printable text in which no single word is endless: what fits no screen loses its middle.
+    """One line of printable text; a word longer than ``limit`` loses its middle.
 
     >>> len(shown("a" * 10_000)), shown("deeplab" + chr(0x202E))
     (161, 'deeplab�')
@@ -39,16 +39,16 @@ def shown(text: object, limit: int = _LONGEST_WORD) -> str:
 
 
 def without_endless_words(text: str, limit: int = _LONGEST_WORD) -> str:
-    """``text`` that is printable already, its blanks kept.
+    """Printable ``text`` with its blanks; a word longer than ``limit`` loses its middle.
 
     >>> without_endless_words(" a ") , len(without_endless_words("b" * 300))
     (' a ', 161)
     """
-    return _LONG_WORD.sub(lambda found: elided(found.group(), limit), text)
+    return _LONG_WORD.sub(lambda match: elided(match.group(), limit), text)
 
 
 def packed(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Records column by column; texts once each with their places, so that 200 cells of 100 epochs stay small.
+    """Records as columns; each distinct text once, with its indices, so that 200 cells of 100 epochs stay small.
 
     >>> packed([{"cell": "a", "y": 0.51239}, {"cell": "a", "y": 0.6}])
     {'n': 2, 'columns': {'cell': {'words': ['a'], 'at': [0, 0]}, 'y': [0.51239, 0.6]}}
@@ -58,7 +58,7 @@ def packed(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def rounded(value: Any) -> Any:
-    """Five significant digits: more than a chart can show.
+    """A value with five significant digits, more than a chart can show.
 
     >>> rounded(12.3456789), rounded(7), rounded(float("inf")), rounded(True)
     (12.346, 7, None, 1)

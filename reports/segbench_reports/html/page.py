@@ -1,4 +1,4 @@
-"""The page: everything that it shows is gathered here, then put into the templates."""
+"""The page of one run: collects its contents from the result and renders the template."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from segbench import ReportTarget, RunResult, SegbenchError
-from segbench_reports.html import check, main_table
-from segbench_reports.html import confusion as matrices
-from segbench_reports.html import detail_charts as details
-from segbench_reports.html import pareto as front
+from segbench_reports.html import check, confusion, detail_charts, main_table, pareto
 from segbench_reports.html.chart import Drawing, theme
 from segbench_reports.html.class_table import ClassTable, class_table
 from segbench_reports.html.embed import chart_library, script_hash, script_json, shown
 from segbench_reports.html.gallery import Gallery, gallery
-from segbench_reports.html.sections import prose
+from segbench_reports.html.sections import section_html
 from segbench_reports.html.templating import STATIC, TEMPLATES, code, style, templates
 from segbench_reports.sections import (
     ablation,
@@ -31,7 +28,7 @@ from segbench_reports.sections import (
     speed,
     training,
 )
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.latex import SIGNS
 from segbench_reports.view.cells import dataset_name
 from segbench_reports.view.failures import Failure, failures
@@ -51,12 +48,12 @@ _SHORT = {
     "costs": "Counts",
     "meaning": "Meaning",
 }
-"""What a section is called where there is little room."""
+"""Short titles of sections for the navigation bar."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page that is text: ``html`` is safe, ``drawings`` stand above it."""
+    """A section of text: ``html`` is escaped already, ``drawings`` stand above it."""
 
     key: str
     title: str
@@ -86,7 +83,7 @@ def _view(result: RunResult, table: Table, run_directory: Path | None) -> dict[s
     pictures = gallery(result, run_directory)
     charts = _charts(result, table, run_directory)
     classes = class_table(result, table)
-    drawn = [drawing for group in charts.values() for drawing in group]
+    drawings = [drawing for group in charts.values() for drawing in group]
     return {
         "title": _title(result),
         "line": shown(protocol_line(result)),
@@ -108,7 +105,7 @@ def _view(result: RunResult, table: Table, run_directory: Path | None) -> dict[s
         "command": result.command or "segbench run --config config.toml",
         "warnings": [shown(warning) for warning in result.warnings],
         "versions": _versions(result),
-        "data": _data(result, table, classes, drawn),
+        "data": _data(result, table, classes, drawings),
     }
 
 
@@ -116,28 +113,28 @@ def _charts(result: RunResult, table: Table, run_directory: Path | None) -> dict
     from altair.utils.schemapi import debug_mode
 
     with debug_mode(False):  # definitions are ours and tested: checking each part against the schema took half of the time
-        return _drawn(result, table, run_directory)
+        return _charts_by_section(result, table, run_directory)
 
 
-def _drawn(result: RunResult, table: Table, run_directory: Path | None) -> dict[str, list[Drawing]]:
+def _charts_by_section(result: RunResult, table: Table, run_directory: Path | None) -> dict[str, list[Drawing]]:
     return {
-        "front": _some(front.front(result, table)),
-        "curves": details.learning_curves(result),
-        "confusion": _some(matrices.confusion(result, run_directory)),
-        "reliability": details.reliability(result),
-        "latency": _some(details.latency_distributions(result)),
-        "parts": details.cost_by_part(result),
-        "sizes": details.cost_by_size(result),
-        "ablation": details.ablation_steps(result),
+        "front": _as_list(pareto.front(result, table)),
+        "curves": detail_charts.learning_curves(result),
+        "confusion": _as_list(confusion.confusion(result, run_directory)),
+        "reliability": detail_charts.reliability(result),
+        "latency": _as_list(detail_charts.latency_distributions(result)),
+        "parts": detail_charts.cost_by_part(result),
+        "sizes": detail_charts.cost_by_size(result),
+        "ablation": detail_charts.ablation_steps(result),
     }
 
 
-def _some(drawing: Drawing | None) -> list[Drawing]:
+def _as_list(drawing: Drawing | None) -> list[Drawing]:
     return [drawing] if drawing else []
 
 
 def _sections(result: RunResult, table: Table, charts: Mapping[str, Sequence[Drawing]]) -> Iterable[Section]:
-    """What the Markdown report says as well, in its words."""
+    """The sections that the page shares with the Markdown report."""
     texts = {
         "comparisons": ("Is the difference in quality shown?", comparisons.comparisons(result)),
         "ablation": ("Ablation", ablation.ablation(result, None)),
@@ -152,21 +149,21 @@ def _sections(result: RunResult, table: Table, charts: Mapping[str, Sequence[Dra
         "environment": ("Environment", environment.environment(result)),
     }
     for key, (title, text) in texts.items():
-        yield Section(key, title, prose(text, title) if text else "", charts.get(key, ()), _SHORT.get(key, ""))
+        yield Section(key, title, section_html(text, title) if text else "", charts.get(key, ()), _SHORT.get(key, ""))
 
 
 def _title(result: RunResult) -> str:
     models = [shown(name, 60) for name in dict.fromkeys(cell.model for cell in result.cells)]
-    subject = " against ".join(models) if 0 < len(models) < 3 else wording.counted(len(models), "model")
+    subject = " against ".join(models) if 0 < len(models) < 3 else numbers.counted(len(models), "model")
     dataset = dataset_name(result)
     return f"{subject} on {shown(dataset, 60)}" if dataset else subject
 
 
 def _facts(result: RunResult) -> list[tuple[str, str]]:
-    """The run in a few words."""
-    done = sum(cell.status == "ok" for cell in result.cells)
+    """Number of cells, machine, date and verification of the instruments."""
+    finished = sum(cell.status == "ok" for cell in result.cells)
     env = result.environment
-    cells = f"{done} of {len(result.cells)} done" if done < len(result.cells) else str(done)
+    cells = f"{finished} of {len(result.cells)} done" if finished < len(result.cells) else str(finished)
     machine = ", ".join(env.gpu) or env.cpu or ""
     facts = {"cells": cells, "machine": machine, "measured": (env.started or "")[:16].replace("T", " "), "instruments": instruments(result)}
     return [(key, shown(value, 80)) for key, value in facts.items() if value]
@@ -187,14 +184,14 @@ def _versions(result: RunResult) -> str:
     return shown(", ".join(part for part in parts if part))
 
 
-def _data(result: RunResult, table: Table, classes: ClassTable | None, drawn: Sequence[Drawing]) -> str:
+def _data(result: RunResult, table: Table, classes: ClassTable | None, drawings: Sequence[Drawing]) -> str:
     return script_json(
         {
             "table": main_table.table_data(result, table),
             "classes": None if classes is None else classes.numbers,
             "theme": theme(),
             "latex": SIGNS,
-            "charts": {d.key: {"spec": d.spec, "data": d.data, "extra": d.extra} for d in drawn},
+            "charts": {d.key: {"spec": d.spec, "data": d.data, "extra": d.extra} for d in drawings},
         }
     )
 

@@ -1,4 +1,4 @@
-"""The Markdown report's sections as HTML, so that both say the same: a fixed set of tags, everything else as text."""
+"""The Markdown report's sections as HTML: a fixed set of tags, everything else as text."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _TAGS = {"<br>": "<br>", "<sub>": "<small>", "</sub>": "</small>", "</details>":
 _DETAILS = "<details>\n<summary>"
 
 
-def prose(markdown: str, title: str = "") -> str:
-    """HTML of one section; ``title`` names its tables for readers who do not see them.
+def section_html(markdown: str, title: str = "") -> str:
+    """HTML of one section; ``title`` becomes the caption of its tables for screen readers.
 
-    >>> prose("a <b>*c*</b>")
+    >>> section_html("a <b>*c*</b>")
     '<p>a &lt;b&gt;<em>c</em>&lt;/b&gt;</p>\\n'
     """
     return str(_parser().render(markdown, {"title": title}))
@@ -53,7 +53,7 @@ def _inline(self: Any, tokens: list[Token], place: int, options: Any, env: Any) 
 
 
 def _block(self: Any, tokens: list[Token], place: int, options: Any, env: Any) -> str:
-    """A fold that :func:`grid.folded` wrote; any other block is text."""
+    """A folded block of :func:`segbench_reports.text.markdown.folded`; any other block is text."""
     content = tokens[place].content.strip()
     if content in _TAGS:
         return f"{_TAGS[content]}\n"
@@ -64,7 +64,7 @@ def _block(self: Any, tokens: list[Token], place: int, options: Any, env: Any) -
 
 
 def _no_image(self: Any, tokens: list[Token], place: int, options: Any, env: Any) -> str:
-    """Pictures are drawn by the page itself: a link to a file beside it would be a request."""
+    """Empty: the page draws its charts itself, and a link to a file would be a request."""
     return ""
 
 

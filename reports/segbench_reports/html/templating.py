@@ -1,4 +1,4 @@
-"""What all pages share, reports as well as a site's: templates that escape, one look, and code that meets no other."""
+"""Loaders that reports and sites share: escaping templates, style sheets, and scripts in a scope of their own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STATIC = Path(__file__).parent / "static"
 
 @functools.cache
 def templates(*folders: Path) -> Environment:
-    """The templates of these folders; whatever they are given is escaped."""
+    """The templates of these folders; every value put into them is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(folders)
@@ -24,12 +24,12 @@ def templates(*folders: Path) -> Environment:
 
 @functools.cache
 def style(*files: Path) -> str:
-    """Style sheets, one after the other."""
+    """Style sheets as one text."""
     return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 @functools.cache
 def code(*files: Path) -> str:
-    """A page's own code as one function, so that no name of it meets one of the charts' library."""
+    """Scripts as one function, so that their names do not collide with those of the charts' library."""
     parts = "\n".join(file.read_text(encoding="utf-8") for file in files)
     return f'(() => {{\n"use strict";\n{parts}}})();\n'

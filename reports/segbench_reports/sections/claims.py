@@ -1,11 +1,11 @@
-"""Published claims beside what was measured."""
+"""The section on published claims: each beside the measured value, with its verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from segbench import RunResult, Verdict
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
 
@@ -17,35 +17,34 @@ def claims(result: RunResult) -> str:
 
     Claims about models that are not in the run are only counted.
     """
-    found = judged(result)
-    here = concerning(result)
-    untested = [v for v in here if v.verdict == "not tested here"]
-    parts = [_judged(found), bullets(_notes(found))] if found else []
+    tested, relevant = judged(result), concerning(result)
+    untested = [v for v in relevant if v.verdict == "not tested here"]
+    parts = [_tested(tested), bullets(_notes(tested))] if tested else []
     if untested:
-        parts.append(folded(f"{wording.counted(len(untested), 'claim')} not tested here", _untested(untested)))
-    if parts and len(here) < len(result.claims):
-        others = wording.counted(len(result.claims) - len(here), "further claim")
+        parts.append(folded(f"{numbers.counted(len(untested), 'claim')} not tested here", _untested(untested)))
+    if parts and len(relevant) < len(result.claims):
+        others = numbers.counted(len(result.claims) - len(relevant), "further claim")
         parts.append(f"{others} about models that are not in this run: `segbench list claims`.")
     return "\n\n".join(filter(None, parts))
 
 
 def concerning(result: RunResult) -> list[Verdict]:
-    """Claims that speak of a model of this run, under whatever options."""
+    """Verdicts on claims about the models of this run, with any options."""
     models = {cell.model.partition("[")[0] for cell in result.cells}
     return [v for v in result.claims if v.subject is None or v.subject.partition("|")[0].partition("[")[0] in models]
 
 
 def judged(result: RunResult) -> list[Verdict]:
-    """Claims that could be put to the test: broken ones first, then those that the measurement cannot decide."""
+    """Verdicts on claims that this run tests: broken ones first, then those that the measurement cannot decide."""
     return sorted((v for v in result.claims if v.verdict in _ORDER), key=lambda v: _ORDER.index(v.verdict))
 
 
-def _judged(verdicts: Sequence[Verdict]) -> str:
+def _tested(verdicts: Sequence[Verdict]) -> str:
     rows = [
         [
             markdown(v.summary),
             markdown(v.claimed),
-            markdown(v.measured or wording.NOT_MEASURED),
+            markdown(v.measured or numbers.NOT_MEASURED),
             _verdict(v),
             markdown(v.source),
         ]
@@ -68,5 +67,5 @@ def _notes(verdicts: Sequence[Verdict]) -> Iterable[str]:
 
 
 def _untested(verdicts: Sequence[Verdict]) -> str:
-    rows = [[markdown(v.summary), markdown(v.claimed), markdown(v.missing or wording.NOT_MEASURED), markdown(v.source)] for v in verdicts]
+    rows = [[markdown(v.summary), markdown(v.claimed), markdown(v.missing or numbers.NOT_MEASURED), markdown(v.source)] for v in verdicts]
     return grid(["claim", "claimed", "missing here", "source"], rows, ["left"] * 4)

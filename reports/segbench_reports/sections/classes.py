@@ -1,4 +1,4 @@
-"""IoU of every class."""
+"""The section on IoU per class."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from segbench import CellResult, Quality, RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import grid
 from segbench_reports.view.cells import cell_name, finite, group_key
@@ -14,9 +14,9 @@ from segbench_reports.view.main_table import Table
 
 
 def per_class(result: RunResult, table: Table) -> str:
-    """One row per class and one column per cell (turned where cells are many); means where there are several seeds.
+    """A table with one row per class and one column per cell (transposed where cells are many); means where there are several seeds.
 
-    Scores on images that were trained on say so, and are never the best.
+    Scores on images that were trained on are named as such and are never the best.
     """
     groups = _groups(result)
     first = groups[0][0].quality if groups else None
@@ -25,25 +25,23 @@ def per_class(result: RunResult, table: Table) -> str:
     axes = [axis for axis in table.axes if axis != "seed"]
     ranked = [not any(cell.quality and cell.quality.training_score is not None for cell in group) for group in groups]
     names = [
-        markdown(cell_name(group[0], axes)) + ("" if honest else " (training score)") for group, honest in zip(groups, ranked, strict=True)
+        markdown(cell_name(group[0], axes)) + ("" if is_ranked else " (training score)")
+        for group, is_ranked in zip(groups, ranked, strict=True)
     ]
     scores = [_scores(group) for group in groups]
     classes, shares = [markdown(name) for name in first.class_names], _pixel_shares(first)
-    compared = [row for row, honest in zip(scores, ranked, strict=True) if honest]
+    compared = [row for row, is_ranked in zip(scores, ranked, strict=True) if is_ranked]
     best = [_best([row[i] if i < len(row) else None for row in compared]) for i in range(len(classes))]
     marked = [
-        [_marked(value, best[i] if honest else "") for i, value in enumerate(row[: len(classes)])]
-        for row, honest in zip(scores, ranked, strict=True)
+        [_marked(value, best[i] if is_ranked else "") for i, value in enumerate(row[: len(classes)])]
+        for row, is_ranked in zip(scores, ranked, strict=True)
     ]
-    marked = [row + [wording.NOT_MEASURED] * (len(classes) - len(row)) for row in marked]
+    marked = [row + [numbers.NOT_MEASURED] * (len(classes) - len(row)) for row in marked]
     if len(groups) > max(6, len(classes)):
         return grid(["cell", *classes], [[name, *row] for name, row in zip(names, marked, strict=True)])
-    body = [[name, *([share] if shares else []), *(row[i] for row in marked)] for i, (name, share) in enumerate(_with(classes, shares))]
+    shares_or_none = [[share] for share in shares] or [[] for _ in classes]
+    body = [[name, *shares_or_none[i], *(row[i] for row in marked)] for i, name in enumerate(classes)]
     return grid(["class", *(["share of pixels<br>%"] if shares else []), *names], body)
-
-
-def _with(classes: Sequence[str], shares: Sequence[str]) -> list[tuple[str, str]]:
-    return list(zip(classes, shares or [""] * len(classes), strict=True))
 
 
 def _groups(result: RunResult) -> list[list[CellResult]]:
@@ -64,16 +62,16 @@ def _pixel_shares(quality: Quality) -> list[str]:
     total = sum(quality.label_pixels_per_class)
     if not total or len(quality.label_pixels_per_class) != len(quality.class_names):
         return []
-    return [wording.significant(100 * pixels / total, 2) for pixels in quality.label_pixels_per_class]
+    return [numbers.significant(100 * pixels / total, 2) for pixels in quality.label_pixels_per_class]
 
 
 def _best(values: Sequence[float | None]) -> str:
-    shown = {wording.percent(value) for value in values if value is not None}
-    return max(shown, key=float) if len(shown) > 1 else ""
+    texts = {numbers.percent(value) for value in values if value is not None}
+    return max(texts, key=float) if len(texts) > 1 else ""
 
 
 def _marked(value: float | None, best: str) -> str:
     if value is None:
-        return wording.NOT_MEASURED
-    text = wording.percent(value)
+        return numbers.NOT_MEASURED
+    text = numbers.percent(value)
     return f"**{text}**" if text == best else text

@@ -1,11 +1,11 @@
-"""The same predictions under every convention of scoring, and how far their confidence can be trusted."""
+"""The section on conventions of scoring: the same predictions under each of them, and the calibration of their confidence."""
 
 from __future__ import annotations
 
 from segbench import CellResult, Quality, ReportTarget, RunResult
 from segbench_reports.charts import charts
 from segbench_reports.charts.reliability import CAPTION, reliability_curves
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, grid
 from segbench_reports.view.cells import cell_name
@@ -41,7 +41,7 @@ _CONVENTIONS: dict[str, tuple[str, str]] = {
 
 
 def conventions(result: RunResult, table: Table, target: ReportTarget | None = None) -> str:
-    """All scores of each cell, what they are, and the reliability curves (drawn where ``target`` says where to)."""
+    """A table of all scores of each cell, their definitions, and the reliability curves (only with a ``target``)."""
     scored = [cell for cell in result.cells if cell.quality]
     keys = [key for key in _CONVENTIONS if any(getattr(cell.quality, key) is not None for cell in scored)]
     if len(keys) < 2:
@@ -49,16 +49,16 @@ def conventions(result: RunResult, table: Table, target: ReportTarget | None = N
     headline = next((cell.quality.headline_class for cell in scored if cell.quality and cell.quality.headline_class), "")
     headers = ["cell", *(f"{_CONVENTIONS[key][0].format(markdown(headline))}<br>%" for key in keys)]
     rows = [[markdown(cell_name(cell, table.axes)), *(_share(cell, key) for key in keys)] for cell in scored]
-    told = [_CONVENTIONS[key][1] for key in keys if _CONVENTIONS[key][1]]
-    return "\n\n".join(part for part in (grid(headers, rows), bullets(told), _chart(result, target)) if part)
+    definitions = [_CONVENTIONS[key][1] for key in keys if _CONVENTIONS[key][1]]
+    return "\n\n".join(part for part in (grid(headers, rows), bullets(definitions), _chart(result, target)) if part)
 
 
 def _share(cell: CellResult, key: str) -> str:
     quality: Quality | None = cell.quality
     value = getattr(quality, key)
     if value is None:
-        return wording.NOT_MEASURED
-    return wording.shares(value) if key == "miou_ci95" else wording.percent(value)
+        return numbers.NOT_MEASURED
+    return numbers.shares(value) if key == "miou_ci95" else numbers.percent(value)
 
 
 def _chart(result: RunResult, target: ReportTarget | None) -> str:

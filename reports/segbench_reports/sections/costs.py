@@ -1,10 +1,10 @@
-"""Parameters and operations in detail, one row per model."""
+"""The section on parameters and operations, one row per model."""
 
 from __future__ import annotations
 
 from segbench import CellResult, RunResult
-from segbench_reports.sections.modules import where_cost_sits
-from segbench_reports.text import numbers as wording
+from segbench_reports.sections.modules import cost_breakdown
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import grid
 from segbench_reports.view.cells import deployment
@@ -24,9 +24,9 @@ _HEADERS = [
 
 
 def costs(result: RunResult) -> str:
-    """Exact counts of each model as deployed, and where its time and memory go; columns that nothing fills are left out."""
-    inside = where_cost_sits(result)
-    return "\n\n".join(filter(None, [_counts(result), f"### Where it sits\n\n{inside}" if inside else ""]))
+    """Exact counts of each model as deployed, and its cost by part and module; empty columns are left out."""
+    breakdown = cost_breakdown(result)
+    return "\n\n".join(filter(None, [_counts(result), f"### Where it sits\n\n{breakdown}" if breakdown else ""]))
 
 
 def _counts(result: RunResult) -> str:
@@ -34,10 +34,10 @@ def _counts(result: RunResult) -> str:
     rows = [_row(models[name]) for name in dict.fromkeys(cell.model for cell in result.cells) if name in models]
     if not rows:
         return ""
-    kept = [i for i in range(len(_HEADERS)) if any(row[i] for row in rows)]
-    body = [[row[i] or wording.NOT_MEASURED for i in kept] for row in rows]
+    columns = [i for i in range(len(_HEADERS)) if any(row[i] for row in rows)]
+    body = [[row[i] or numbers.NOT_MEASURED for i in columns] for row in rows]
     left = (0, 1, 4, 8, 9)
-    return grid([_HEADERS[i] for i in kept], body, ["left" if i in left else "right" for i in kept])
+    return grid([_HEADERS[i] for i in columns], body, ["left" if i in left else "right" for i in columns])
 
 
 def _row(cell: CellResult) -> list[str]:
@@ -61,12 +61,12 @@ def _count(value: int | None) -> str:
 
 
 def _giga(value: int | None) -> str:
-    return "" if value is None else wording.significant(value / 1e9, 4)
+    return "" if value is None else numbers.significant(value / 1e9, 4)
 
 
 def _memory(cell: CellResult) -> str:
-    found = deployment(cell)
-    memory = found.memory_mb if found else None
+    deployed = deployment(cell)
+    memory = deployed.memory_mb if deployed else None
     if memory is None:
         return ""
     parts = {
@@ -75,4 +75,4 @@ def _memory(cell: CellResult) -> str:
         "peak": memory.inference_peak,
         "training step": memory.training_peak,
     }
-    return ", ".join(f"{name} {wording.significant(value)}" for name, value in parts.items() if value is not None)
+    return ", ".join(f"{name} {numbers.significant(value)}" for name, value in parts.items() if value is not None)

@@ -1,16 +1,16 @@
-"""Where the run was measured and how to repeat it."""
+"""The sections on the run's environment and on repeating the run."""
 
 from __future__ import annotations
 
 from segbench import Environment, RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import code_block, markdown
 from segbench_reports.text.markdown import bullets, grid
 from segbench_reports.view.verification import instruments
 
 
 def environment(result: RunResult) -> str:
-    """Machine, versions and plugins."""
+    """A table of machine, versions and plugins, and notes on them."""
     env = result.environment
     lines = {**_lines(env), "instruments": instruments(result)}
     rows = [[label, markdown(text)] for label, text in lines.items() if text]
@@ -27,7 +27,7 @@ def reproduce(result: RunResult) -> str:
 
 def _lines(env: Environment) -> dict[str, str]:
     plugins = [f"{p.name}{f' {p.version}' if p.version else ''}{f' (skipped: {p.error})' if p.error else ''}" for p in env.plugins]
-    memory = f"{wording.significant(env.memory_gb)} GB" if env.memory_gb is not None else ""
+    memory = f"{numbers.significant(env.memory_gb)} GB" if env.memory_gb is not None else ""
     return {
         "measured": env.started or "",
         "cpu": ", ".join(
@@ -45,4 +45,4 @@ def _lines(env: Environment) -> dict[str, str]:
 
 
 def _counted(number: int | None, noun: str) -> str:
-    return "" if number is None else wording.counted(number, noun)
+    return "" if number is None else numbers.counted(number, noun)

@@ -1,4 +1,4 @@
-"""What each number means, in a sentence."""
+"""The section that defines each column of the main table in a sentence."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ MEANINGS = {
 
 
 def meaning(table: Table) -> str:
-    """A list for the columns that are shown."""
+    """Definitions of the columns that the table has."""
     lines = [MEANINGS[column.key] for column in table.columns]
     return bullets([*lines, "**–**: not measured."]) if lines else ""

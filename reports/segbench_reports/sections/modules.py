@@ -1,11 +1,11 @@
-"""Where the cost sits: time by part, by kind of module and by module, energy, and a training step taken apart."""
+"""The breakdown of cost: time by part, by kind of module and by module, energy, and the phases of a training step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
 from segbench import CellResult, ModuleCost, ModuleCosts, RunResult, TrainingCost
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
 from segbench_reports.view.cells import finite, single_latency
@@ -14,14 +14,14 @@ _MOST_MODULES, _MOST_KINDS = 12, 8
 _STEP = ["model", "batch", "size", "precision", "step", "forward", "backward", "optimiser", "forward", "backward", "optimiser"]
 
 
-def where_cost_sits(result: RunResult) -> str:
-    """One table per question; models that share a network are shown once. Empty where nothing was taken apart."""
+def cost_breakdown(result: RunResult) -> str:
+    """Tables by part and module, of training steps and of energy, one row per model; empty where no breakdown was measured."""
     cells = list({cell.model: cell for cell in reversed(result.cells) if cell.modules or cell.training_cost or cell.cost_notes}.values())[
         ::-1
     ]
     parts = [
         _parts(cells),
-        *(_one(cell) for cell in cells),
+        *(_slowest_modules(cell) for cell in cells),
         _training(cells),
         _energy(cells),
         bullets(_notes(cells)),
@@ -36,30 +36,34 @@ def _parts(cells: Sequence[CellResult]) -> str:
     if not measured or not names:
         return ""
     rows = [
-        [markdown(cell.model), _ms(costs.total_ms), *(_shares([row for row in costs.modules if row.part == name], costs) for name in names)]
+        [
+            markdown(cell.model),
+            _ms(costs.total_ms),
+            *(_share_text([row for row in costs.modules if row.part == name], costs) for name in names),
+        ]
         for cell, costs in measured
     ]
     unit = "time, MACs<br>% of all"
     return grid(["model", "one image<br>ms", *(f"{markdown(name)}<br>{unit}" for name in names)], rows)
 
 
-def _one(cell: CellResult) -> str:
+def _slowest_modules(cell: CellResult) -> str:
     costs = cell.modules
     if costs is None or not costs.modules:
         return ""
     slowest = [
-        [markdown(row.name), markdown(row.kind), _count(row.params), _giga(row.macs), _ms(row.ms), *_each_share([row], costs), _mark(row)]
+        [markdown(row.name), markdown(row.kind), _count(row.params), _giga(row.macs), _ms(row.ms), *_shares([row], costs), _mark(row)]
         for row in costs.modules[:_MOST_MODULES]
     ]
     headers = ["module", "kind", "params", "MACs<br>G", "ms", "time<br>%", "MACs<br>%", ""]
-    drawn = grid(headers, slowest, ["left", "left", "right", "right", "right", "right", "right", "left"])
-    left = len(costs.modules) - len(slowest)
-    rest = (
-        f"\n\n{wording.counted(left, 'module')} more, with {_each_share(costs.modules[len(slowest) :], costs)[0]} % of the time."
-        if left > 0
+    table = grid(headers, slowest, ["left", "left", "right", "right", "right", "right", "right", "left"])
+    remaining = len(costs.modules) - len(slowest)
+    more = (
+        f"\n\n{numbers.counted(remaining, 'module')} more, with {_shares(costs.modules[len(slowest) :], costs)[0]} % of the time."
+        if remaining > 0
         else ""
     )
-    return folded(f"{markdown(cell.model)}: the slowest modules, and time by kind", f"{drawn}{rest}\n\n{_kinds(costs)}")
+    return folded(f"{markdown(cell.model)}: the slowest modules, and time by kind", f"{table}{more}\n\n{_kinds(costs)}")
 
 
 def _kinds(costs: ModuleCosts) -> str:
@@ -67,37 +71,37 @@ def _kinds(costs: ModuleCosts) -> str:
     for row in costs.modules:
         by_kind.setdefault(row.kind, []).append(row)
     slowest = sorted(by_kind.items(), key=lambda item: -_sum(item[1], lambda row: row.ms))[:_MOST_KINDS]
-    rows = [[markdown(kind), str(len(rows)), _ms(_sum(rows, lambda row: row.ms)), *_each_share(rows, costs)] for kind, rows in slowest]
+    rows = [[markdown(kind), str(len(rows)), _ms(_sum(rows, lambda row: row.ms)), *_shares(rows, costs)] for kind, rows in slowest]
     return grid(["kind", "modules", "ms", "time<br>%", "MACs<br>%"], rows)
 
 
 def _training(cells: Sequence[CellResult]) -> str:
-    found = [(cell.model, cell.training_cost) for cell in cells if cell.training_cost]
-    if not found:
+    measured = [(cell.model, cell.training_cost) for cell in cells if cell.training_cost]
+    if not measured:
         return ""
     headers = [f"{name}<br>ms" if 4 <= i <= 7 else f"{name}<br>MB" if i > 7 else name for i, name in enumerate(_STEP)]
-    return "**A training step taken apart**\n\n" + grid(headers, [_step(markdown(model), cost) for model, cost in found])
+    return "**A training step taken apart**\n\n" + grid(headers, [_step(markdown(model), cost) for model, cost in measured])
 
 
 def _step(model: str, cost: TrainingCost) -> list[str]:
     return [
         model,
-        str(cost.batch_size or wording.NOT_MEASURED),
-        wording.size(cost.image_size) if cost.image_size else wording.NOT_MEASURED,
-        markdown(cost.precision or wording.NOT_MEASURED),
+        str(cost.batch_size or numbers.NOT_MEASURED),
+        numbers.size(cost.image_size) if cost.image_size else numbers.NOT_MEASURED,
+        markdown(cost.precision or numbers.NOT_MEASURED),
         *(_ms(value) for value in (cost.step_ms, cost.forward_ms, cost.backward_ms, cost.optimiser_ms)),
         *(_ms(value) for value in (cost.forward_mb, cost.backward_mb, cost.optimiser_mb)),
     ]
 
 
 def _energy(cells: Sequence[CellResult]) -> str:
-    """Joules per image beside how they were counted; said to be not measured where there is no counter."""
+    """Joules per image with the method of counting; "not measured" where no cell has a counter."""
     entries = [(cell.model, single_latency(cell)) for cell in cells]
-    known = [(model, entry) for model, entry in entries if entry and entry.energy_j_per_image is not None]
-    if not known:
+    measured = [(model, entry) for model, entry in entries if entry and entry.energy_j_per_image is not None]
+    if not measured:
         return "**Energy per image**: not measured." if cells else ""
-    methods = wording.listed(list(dict.fromkeys(entry.energy_method or "" for _, entry in known)))
-    rows = [[markdown(model), wording.significant(entry.energy_j_per_image or 0.0)] for model, entry in known]
+    methods = numbers.listed(list(dict.fromkeys(entry.energy_method or "" for _, entry in measured)))
+    rows = [[markdown(model), numbers.significant(entry.energy_j_per_image or 0.0)] for model, entry in measured]
     return f"**Energy per image** ({markdown(methods)})\n\n{grid(['model', 'J per image<br>batch 1'], rows)}"
 
 
@@ -108,25 +112,25 @@ def _notes(cells: Sequence[CellResult]) -> Iterable[str]:
         overheads = [costs.tick_overhead for costs in measured if costs.tick_overhead is not None]
         if overheads:
             yield f"Taking the time of each module costs {100 * max(overheads):.1f} % of a call at most, which is subtracted."
-        yield from dict.fromkeys(markdown(wording.sentence(costs.rule.capitalize())) for costs in measured if costs.rule)
+        yield from dict.fromkeys(markdown(numbers.sentence(costs.rule.capitalize())) for costs in measured if costs.rule)
     methods = dict.fromkeys(cell.training_cost.memory_method for cell in cells if cell.training_cost and cell.training_cost.memory_method)
     if methods:
-        said = markdown(wording.listed([method for method in methods if method]))
-        yield f"Memory of a training step's phases is their peak above what was in use before the step ({said})."
+        names = markdown(numbers.listed([method for method in methods if method]))
+        yield f"Memory of a training step's phases is their peak above what was in use before the step ({names})."
     yield from dict.fromkeys(f"{markdown(cell.model)}: {markdown(note)}." for cell in cells for note in cell.cost_notes)
 
 
-def _shares(rows: Sequence[ModuleCost], costs: ModuleCosts) -> str:
-    return ", ".join(_each_share(rows, costs))
+def _share_text(rows: Sequence[ModuleCost], costs: ModuleCosts) -> str:
+    return ", ".join(_shares(rows, costs))
 
 
-def _each_share(rows: Sequence[ModuleCost], costs: ModuleCosts) -> list[str]:
+def _shares(rows: Sequence[ModuleCost], costs: ModuleCosts) -> list[str]:
     """Per cent of the time and of the multiply-adds, of all modules together."""
     return [_share(_sum(rows, read), _sum(costs.modules, read)) for read in (lambda row: row.ms, lambda row: row.macs)]
 
 
 def _share(part: float, whole: float) -> str:
-    return wording.percent(part / whole) if whole > 0 else wording.NOT_MEASURED
+    return numbers.percent(part / whole) if whole > 0 else numbers.NOT_MEASURED
 
 
 def _sum(rows: Iterable[ModuleCost], read: Callable[[ModuleCost], float | None]) -> float:
@@ -138,12 +142,12 @@ def _mark(row: ModuleCost) -> str:
 
 
 def _ms(value: float | None) -> str:
-    return wording.NOT_MEASURED if value is None or finite(value) is None else wording.significant(value)
+    return numbers.NOT_MEASURED if value is None or finite(value) is None else numbers.significant(value)
 
 
 def _count(value: int | None) -> str:
-    return wording.NOT_MEASURED if value is None else f"{value:,}".replace(",", "\u202f")
+    return numbers.NOT_MEASURED if value is None else f"{value:,}".replace(",", "\u202f")
 
 
 def _giga(value: int | None) -> str:
-    return wording.NOT_MEASURED if value is None else wording.significant(value / 1e9)
+    return numbers.NOT_MEASURED if value is None else numbers.significant(value / 1e9)

@@ -1,4 +1,4 @@
-"""Charts and predictions: files beside the report, and the links to them."""
+"""The sections with charts and predictions: files beside the report, and links to them."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ _DRAWINGS = {
 
 
 def drawings(result: RunResult, target: ReportTarget) -> str:
-    """Write the charts as SVG below ``target.directory`` and show them; without the extra ``report`` say how to get them."""
+    """Write the charts as SVG below ``target.directory`` and show them; without the extra ``report`` say which command installs it."""
     if not any(cell.quality or (cell.training and cell.training.history) for cell in result.cells):
         return ""
     if not charts.available():
         return f"Charts are drawn where Altair is installed: `{charts.INSTALL}`, then `segbench report RUN_DIR --format markdown`."
-    shown = []
+    parts = []
     target.directory.mkdir(parents=True, exist_ok=True)
     for name, (title, caption, draw) in _DRAWINGS.items():
         chart = draw(result)
         if chart is not None:
             chart.save(str(target.directory / f"{name}.svg"))
-            shown.append(f"### {title}\n\n![{caption}]({name}.svg)\n\n<sub>{caption}.</sub>")
-    return "\n\n".join(shown)
+            parts.append(f"### {title}\n\n![{caption}]({name}.svg)\n\n<sub>{caption}.</sub>")
+    return "\n\n".join(parts)
 
 
 def predictions(result: RunResult, target: ReportTarget, table: Table) -> str:
-    """The same few samples as each cell segments them."""
+    """Pictures of the first few samples, each as all cells segment it."""
     by_sample: dict[str, list[tuple[CellResult, str]]] = {}
     for cell in result.cells:
         for path in cell.artifacts.predictions:
             link = _link(path, target)
             if link:
                 by_sample.setdefault(PurePosixPath(path).stem, []).append((cell, link))
-    return "\n\n".join(_sample(name, shown, table) for name, shown in list(by_sample.items())[:_MOST_SAMPLES])
+    return "\n\n".join(_sample(name, pictures, table) for name, pictures in list(by_sample.items())[:_MOST_SAMPLES])
 
 
-def _sample(name: str, shown: list[tuple[CellResult, str]], table: Table) -> str:
+def _sample(name: str, pictures: list[tuple[CellResult, str]], table: Table) -> str:
     lines = [f"**Sample {markdown(name)}**"]
-    for cell, link in shown:
+    for cell, link in pictures:
         label = markdown(cell_name(cell, table.axes))
         lines.append(f"{label}\n\n![{label} on {markdown(name)}]({link})")
     return "\n\n".join(lines)
 
 
 def _link(path: str, target: ReportTarget) -> str | None:
-    """A link from the report to a file of the run; None where the file is not there or not inside the run."""
+    """A link from the report to a file of the run; None where the file is missing or outside the run."""
     parts = PurePosixPath(path.replace("\\", "/"))
     if target.run_directory is None or parts.is_absolute() or ".." in parts.parts:
         return None

@@ -1,4 +1,4 @@
-"""Under which settings the cells were trained, scored and measured."""
+"""The section on the protocol: the settings of training, scoring and measuring."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from segbench import CellResult, RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import folded, grid
 from segbench_reports.view.cells import deployment, single_latency
@@ -16,20 +16,20 @@ Reader = Callable[[CellResult], str]
 
 
 def protocol(result: RunResult) -> str:
-    """The settings that matter in a table, and all others folded below; where cells differ, each value once."""
+    """A table of the main settings, and all resolved ones folded below; where cells differ, each value once."""
     rows = [[label, _values(result.cells, read)] for label, read in _LINES.items()]
     rows = [row for row in [*_task(result), *rows] if row[1]]
     if not rows:
         return ""
-    everything = _everything(result.cells)
-    shown = grid(["setting", "value"], rows, ["left", "left"])
-    return f"{shown}\n\n{everything}" if everything else shown
+    all_settings = _all_settings(result.cells)
+    table = grid(["setting", "value"], rows, ["left", "left"])
+    return f"{table}\n\n{all_settings}" if all_settings else table
 
 
 def _setting(section: str, key: str) -> Reader:
     def read(cell: CellResult) -> str:
         values = cell.resolved.get(section)
-        return wording.setting(values[key]) if isinstance(values, Mapping) and key in values else ""
+        return numbers.setting(values[key]) if isinstance(values, Mapping) and key in values else ""
 
     return read
 
@@ -37,7 +37,7 @@ def _setting(section: str, key: str) -> Reader:
 def _scored(cell: CellResult) -> str:
     if cell.quality is None:
         return ""
-    images = f" ({wording.counted(cell.quality.images, 'image')})" if cell.quality.images is not None else ""
+    images = f" ({numbers.counted(cell.quality.images, 'image')})" if cell.quality.images is not None else ""
     return f"{cell.quality.split}{images}"
 
 
@@ -60,7 +60,7 @@ def _augmented(cell: CellResult) -> str:
     flip, scales = bool(values.get("flip")), [float(scale) for scale in values.get("scales") or (1.0,)]
     if not flip and scales == [1.0]:
         return ""
-    views = [*(["the mirror image"] if flip else []), *([f"scales {wording.setting(scales)}"] if scales != [1.0] else [])]
+    views = [*(["the mirror image"] if flip else []), *([f"scales {numbers.setting(scales)}"] if scales != [1.0] else [])]
     passes = len(scales) * (2 if flip else 1)
     return f"mean probabilities over {' and '.join(views)}: {passes} passes per image; latency is of one"
 
@@ -78,14 +78,14 @@ def _device(cell: CellResult) -> str:
     return (cell.training.device if cell.training else None) or str(cell.resolved.get("device") or "")
 
 
-def _timed(cell: CellResult) -> str:
+def _latency_conditions(cell: CellResult) -> str:
     entry = single_latency(cell)
     return conditions(entry) if entry else ""
 
 
-def _training_step(cell: CellResult) -> str:
-    found = deployment(cell)
-    memory = found.memory_mb if found else None
+def _training_memory_method(cell: CellResult) -> str:
+    deployed = deployment(cell)
+    memory = deployed.memory_mb if deployed else None
     return (memory.training_method if memory and memory.training_peak is not None else None) or ""
 
 
@@ -111,8 +111,8 @@ _LINES: dict[str, Reader] = {
     "precision, training": _precision,
     "device": _device,
     "seed": lambda cell: "" if cell.seed is None else str(cell.seed),
-    "latency": _timed,
-    "memory of a training step": _training_step,
+    "latency": _latency_conditions,
+    "memory of a training step": _training_memory_method,
 }
 
 
@@ -121,21 +121,21 @@ def _task(result: RunResult) -> Iterable[list[str]]:
     if isinstance(names, (list, tuple)) and names:
         yield ["classes", f"{len(names)}: {markdown(', '.join(map(str, names)))}"]
     if isinstance(inputs, Mapping) and inputs:
-        yield ["inputs", markdown(", ".join(f"{name} ({wording.counted(int(count), 'channel')})" for name, count in inputs.items()))]
+        yield ["inputs", markdown(", ".join(f"{name} ({numbers.counted(int(count), 'channel')})" for name, count in inputs.items()))]
 
 
 def _values(cells: Sequence[CellResult], read: Reader) -> str:
-    found = dict.fromkeys(text for cell in cells if (text := read(cell)))
-    return markdown(" / ".join(found))
+    texts = dict.fromkeys(text for cell in cells if (text := read(cell)))
+    return markdown(" / ".join(texts))
 
 
-def _everything(cells: Sequence[CellResult]) -> str:
+def _all_settings(cells: Sequence[CellResult]) -> str:
     """Every resolved setting by its dotted key."""
-    found: dict[str, dict[str, None]] = {}
+    texts: dict[str, dict[str, None]] = {}
     for cell in cells:
         for key, value in _flat(cell.resolved):
-            found.setdefault(key, {})[wording.setting(value)] = None
-    rows = [[markdown(key), markdown(" / ".join(values))] for key, values in found.items()]
+            texts.setdefault(key, {})[numbers.setting(value)] = None
+    rows = [[markdown(key), markdown(" / ".join(values))] for key, values in texts.items()]
     return folded("All resolved settings", grid(["key", "value"], rows, ["left", "left"])) if rows else ""
 
 

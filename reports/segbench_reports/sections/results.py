@@ -1,9 +1,9 @@
-"""The main table: one row for each thing compared, the seeds behind a mean folded away."""
+"""The section with the main table: one row per variant, the seeds behind a mean folded."""
 
 from __future__ import annotations
 
 from segbench import RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
 from segbench_reports.view.main_table import Column, Row, Table
@@ -11,18 +11,18 @@ from segbench_reports.view.notes import table_notes
 
 
 def main(result: RunResult, table: Table) -> str:
-    """The comparison: best value per column bold, ratio to the first row behind it."""
+    """The main table with its notes: best value per column bold, ratio to the first row below each value."""
     if not table.rows:
         return ""
     headers = [*table.axes, *(_heading(column) for column in table.columns)]
-    drawn, seeds = (
+    main_rows, seeds = (
         grid(headers, [[*_labels(row, table), *(_figure(row, column, table) for column in table.columns)] for row in rows], ["left"] * left)
         for rows, left in ((table.main, len(table.axes)), (table.single_seeds, len(table.axes)))
     )
     bold = ["**Bold**: best of its column."] if any(row.best for row in table.rows) else []
     notes = bullets([*bold, *map(markdown, table_notes(result, table))])
-    single = folded(f"Each seed by itself: {wording.counted(len(table.single_seeds), 'cell')}", seeds) if table.single_seeds else ""
-    return "\n\n".join(part for part in (drawn, notes, single) if part)
+    single = folded(f"Each seed by itself: {numbers.counted(len(table.single_seeds), 'cell')}", seeds) if table.single_seeds else ""
+    return "\n\n".join(part for part in (main_rows, notes, single) if part)
 
 
 def _heading(column: Column) -> str:
@@ -30,7 +30,7 @@ def _heading(column: Column) -> str:
 
 
 def _labels(row: Row, table: Table) -> list[str]:
-    texts = [markdown(row.labels[axis]) or wording.NOT_MEASURED for axis in table.axes]
+    texts = [markdown(row.labels[axis]) or numbers.NOT_MEASURED for axis in table.axes]
     if row.cell.status != "ok":
         texts[0] += f" ({row.cell.status})"
     return [f"*{text}*" for text in texts] if row.kind == "mean" else texts
@@ -39,8 +39,8 @@ def _labels(row: Row, table: Table) -> list[str]:
 def _figure(row: Row, column: Column, table: Table) -> str:
     text = column.text(row.figures.get(column.key))
     relative = table.relative_text(row, column)
-    shown = f"**{text}**" if column.key in row.best else text
+    value = f"**{text}**" if column.key in row.best else text
     figure = row.figures.get(column.key)
-    interval = f"95 %: {wording.shares(figure.interval)}" if figure and figure.interval else ""
+    interval = f"95 %: {numbers.shares(figure.interval)}" if figure and figure.interval else ""
     below = "".join(f"<br><sub>{part}</sub>" for part in (interval, relative) if part)
-    return shown + below
+    return value + below

@@ -1,4 +1,4 @@
-"""Speed in detail: single images and whole batches apart, each against the first model, sweeps of sizes, and what disturbed."""
+"""The section on speed: tables of single images and of whole batches, sweeps of sizes, disturbances of the race, all pairs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from segbench import Comparison, Latency, ReportTarget, RunResult
 from segbench_reports.charts import charts
 from segbench_reports.charts.cost_against_size import cost_against_size
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
-from segbench_reports.view.timed_models import TimedModel, runners, starts, verdicts
+from segbench_reports.view.timed_models import TimedModel, speed_comparisons, start_variation, timed_models
 
 _MOST_PAIRS = 60
 _CHART = "cost-against-size"
@@ -20,60 +20,60 @@ SpeedColumn = tuple[str, Callable[[TimedModel, Latency], str]]
 
 
 def speed(result: RunResult, target: ReportTarget | None) -> str:
-    """Empty where the run compares no times, sweeps no sizes and saw nothing that disturbed."""
-    found = runners(result)
-    swept = any(len(runner.sizes) > 1 for runner in found)
+    """Notes, tables, chart and pairs; empty where the run compares no times, sweeps no sizes and saw no disturbance."""
+    models = timed_models(result)
+    swept = any(len(timed.sizes) > 1 for timed in models)
     disturbed = (result.race or {}).get("disturbances") or []
-    if not found or not (swept or disturbed or verdicts(result, headline=True)):
+    if not models or not (swept or disturbed or speed_comparisons(result, headline=True)):
         return ""
     parts = [
-        bullets(_about(result)),
-        _table(result, found, single=True),
-        _table(result, found, single=False),
+        bullets(_notes(result)),
+        _table(result, models, single=True),
+        _table(result, models, single=False),
         _chart(result, target) if swept else "",
-        _pairs(verdicts(result, headline=False)),
+        _pairs(speed_comparisons(result, headline=False)),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
 def disturbances(result: RunResult) -> list[str]:
-    """What disturbed the race, in plain sentences; that nothing was seen is said, too."""
+    """Sentences on what disturbed the race, or one that nothing was seen to disturb it."""
     race = result.race or {}
     if "disturbances" not in race:
         return []
     states = [state for state in race.get("machine_state") or [] if "other_load_cores" in state]
     other = max((state["other_load_cores"] for state in states), default=None)
-    quiet = f" (other programs used {other:.2f} cores)" if other is not None else ""
-    return list(race["disturbances"]) or [f"Nothing that disturbs was seen while the models were timed{quiet}."]
+    load = f" (other programs used {other:.2f} cores)" if other is not None else ""
+    return list(race["disturbances"]) or [f"Nothing that disturbs was seen while the models were timed{load}."]
 
 
-def _about(result: RunResult) -> list[str]:
+def _notes(result: RunResult) -> list[str]:
     race = result.race or {}
     lines = [markdown(text) for text in disturbances(result)]
     if isinstance(race.get("overhead"), float):
-        lines.append(f"In {wording.percent(max(race['overhead'], 0.0))} % of the race nobody computed (waiting, switching, counting).")
-    lines += _about_starts(result)
-    said = verdicts(result, headline=True)
-    if said:
-        lines.append(f"Against the first model: {markdown(said[0].method)}. A verdict holds for {markdown(said[0].scope)}.")
+        lines.append(f"In {numbers.percent(max(race['overhead'], 0.0))} % of the race nobody computed (waiting, switching, counting).")
+    lines += _notes_on_starts(result)
+    compared = speed_comparisons(result, headline=True)
+    if compared:
+        lines.append(f"Against the first model: {markdown(compared[0].method)}. A verdict holds for {markdown(compared[0].scope)}.")
     return lines
 
 
-def _about_starts(result: RunResult) -> list[str]:
-    """Whether the intervals know what starting the programs again would change."""
-    found = runners(result)
-    seen = starts(found)
-    if seen:
-        beside = "time beside the others'" if len(found) > 1 else "time"
-        varied = f"a network's {beside} varied by {wording.percent(seen.deviation)} % (standard deviation) from start to start"
+def _notes_on_starts(result: RunResult) -> list[str]:
+    """Sentences on the spread of times between starts of the processes, and on intervals with or without it."""
+    models = timed_models(result)
+    spread = start_variation(models)
+    if spread:
+        beside = "time beside the others'" if len(models) > 1 else "time"
+        varied = f"a network's {beside} varied by {numbers.percent(spread.deviation)} % (standard deviation) from start to start"
         if _layout_was_drawn(result):
             return [
-                f"Every process was started {seen.count} times, its memory laid out by chance: {varied}, which the intervals allow for."
+                f"Every process was started {spread.count} times, its memory laid out by chance: {varied}, which the intervals allow for."
             ]
         shared = "All starts inherited one layout of memory: whom it favours by some per cent they do not show"
-        return [f"Every process was started {seen.count} times: {varied}, which the intervals allow for. {shared}."]
+        return [f"Every process was started {spread.count} times: {varied}, which the intervals allow for. {shared}."]
     once = "Every process was started once: another start may be some per cent faster or slower, which the intervals do not show"
-    return [f"{once} (`measure.restart_every`)."] if found else []
+    return [f"{once} (`measure.restart_every`)."] if models else []
 
 
 def _layout_was_drawn(result: RunResult) -> bool:
@@ -81,76 +81,79 @@ def _layout_was_drawn(result: RunResult) -> bool:
     return all(record.get("layout") == "drawn" for record in race.get("groups") or [race])
 
 
-def _table(result: RunResult, found: Sequence[TimedModel], *, single: bool) -> str:
-    timings = [(runner, entry) for runner in found for entry in runner.form.latency if (entry.batch_size == 1) is single and entry.p50_ms]
+def _table(result: RunResult, models: Sequence[TimedModel], *, single: bool) -> str:
+    timings = [
+        (timed, entry) for timed in models for entry in timed.deployment.latency if (entry.batch_size == 1) is single and entry.p50_ms
+    ]
     if not timings:
         return ""
-    columns = [*_IDENTITY, *(_SINGLE if single else _BATCHED), *_judgement(result)]
-    rows = [[markdown(read(runner, entry)) for _, read in columns] for runner, entry in timings]
-    kept = [i for i in range(len(columns)) if any(row[i] for row in rows)]
-    body = [[row[i] or wording.NOT_MEASURED for i in kept] for row in rows]
+    columns = [*_IDENTITY, *(_SINGLE if single else _BATCHED), *_verdict_columns(result)]
+    rows = [[markdown(read(timed, entry)) for _, read in columns] for timed, entry in timings]
+    filled = [i for i in range(len(columns)) if any(row[i] for row in rows)]
+    body = [[row[i] or numbers.NOT_MEASURED for i in filled] for row in rows]
     left = ("model", "form", "input", "verdict")
     title = "**Single images** (batch 1)" if single else "**Whole batches**"
-    return f"{title}\n\n" + grid([columns[i][0] for i in kept], body, ["left" if columns[i][0] in left else "right" for i in kept])
+    return f"{title}\n\n" + grid([columns[i][0] for i in filled], body, ["left" if columns[i][0] in left else "right" for i in filled])
 
 
 def _with_interval(value: float | None, interval: tuple[float, float] | None) -> str:
     if value is None:
         return ""
-    bounds = f" ({wording.significant(interval[0])} to {wording.significant(interval[1])})" if interval else ""
-    return wording.significant(value) + bounds
+    bounds = f" ({numbers.significant(interval[0])} to {numbers.significant(interval[1])})" if interval else ""
+    return numbers.significant(value) + bounds
 
 
 _IDENTITY: list[SpeedColumn] = [
-    ("model", lambda runner, entry: runner.cell.model),
-    ("form", lambda runner, entry: runner.form.backend),
-    ("input", lambda runner, entry: wording.size(entry.input_size)),
+    ("model", lambda timed, entry: timed.cell.model),
+    ("form", lambda timed, entry: timed.deployment.backend),
+    ("input", lambda timed, entry: numbers.size(entry.input_size)),
 ]
 _SINGLE: list[SpeedColumn] = [
-    ("p50<br>ms", lambda runner, entry: _with_interval(entry.p50_ms, entry.ci95_ms)),
-    ("p90<br>ms", lambda runner, entry: _with_interval(entry.p90_ms, entry.p90_ci95_ms)),
-    ("p99<br>ms", lambda runner, entry: _with_interval(entry.p99_ms, entry.p99_ci95_ms)),
-    ("host p50<br>ms", lambda runner, entry: _with_interval(entry.host_p50_ms, None)),
-    ("first call<br>ms", lambda runner, entry: _with_interval(entry.first_ms, None)),
+    ("p50<br>ms", lambda timed, entry: _with_interval(entry.p50_ms, entry.ci95_ms)),
+    ("p90<br>ms", lambda timed, entry: _with_interval(entry.p90_ms, entry.p90_ci95_ms)),
+    ("p99<br>ms", lambda timed, entry: _with_interval(entry.p99_ms, entry.p99_ci95_ms)),
+    ("host p50<br>ms", lambda timed, entry: _with_interval(entry.host_p50_ms, None)),
+    ("first call<br>ms", lambda timed, entry: _with_interval(entry.first_ms, None)),
 ]
 _BATCHED: list[SpeedColumn] = [
-    ("batch", lambda runner, entry: str(entry.batch_size)),
-    ("images/s", lambda runner, entry: _with_interval(entry.images_per_second, None)),
-    ("time of a batch<br>ms", lambda runner, entry: _with_interval(entry.p50_ms, entry.ci95_ms)),
-    ("host p50<br>ms", lambda runner, entry: _with_interval(entry.host_p50_ms, None)),
+    ("batch", lambda timed, entry: str(entry.batch_size)),
+    ("images/s", lambda timed, entry: _with_interval(entry.images_per_second, None)),
+    ("time of a batch<br>ms", lambda timed, entry: _with_interval(entry.p50_ms, entry.ci95_ms)),
+    ("host p50<br>ms", lambda timed, entry: _with_interval(entry.host_p50_ms, None)),
 ]
 
 
-def _judgement(result: RunResult) -> list[SpeedColumn]:
-    def ratio(runner: TimedModel, entry: Latency) -> str:
-        found = runner.against_first(result, entry)
-        return _ratio(found) if found else ""
+def _verdict_columns(result: RunResult) -> list[SpeedColumn]:
+    def ratio(timed: TimedModel, entry: Latency) -> str:
+        comparison = timed.against_first(result, entry)
+        return _ratio(comparison) if comparison else ""
 
-    def verdict(runner: TimedModel, entry: Latency) -> str:
-        found = runner.against_first(result, entry)
-        return _verdict(found) if found else ""
+    def verdict(timed: TimedModel, entry: Latency) -> str:
+        comparison = timed.against_first(result, entry)
+        return _verdict(comparison) if comparison else ""
 
     return [("against the first", ratio), ("verdict", verdict)]
 
 
-def _ratio(found: Comparison) -> str:
-    if found.value is None:
+def _ratio(comparison: Comparison) -> str:
+    value, low, high = comparison.value, comparison.low, comparison.high
+    if value is None:
         return ""
-    bounds = "" if found.low is None or found.high is None else f" ({_close(found.low)} to {_close(found.high)})"
-    return f"×{_close(found.value)}{bounds}"
+    bounds = "" if low is None or high is None else f" ({_three_decimals(low)} to {_three_decimals(high)})"
+    return f"×{_three_decimals(value)}{bounds}"
 
 
-def _close(ratio: float) -> str:
-    """A ratio with decimals enough to tell an interval from one.
+def _three_decimals(ratio: float) -> str:
+    """A ratio below 10 with three decimals, so that a bound near 1 does not read as 1.
 
-    >>> _close(0.36851), _close(1.0042), _close(12.41)
+    >>> _three_decimals(0.36851), _three_decimals(1.0042), _three_decimals(12.41)
     ('0.369', '1.004', '12.4')
     """
-    return f"{ratio:.3f}" if ratio < 10 else wording.significant(ratio)
+    return f"{ratio:.3f}" if ratio < 10 else numbers.significant(ratio)
 
 
-def _verdict(found: Comparison) -> str:
-    return f"{found.verdict}: {found.reason}" if found.reason else found.verdict
+def _verdict(comparison: Comparison) -> str:
+    return f"{comparison.verdict}: {comparison.reason}" if comparison.reason else comparison.verdict
 
 
 def _chart(result: RunResult, target: ReportTarget | None) -> str:
@@ -166,28 +169,28 @@ def _chart(result: RunResult, target: ReportTarget | None) -> str:
     return f"![{_CAPTION}]({_CHART}.svg)\n\n<sub>{_CAPTION}.</sub>"
 
 
-def _pairs(found: Sequence[Comparison]) -> str:
-    """All pairs, corrected for being many."""
-    told = [pair for pair in found if pair.value is not None]
-    if not told:
+def _pairs(pairs: Sequence[Comparison]) -> str:
+    """The folded table of all pairs, p values corrected for their number."""
+    measured = [pair for pair in pairs if pair.value is not None]
+    if not measured:
         return ""
     rows = [
         [
-            markdown(_side(pair.subject, pair.subject_backend)),
-            markdown(_side(pair.baseline, pair.baseline_backend)),
-            f"{wording.size(pair.context.get('input_size') or ())}, batch {pair.context.get('batch_size')}",
+            markdown(_deployment_name(pair.subject, pair.subject_backend)),
+            markdown(_deployment_name(pair.baseline, pair.baseline_backend)),
+            f"{numbers.size(pair.context.get('input_size') or ())}, batch {pair.context.get('batch_size')}",
             _ratio(pair),
-            wording.NOT_MEASURED if pair.p_adjusted is None else f"{pair.p_adjusted:.3f}",
+            numbers.NOT_MEASURED if pair.p_adjusted is None else f"{pair.p_adjusted:.3f}",
             pair.verdict,
         ]
-        for pair in told[:_MOST_PAIRS]
+        for pair in measured[:_MOST_PAIRS]
     ]
-    left = len(told) - len(rows)
-    more = f"\n\n{wording.counted(left, 'further pair')} in run.json." if left else ""
+    remaining = len(measured) - len(rows)
+    more = f"\n\n{numbers.counted(remaining, 'further pair')} in run.json." if remaining else ""
     note = "Ratio of times (of images per second for whole batches); p values corrected for the number of pairs by Holm's method."
     table = grid(["first", "second", "input", "ratio", "p, corrected", "verdict"], rows, ["left", "left", "left"])
     return folded("All pairs", f"{note}\n\n{table}{more}")
 
 
-def _side(model: str, backend: str | None) -> str:
+def _deployment_name(model: str, backend: str | None) -> str:
     return model if backend in (None, "eager") else f"{model} ({backend})"

@@ -1,9 +1,9 @@
-"""How training went, and what the curves say."""
+"""The section on training: epochs, time and memory per cell, and the diagnosis of each."""
 
 from __future__ import annotations
 
 from segbench import CellResult, RunResult, Training
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import Align, bullets, grid
 from segbench_reports.view.cells import cell_name, finite
@@ -13,41 +13,40 @@ _HEADERS = ["cell", "epochs", "best epoch", "training", "validation", "img/s", "
 
 
 def training(result: RunResult, table: Table) -> str:
-    """Epochs, time and memory per cell, then the diagnosis of each with its remedy."""
+    """A table of epochs, time and memory per cell, then the diagnosis of each with its remedy."""
     trained = [(markdown(cell_name(cell, table.axes)), cell.training) for cell in result.cells if cell.training]
     if not trained:
         return ""
-    drawn = _table(trained)
-    said = bullets(line for cell in result.cells for line in _diagnosis(cell, table))
-    return f"{drawn}\n\n{said}".rstrip()
+    diagnoses = bullets(line for cell in result.cells for line in _diagnosis(cell, table))
+    return f"{_table(trained)}\n\n{diagnoses}".rstrip()
 
 
 def _table(trained: list[tuple[str, Training]]) -> str:
     rows = [[name, *_row(entry)] for name, entry in trained]
-    kept = [i for i in range(len(_HEADERS)) if any(row[i] != wording.NOT_MEASURED for row in rows)]
-    align: list[Align] = ["left" if i in (0, 7, 8) else "right" for i in kept]
-    return grid([_HEADERS[i] for i in kept], [[row[i] for i in kept] for row in rows], align)
+    columns = [i for i in range(len(_HEADERS)) if any(row[i] != numbers.NOT_MEASURED for row in rows)]
+    align: list[Align] = ["left" if i in (0, 7, 8) else "right" for i in columns]
+    return grid([_HEADERS[i] for i in columns], [[row[i] for i in columns] for row in rows], align)
 
 
 def _row(entry: Training) -> list[str]:
     return [
         str(entry.epochs_run),
-        wording.NOT_MEASURED if entry.best_epoch is None else str(entry.best_epoch),
+        numbers.NOT_MEASURED if entry.best_epoch is None else str(entry.best_epoch),
         _duration(entry.seconds),
         _duration(entry.validation_seconds),
         _number(entry.images_per_second),
         _number(entry.peak_memory_mb),
-        markdown(entry.precision or wording.NOT_MEASURED),
-        markdown(entry.device or wording.NOT_MEASURED),
+        markdown(entry.precision or numbers.NOT_MEASURED),
+        markdown(entry.device or numbers.NOT_MEASURED),
     ]
 
 
 def _number(value: float | None) -> str:
-    return wording.NOT_MEASURED if value is None else wording.significant(value)
+    return numbers.NOT_MEASURED if value is None else numbers.significant(value)
 
 
 def _duration(seconds: float | None) -> str:
-    return wording.NOT_MEASURED if seconds is None or finite(seconds) is None else wording.duration(seconds)
+    return numbers.NOT_MEASURED if seconds is None or finite(seconds) is None else numbers.duration(seconds)
 
 
 def _diagnosis(cell: CellResult, table: Table) -> list[str]:
@@ -55,15 +54,15 @@ def _diagnosis(cell: CellResult, table: Table) -> list[str]:
     if entry is None:
         return []
     name = markdown(cell_name(cell, table.axes))
-    lines = [_said(name, found.kind, found.message, found.remedy, found.source) for found in entry.diagnosis]
+    lines = [_finding(name, one.kind, one.message, one.remedy, one.source) for one in entry.diagnosis]
     lines += [f"**{name}**: {markdown(text)}" for text in [*([f"stopped: {entry.stopped}"] if entry.stopped else []), *entry.notes]]
     if entry.nondeterministic:
         lines.append(f"**{name}**: could not be made deterministic: {markdown(', '.join(entry.nondeterministic))}")
     return lines
 
 
-def _said(name: str, kind: str, message: str, remedy: str, source: str) -> str:
-    text = f"**{name}** – {markdown(kind)}: {markdown(wording.sentence(message))}"
+def _finding(name: str, kind: str, message: str, remedy: str, source: str) -> str:
+    text = f"**{name}** – {markdown(kind)}: {markdown(numbers.sentence(message))}"
     if remedy:
-        text += f" *What helps:* {markdown(wording.sentence(remedy))}"
+        text += f" *What helps:* {markdown(numbers.sentence(remedy))}"
     return f"{text} <sub>({markdown(source)})</sub>" if source else text

@@ -1,4 +1,4 @@
-"""What two scores must share to stand in one table, and how two sets of conditions differ in words."""
+"""Conditions that scores must share to be in one table, and the differences of two sets of conditions in words."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from segbench import CellResult, ConfigError, parse_choice
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 
 NOT_KNOWN = "not recorded"
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """The question that a score answers.
+    """The conditions under which a score is comparable with others.
 
-    The same labels (``dataset`` with its options, ``split``, number of images, classes, and how many label pixels each has), put to the
-    networks in the same way (``size``, ``resize``, ``views``), after the same amount of the same training data (``trained_on``,
-    ``epochs``, ``train_size``, ``augmentation``, ``start``), with the checkpoint chosen on the same footing (``chosen``). How the
-    optimiser was tuned (learning rate, schedule, batch size, ..) is no condition: everybody tunes a model of their own, and the table
-    tells it.
+    They are the labels (``dataset`` with its options, ``split``, number of images, classes, label pixels of each class), the form of the
+    input (``size``, ``resize``, ``views``), the amount and kind of training (``trained_on``, ``epochs``, ``train_size``, ``augmentation``,
+    ``start``), and the selection of the checkpoint (``chosen``). The tuning of the optimiser (learning rate, schedule, batch size, ..) is
+    no condition: it is a choice for each model, and the table has a column for it.
     """
 
     dataset: str
@@ -40,16 +39,16 @@ class Conditions:
 
     @property
     def page(self) -> str:
-        """The dataset without its options: what shares a page."""
+        """The dataset without its options; all its tables share a page."""
         return base_name(self.dataset)
 
     def facts(self) -> list[tuple[str, str]]:
-        """All of it for a reader."""
-        images = f", {wording.counted(self.images, 'image')}" if self.images else ""
+        """All conditions as pairs of a title and a text."""
+        images = f", {numbers.counted(self.images, 'image')}" if self.images else ""
         views = "" if self.views == "one view" else f", {self.views}"
         training = f"{self.epochs} epochs on {self.trained_on} at {self.train_size}, {self.augmentation} augmentation"
         return [
-            ("scored", f"{self.dataset} {self.split}{images}, {wording.counted(len(self.classes), 'class', 'classes')}"),
+            ("scored", f"{self.dataset} {self.split}{images}, {numbers.counted(len(self.classes), 'class', 'classes')}"),
             ("input", f"{self.size} ({self.resize}{views})"),
             ("training", training if self.epochs != NOT_KNOWN else "not part of these runs"),
             *([("started from", self.start)] if self.start != "scratch or the model's own weights" else []),
@@ -57,19 +56,19 @@ class Conditions:
         ]
 
     def apart_from(self, other: Conditions) -> list[str]:
-        """In what these differ from others, one phrase each."""
-        said = []
-        for key, tell in _TOLD.items():
-            own, its = getattr(self, key), getattr(other, key)
-            if own != its:
-                said.append(tell(own, its))
+        """Differences from other conditions, one phrase each."""
+        differences = []
+        for key, phrase in _PHRASES.items():
+            own, others = getattr(self, key), getattr(other, key)
+            if own != others:
+                differences.append(phrase(own, others))
         if self.classes == other.classes and self.pixels != other.pixels and (self.split, self.images) == (other.split, other.images):
-            said.append(_labels(self.pixels, other.pixels))
-        return said
+            differences.append(_labels(self.pixels, other.pixels))
+        return differences
 
 
 def conditions(cell: CellResult) -> Conditions | None:
-    """Those of a cell with a score; None where it has none that could be ranked."""
+    """The conditions of a cell's score; None where it has no score that could be ranked."""
     quality = cell.quality
     if quality is None or quality.miou is None:
         return None
@@ -81,12 +80,12 @@ def conditions(cell: CellResult) -> Conditions | None:
         images=quality.images,
         classes=tuple(quality.class_names),
         pixels=tuple(quality.label_pixels_per_class),
-        size=NOT_KNOWN if size is None else wording.setting(size),
+        size=NOT_KNOWN if size is None else numbers.setting(size),
         resize=str(quality.resize or evaluated.get("resize") or NOT_KNOWN),
         views=_views(evaluated),
         trained_on=str(train.get("split") or NOT_KNOWN),
         epochs=str(train.get("epochs") or NOT_KNOWN),
-        train_size=wording.setting(train["image_size"]) if train.get("image_size") else NOT_KNOWN,
+        train_size=numbers.setting(train["image_size"]) if train.get("image_size") else NOT_KNOWN,
         augmentation=str(train.get("augmentation") or NOT_KNOWN),
         start=str(train.get("init_from") or "scratch or the model's own weights"),
         chosen="chosen on the scored split itself" if quality.selected_on else "not chosen on the scored split",
@@ -94,7 +93,7 @@ def conditions(cell: CellResult) -> Conditions | None:
 
 
 def base_name(dataset: str) -> str:
-    """``camvid`` of ``camvid[test=true]``; the whole text where it is no name of ours.
+    """``camvid`` of ``camvid[test=true]``; the whole text where it cannot be parsed.
 
     >>> base_name("camvid[test=true]"), base_name("<b>")
     ('camvid', '<b>')
@@ -106,38 +105,38 @@ def base_name(dataset: str) -> str:
 
 
 def _section(cell: CellResult, name: str) -> Mapping[str, Any]:
-    found = cell.resolved.get(name)
-    return found if isinstance(found, Mapping) else {}
+    section = cell.resolved.get(name)
+    return section if isinstance(section, Mapping) else {}
 
 
 def _views(evaluated: Mapping[str, Any]) -> str:
-    """What is done to an image beside passing it once."""
+    """The passes over an image in words: tiles, mirror image and scales."""
     parts = []
     if evaluated.get("tile"):
-        parts.append(f"in tiles of {wording.setting(evaluated['tile'])}, overlap {evaluated.get('overlap')}")
+        parts.append(f"in tiles of {numbers.setting(evaluated['tile'])}, overlap {evaluated.get('overlap')}")
     if evaluated.get("flip"):
         parts.append("with its mirror image")
     scales = evaluated.get("scales")
     if isinstance(scales, (list, tuple)) and list(scales) not in ([1.0], [1]):
-        parts.append(f"at scales {wording.setting(list(scales))}")
+        parts.append(f"at scales {numbers.setting(list(scales))}")
     return ", ".join(parts) or "one view"
 
 
 def _instead(text: str) -> Callable[[Any, Any], str]:
-    return lambda own, its: f"{text.format(own)} instead of {its}"
+    return lambda own, others: f"{text.format(own)} instead of {others}"
 
 
-def _classes(own: tuple[str, ...], its: tuple[str, ...]) -> str:
-    return f"{len(own)} classes instead of {len(its)}" if len(own) != len(its) else "other classes"
+def _classes(own: tuple[str, ...], others: tuple[str, ...]) -> str:
+    return f"{len(own)} classes instead of {len(others)}" if len(own) != len(others) else "other classes"
 
 
-def _labels(own: tuple[int, ...], its: tuple[int, ...]) -> str:
-    if not own or not its:
+def _labels(own: tuple[int, ...], others: tuple[int, ...]) -> str:
+    if not own or not others:
         return "whether the labels are the same was not recorded"
-    return f"other labels: {sum(own)} label pixels instead of {sum(its)}" if sum(own) != sum(its) else "other labels"
+    return f"other labels: {sum(own)} label pixels instead of {sum(others)}" if sum(own) != sum(others) else "other labels"
 
 
-_TOLD: dict[str, Callable[[Any, Any], str]] = {
+_PHRASES: dict[str, Callable[[Any, Any], str]] = {
     "dataset": _instead("{}"),
     "split": _instead("scored on {}"),
     "images": _instead("{} images scored"),
@@ -150,5 +149,5 @@ _TOLD: dict[str, Callable[[Any, Any], str]] = {
     "train_size": _instead("trained at {}"),
     "augmentation": _instead("{} augmentation"),
     "start": _instead("started from {}"),
-    "chosen": lambda own, its: f"checkpoint {own}",
+    "chosen": lambda own, others: f"checkpoint {own}",
 }

@@ -1,4 +1,4 @@
-"""The pages of a site: what each shows is gathered here, then put into the templates."""
+"""The pages of a site: collects their contents from the runs and renders the templates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segbench_reports.site.badges import Badge, badges
 from segbench_reports.site.board_table import BoardTable, board_table
 from segbench_reports.site.boards import Board, Entry, boards, left_out
 from segbench_reports.site.feeds import atom_feed, items, json_feed, measured
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import dataset_name
 from segbench_reports.view.main_table import main_table
 from segbench_reports.view.summary import summary, unfinished_note
@@ -26,7 +26,7 @@ _FILES = {"run.json": "JSON", "cells.csv": "CSV", "tables.tex": "LaTeX"}
 
 
 @dataclass(frozen=True)
-class Card:
+class RunCard:
     """One run on the index."""
 
     folder: str
@@ -41,7 +41,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class SiteFiles:
+class DatasetCard:
     """One dataset on the index: its page, its tables and the highest entry of the first."""
 
     name: str
@@ -53,8 +53,8 @@ class SiteFiles:
 
 
 @dataclass(frozen=True)
-class Section:
-    """One table on a dataset's page, with what keeps it apart from the first."""
+class LeaderboardSection:
+    """One table on a dataset's page; ``apart`` are its differences from the first table's conditions."""
 
     key: str
     title: str
@@ -64,19 +64,19 @@ class Section:
 
 
 def write_pages(runs: Mapping[str, RunResult], target: ReportTarget) -> None:
-    """Index, one page per dataset, badges and feeds."""
+    """Write the index, one page per dataset, badges and feeds."""
     out, title = target.directory, shown(target.title) or _TITLE
     tables, titles = boards(runs), {folder: run_title(run) for folder, run in runs.items()}
     hrefs = {name: f"leaderboards/{slug(name, limit=60)}.html" for name in tables}
-    made, news = badges(runs, tables), items(runs, titles)
+    badges_by_run, feed_items = badges(runs, tables), items(runs, titles)
     pages = {
         "index.html": _page("index.html.j2", "", title, **_index(runs, tables, titles, hrefs, out)),
-        "badges.html": _page("badges.html.j2", "", title, **_badge_page(made, titles, target.home)),
-        **{hrefs[name]: _page("board.html.j2", "../", title, **_board(name, found, runs, titles)) for name, found in tables.items()},
-        "feed.json": json_feed(news, title=title, address=target.home),
-        "feed.xml": atom_feed(news, title=title, address=target.home),
+        "badges.html": _page("badges.html.j2", "", title, **_badge_page(badges_by_run, titles, target.home)),
+        **{hrefs[name]: _page("board.html.j2", "../", title, **_board(name, group, runs, titles)) for name, group in tables.items()},
+        "feed.json": json_feed(feed_items, title=title, address=target.home),
+        "feed.xml": atom_feed(feed_items, title=title, address=target.home),
     }
-    for badge in (badge for group in made.values() for badge in group):
+    for badge in (badge for group in badges_by_run.values() for badge in group):
         pages |= {f"{badge.path}.json": badge.endpoint, f"{badge.path}.svg": badge.picture}
     for name, text in pages.items():
         file = out / name
@@ -85,9 +85,9 @@ def write_pages(runs: Mapping[str, RunResult], target: ReportTarget) -> None:
 
 
 def run_title(result: RunResult) -> str:
-    """What was compared on what, in plain text."""
+    """The models and the dataset of a run, in plain text."""
     models = [shown(name, 50) for name in dict.fromkeys(cell.model for cell in result.cells)]
-    subject = " against ".join(models) if 0 < len(models) < 3 else wording.counted(len(models), "model")
+    subject = " against ".join(models) if 0 < len(models) < 3 else numbers.counted(len(models), "model")
     dataset = dataset_name(result)
     return f"{subject} on {shown(dataset, 50)}" if dataset else subject
 
@@ -99,8 +99,8 @@ def _page(template: str, root: str, site: str, **view: Any) -> str:
         f"script-src {script_hash(script)}"
     )
     page = templates(_HERE / "templates", TEMPLATES).get_template(template)
-    look = style(STATIC / "style.css", _HERE / "static/site.css")
-    return page.render(**view, root=root, site=site, policy=policy, scripts=[script], style=look, data="{}")
+    css = style(STATIC / "style.css", _HERE / "static/site.css")
+    return page.render(**view, root=root, site=site, policy=policy, scripts=[script], style=css, data="{}")
 
 
 def _index(
@@ -108,41 +108,41 @@ def _index(
 ) -> dict[str, Any]:
     ordered = sorted(runs, key=lambda folder: (measured(runs[folder]), folder), reverse=True)
     models = len({cell.model for run in runs.values() for cell in run.cells})
-    counts = [wording.counted(len(runs), "run"), wording.counted(models, "model"), wording.counted(len(tables), "dataset")]
+    counts = [numbers.counted(len(runs), "run"), numbers.counted(models, "model"), numbers.counted(len(tables), "dataset")]
     return {
-        "counts": wording.listed(counts),
-        "shelves": [_shelf(name, found, hrefs[name]) for name, found in tables.items()],
+        "counts": numbers.listed(counts),
+        "datasets": [_dataset_card(name, group, hrefs[name]) for name, group in tables.items()],
         "cards": [_card(folder, runs[folder], titles[folder], out, _leader(tables, folder)) for folder in ordered],
         "left_out": [(titles[one.run], one.run, shown(one.name, 80), one.why) for one in left_out(runs)],
     }
 
 
-def _shelf(name: str, found: Sequence[Board], href: str) -> SiteFiles:
-    first = found[0].entries[0]
-    count = wording.counted(sum(len(board.entries) for board in found), "entry", "entries")
-    apart = f" in {len(found)} tables" if len(found) > 1 else ""
-    figure, under = f"{wording.percent(first.miou)} %", f"mIoU, {_heading(found[0])}"
-    return SiteFiles(shown(name, 60), href, f"{count}{apart}", shown(first.cell.model, 60), figure, under)
+def _dataset_card(name: str, tables: Sequence[Board], href: str) -> DatasetCard:
+    first = tables[0].entries[0]
+    count = numbers.counted(sum(len(board.entries) for board in tables), "entry", "entries")
+    apart = f" in {len(tables)} tables" if len(tables) > 1 else ""
+    figure, under = f"{numbers.percent(first.miou)} %", f"mIoU, {_heading(tables[0])}"
+    return DatasetCard(shown(name, 60), href, f"{count}{apart}", shown(first.cell.model, 60), figure, under)
 
 
 def _leader(tables: Mapping[str, list[Board]], folder: str) -> Entry | None:
     """The highest entry of a run."""
-    entries = [entry for found in tables.values() for board in found for entry in board.entries if entry.run == folder]
+    entries = [entry for group in tables.values() for board in group for entry in board.entries if entry.run == folder]
     return max(entries, key=lambda entry: entry.miou, default=None)
 
 
-def _card(folder: str, result: RunResult, title: str, out: Path, leader: Entry | None) -> Card:
+def _card(folder: str, result: RunResult, title: str, out: Path, leader: Entry | None) -> RunCard:
     env = result.environment
-    done = sum(cell.status == "ok" for cell in result.cells)
-    cells = wording.counted(done, "cell") if done == len(result.cells) else f"{done} of {wording.counted(len(result.cells), 'cell')}"
+    finished, planned = sum(cell.status == "ok" for cell in result.cells), len(result.cells)
+    cells = numbers.counted(finished, "cell") if finished == planned else f"{finished} of {numbers.counted(planned, 'cell')}"
     models = " ".join(cell.model for cell in result.cells)
-    return Card(
+    return RunCard(
         folder=folder,
         title=title,
         when=shown((env.started or "")[:16].replace("T", " ")) or "date not recorded",
         machine=shown(", ".join(env.gpu) or env.cpu or "machine not recorded", 60),
         cells=cells,
-        answer=shown(wording.elided(_answer(result, leader), 600)),
+        answer=shown(numbers.elided(_answer(result, leader), 600)),
         unfinished=unfinished_note(result),
         files=[(f"runs/{folder}/{file}", name) for file, name in _FILES.items() if (out / "runs" / folder / file).is_file()],
         words=shown(f"{folder} {dataset_name(result)} {models}").lower(),
@@ -150,59 +150,62 @@ def _card(folder: str, result: RunResult, title: str, out: Path, leader: Entry |
 
 
 def _answer(result: RunResult, leader: Entry | None) -> str:
-    """What the run's report says first; of a run that compares nothing, its score."""
+    """The first sentence of the run's summary; the score where the run has one model only."""
     sentences = summary(result, main_table(result))
     if leader is not None and leader.cell.quality and len({cell.model for cell in result.cells}) == 1:
         where = f"{leader.cell.dataset or ''} {leader.cell.quality.split}"
-        return f"{leader.cell.model} scores {wording.percent(leader.miou)} % mIoU on {where}."
+        return f"{leader.cell.model} scores {numbers.percent(leader.miou)} % mIoU on {where}."
     return sentences[0] if sentences else ""
 
 
-def _board(name: str, found: Sequence[Board], runs: Mapping[str, RunResult], titles: Mapping[str, str]) -> dict[str, Any]:
-    sections = [_section(place, board, found[0], runs) for place, board in enumerate(found)]
-    out = [(titles[one.run], one.run, shown(one.name, 80), one.why) for one in left_out({f: r for f, r in runs.items() if _about(r, name)})]
+def _board(name: str, tables: Sequence[Board], runs: Mapping[str, RunResult], titles: Mapping[str, str]) -> dict[str, Any]:
+    sections = [_section(place, board, tables[0], runs) for place, board in enumerate(tables)]
+    out = [
+        (titles[one.run], one.run, shown(one.name, 80), one.why)
+        for one in left_out({f: r for f, r in runs.items() if _has_dataset(r, name)})
+    ]
     return {"name": shown(name, 60), "sections": sections, "left_out": out}
 
 
-def _about(result: RunResult, name: str) -> bool:
+def _has_dataset(result: RunResult, name: str) -> bool:
     from segbench_reports.site.conditions import base_name
 
     return any(base_name(cell.dataset or "") == name for cell in result.cells)
 
 
-def _section(place: int, board: Board, first: Board, runs: Mapping[str, RunResult]) -> Section:
+def _section(place: int, board: Board, first: Board, runs: Mapping[str, RunResult]) -> LeaderboardSection:
     differences = board.conditions.apart_from(first.conditions) if place else []
     facts = [(key, shown(value, 80)) for key, value in board.conditions.facts()]
     names = list(dict.fromkeys(shown(entry.run, 40) for entry in board.entries))
-    stand = f"Run {names[0]} stands" if len(names) == 1 else f"Runs {wording.listed(names)} stand"
+    stand = f"Run {names[0]} stands" if len(names) == 1 else f"Runs {numbers.listed(names)} stand"
     apart = f"{stand} apart from the first table: {'; '.join(shown(text, 80) for text in differences)}." if differences else ""
-    return Section(f"table-{place + 1}", _heading(board), facts, apart, board_table(board, runs))
+    return LeaderboardSection(f"table-{place + 1}", _heading(board), facts, apart, board_table(board, runs))
 
 
 def _heading(board: Board) -> str:
-    under = board.conditions
-    parts = [under.split, f"scored at {under.size}"]
-    parts += [f"{under.epochs} epochs at {under.train_size}"] if under.epochs.isdigit() else []
+    conditions = board.conditions
+    parts = [conditions.split, f"scored at {conditions.size}"]
+    parts += [f"{conditions.epochs} epochs at {conditions.train_size}"] if conditions.epochs.isdigit() else []
     return shown(", ".join(parts), 80)
 
 
-def _badge_page(made: Mapping[str, Sequence[Badge]], titles: Mapping[str, str], address: str) -> dict[str, Any]:
+def _badge_page(badges_by_run: Mapping[str, Sequence[Badge]], titles: Mapping[str, str], address: str) -> dict[str, Any]:
     def row(badge: Badge) -> dict[str, str]:
         return {
             "text": f"{badge.label}: {badge.message}",
             "picture": f"data:image/svg+xml,{quote(badge.picture)}",
-            "markdown": f"![{_plain(badge)}]({address}{badge.path}.svg)",
+            "markdown": f"![{_alternative_text(badge)}]({address}{badge.path}.svg)",
             "endpoint": f"{badge.path}.json",
         }
 
-    def rows(found: Sequence[Badge]) -> list[tuple[str, list[dict[str, str]]]]:
-        """What the badges are of, with all of them."""
-        return [(what, [row(badge) for badge in found if badge.what == what]) for what in dict.fromkeys(badge.what for badge in found)]
+    def rows(group: Sequence[Badge]) -> list[tuple[str, list[dict[str, str]]]]:
+        """Rows of the table by the subject of the badges."""
+        return [(what, [row(badge) for badge in group if badge.what == what]) for what in dict.fromkeys(badge.what for badge in group)]
 
-    return {"groups": [(folder, titles[folder], rows(found)) for folder, found in made.items()], "address": address}
+    return {"groups": [(folder, titles[folder], rows(group)) for folder, group in badges_by_run.items()], "address": address}
 
 
-def _plain(badge: Badge) -> str:
-    """A picture's text in Markdown."""
+def _alternative_text(badge: Badge) -> str:
+    """A badge's alternative text, escaped for Markdown."""
     text = f"{badge.label}: {badge.message}"
     return "".join(f"\\{sign}" if sign in "\\[]`*_<>&!" else sign for sign in text)

@@ -1,1 +1,1 @@
-"""Numbers in words, escaping and tables of one markup."""
+"""Numbers as text, escaping, and Markdown tables."""

@@ -1,4 +1,4 @@
-"""Foreign text (names, messages, paths) made literal: what a user or plugin wrote is shown, never interpreted."""
+"""Escaping of text from users and plugins (names, messages, paths): it is shown literally and never interpreted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def plain(text: object) -> str:
-    """One line of printable text: line breaks become spaces, and what steers a terminal or the reading direction is shown as �.
+    """One line of printable text: line breaks become spaces, characters that control a terminal or the reading direction become �.
 
     >>> plain("a" + chr(27) + "[31mb" + chr(10) + "c")
     'a�[31mb c'
@@ -25,7 +25,7 @@ def plain(text: object) -> str:
 
 
 def markdown(text: object) -> str:
-    r"""``text`` so that GitHub's Markdown shows exactly it, in a paragraph as in a table cell.
+    r"""``text`` escaped so that GitHub's Markdown shows it literally, in a paragraph or a table cell.
 
     >>> markdown("a|b <script> [x](y) *z* lite_0 _q_")
     'a\\|b &lt;script&gt; \\[x\\](y) \\*z\\* lite_0 \\_q\\_'
@@ -34,12 +34,12 @@ def markdown(text: object) -> str:
     escaped = _MARKS.sub(r"\\\g<0>", escaped)
     escaped = _OUTER_UNDERSCORE.sub(r"\\_", escaped)
     escaped = _EMOJI_CODE.sub("&#58;", escaped)
-    escaped = _AUTOLINK.sub(lambda found: found.group().replace("://", "&#58;//").replace(".", "&#46;"), escaped)
-    return _LINE_START.sub(lambda found: f"\\{found[1]}" if found[1] else f"{found[2]}\\{found[3]}", escaped)
+    escaped = _AUTOLINK.sub(lambda match: match.group().replace("://", "&#58;//").replace(".", "&#46;"), escaped)
+    return _LINE_START.sub(lambda match: f"\\{match[1]}" if match[1] else f"{match[2]}\\{match[3]}", escaped)
 
 
 def code_block(text: str, language: str = "") -> str:
-    """A fenced block that no content can leave."""
+    """A fenced code block; the fence is longer than any run of backticks in ``text``."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
@@ -55,7 +55,7 @@ def link_target(path: str) -> str:
 
 
 def spreadsheet(text: str) -> str:
-    """``text`` for a CSV field: what a spreadsheet would run as a formula gets an apostrophe in front.
+    """``text`` for a CSV field: an apostrophe in front of anything that a spreadsheet would run as a formula.
 
     >>> spreadsheet("=1+1"), spreadsheet("unet")
     ("'=1+1", 'unet')

@@ -1,4 +1,4 @@
-"""Foreign text in LaTeX: what a user or plugin wrote is set, never interpreted."""
+"""Escaping of text from users and plugins for LaTeX: it is set literally and never interpreted."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ SIGNS = {
     "°": r"$^\circ$", "µ": r"$\mu$", **{sign: rf"\textsuperscript{{{digit}}}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
     **{chr(0x3B1 + place): f"$\\{name}$" for place, name in enumerate(_GREEK.split()) if name != "-"},
 }  # fmt: skip
-"""What LaTeX would read as a command, or as an option at the start of a row, and signs that it has under another name."""
+"""LaTeX for characters that it would read as a command, or as an option at the start of a row, and for those that it names otherwise."""
 
 _LETTERS = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿßŁłŒœŠšŽž")
 _LIGATURE = re.compile(r"-(?=-)|'(?=')|,(?=,)|[?!](?=`)")
-_APART = "\x00"
+_SEPARATOR = "\x00"
 
 
 def latex(text: object) -> str:
-    r"""``text`` so that pdflatex with its standard fonts sets exactly it; letters that these lack lose their marks, else show their code.
+    r"""``text`` escaped for pdflatex with its standard fonts; letters that these lack lose their accents, else become their code.
 
     >>> print(latex("a_b[x=1] 50% {~} -- Łódź"))
     a\_b{[}x=1] 50\% \{\textasciitilde{}\} -{}- Łódz
     >>> latex("中")
     '(U+4E2D)'
     """
-    parted = _LIGATURE.sub(r"\g<0>" + _APART, unicodedata.normalize("NFC", plain(text)))
-    return "".join(map(_sign, parted)).replace(_APART, "{}")
+    separated = _LIGATURE.sub(r"\g<0>" + _SEPARATOR, unicodedata.normalize("NFC", plain(text)))
+    return "".join(map(_escaped, separated)).replace(_SEPARATOR, "{}")
 
 
 def breakable(escaped: str) -> str:
-    r"""Escaped text that may also be broken behind the signs that join the parts of a name.
+    r"""Escaped text with allowed line breaks behind the signs that join the parts of a name.
 
     >>> print(breakable(latex("a_b=1")))
     a\_\allowbreak{}b=\allowbreak{}1
@@ -45,13 +45,13 @@ def breakable(escaped: str) -> str:
     return re.sub(r"\\_|[=,/]|\{\[\}", r"\g<0>\\allowbreak{}", escaped)
 
 
-def _sign(sign: str) -> str:
-    known = SIGNS.get(sign)
-    if known is not None:
-        return known
-    if sign == _APART or sign in _LETTERS or (sign.isascii() and sign.isprintable()):
+def _escaped(sign: str) -> str:
+    command = SIGNS.get(sign)
+    if command is not None:
+        return command
+    if sign == _SEPARATOR or sign in _LETTERS or (sign.isascii() and sign.isprintable()):
         return sign
-    bare = "".join(part for part in unicodedata.normalize("NFKD", sign) if not unicodedata.combining(part))
-    if bare != sign and bare.isascii():
-        return "".join(map(_sign, bare))
+    unaccented = "".join(part for part in unicodedata.normalize("NFKD", sign) if not unicodedata.combining(part))
+    if unaccented != sign and unaccented.isascii():
+        return "".join(map(_escaped, unaccented))
     return "?" if sign == "\ufffd" else f"(U+{ord(sign):04X})"

@@ -1,4 +1,4 @@
-"""Markdown tables."""
+"""Markdown tables, lists and folded blocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _RULES = {"left": ":--", "right": "--:", "center": ":-:"}
 
 
 def grid(headers: Sequence[str], rows: Iterable[Sequence[str]], align: Sequence[Align] | None = None) -> str:
-    """A pipe table of cells that are Markdown already; columns beyond ``align`` (by default only the first is left) are right.
+    """A pipe table of cells that are Markdown already; columns beyond ``align`` (by default one left-aligned) are right-aligned.
 
     >>> print(grid(["model", "mIoU"], [["a", "51.2"]]))
     | model | mIoU |
@@ -29,5 +29,5 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 def folded(title: str, content: str) -> str:
-    """Content that opens on a click."""
+    """A block whose content opens on a click of its title."""
     return f"<details>\n<summary>{title}</summary>\n\n{content}\n\n</details>"

@@ -1,4 +1,4 @@
-"""Numbers and lists in words: significant digits, signs, units."""
+"""Numbers, settings and lists as text: significant digits, signs, units."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MINUS = "−"
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """``value`` with so many significant digits, never in powers of ten.
+    """``value`` with ``digits`` significant digits, never in powers of ten.
 
     >>> significant(6.831509), significant(9.6), significant(12.345), significant(1234.5), significant(0.01234), significant(9.996)
     ('6.83', '9.60', '12.3', '1234', '0.0123', '10.0')
@@ -32,8 +32,8 @@ def margin(value: float, spread: float, digits: int = 3) -> str:
     """
     text = significant(value, digits)
     decimals = len(text.partition(".")[2])
-    shown = f"{spread:.{decimals}f}" if round(spread, decimals) else significant(spread, 1)
-    return f"{text} ±{shown}"
+    plus_minus = f"{spread:.{decimals}f}" if round(spread, decimals) else significant(spread, 1)
+    return f"{text} ±{plus_minus}"
 
 
 def percent(share: float) -> str:
@@ -75,7 +75,7 @@ def factor(ratio: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """A ratio as it stands in tables.
+    """A ratio with its sign, as tables show it.
 
     >>> times(0.3685)
     '×0.37'
@@ -84,7 +84,7 @@ def times(ratio: float) -> str:
 
 
 def size(shape: Sequence[int]) -> str:
-    """Height and width.
+    """Height and width, or one number where they are equal.
 
     >>> size((512, 512)), size((176, 240))
     ('512', '176x240')
@@ -94,17 +94,17 @@ def size(shape: Sequence[int]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in the two units that matter.
+    """A time in its two largest units.
 
     >>> duration(8.04), duration(75), duration(3725)
     ('8.0 s', '1 min 15 s', '1 h 2 min')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    rounded = round(seconds)
+    if rounded < 3600:
+        return f"{rounded // 60} min {rounded % 60} s"
+    return f"{rounded // 3600} h {rounded % 3600 // 60} min"
 
 
 def listed(words: Sequence[str]) -> str:
@@ -126,7 +126,7 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def sentence(text: str) -> str:
-    """``text`` with a full stop, where it has no ending of its own.
+    """``text`` with a full stop, unless it ends in a punctuation mark.
 
     >>> sentence("out of memory"), sentence("Really?"), sentence("")
     ('out of memory.', 'Really?', '')
@@ -135,7 +135,7 @@ def sentence(text: str) -> str:
 
 
 def setting(value: object) -> str:
-    """A setting's value as a reader would write it.
+    """A setting's value in its short form.
 
     >>> setting(1e-4), setting(0.001), setting([176, 240]), setting(True), setting(None)
     ('1e-4', '1e-3', '176x240', 'yes', 'none')

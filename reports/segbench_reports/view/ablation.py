@@ -1,4 +1,4 @@
-"""The steps of an ablation as data: what each change does to cost and to mIoU, and whether it pays."""
+"""The measured steps of an ablation: the effect of each change on cost and on mIoU, and its verdict."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from segbench import Ablation, AblationStep, CellResult, Comparison, RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import axis_text, finite
 
 Cost = Literal["lower", "higher", "equal", "mixed"]
@@ -28,7 +28,7 @@ _OUTCOMES: dict[tuple[str, Cost], tuple[Outcome, str]] = {
     ("worse", "mixed"): ("costs", "worse; one cost falls, another rises"),
 }
 
-_SAYS: dict[Outcome, tuple[str, str]] = {
+_VERBS: dict[Outcome, tuple[str, str]] = {
     "pays": ("pays", "pay"),
     "costs": ("costs more than it gives", "cost more than they give"),
     "a trade": ("is a trade", "are trades"),
@@ -38,7 +38,7 @@ _SAYS: dict[Outcome, tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Step:
+class MeasuredStep:
     """One change with its two sides. Ratios are after / before, None where not measured; ``miou`` and ``latency`` carry intervals."""
 
     number: int
@@ -52,14 +52,14 @@ class Step:
 
     @property
     def speed(self) -> Literal["faster", "slower"] | None:
-        """What a race has shown, also after correction for the number of steps."""
+        """The verdict of the race, after correction for the number of steps; None where it shows no difference."""
         if self.latency is None or self.latency.reason:
             return None
         return "faster" if self.latency.verdict == "faster" else "slower" if self.latency.verdict == "slower" else None
 
     @property
     def cost(self) -> Cost | None:
-        """Whether the change makes the model cheaper: by parameters, macs and, where a race shows a difference, latency."""
+        """The direction of the change in cost: of parameters, MACs and, where a race shows a difference, latency."""
         signs = {ratio > 1 for ratio in (self.params, self.macs) if ratio is not None and ratio != 1}
         if self.speed is not None:
             signs.add(self.speed == "slower")
@@ -69,7 +69,7 @@ class Step:
 
     @property
     def outcome(self) -> tuple[Outcome, str]:
-        """Whether the change pays, and why, from what was shown and nothing else."""
+        """The verdict on the change with its reason, from measured differences alone."""
         if not all(any(cell.quality for cell in side) for side in (self.before, self.after)):
             return "cannot tell", "not run yet"
         if self.miou is None or self.miou.verdict == "cannot tell":
@@ -86,30 +86,30 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Walk:
-    """The steps under one loss, recipe and variation, and its two ends."""
+class MeasuredAblation:
+    """The steps from one model to another under one loss, recipe and variation (``name``); ``start`` are the first model's cells."""
 
     ablation: Ablation
     name: str
     start: Sequence[CellResult]
-    steps: Sequence[Step]
+    steps: Sequence[MeasuredStep]
 
     @property
     def levels(self) -> list[Sequence[CellResult]]:
-        """The cells of each model on the way."""
+        """The cells of the first model and of the model after each step."""
         return [self.start, *(step.after for step in self.steps)]
 
 
-def walks(result: RunResult) -> list[Walk]:
-    """The walk of the run, once for each combination of loss, recipe and variation in which both its ends have been measured."""
+def measured_ablations(result: RunResult) -> list[MeasuredAblation]:
+    """The ablation of the run under each combination of loss, recipe and variation in which its first model has cells."""
     if result.ablation is None:
         return []
-    return [walk for name, cells in _groups(result) if (walk := _walk(result, result.ablation, name, cells)) is not None]
+    return [measured for name, cells in _groups(result) if (measured := _measured(result, result.ablation, name, cells)) is not None]
 
 
 def sentences(result: RunResult) -> list[str]:
-    """What the verdicts say, in one sentence for each walk; empty where nothing could be judged."""
-    return [said for walk in walks(result) if (said := _sentence(walk))]
+    """The verdicts in one sentence for each loss, recipe and variation; none where nothing could be judged."""
+    return [sentence for measured in measured_ablations(result) if (sentence := _sentence(measured))]
 
 
 def _groups(result: RunResult) -> Iterator[tuple[str, list[CellResult]]]:
@@ -121,21 +121,21 @@ def _groups(result: RunResult) -> Iterator[tuple[str, list[CellResult]]]:
         yield ", ".join(key[place] for place in varying if key[place]), cells
 
 
-def _walk(result: RunResult, ablation: Ablation, name: str, cells: Sequence[CellResult]) -> Walk | None:
-    of_model: dict[str, list[CellResult]] = {}
+def _measured(result: RunResult, ablation: Ablation, name: str, cells: Sequence[CellResult]) -> MeasuredAblation | None:
+    by_model: dict[str, list[CellResult]] = {}
     for cell in cells:
-        of_model.setdefault(cell.model, []).append(cell)
-    if ablation.start not in of_model:
+        by_model.setdefault(cell.model, []).append(cell)
+    if ablation.start not in by_model:
         return None
     steps = [
-        _step(result, number, change, of_model.get(change.baseline, []), of_model.get(change.subject, []))
+        _step(result, number, change, by_model.get(change.baseline, []), by_model.get(change.subject, []))
         for number, change in enumerate(ablation.steps, 1)
     ]
-    return Walk(ablation, name, of_model[ablation.start], steps)
+    return MeasuredAblation(ablation, name, by_model[ablation.start], steps)
 
 
-def _step(result: RunResult, number: int, change: AblationStep, before: list[CellResult], after: list[CellResult]) -> Step:
-    return Step(
+def _step(result: RunResult, number: int, change: AblationStep, before: list[CellResult], after: list[CellResult]) -> MeasuredStep:
+    return MeasuredStep(
         number,
         change,
         before,
@@ -148,7 +148,7 @@ def _step(result: RunResult, number: int, change: AblationStep, before: list[Cel
 
 
 def _ratio(before: Sequence[CellResult], after: Sequence[CellResult], key: str) -> float | None:
-    """Counts do not depend on the seed: the first that was taken speaks for all."""
+    """After / before of a count, by the first cell that has one: counts do not depend on the seed."""
     one, other = (next((v for v in (getattr(cell, key) for cell in side) if v), None) for side in (before, after))
     return other / one if one and other else None
 
@@ -156,31 +156,31 @@ def _ratio(before: Sequence[CellResult], after: Sequence[CellResult], key: str) 
 def _comparison(
     result: RunResult, quantity: str, number: int, before: Sequence[CellResult], after: Sequence[CellResult]
 ) -> Comparison | None:
-    """What the run says of one quantity of a step, by the comparison that was made for it."""
+    """The run's comparison of one quantity of a step; None where it made none."""
     subjects, baselines = {cell.id for cell in after}, {cell.id for cell in before}
-    for found in result.comparisons:
-        of_step = found.quantity == quantity and found.context.get("step") == number
-        if of_step and subjects & set(found.subject_cells) and baselines & set(found.baseline_cells):
-            return found
+    for comparison in result.comparisons:
+        is_of_step = comparison.quantity == quantity and comparison.context.get("step") == number
+        if is_of_step and subjects & set(comparison.subject_cells) and baselines & set(comparison.baseline_cells):
+            return comparison
     return None
 
 
-def _sentence(walk: Walk) -> str:
-    by_reason: dict[tuple[Outcome, str], list[Step]] = {}
-    for step in walk.steps:
+def _sentence(measured: MeasuredAblation) -> str:
+    by_reason: dict[tuple[Outcome, str], list[MeasuredStep]] = {}
+    for step in measured.steps:
         outcome, why = step.outcome
         by_reason.setdefault((outcome, why.partition(" (")[0] if outcome in ("pays", "costs", "a trade") else ""), []).append(step)
     if {outcome for outcome, _ in by_reason} <= {"cannot tell"}:
         return ""
-    order = sorted(by_reason, key=lambda key: list(_SAYS).index(key[0]))
+    order = sorted(by_reason, key=lambda key: list(_VERBS).index(key[0]))
     clauses = [_clause(outcome, why, by_reason[outcome, why]) for outcome, why in order]
-    under = f" ({walk.name})" if walk.name else ""
-    checkpoints = any(step.miou is not None and step.miou.scope.startswith("these") for step in walk.steps)
+    under = f" ({measured.name})" if measured.name else ""
+    checkpoints = any(step.miou is not None and step.miou.scope.startswith("these") for step in measured.steps)
     scope = "With too few seeds to speak of more than these checkpoints, of" if checkpoints else "Of"
-    return f"{scope} the changes from {walk.ablation.start} to {walk.ablation.end}{under}, {'; '.join(clauses)}."
+    return f"{scope} the changes from {measured.ablation.start} to {measured.ablation.end}{under}, {'; '.join(clauses)}."
 
 
-def _clause(outcome: Outcome, why: str, steps: Sequence[Step]) -> str:
-    one, many = _SAYS[outcome]
-    names = wording.listed([f"{step.change.option}={step.change.after}" for step in steps])
+def _clause(outcome: Outcome, why: str, steps: Sequence[MeasuredStep]) -> str:
+    one, many = _VERBS[outcome]
+    names = numbers.listed([f"{step.change.option}={step.change.after}" for step in steps])
     return f"{names} {one if len(steps) == 1 else many}{f' ({why})' if why else ''}"

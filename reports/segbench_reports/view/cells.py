@@ -1,4 +1,4 @@
-"""Reading one cell: its name among the others, and where its figures stand."""
+"""Readers of one cell: its name among the others, its deployment, latency and throughput."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ import math
 from collections.abc import Iterable, Sequence
 
 from segbench import CellResult, Deployment, Latency, RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 
 AXES = ("model", "loss", "recipe", "settings", "seed")
-"""What can tell two cells apart, in the order of the table's first columns."""
+"""Attributes in which cells may differ, in the order of the table's first columns."""
 
 EAGER = "eager"
-"""The form that every other one is compared with."""
+"""The backend that every other one is compared with."""
 
 
 def axis_text(cell: CellResult, axis: str) -> str:
-    """One coordinate of a cell as plain text, empty where it has none."""
+    """A cell's value on one axis as plain text, empty where it has none."""
     if axis == "settings":
-        return ", ".join(f"{key.removeprefix('train.')}={wording.setting(value)}" for key, value in cell.settings.items())
+        return ", ".join(f"{key.removeprefix('train.')}={numbers.setting(value)}" for key, value in cell.settings.items())
     value = getattr(cell, axis)
     return "" if value is None else str(value)
 
 
 def varying_axes(cells: Iterable[CellResult]) -> tuple[str, ...]:
-    """The axes on which cells differ; the model always counts."""
+    """The axes on which cells differ, and always the model."""
     cells = list(cells)
     return tuple(axis for axis in AXES if axis == "model" or len({axis_text(cell, axis) for cell in cells}) > 1)
 
 
 def variant(cell: CellResult, axes: Sequence[str]) -> str:
-    """What tells a cell from others of its model: loss, settings, seed."""
+    """The axes other than the model as text: loss, recipe, settings, seed."""
     texts = []
     for axis in axes:
         text = axis_text(cell, axis)
@@ -47,26 +47,26 @@ def cell_name(cell: CellResult, axes: Sequence[str]) -> str:
 
 
 def group_key(cell: CellResult) -> str:
-    """Equal for cells that differ in their seed only."""
+    """A key that is equal for cells that differ in their seed only."""
     return json.dumps([cell.model, cell.loss, cell.dataset, cell.recipe, cell.settings], sort_keys=True, default=str)
 
 
 def deployment(cell: CellResult) -> Deployment | None:
-    """The form in which a cell is compared: eager, else its first."""
-    eager = (found for found in cell.deployments if found.backend == EAGER)
+    """The deployment by which a cell is compared: the eager one, else its first."""
+    eager = (deployed for deployed in cell.deployments if deployed.backend == EAGER)
     return next(eager, cell.deployments[0] if cell.deployments else None)
 
 
 def single_latency(cell: CellResult) -> Latency | None:
     """Latency at batch 1."""
-    found = deployment(cell)
-    return next((entry for entry in found.latency if entry.batch_size == 1), None) if found else None
+    deployed = deployment(cell)
+    return next((entry for entry in deployed.latency if entry.batch_size == 1), None) if deployed else None
 
 
 def throughput(cell: CellResult) -> Latency | None:
     """The timing at the largest batch above 1."""
-    found = deployment(cell)
-    entries = [entry for entry in found.latency if entry.batch_size > 1] if found else []
+    deployed = deployment(cell)
+    entries = [entry for entry in deployed.latency if entry.batch_size > 1] if deployed else []
     return max(entries, key=lambda entry: entry.batch_size, default=None)
 
 
@@ -77,8 +77,8 @@ def finite(value: float | None) -> float | None:
 
 def dataset_name(result: RunResult) -> str:
     """The dataset of the run as the user named it, empty where there was none."""
-    named = {cell.dataset for cell in result.cells if cell.dataset}
-    return ", ".join(sorted(named)) or str(result.config.get("dataset") or "")
+    names = {cell.dataset for cell in result.cells if cell.dataset}
+    return ", ".join(sorted(names)) or str(result.config.get("dataset") or "")
 
 
 def scored_splits(result: RunResult) -> list[str]:

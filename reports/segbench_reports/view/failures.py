@@ -1,11 +1,11 @@
-"""Cells without a result: what happened to each and what to do."""
+"""Cells without a result, each with its reason and advice."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from segbench import CellResult, RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import cell_name, varying_axes
 
 
@@ -28,8 +28,8 @@ def failures(result: RunResult) -> list[Failure]:
 def _failure(cell: CellResult, name: str) -> Failure:
     if cell.error is None:
         message = {"pending": "not started yet", "interrupted": "the run was stopped"}.get(cell.status, "no reason was recorded")
-        return Failure(name, cell.status, wording.sentence(message))
+        return Failure(name, cell.status, numbers.sentence(message))
     error = cell.error
     where = "" if error.kind == error.stage else f" in {error.stage}"
     what = cell.status if error.kind == "error" else f"{cell.status}, {error.kind.replace('-', ' ')}"
-    return Failure(name, f"{what}{where}", wording.sentence(error.message), wording.sentence(error.advice))
+    return Failure(name, f"{what}{where}", numbers.sentence(error.message), numbers.sentence(error.advice))

@@ -1,4 +1,4 @@
-"""Short remarks that belong under the table: under what the figures were taken, and what must not be read into them."""
+"""Notes under the main table, and the line on the protocol: conditions of the measurements and limits of their use."""
 
 from __future__ import annotations
 
@@ -6,37 +6,36 @@ from collections.abc import Mapping
 from typing import Any
 
 from segbench import CellResult, RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import cell_name, deployment, scored_splits, single_latency, throughput
 from segbench_reports.view.main_table import Table
 from segbench_reports.view.summary import conditions
 
 
 def table_notes(result: RunResult, table: Table, *, ratios: bool = True) -> list[str]:
-    """Remarks in plain text, only those that this table needs; ``ratios`` says whether it is drawn with them."""
+    """Notes in plain text on the columns and cells of this table; ``ratios`` is true where it is drawn with ratios."""
     keys = {column.key for column in table.columns}
-    notes = _comparison(table) if ratios else []
+    notes = _ratio_note(table) if ratios else []
     if keys & {"latency_ms", "images_per_second"}:
         notes += [*_timing(result), *((result.race or {}).get("disturbances") or ())]
     if "training_score" in keys:
         notes.append("Training score: scored on images that were also trained on. It says nothing about new images and is not ranked.")
-    chosen = [c for c in result.cells if c.quality and c.quality.selected_on]
-    if chosen:
+    if any(c.quality and c.quality.selected_on for c in result.cells):
         split = " and ".join(scored_splits(result))
         notes.append(f"The scored split ({split}) also chose the best checkpoint: these scores are somewhat optimistic.")
     return notes + [note for cell in result.cells for note in _cell_notes(cell, table)]
 
 
 def protocol_line(result: RunResult) -> str:
-    """How the cells were trained, in one line; what differs between cells is left to the table."""
-    parts = [part for part in (_common(result, key, text) for key, text in _LINE.items()) if part]
+    """The settings of training that all cells share, in one line."""
+    parts = [part for part in (_shared_setting(result, key, text) for key, text in _PROTOCOL.items()) if part]
     seeds = sorted({cell.seed for cell in result.cells if cell.seed is not None})
     if seeds:
         parts.append(f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}")
     return " · ".join(parts)
 
 
-_LINE = {
+_PROTOCOL = {
     "epochs": "{} epochs",
     "batch_size": "batch {}",
     "image_size": "size {}",
@@ -46,12 +45,12 @@ _LINE = {
 }
 
 
-def _common(result: RunResult, key: str, text: str) -> str:
-    values = {wording.setting(cell.resolved["train"][key]) for cell in result.cells if key in (cell.resolved.get("train") or {})}
+def _shared_setting(result: RunResult, key: str, text: str) -> str:
+    values = {numbers.setting(cell.resolved["train"][key]) for cell in result.cells if key in (cell.resolved.get("train") or {})}
     return text.format(values.pop()) if len(values) == 1 else ""
 
 
-def _comparison(table: Table) -> list[str]:
+def _ratio_note(table: Table) -> list[str]:
     if table.reference is None:
         return []
     name = cell_name(table.reference.cell, [axis for axis in table.axes if axis != "seed"])
@@ -59,19 +58,19 @@ def _comparison(table: Table) -> list[str]:
 
 
 def _timing(result: RunResult) -> list[str]:
-    """What latency and throughput are, and under what they were taken."""
+    """Notes on the definition of latency and throughput, and on the conditions of their measurement."""
     single = [entry for entry in map(single_latency, result.cells) if entry]
     batched = [entry for entry in map(throughput, result.cells) if entry]
-    meanings = []
+    definitions = []
     if single:
         interval = " with its 95 % interval" if all(entry.ci95_ms for entry in single) else ""
-        meanings.append(f"latency is the median of single calls{interval}")
+        definitions.append(f"latency is the median of single calls{interval}")
     if batched:
-        meanings.append("throughput is of whole batches")
-    forms = dict.fromkeys(f"{d.backend} {d.precision}" for d in map(deployment, result.cells) if d and d.latency)
+        definitions.append("throughput is of whole batches")
+    backends = dict.fromkeys(f"{d.backend} {d.precision}" for d in map(deployment, result.cells) if d and d.latency)
     setups = dict.fromkeys(conditions(entry).partition(", ")[2] for entry in [*single, *batched])
     turns = _turns(result.race or {}) if len(result.cells) > 1 else ""
-    timed = f"Timed {' and '.join(forms)} at {' and '.join(setups)}{turns}: {'; '.join(meanings)}."
+    timed = f"Timed {' and '.join(backends)} at {' and '.join(setups)}{turns}: {'; '.join(definitions)}."
     races = {d.raced for d in map(deployment, result.cells) if d and d.latency}
     apart = "Not all were timed in one race: do not compare latencies across races. "
     settings = "Models with other measure settings were raced apart."
@@ -80,7 +79,7 @@ def _timing(result: RunResult) -> list[str]:
 
 
 def _turns(race: Mapping[str, Any]) -> str:
-    """How the models took turns; races of several groups each had their own way."""
+    """The rounds and starts of the race; empty for races of several groups, whose counts differ."""
     rounds, starts = race.get("rounds"), race.get("starts")
     if not isinstance(rounds, int):
         return ""
@@ -95,6 +94,6 @@ def _cell_notes(cell: CellResult, table: Table) -> list[str]:
         notes.append("all inputs are concatenated by channel (early fusion)")
     if cell.training and cell.training.protocol_changed:
         notes.append(f"protocol changed: {cell.training.protocol_changed}")
-    found = deployment(cell)
-    notes += found.memory_mb.notes if found and found.memory_mb else []
+    deployed = deployment(cell)
+    notes += deployed.memory_mb.notes if deployed and deployed.memory_mb else []
     return [f"{name}: {note}" for note in notes]

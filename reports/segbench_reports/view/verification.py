@@ -1,15 +1,15 @@
-"""Whether the instruments were held against known quantities on the machine that measured: the stamp of ``segbench verify``."""
+"""The stamp of ``segbench verify`` in words: the check of the instruments against known quantities on the run's machine."""
 
 from __future__ import annotations
 
 from segbench import RunResult
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 
 UNVERIFIED = "not verified on this machine: run 'segbench verify'"
 
 
 def instruments(result: RunResult) -> str:
-    """What can be said of the instruments, after the word "instruments"."""
+    """The verification of the instruments as a phrase that follows the word "instruments"."""
     stamp = result.instruments
     if not stamp:
         return UNVERIFIED
@@ -18,10 +18,10 @@ def instruments(result: RunResult) -> str:
     failed = _count(stamp.get("failed"))
     if failed:
         names = ", ".join(map(str, stamp.get("failed_checks") or []))
-        return f"FAILED {failed} of {wording.counted(checks, 'check')} on this machine at {when} UTC: {names}"
-    open_ = _count(stamp.get("cannot_tell"))
-    rest = f", {open_} of which could not tell" if open_ else ""
-    return f"verified on this machine at {when} UTC ({wording.counted(checks, 'check')}{rest})"
+        return f"FAILED {failed} of {numbers.counted(checks, 'check')} on this machine at {when} UTC: {names}"
+    undecided = _count(stamp.get("cannot_tell"))
+    but = f", {undecided} of which could not tell" if undecided else ""
+    return f"verified on this machine at {when} UTC ({numbers.counted(checks, 'check')}{but})"
 
 
 def _count(value: object) -> int:

@@ -1,4 +1,4 @@
-"""Runs with everything that a page can show: pictures and matrices beside the results, comparisons, sweeps, hostile names."""
+"""Runs with all contents of a page: pictures, matrices, comparisons, sweeps, hostile names."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def draw_panel() -> Callable[[Path, int], None]:
 
 
 def _matrices(right: list[float]) -> Any:
-    """One 3x3 matrix per image, of which so large a share of two classes is right."""
+    """One 3x3 matrix per image; ``right`` is the share of right pixels of two classes."""
     matrices = np.zeros((len(right), 3, 3), np.int64)
     for place, share in enumerate(right):
         hit = round(100 * share)
@@ -155,7 +155,7 @@ def rich(make_cell: CellMaker, make_run: RunMaker, tmp_path: Path) -> RunResult:
 
 @pytest.fixture
 def hostile(make_cell: CellMaker, make_run: RunMaker, hostile_names: list[str]) -> RunResult:
-    """Every text that a stranger can choose is one of the hostile names."""
+    """A run in which every text that users or plugins choose is one of the hostile names."""
     cells = []
     for place, name in enumerate(hostile_names):
         cell = make_cell(name, loss=name, id=str(place), miou=0.3 + place / 50).model_dump()

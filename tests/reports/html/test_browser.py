@@ -1,4 +1,4 @@
-"""The page in a real browser, headless: everything on it works, and nothing leaves it."""
+"""The page in a headless browser: all controls work, and it sends no request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _READY = """
 return document.documentElement.dataset.ready === 'true'
   && [...document.querySelectorAll('[data-chart]')].every((chart) => chart.dataset.drawn)
 """
-_PATIENCE = 60.0
+_TIMEOUT_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def open_page(browser: Any, pages: dict[str, str], tmp_path: Path) -> Iterator[O
 
 
 def _until(condition: Callable[[], Any]) -> Any:
-    limit = time.monotonic() + _PATIENCE
+    limit = time.monotonic() + _TIMEOUT_S
     while not (found := condition()):
         assert time.monotonic() < limit, "it took too long"
         time.sleep(0.1)

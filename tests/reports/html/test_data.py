@@ -1,4 +1,4 @@
-"""What the page computes: seconds in a column, the front, scores of single images, pictures cut out of panels."""
+"""Values that the page computes: second places, the Pareto front, scores of single images, pictures cut out of panels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segbench_reports.html import confusion as matrices
 from segbench_reports.html import detail_charts as details
 from segbench_reports.html import embed, gallery, main_table
 from segbench_reports.html import pareto as front
-from segbench_reports.html.sections import prose
+from segbench_reports.html.sections import section_html
 from segbench_reports.view.main_table import main_table as make_table
 
 CellMaker = Callable[..., CellResult]
@@ -95,7 +95,7 @@ def test_confusions_are_summed_over_the_images(rich: RunResult, tmp_path: Path) 
 @pytest.mark.parametrize("path", ["../secret.npz", "/etc/passwd", "a/../../b", "x" * 10_000, "a\0b"])
 def test_no_file_outside_the_run_is_read(path: str, tmp_path: Path) -> None:
     (tmp_path.parent / "secret.npz").write_bytes(b"")
-    assert matrices.inside(tmp_path, path) is None
+    assert matrices.run_file(tmp_path, path) is None
 
 
 def test_scenes_say_why_they_are_shown(rich: RunResult, tmp_path: Path) -> None:
@@ -188,24 +188,24 @@ def test_packed_records_spread_to_what_they_were() -> None:
 
 @pytest.mark.parametrize("text", ["<script>", "<b onclick=x>", "<br class=x>", "<!-- c -->", "<details open>", "&lt;i&gt;"])
 def test_markup_that_sections_do_not_use_stays_text(text: str) -> None:
-    shown = prose(f"a {text} b\n\n{text}\n\n| h |\n| :-- |\n| {text} |")
+    shown = section_html(f"a {text} b\n\n{text}\n\n| h |\n| :-- |\n| {text} |")
     assert "<script" not in shown
     assert "onclick" not in shown.replace(html.escape(text), "")
     assert shown.count(html.escape(html.unescape(text))) == 3
 
 
 def test_sections_keep_their_folds_breaks_and_small_print() -> None:
-    folded = prose("x<br>y <sub>z</sub>\n\n<details>\n<summary>A & B</summary>\n\nc\n\n</details>")
+    folded = section_html("x<br>y <sub>z</sub>\n\n<details>\n<summary>A & B</summary>\n\nc\n\n</details>")
     assert folded == "<p>x<br>y <small>z</small></p>\n<details><summary>A &amp; B</summary>\n<p>c</p>\n</details>\n"
 
 
 def test_no_picture_of_a_section_becomes_a_request() -> None:
-    assert "img" not in prose("![x](https://example.org/x.png)")
+    assert "img" not in section_html("![x](https://example.org/x.png)")
 
 
 def test_blanks_around_emphasis_stay_in_long_sentences() -> None:
     long = "word " * 60
-    assert prose(f"{long}**pays** {long}") == f"<p>{long}<strong>pays</strong> {long.strip()}</p>\n"
+    assert section_html(f"{long}**pays** {long}") == f"<p>{long}<strong>pays</strong> {long.strip()}</p>\n"
 
 
 def test_a_part_has_one_colour_in_all_charts(rich: RunResult) -> None:

@@ -1,4 +1,4 @@
-"""The page as text: what it holds, that it needs nothing else, and that no name of it is interpreted."""
+"""The page as text: its contents, that it requests nothing, and that no name in it is interpreted."""
 
 from __future__ import annotations
 

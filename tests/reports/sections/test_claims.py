@@ -1,4 +1,4 @@
-"""Claims in a report: verdict, interval, and why where there is none."""
+"""Claims in a report: verdict, interval, and the reason where a claim is not judged."""
 
 from __future__ import annotations
 

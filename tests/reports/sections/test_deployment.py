@@ -1,4 +1,4 @@
-"""Deployed forms in the report: one row each, reasons, and the sentences drawn from them."""
+"""Deployments in the report: one row each, errors, and sentences on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from segbench import CellResult, ReportTarget, RunResult
 from segbench_reports.formats import markdown, terminal
-from segbench_reports.view.deployments import deployed_forms, sentences
+from segbench_reports.view.deployments import deployment_rows, sentences
 
 
 def _latency(milliseconds: float, half: float = 0.1) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def _latency(milliseconds: float, half: float = 0.1) -> dict[str, Any]:
     return {"batch_size": 1, "input_size": [48, 64], "device": "cpu", "threads": 2, "p50_ms": milliseconds, "ci95_ms": ends}
 
 
-def _form(backend: str, miou: float | None, milliseconds: float, **changes: Any) -> dict[str, Any]:
+def _deployment(backend: str, miou: float | None, milliseconds: float, **changes: Any) -> dict[str, Any]:
     form: dict[str, Any] = {"backend": backend, "latency": [_latency(milliseconds)], "raced": "now", "file_mb": 2.5, "export_seconds": 1.5}
     if miou is not None:
         form["quality"] = {"split": "test", "miou": miou}
@@ -31,15 +31,15 @@ def _form(backend: str, miou: float | None, milliseconds: float, **changes: Any)
 def deployed(make_cell: Callable[..., CellResult], make_run: Callable[..., RunResult]) -> RunResult:
     """In eager mode ``small`` is twice as fast; through ``file[precision=int8]`` the order turns, and ``small`` loses two points."""
     big = [
-        _form("eager", 0.50, 20.0),
-        _form("file", 0.50, 10.0, fixed_size=[48, 64]),
-        _form("file[precision=int8]", 0.495, 4.0, precision="int8"),
+        _deployment("eager", 0.50, 20.0),
+        _deployment("file", 0.50, 10.0, fixed_size=[48, 64]),
+        _deployment("file[precision=int8]", 0.495, 4.0, precision="int8"),
     ]
     refused = {"backend": "other", "error": "export: the operator aten::grid_sampler|3d cannot be exported", "error_kind": "refused"}
     small = [
-        _form("eager", 0.48, 10.0),
-        _form("file", 0.479, 8.0, fixed_size=[48, 64]),
-        _form("file[precision=int8]", 0.46, 5.0, precision="int8"),
+        _deployment("eager", 0.48, 10.0),
+        _deployment("file", 0.479, 8.0, fixed_size=[48, 64]),
+        _deployment("file[precision=int8]", 0.46, 5.0, precision="int8"),
         refused,
     ]
     return make_run([make_cell(miou=0.50, deployments=big), make_cell("small", miou=0.48, deployments=small)])
@@ -66,7 +66,7 @@ def test_every_form_is_a_row_with_its_figures(deployed: RunResult, target: Repor
 
 
 def test_the_sentences_name_the_fastest_form_that_keeps_quality_and_what_turns(deployed: RunResult) -> None:
-    assert sentences(deployed_forms(deployed)) == [
+    assert sentences(deployment_rows(deployed)) == [
         "The fastest form of big that keeps its mIoU within 1 point is file[precision=int8]: "
         "5.00x as fast as eager, mIoU −0.5 points, 2.50 MB.",
         "The fastest form of small that keeps its mIoU within 1 point is file: 1.25x as fast as eager, mIoU −0.1 points, 2.50 MB.",
@@ -77,8 +77,8 @@ def test_the_sentences_name_the_fastest_form_that_keeps_quality_and_what_turns(d
 
 def test_times_of_different_races_or_within_the_noise_decide_nothing(make_cell: Any, make_run: Any) -> None:
     def said(**changes: Any) -> list[str]:
-        forms = [_form("eager", 0.5, 10.0), _form("file", 0.5, 9.95, **changes)]
-        return sentences(deployed_forms(make_run([make_cell(deployments=forms)])))
+        forms = [_deployment("eager", 0.5, 10.0), _deployment("file", 0.5, 9.95, **changes)]
+        return sentences(deployment_rows(make_run([make_cell(deployments=forms)])))
 
     assert said() == ["No other form of big that keeps its mIoU within 1 point runs faster than eager beyond the noise."]
     assert said(raced="earlier") == []
@@ -86,11 +86,11 @@ def test_times_of_different_races_or_within_the_noise_decide_nothing(make_cell: 
 
 def test_over_seeds_scores_are_means_and_drift_is_the_worst(make_cell: Any, make_run: Any) -> None:
     cells = [
-        make_cell(seed=seed, miou=miou, deployments=[_form("eager", miou, 20.0), _form("file", miou - 0.02 * seed, 10.0)])
+        make_cell(seed=seed, miou=miou, deployments=[_deployment("eager", miou, 20.0), _deployment("file", miou - 0.02 * seed, 10.0)])
         for seed, miou in enumerate((0.50, 0.54))
     ]
     cells[1].deployments[1].drift.max_abs = 0.75
-    eager, file = deployed_forms(make_run(cells))
+    eager, file = deployment_rows(make_run(cells))
     assert eager.miou == pytest.approx(0.52)
     assert file.miou == pytest.approx(0.51)
     assert file.change == pytest.approx(-0.01)
@@ -105,5 +105,5 @@ def test_the_terminal_shows_forms_and_reasons(deployed: RunResult, target: Repor
 
 
 def test_runs_in_eager_mode_only_have_no_such_section(comparison: RunResult, target: ReportTarget) -> None:
-    assert deployed_forms(comparison) == []
+    assert deployment_rows(comparison) == []
     assert "As they are deployed" not in markdown.render(comparison, target)

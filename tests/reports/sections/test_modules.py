@@ -1,4 +1,4 @@
-"""Where the cost sits, as a reader sees it."""
+"""The breakdown of cost in a report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from segbench import CellResult, RunResult
 from segbench_reports.sections.costs import costs
-from segbench_reports.sections.modules import where_cost_sits
+from segbench_reports.sections.modules import cost_breakdown
 
 CellMaker = Callable[..., CellResult]
 RunMaker = Callable[..., RunResult]
@@ -29,12 +29,12 @@ STEP = {
 
 
 @pytest.fixture
-def taken_apart(make_cell: CellMaker) -> CellResult:
+def cell_with_modules(make_cell: CellMaker) -> CellResult:
     return CellResult.model_validate(make_cell().model_dump() | {"modules": MODULES, "training_cost": STEP, "cost_notes": ["no counter"]})
 
 
-def test_parts_modules_kinds_and_step(taken_apart: CellResult, make_run: RunMaker) -> None:
-    text = where_cost_sits(make_run([taken_apart]))
+def test_parts_modules_kinds_and_step(cell_with_modules: CellResult, make_run: RunMaker) -> None:
+    text = cost_breakdown(make_run([cell_with_modules]))
     assert "| big | 10.0 | 80.0, 90.0 | 20.0, 10.0 |" in text, "time and MACs of encoder and head"
     assert "| encoder.bn | BatchNorm2d | 20 | 0 | 3.00 | 30.0 | 0.0 | **memory-bound** |" in text
     assert text.index("| encoder.conv |") < text.index("| encoder.bn |") < text.index("| head |")
@@ -44,20 +44,20 @@ def test_parts_modules_kinds_and_step(taken_apart: CellResult, make_run: RunMake
     assert "big: no counter." in text
 
 
-def test_energy_that_was_not_counted_is_not_zero(taken_apart: CellResult, make_run: RunMaker) -> None:
-    assert "**Energy per image**: not measured." in where_cost_sits(make_run([taken_apart]))
-    values = taken_apart.model_dump()
+def test_energy_that_was_not_counted_is_not_zero(cell_with_modules: CellResult, make_run: RunMaker) -> None:
+    assert "**Energy per image**: not measured." in cost_breakdown(make_run([cell_with_modules]))
+    values = cell_with_modules.model_dump()
     values["deployments"][0]["latency"][0] |= {"energy_j_per_image": 0.0345, "energy_method": "NVML, whole board"}
-    counted = where_cost_sits(make_run([CellResult.model_validate(values)]))
+    counted = cost_breakdown(make_run([CellResult.model_validate(values)]))
     assert "(NVML, whole board)" in counted
     assert "| big | 0.0345 |" in counted
 
 
 def test_seeds_of_a_model_are_shown_once_and_a_run_without_it_has_none(
-    taken_apart: CellResult, make_cell: CellMaker, make_run: RunMaker
+    cell_with_modules: CellResult, make_cell: CellMaker, make_run: RunMaker
 ) -> None:
-    again = taken_apart.model_copy(update={"id": "other", "seed": 1})
-    run = make_run([taken_apart, again])
-    assert where_cost_sits(run).count("| encoder.conv |") == 1
+    again = cell_with_modules.model_copy(update={"id": "other", "seed": 1})
+    run = make_run([cell_with_modules, again])
+    assert cost_breakdown(run).count("| encoder.conv |") == 1
     assert "### Where it sits" in costs(run)
     assert "### Where it sits" not in costs(make_run([make_cell()]))

@@ -1,4 +1,4 @@
-"""The section on speed: two tables, verdicts, sweeps, what disturbed."""
+"""The section on speed: two tables, verdicts, sweeps, disturbances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leaderboards: which scores share a table, and what is claimed of those that do."""
+"""Leaderboards: the scores that share a table, and their ranks, ratios and notes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A site in a real browser, headless: everything on it works, and nothing leaves it."""
+"""A site in a headless browser: all controls work, and it sends no request."""
 
 from __future__ import annotations
 

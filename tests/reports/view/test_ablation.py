@@ -1,4 +1,4 @@
-"""What a report says of an ablation: only what its comparisons show."""
+"""An ablation in reports: only claims that its comparisons show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from segbench import Ablation, AblationStep, CellResult, Comparison, ReportTarget, RunResult
 from segbench_reports.formats import csv as csv_rows
 from segbench_reports.formats import markdown, terminal
-from segbench_reports.view.ablation import Step, sentences, walks
+from segbench_reports.view.ablation import MeasuredStep, measured_ablations, sentences
 
 CellMaker = Callable[..., CellResult]
 RunMaker = Callable[..., RunResult]
@@ -34,7 +34,7 @@ def compared(subject: CellResult, baseline: CellResult, value: float, half: floa
 
 
 @pytest.fixture
-def walked(make_cell: CellMaker, make_run: RunMaker) -> RunResult:
+def ablated(make_cell: CellMaker, make_run: RunMaker) -> RunResult:
     """Half the width at the same score, a skip that costs and gives nothing, and a last step that saves at a loss."""
     cells = [
         make_cell(MODELS[0], millions=4.0, miou=0.50),
@@ -55,18 +55,18 @@ def _pairs(cells: Sequence[CellResult]) -> list[tuple[CellResult, CellResult]]:
     return [(after, before) for before, after in itertools.pairwise(cells)]
 
 
-def _steps(result: RunResult) -> Sequence[Step]:
-    (walk,) = walks(result)
-    return walk.steps
+def _steps(result: RunResult) -> Sequence[MeasuredStep]:
+    (measured,) = measured_ablations(result)
+    return measured.steps
 
 
-def test_each_step_is_judged_by_its_own_difference_and_cost(walked: RunResult) -> None:
-    assert [step.outcome for step in _steps(walked)] == [
+def test_each_step_is_judged_by_its_own_difference_and_cost(ablated: RunResult) -> None:
+    assert [step.outcome for step in _steps(ablated)] == [
         ("pays", "lower cost, no loss of mIoU shown (a loss of up to 1.3 points is not excluded)"),
         ("costs", "higher cost, no gain in mIoU shown"),
         ("a trade", "lower cost, but worse"),
     ]
-    assert sentences(walked) == [
+    assert sentences(ablated) == [
         "Of the changes from net to slim, width=8 pays (lower cost, no loss of mIoU shown); "
         "skip=1 costs more than it gives (higher cost, no gain in mIoU shown); kind=thin is a trade (lower cost, but worse)."
     ]
@@ -90,66 +90,66 @@ def test_verdicts_over_all_mixtures(
     make_cell: CellMaker, make_run: RunMaker, miou: float, millions: float, latency: str, outcome: str
 ) -> None:
     before, after = make_cell("net"), make_cell("slim", millions=millions)
-    walk = Ablation(start="net", end="slim", steps=[AblationStep(option="a", before="1", after="2", baseline="net", subject="slim")])
+    ablation = Ablation(start="net", end="slim", steps=[AblationStep(option="a", before="1", after="2", baseline="net", subject="slim")])
     timed = compared(after, before, 1.0, 0.1, "latency_ms", reading="ratio", verdict=latency)
-    run = make_run([before, after], ablation=walk, comparisons=[compared(after, before, miou, 0.01), timed])
+    run = make_run([before, after], ablation=ablation, comparisons=[compared(after, before, miou, 0.01), timed])
     assert _steps(run)[0].outcome[0] == outcome
 
 
 def test_a_speed_that_is_lost_in_the_correction_is_no_cost(make_cell: CellMaker, make_run: RunMaker) -> None:
     before, after = make_cell("net"), make_cell("slim")
-    walk = Ablation(start="net", end="slim", steps=[AblationStep(option="a", before="1", after="2", baseline="net", subject="slim")])
+    ablation = Ablation(start="net", end="slim", steps=[AblationStep(option="a", before="1", after="2", baseline="net", subject="slim")])
     timed = compared(after, before, 0.96, 0.03, "latency_ms", reading="ratio", verdict="faster")
     same = compared(after, before, 0.0, 0.01)
     lost = timed.model_copy(update={"reason": "by itself, but not after correction for 7 steps"})
     outcomes = []
     for each in (timed, lost):
-        (step,) = _steps(make_run([before, after], ablation=walk, comparisons=[same, each]))
+        (step,) = _steps(make_run([before, after], ablation=ablation, comparisons=[same, each]))
         outcomes.append((step.speed, step.outcome[0]))
     assert outcomes == [("faster", "pays"), (None, "no effect shown")]
 
 
-def test_without_an_interval_nothing_is_claimed(walked: RunResult, make_cell: CellMaker) -> None:
-    bare = walked.model_copy(update={"comparisons": []})
+def test_without_an_interval_nothing_is_claimed(ablated: RunResult, make_cell: CellMaker) -> None:
+    bare = ablated.model_copy(update={"comparisons": []})
     assert {step.outcome for step in _steps(bare)} == {("cannot tell", "no interval for the difference in mIoU")}
     assert sentences(bare) == []
-    waiting = walked.model_copy(update={"cells": [*walked.cells[:3], walked.cells[3].model_copy(update={"quality": None})]})
+    waiting = ablated.model_copy(update={"cells": [*ablated.cells[:3], ablated.cells[3].model_copy(update={"quality": None})]})
     assert _steps(waiting)[2].outcome == ("cannot tell", "not run yet")
-    other = compared(make_cell("net", loss="focal"), walked.cells[1], 0.3, 0.01)
-    elsewhere = walked.model_copy(update={"comparisons": [other]})
+    other = compared(make_cell("net", loss="focal"), ablated.cells[1], 0.3, 0.01)
+    elsewhere = ablated.model_copy(update={"comparisons": [other]})
     assert _steps(elsewhere)[0].miou is None, "a comparison of other cells says nothing here"
 
 
-def test_few_seeds_speak_of_their_checkpoints_only(walked: RunResult) -> None:
-    found = [c.model_copy(update={"scope": "these two checkpoints"}) for c in walked.comparisons]
-    (said,) = sentences(walked.model_copy(update={"comparisons": found}))
+def test_few_seeds_speak_of_their_checkpoints_only(ablated: RunResult) -> None:
+    found = [c.model_copy(update={"scope": "these two checkpoints"}) for c in ablated.comparisons]
+    (said,) = sentences(ablated.model_copy(update={"comparisons": found}))
     assert said.startswith("With too few seeds to speak of more than these checkpoints, of the changes from net to slim, width=8 pays")
 
 
-def test_all_formats_show_the_walk(walked: RunResult, target: ReportTarget) -> None:
+def test_all_formats_show_the_ablation(ablated: RunResult, target: ReportTarget) -> None:
     pytest.importorskip("altair")
-    text = markdown.render(walked, target)
+    text = markdown.render(ablated, target)
     assert "## Ablation" in text
     assert "| 1 | width: 16 → 8 | ×0.50 | ×0.50 | 50.0 | ±0.0 \\[−1.3, +1.3\\] | **pays**: lower cost, no loss" in text
     assert "The change of mIoU is a t interval over seeds; it speaks of the architectures under this recipe." in text
     picture = (target.directory / "ablation.svg").read_text()
     assert "kind: plain → thin" in picture
     assert "MACs (G)" in picture
-    shown = terminal.render(walked, ReportTarget(target.directory, width=160))
+    shown = terminal.render(ablated, ReportTarget(target.directory, width=160))
     assert "From net to slim, one option at a time" in shown
-    rows = list(csv.DictReader(io.StringIO(csv_rows.render(walked, target))))
+    rows = list(csv.DictReader(io.StringIO(csv_rows.render(ablated, target))))
     assert [(row["ablation_step"], row["ablation_change"], row["ablation_verdict"]) for row in rows] == [
         ("0", "", ""), ("1", "width=8", "pays"), ("2", "skip=1", "costs"), ("3", "kind=thin", "a trade"),
     ]  # fmt: skip
     assert float(rows[3]["ablation_miou_low"]) == pytest.approx(-0.068)
 
 
-def test_each_loss_has_a_walk_of_its_own(walked: RunResult, make_cell: CellMaker, target: ReportTarget) -> None:
-    both = walked.model_copy(update={"cells": [*walked.cells, *(make_cell(model, "focal") for model in MODELS)]})
-    assert [walk.name for walk in walks(both)] == ["ce", "focal"]
-    assert all(len(level) == 1 for walk in walks(both) for level in walk.levels)
+def test_each_loss_has_an_ablation_of_its_own(ablated: RunResult, make_cell: CellMaker, target: ReportTarget) -> None:
+    both = ablated.model_copy(update={"cells": [*ablated.cells, *(make_cell(model, "focal") for model in MODELS)]})
+    assert [measured.name for measured in measured_ablations(both)] == ["ce", "focal"]
+    assert all(len(level) == 1 for measured in measured_ablations(both) for level in measured.levels)
     assert "one option at a time (focal)" in markdown.render(both, target)
 
 
-def test_a_run_without_a_walk_has_no_such_section(comparison: RunResult, target: ReportTarget) -> None:
+def test_a_run_without_an_ablation_has_no_such_section(comparison: RunResult, target: ReportTarget) -> None:
     assert "Ablation" not in markdown.render(comparison, target)

@@ -1,4 +1,4 @@
-"""The main table's arithmetic: ratios, best values, means over seeds, what is left out."""
+"""The main table: ratios, best values, means over seeds, dropped columns."""
 
 from __future__ import annotations
 

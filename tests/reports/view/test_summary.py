@@ -1,4 +1,4 @@
-"""Sentences say what was measured, and no more."""
+"""The summary in sentences: only claims that were measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reports say of the instruments."""
+"""The verification of the instruments in reports."""
 
 from __future__ import annotations
 
