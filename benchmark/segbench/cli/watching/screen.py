@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from segbench.cli.output import duration
 from segbench.cli.watching.state import DONE, CellState, Running, RunState, continue_command
 from segbench.util.redact import inert
+from segbench.util.sequences import duration
 
 _NARROW = 64
 _CURVE = 48

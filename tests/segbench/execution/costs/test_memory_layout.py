@@ -11,12 +11,12 @@ from segbench.execution.workers import Workers
 
 WORK = """
 import torch
-from segbench.execution.costs.memory_layout import scattered_memory
+from segbench.execution.costs.memory_layout import randomised_layout
 
 def places(job, emit):
     held = []
     if job["scatter"]:
-        held = scattered_memory()
+        held = randomised_layout()
     return [torch.empty(size, dtype=torch.uint8).data_ptr() % 4096 for size in (20_000, 50_000, 90_000)]
 """
 
