@@ -157,7 +157,7 @@ class StepMemory:
 
 @dataclass(frozen=True)
 class CostDetails:
-    """What was measured of one model's cost; ``notes`` say why a part is None."""
+    """Modules, training step and energy of one model; ``notes`` have the reason why a part is None."""
 
     modules: ModuleCosts | None = None
     training_cost: TrainingCost | None = None

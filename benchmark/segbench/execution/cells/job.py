@@ -316,7 +316,7 @@ def _set_threads(setup: Setup) -> None:
 
 
 def _save_confusions(path: Path, done: Evaluation, groups: Sequence[str] | None) -> None:
-    """What comparisons between cells are made of: ids, matrices and, where they are known, groups and boundary counts of each image."""
+    """Write what comparisons between cells need: ids, matrices and, where known, groups and boundary counts of each image."""
     import io
 
     from segbench.util.files import write_atomic

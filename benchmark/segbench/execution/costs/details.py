@@ -47,12 +47,12 @@ def with_details(row: CellResult, details: CostDetails, machine: Mapping[str, st
 
 def _is_wanted(cell: Cell, row: CellResult, machine: Mapping[str, str]) -> bool:
     measure = cell.settings.measure
-    asked = measure.modules and measure.latency and cell.settings.execute.where == "process"
-    return asked and row.status == "ok" and not _is_known(row, machine)
+    enabled = measure.modules and measure.latency and cell.settings.execute.where == "process"
+    return enabled and row.status == "ok" and not _is_known(row, machine)
 
 
 def _is_known(row: CellResult, machine: Mapping[str, str]) -> bool:
-    """Whether its modules were measured on this machine, or could not be."""
+    """True where its modules were measured on this machine, or could not be."""
     return row.modules.machine == dict(machine) if row.modules is not None else bool(row.cost_notes)
 
 

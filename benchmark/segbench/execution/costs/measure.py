@@ -38,7 +38,7 @@ def _race(session: RunSession) -> None:
 
 
 def _measured_models(rows: Iterable[CellResult], machine: Mapping[str, str]) -> dict[str, list[Deployment]]:
-    """What is known of each distinct deployed model, by the fingerprint of its measurement; the newest race wins."""
+    """The deployments of each distinct model, by the fingerprint of its measurement; the newest race wins."""
     measured = [row for row in rows if is_measured(row, machine)]
     measured.sort(key=lambda row: max(deployment.raced or "" for deployment in row.deployments))
     return {row.fingerprints.get("measure", ""): [without(d, DEPLOYED) for d in row.deployments if d.raced] for row in measured}

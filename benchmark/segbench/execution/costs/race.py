@@ -70,7 +70,7 @@ def race_cells(
 
 
 def is_measured(row: CellResult, machine: Mapping[str, str], backends: Sequence[object] = (EAGER,)) -> bool:
-    """Whether a row has been measured through these backends, without a fault, on this machine with this torch.
+    """True where a row has been measured through these backends, without a fault, on this machine with this torch.
 
     An error with a kind is of another stage; a backend that refused the model counts as done.
     """
