@@ -19,6 +19,7 @@ if "--benchmark-only" not in sys.argv:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: tests run side by side, and tensors here are small
 
 from segbench.config.run_config import RunConfig, load_config
+from segbench.execution.events import Event
 from segbench.plugin.registry import Catalog, load_catalog
 from segbench.results.records import RunResult
 
@@ -66,21 +67,21 @@ class Heard:
     """A listener that remembers."""
 
     def __init__(self) -> None:
-        self.events: list[tuple[str, Any, Any]] = []
+        self.events: list[Event] = []
 
-    def on(self, event: str, cell: Any, payload: Any) -> None:
-        self.events.append((event, cell, payload))
+    def on(self, event: Event) -> None:
+        self.events.append(event)
 
-    def of(self, kind: str) -> list[tuple[Any, Any]]:
-        return [(cell, payload) for event, cell, payload in self.events if event == kind]
+    def of(self, name: str) -> list[Any]:
+        return [event for event in self.events if event.name == name]
 
     @property
     def reasons(self) -> dict[str, str]:
-        return {cell["id"]: payload["reason"] for cell, payload in self.of("cell")}
+        return {event.cell["id"]: event.reason for event in self.of("cell")}
 
     @property
     def stages(self) -> dict[str, tuple[str, ...]]:
-        return {cell["id"]: payload["stages"] for cell, payload in self.of("cell")}
+        return {event.cell["id"]: event.stages for event in self.of("cell")}
 
 
 @dataclass

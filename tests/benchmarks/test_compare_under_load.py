@@ -62,8 +62,8 @@ class Track:
                 found.append(self._enter(self._stable(stack), depth, str(place)))
             if anchor:
                 stable = self._stable(stack)
-                stable.enter_anchor(1)
-                reference = stable.anchor(REFERENCE, (SIZE, 1))
+                stable.enter_reference(1)
+                reference = stable.reference((SIZE, 1))
                 assert reference is not None
                 found.append(reference)
             yield found

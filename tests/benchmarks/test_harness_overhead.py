@@ -11,11 +11,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from segbench.config.run_config import load_config
+from segbench.execution.events import CellEnded, CellStarted, Event
 from segbench.execution.plan.plan import Plan, make_plan
 from segbench.plugin.registry import load_catalog
 
@@ -54,11 +54,11 @@ class _Stopwatch:
         self.cells: dict[str, float] = {}
         self.started = 0.0
 
-    def on(self, event: str, cell: Any, payload: Any) -> None:
-        if event == "cell":
+    def on(self, event: Event) -> None:
+        if isinstance(event, CellStarted):
             self.started = time.perf_counter()
-        elif event == "cell_end":
-            self.cells[cell["id"]] = time.perf_counter() - self.started
+        elif isinstance(event, CellEnded):
+            self.cells[event.cell["id"]] = time.perf_counter() - self.started
 
 
 def test_a_cell_after_the_first_costs_less_than_two_seconds(benchmark: BenchmarkFixture, tmp_path: Path) -> None:

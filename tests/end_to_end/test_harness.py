@@ -12,6 +12,7 @@ import pytest
 from segbench import hookimpl
 from segbench.config.run_config import load_config
 from segbench.errors import StoreError
+from segbench.execution.events import Event
 from segbench.execution.runner import failures
 from segbench.plugin.choice import Choice
 from segbench.plugin.chosen import Plugin
@@ -48,7 +49,7 @@ def test_a_run_leaves_everything_that_it_promises(bench: Any) -> None:
 def test_the_same_command_runs_nothing_and_a_changed_one_only_what_it_touches(bench: Any) -> None:
     first = _only(bench.run())
     again = _only(bench.run())
-    assert [payload for _, payload in bench.heard.of("kept")] == [{"status": "ok"}]
+    assert [event.status for event in bench.heard.of("kept")] == ["ok"]
     assert bench.heard.stages == {}
     assert again == first
 
@@ -76,7 +77,7 @@ def test_a_run_grows_with_its_matrix_and_profiles_each_network_once(bench: Any) 
     assert len(grown.cells) == 8
     assert {cell.status for cell in grown.cells} == {"ok"}
     assert len(bench.heard.of("kept")) == 1
-    profiled = [cell["model"] for cell, payload in bench.heard.of("cell") if "profile" in payload["stages"]]
+    profiled = [event.cell["model"] for event in bench.heard.of("cell") if "profile" in event.stages]
     assert profiled == ["dot[width=8]"], "dot's counts are known from the kept cell"
     assert {cell.params for cell in grown.cells if cell.model == "dot"} == {122}
     smaller = bench.run(sets=[INLINE])
@@ -175,7 +176,7 @@ def test_a_failed_cell_is_tried_again_and_can_succeed(bench: Any, tmp_path: Path
     done = _only(bench.run(losses=loss, recipes="tiny-long"))
     assert (done.status, done.error) == ("ok", None)
     assert list(bench.heard.reasons.values()) == ["continued"]
-    epochs = [payload["epoch"] for _, payload in bench.heard.of("epoch")]
+    epochs = [event.epoch for event in bench.heard.of("epoch")]
     assert epochs in ([2, 3], [3]), "the first epoch was on disk"
     assert done.training is not None
     assert [epoch.epoch for epoch in done.training.history] == [1, 2, 3]
@@ -267,9 +268,9 @@ class Stop:
     def __init__(self, kind: str, count: int = 1) -> None:
         self.kind, self.count = kind, count
 
-    def on(self, event: str, cell: Any, payload: Any) -> None:
-        self.count -= event == self.kind
-        if event == self.kind and self.count == 0:
+    def on(self, event: Event) -> None:
+        self.count -= event.name == self.kind
+        if event.name == self.kind and self.count == 0:
             raise KeyboardInterrupt
 
 
@@ -283,7 +284,7 @@ def test_an_interrupted_run_continues(bench: Any) -> None:
     done = bench.run(**axes)
     assert [cell.status for cell in done.cells] == ["ok", "ok"]
     assert len(bench.heard.of("kept")) == 1
-    assert [payload["epoch"] for _, payload in bench.heard.of("epoch")] == [3]
+    assert [event.epoch for event in bench.heard.of("epoch")] == [3]
 
 
 def test_what_a_changed_run_had_trained_when_it_was_stopped_is_not_thrown_away(bench: Any) -> None:
@@ -296,7 +297,7 @@ def test_what_a_changed_run_had_trained_when_it_was_stopped_is_not_thrown_away(b
     assert (half["focal"].status, half["focal"].training) == ("pending", None), "nothing of the old training stands as this one's"
     bench.run(**axes, sets=changed)
     assert list(bench.heard.reasons.values()) == ["continued"]
-    assert [payload["epoch"] for _, payload in bench.heard.of("epoch")] == [3]
+    assert [event.epoch for event in bench.heard.of("epoch")] == [3]
 
 
 def test_a_model_whose_first_cell_fell_is_still_profiled(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,7 +331,7 @@ def test_an_interrupted_training_at_a_halved_batch_goes_on_with_it(bench: Any) -
     with pytest.raises(KeyboardInterrupt):
         bench.run(listener=Stop("epoch", 2), **axes, sets=halve)
     done = _only(bench.run(**axes, sets=halve))
-    assert [payload["epoch"] for _, payload in bench.heard.of("epoch")] == [3], "two epochs were on disk"
+    assert [event.epoch for event in bench.heard.of("epoch")] == [3], "two epochs were on disk"
     assert done.training is not None
     assert (done.training.batch_size, done.training.accumulate) == (2, 2)
     assert done.training.protocol_changed == "out of memory, batch 2 x 2 accumulated steps"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from segbench.analysis.regressions.compare import Run
     from segbench.analysis.regressions.latency import Key, Retimed
     from segbench.analysis.regressions.pairing import Pairing
+    from segbench.execution.events import Event
     from segbench.plugin.registry import Catalog
 
 _EPILOG = """\b
@@ -146,9 +147,11 @@ def _retime(pairing: Pairing, runs: list[Run], catalog: Catalog, **how: Any) -> 
 class _Said:
     """A line on stderr for each race."""
 
-    def on(self, event: str, cell: object, payload: object) -> None:
-        if event == "note" and isinstance(payload, dict):
-            click.echo(f"{payload['message']} ..", err=True)
+    def on(self, event: Event) -> None:
+        from segbench.execution.events import Note
+
+        if isinstance(event, Note):
+            click.echo(f"{event.sentence} ..", err=True)
 
 
 def _share(text: str) -> float:

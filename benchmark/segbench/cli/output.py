@@ -48,19 +48,3 @@ def _without_paths(arguments: list[str]) -> list[str]:
             cleaned.append(argument)
             placeholder = _PATHS.get(argument, "")
     return cleaned
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words.
-
-    >>> duration(42), duration(190), duration(7300), duration(200000)
-    ('42 s', '3 min 10 s', '2 h 1 min', '2 d 7 h')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"

@@ -161,9 +161,10 @@ def _bands(text: str | None) -> tuple[int, ...]:
 
 def _summary(done: PredictSummary, predictor: Predictor, out: Path) -> str:
     """What was done, in a few lines."""
-    from segbench.cli.output import duration, relative
+    from segbench.cli.output import relative
     from segbench.prediction.overlays import shown_input
     from segbench.util.redact import inert
+    from segbench.util.sequences import duration
 
     record, book = predictor.record, done.book
     rate = f" ({done.predicted / done.seconds:.2f} images/s)" if done.predicted > 1 and done.seconds > 0 else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 from segbench.config.run_config import load_config
 from segbench.data.selection import SYNTHETIC
 from segbench.errors import BackendError, CheckpointError, ConfigError, UnknownNameError, did_you_mean
-from segbench.execution.events import Listener
-from segbench.execution.jobs import cell_job
+from segbench.execution.events import Emit, Event, Listener, Note, StageResult, emitting
+from segbench.execution.jobs import CheckJob, DeployJob, ExportedNetwork, cell_job
 from segbench.execution.plan.plan import Plan, make_plan
 from segbench.execution.workers import Workers
 from segbench.measure.drift import unfaithful
@@ -92,62 +92,65 @@ def export_model(
         return _export(job, subject, chosen, out, Path(folder), listener)
 
 
-def _export(job: Mapping[str, Any], subject: str, chosen: Chosen[BackendSpec], out: Path, work: Path, listener: Listener) -> Exported:
+def _export(job: DeployJob, subject: str, chosen: Chosen[BackendSpec], out: Path, work: Path, listener: Listener) -> Exported:
     """Export and check below ``work``, under the names that the files will have; only then move them."""
     workers = Workers()
-    place = work / "files"
-    job = {**job, "directory": str(work), "folder": str(place), "references": str(work / "references")}
-    made = _run(workers, "export", job, subject, chosen, work, listener)
-    path, files = _named(Path(made["path"]), place, out)
-    found: dict[str, Drift] = {}
-    kept = {name: made[name] for name in ("canvas", "plan", "trained_on")}
-    _run(workers, "check", {**job, **kept, "path": str(path)}, subject, chosen, work, listener, found)
-    drift = found["drift"]
-    if made["metadata"]["backend"]["precision"] == "fp32" and unfaithful(drift):
+    folder = work / "files"
+    cell = job.cell.model_copy(update={"directory": work})
+    job = job.model_copy(update={"cell": cell, "folder": folder, "references": work / "references"})
+    results: list[StageResult] = []
+    emit = emitting(_collecting(results, listener), None)
+    exported: ExportedNetwork = _run(workers, "export", job, f"{subject} as {chosen}", work, emit)
+    path, files = _named(exported.path, folder, out)
+    check = CheckJob(export=job, path=path, canvas=exported.canvas, plan=exported.plan, trained_on=exported.trained_on)
+    _run(workers, "check", check, f"{subject} as {chosen}", work, emit)
+    drift = Drift.model_validate(results[-1].drift)
+    if exported.metadata["backend"]["precision"] == "fp32" and unfaithful(drift):
         raise BackendError(
             f"{subject} as {chosen}: the file loads, but its logits are off by up to {drift.max_abs:.3g} where they are to be equal "
             f"(labels agree on {100 * (drift.label_agreement or 0.0):.2f} %). Nothing was written."
         )
-    metadata = {**made["metadata"], "file": path.name, "drift": drift.model_dump(mode="json", exclude_defaults=True)}
+    metadata = {**exported.metadata, "file": path.name, "drift": drift.model_dump(mode="json", exclude_defaults=True)}
     out.parent.mkdir(parents=True, exist_ok=True)
     moved = tuple(Path(shutil.move(file, out.parent / file.name)) for file in files)
     final = out.parent / path.name
     Path(f"{final}.json").write_text(json.dumps(metadata, indent=1) + "\n")
-    return Exported(final, moved, metadata, drift, float(made["export_seconds"]))
+    return Exported(final, moved, metadata, drift, exported.export_seconds)
 
 
-def _run(
-    workers: Workers,
-    target: str,
-    job: Mapping[str, Any],
-    subject: str,
-    chosen: Chosen[BackendSpec],
-    work: Path,
-    listener: Listener,
-    found: dict[str, Drift] | None = None,
-) -> Mapping[str, Any]:
-    def on_event(kind: str, payload: Mapping[str, Any]) -> None:
-        if kind == "result" and "drift" in payload and found is not None:
-            found["drift"] = Drift.model_validate(payload["drift"])
-        elif kind == "note":
-            listener.on(kind, None, payload)
+def _collecting(results: list[StageResult], listener: Listener) -> Callable[[Event], None]:
+    """Collect results, and pass notes on."""
 
-    outcome = workers.run(f"segbench.execution.deploy.job:{target}", job, emit=on_event, log=work / f"{target}.log")
+    def on_event(event: Event) -> None:
+        if isinstance(event, StageResult):
+            results.append(event)
+        elif isinstance(event, Note):
+            listener.on(event)
+
+    return on_event
+
+
+def _run(workers: Workers, target: str, job: DeployJob | CheckJob, name: str, work: Path, emit: Emit) -> Any:
+    outcome = workers.run(f"segbench.execution.deploy.job:{target}", job, emit=emit, log=work / f"{target}.log")
     if outcome.error is not None:
         reason = " ".join(part for part in (outcome.error.message, outcome.error.advice) if part)
-        raise BackendError(f"{subject} as {chosen}: {reason}")
-    value: Mapping[str, Any] = outcome.value
-    return value
+        raise BackendError(f"{name}: {reason}")
+    return outcome.value
 
 
-def _job(plan: Plan, backend: str, size: str, checkpoint: Path | None, device: str) -> dict[str, Any]:
-
+def _job(plan: Plan, backend: str, size: str, checkpoint: Path | None, device: str) -> DeployJob:
     cell = plan.cells[0]
     job = cell_job(
         cell, root=plan.root, digest="", settings=cell.settings, device=device, directory=Path(), stages=(), checkpoint=checkpoint
     )
-    extra = {"backend": backend, "canvas": list(parse_size(size)), "random": checkpoint is None, "score": False}
-    return {**job, **extra, "threads": cell.settings.measure.threads or usable_cores()}
+    return DeployJob(
+        cell=job,
+        threads=cell.settings.measure.threads or usable_cores(),
+        backend=backend,
+        references=Path(),
+        canvas=parse_size(size),
+        random=checkpoint is None,
+    )
 
 
 def _file_backend(backend: str, catalog: Catalog) -> Chosen[BackendSpec]:

@@ -1,4 +1,4 @@
-"""Imported once by the fork server, so that each cell's process starts in a tenth of a second."""
+"""Imports of the fork server, made once, so that each worker process starts in a tenth of a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""run(): plan -> cells -> measurements -> RunResult."""
+"""run(), run_stages() and preview(): the order of a run's steps."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from segbench.data.digest import data_digest
 from segbench.errors import SegbenchError
 from segbench.execution.cells.runner import await_cell, execute_cell, run_cell
 from segbench.execution.cells.stages import StagePlan, plan_stages
-from segbench.execution.events import Fanout, Listener, Silent
+from segbench.execution.events import CellEnded, CellStarted, Fanout, Listener, PlanMade, Silent
 from segbench.execution.journal import Journal
-from segbench.execution.normalisation import with_kept_normalisation, with_normalisation
+from segbench.execution.normalisation import with_normalisation, with_stored_normalisation
 from segbench.execution.plan.cell import Cell
 from segbench.execution.plan.plan import make_plan, output_directory
 from segbench.execution.records import judge_claims
@@ -82,13 +82,13 @@ def run_stages(
     try:
         session = open_session(plan, catalog, store, resolve_device(config.device), listener, None)
         session.checkpoints.update(checkpoints or {})
-        listener.on("plan", None, {"cells": [cell.describe() for cell in plan.cells]})
+        listener.on(PlanMade(tuple(cell.describe() for cell in plan.cells)))
         for cell in plan.cells:
             blank = cell.blank(session.device)
-            session.listener.on("cell", cell.describe(), {"stages": stages, "reason": ""})
+            session.listener.on(CellStarted(cell.describe(), stages))
             row = execute_cell(session, cell, blank, StagePlan(stages))
             session.put(row)
-            session.listener.on("cell_end", cell.describe(), row.model_dump())
+            session.listener.on(CellEnded(cell.describe(), row))
         if "profile" in stages:
             _measure_costs(session)
         session.result = with_comparisons(session.publish(complete=True), directory)
@@ -111,7 +111,7 @@ def _measure_costs(session: RunSession) -> None:
 
 def _run(session: RunSession) -> RunResult:
     started = time.monotonic()
-    session.listener.on("plan", None, {"cells": [cell.describe() for cell in session.plan.cells]})
+    session.listener.on(PlanMade(tuple(cell.describe() for cell in session.plan.cells)))
     profiles: dict[str, Mapping[str, Any]] = {}
     last_written = 0.0
     for cell in session.plan.cells:
@@ -133,8 +133,8 @@ def _run(session: RunSession) -> RunResult:
 
 def _finish(session: RunSession) -> RunResult:
     if session.result.race is None:
-        kept = session.store.read_json("race.json")
-        session.result = session.result.model_copy(update={"race": (kept or {}).get("race")})
+        earlier = session.store.read_json("race.json") or {}
+        session.result = session.result.model_copy(update={"race": earlier.get("race")})
     notes = [f"plugin '{name}' was switched off: {why}" for name, why in session.observers.switched_off.items()]
     session.result = session.result.model_copy(update={"warnings": [*session.result.warnings, *notes]})
     result = with_comparisons(session.publish(complete=True), session.store.directory)
@@ -164,7 +164,7 @@ def preview(config: RunConfig, *, catalog: Catalog) -> Sequence[tuple[Cell, Stag
     store = RunStore(output_directory(config, plan.dataset))
     if not (store.directory / "cells").is_dir():
         return [(cell, None) for cell in plan.cells]
-    plan = with_kept_normalisation(make_plan(config, catalog, digest_of=data_digest, complete=True), catalog, store)
+    plan = with_stored_normalisation(make_plan(config, catalog, digest_of=data_digest, complete=True), catalog, store)
     rows, _ = store.read_cells()
     return [(cell, plan_stages(cell, rows[cell.id], store.directory) if cell.id in rows else None) for cell in plan.cells]
 

@@ -1,4 +1,4 @@
-"""A run in progress: what its steps share, how it is opened on what its directory holds, and how it is published."""
+"""RunSession: what the steps of a run share, opened on what its directory holds and written as run.json."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def open_session(
     command: str | None,
     ablation: Ablation | None = None,
 ) -> RunSession:
-    """Take up what the run's directory holds. Raises :class:`StoreError` where that is of another dataset."""
+    """The session of a run, with the rows that its directory holds. Raises :class:`StoreError` where that is of another dataset."""
     old, notes = store.read_cells()
     foreign = {row.dataset for row in old.values()} - {str(plan.dataset)}
     if foreign:
@@ -110,10 +110,10 @@ def _anywhere_settings(plan: Plan, settings: Settings) -> Settings:
 
 def _earlier_ablation(store: RunStore, models: Collection[str]) -> Ablation | None:
     """The walk that an earlier command made in this directory, as long as all of its models are there."""
-    kept = (store.read_json("run.json") or {}).get("ablation")
-    if not kept:
+    record = (store.read_json("run.json") or {}).get("ablation")
+    if not record:
         return None
-    ablation = Ablation.model_validate(kept)
+    ablation = Ablation.model_validate(record)
     return ablation if all(model in models for model in models_of(ablation)) else None
 
 
@@ -128,10 +128,10 @@ def _outdated(row: CellResult, plan: Plan) -> CellResult:
     """A row of an earlier matrix in the same directory: what it does not share with this run's settings becomes visible."""
     if any(cell.id == row.id for cell in plan.cells) or not plan.cells:
         return row
-    like = plan.cells[0]
-    then, now = (x.get("train", {}).get("train", {}) for x in (row.ingredients, like.ingredients))
+    first = plan.cells[0]
+    then, now = (x.get("train", {}).get("train", {}) for x in (row.ingredients, first.ingredients))
     differs = changes({k: v for k, v in now.items() if k in then}, {k: v for k, v in then.items() if k in now})
-    if not differs or row.recipe != like.recipe:
+    if not differs or row.recipe != first.recipe:
         return row
     extra = {f"train.{k}": v for k, v in then.items() if k in now and now[k] != v and f"train.{k}" not in row.settings}
     return row.model_copy(update={"settings": {**row.settings, **extra}})

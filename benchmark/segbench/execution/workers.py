@@ -1,4 +1,4 @@
-"""A worker process per cell, forked from a preloaded server: what happens in it costs that cell only.
+"""Worker processes, forked from a preloaded server: whatever one does, only its own job may fail.
 
 The process is not daemonic (loaders need children), leads a process group of its own, and dies with its parent. Events come back
 through a pipe; what it prints goes to a log file.
@@ -15,28 +15,24 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from segbench.errors import SegbenchError
+from segbench.execution.events import Emit
 from segbench.measure.contender import quiet_environment
 from segbench.results.records import ErrorInfo
 from segbench.util.devices import is_out_of_memory
 from segbench.util.processes import end_with_parent, hidden_main, server_context
-
-Event = tuple[str, Mapping[str, Any]]
-Emit = Callable[[str, Mapping[str, Any]], None]
-Target = Callable[[Mapping[str, Any], Emit], Any]
 
 _GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: its value, or why there is none."""
+    """The result of a job: its value, or the error that it ended with."""
 
     value: Any = None
     error: ErrorInfo | None = None
@@ -53,14 +49,14 @@ class Workers:
     def run(
         self,
         target: str,
-        job: Mapping[str, Any],
+        job: object,
         *,
         emit: Emit,
         log: Path,
         timeout: float | None = None,
         silence: float | None = None,
     ) -> Outcome:
-        """Run ``target`` ("module:function") on a JSON-like job and wait.
+        """Call ``target`` ("module:function") with the job and a :class:`Channel` in a process of its own, and wait.
 
         ``timeout`` bounds the whole and ``silence`` the time between events, both in seconds.
         """
@@ -70,11 +66,11 @@ class Workers:
         finally:
             worker.end()
 
-    def start(self, target: str, job: Mapping[str, Any], *, log: Path) -> Worker:
-        """Start ``target`` in a process of its own."""
+    def start(self, target: str, job: object, *, log: Path) -> Worker:
+        """Call ``target`` in a process of its own, and do not wait."""
         ours, theirs = self.context.Pipe(duplex=True)
         log.parent.mkdir(parents=True, exist_ok=True)
-        process = self.context.Process(target=_main, args=(target, dict(job), theirs, str(log)), daemon=False)
+        process = self.context.Process(target=_main, args=(target, job, theirs, str(log)), daemon=False)
         with hidden_main():
             process.start()
         theirs.close()
@@ -140,19 +136,19 @@ def _timed_out(stage: str, kind: str, message: str) -> ErrorInfo:
 
 def _died(stage: str, exitcode: int | None, log: Path) -> ErrorInfo:
     tail = _tail(log)
-    said = f" It said last: {tail}" if tail else ""
+    last_line = f" It said last: {tail}" if tail else ""
     if exitcode is not None and exitcode < 0:
         name = signal.Signals(-exitcode).name
         if -exitcode == signal.SIGKILL:
             return ErrorInfo(
                 stage=stage,
                 kind="killed",
-                message=f"its process was killed from outside (SIGKILL).{said}",
+                message=f"its process was killed from outside (SIGKILL).{last_line}",
                 advice="Where nobody did, the system ran out of memory: use a smaller train.batch_size or image_size. "
                 "Run the same command again to continue.",
             )
-        return ErrorInfo(stage=stage, kind="crash", message=f"its process crashed ({name}).{said}", advice=f"See {log.name} in logs/.")
-    return ErrorInfo(stage=stage, kind="crash", message=f"its process ended with exit code {exitcode}.{said}", advice="")
+        return ErrorInfo(stage=stage, kind="crash", message=f"its process crashed ({name}).{last_line}", advice=f"See {log.name} in logs/.")
+    return ErrorInfo(stage=stage, kind="crash", message=f"its process ended with exit code {exitcode}.{last_line}", advice="")
 
 
 def _tail(log: Path) -> str:
@@ -163,27 +159,37 @@ def _tail(log: Path) -> str:
     return lines[-1][:300] if lines else ""
 
 
-def _main(target: str, job: Mapping[str, Any], pipe: Connection, log: str) -> None:
+class Channel:
+    """A worker's end of its pipe: a call sends its parent a message, :meth:`receive` waits for a command."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe, self._lock = pipe, threading.Lock()
+
+    def __call__(self, kind: str, payload: Any) -> None:
+        with self._lock, contextlib.suppress(BrokenPipeError):
+            self._pipe.send((kind, payload))
+
+    def receive(self) -> Any:
+        """The next command of the parent."""
+        return self._pipe.recv()
+
+
+def _main(target: str, job: object, pipe: Connection, log: str) -> None:
     """First function of a worker process."""
     with contextlib.suppress(OSError, AttributeError):
         os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _redirect(log)
-    lock = threading.Lock()
-
-    def emit(kind: str, payload: Mapping[str, Any]) -> None:
-        with lock, contextlib.suppress(BrokenPipeError):
-            pipe.send((kind, payload))
-
+    channel = Channel(pipe)
     end_with_parent(before=lambda: kill_group(os.getpid()))
     try:
         module, _, name = target.partition(":")
         with warnings.catch_warnings():
             warnings.simplefilter("default")
-            value = getattr(importlib.import_module(module), name)(dict(job, _pipe=pipe), emit)
-        emit("done", value)
-    except BaseException as error:  # the boundary of a cell: whatever happens becomes its row
-        emit("failed", describe_error(error).model_dump())
+            value = getattr(importlib.import_module(module), name)(job, channel)
+        channel("done", value)
+    except BaseException as error:  # the boundary of a job: whatever is raised becomes its outcome
+        channel("failed", describe_error(error).model_dump())
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

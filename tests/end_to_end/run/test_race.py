@@ -50,18 +50,18 @@ def test_processes_are_started_anew_and_share_the_rounds(bench: Any) -> None:
     assert (race["starts"], race["layout"]) == (2, "drawn")
     assert len(race["orders"]["1"]) == 3
     assert [entry["start_rounds"] for entry in race["anchor"]["latency"]] == [[2, 1]]
-    told = [payload for _, payload in bench.heard.of("race") if payload["state"] == "latency"]
-    assert [(payload["start"], payload["starts"]) for payload in told] == [(1, 2), (2, 2)]
+    timed = [event for event in bench.heard.of("race") if event.state == "latency"]
+    assert [(event.start, event.starts) for event in timed] == [(1, 2), (2, 2)]
 
 
 def test_a_form_that_fails_after_one_start_only_has_no_times_to_pair(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from segbench.execution.costs.pool import ContenderPool
 
-    def lame(stable: ContenderPool) -> dict[str, str]:
-        before = stable.entered
-        errors = honest(stable)
+    def lame(pool: ContenderPool) -> dict[str, str]:
+        before = pool.entered
+        errors = honest(pool)
         key = before[1]
-        stable.running[key].end()
+        pool.running[key].end()
         return {**errors, key: "it would not wake up"}
 
     honest = ContenderPool.start_anew
@@ -78,9 +78,9 @@ def test_processes_start_in_another_order_each_time(bench: Any, monkeypatch: pyt
     """Otherwise who always comes first would always find the memory emptier."""
     from segbench.execution.costs.pool import ContenderPool
 
-    def watched(stable: ContenderPool) -> dict[str, str]:
-        errors = honest(stable)
-        entered.append(stable.entered)
+    def watched(pool: ContenderPool) -> dict[str, str]:
+        errors = honest(pool)
+        entered.append(pool.entered)
         return errors
 
     entered: list[list[str]] = []
@@ -116,7 +116,7 @@ def test_every_model_is_raced_through_every_backend_and_files_are_loaded_without
     run = bench.run(
         models="dot,dot[width=8]", backends="canned", sets=[*QUICK, "measure.memory=true", "measure.batch_size=2", "deploy.quality=false"]
     )
-    assert sorted(entrant["model"] + " " + entrant["backend"] for entrant in _race(run)["contenders"].values()) == [
+    assert sorted(entry["model"] + " " + entry["backend"] for entry in _race(run)["contenders"].values()) == [
         "dot canned",
         "dot eager",
         "dot[width=8] canned",

@@ -1,1 +1,1 @@
-"""Looking on while a run is at work, or after it: from its files alone, without its lock, its checkpoints or torch."""
+"""The state of a run for ``segbench watch``, read from its files alone: without its lock, its checkpoints or torch."""

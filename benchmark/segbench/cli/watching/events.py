@@ -1,13 +1,13 @@
-"""The events of a run's journal put together: what its latest command has done so far."""
+"""The state of a run's latest command, folded from the lines of its event log."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from segbench.cli.watching.state import CellState, EpochPoint
+from segbench.execution.events import Fields, failure_sentence, race_event
 
 _STATUS = ("ok", "failed", "skipped", "interrupted")
 
@@ -30,26 +30,26 @@ class CommandState:
     notes: list[str] = field(default_factory=list)
 
 
-def next_event(session: CommandState, event: Mapping[str, Any]) -> None:
-    """Take one event into account; one that lacks what it should have is passed over."""
-    kind, at, cell = event.get("event"), number(event.get("t")), event.get("cell")
+def next_event(command: CommandState, line: Fields) -> None:
+    """Take one line of the log into account; one that lacks what it should have is passed over."""
+    kind, at, cell = line.get("event"), number(line.get("t")), line.get("cell")
     if at is not None:
-        session.last = at
+        command.last = at
     if kind == "start":
-        _start(session, event, at)
-    elif kind == "plan" and isinstance(event.get("cells"), list):
-        found = [one for one in event["cells"] if isinstance(one, dict) and isinstance(one.get("id"), str)]
-        session.cells = {one["id"]: CellState(one["id"], str(one.get("model", ""))) for one in found}
+        _start(command, line, at)
+    elif kind == "plan" and isinstance(line.get("cells"), list):
+        records = [each for each in line["cells"] if isinstance(each, dict) and isinstance(each.get("id"), str)]
+        command.cells = {each["id"]: CellState(each["id"], str(each.get("model", ""))) for each in records}
     elif kind == "end":
-        session.end, session.current, session.measuring = str(event.get("state", "finished")), None, None
-        if event.get("message"):
-            session.notes.append(str(event["message"]))
-    elif kind == "note" and event.get("message"):
-        session.notes.append(str(event["message"]))
+        command.end, command.current, command.measuring = str(line.get("state", "finished")), None, None
+        if line.get("message"):
+            command.notes.append(str(line["message"]))
+    elif kind == "note" and line.get("message"):
+        command.notes.append(str(line["message"]))
     elif kind == "race":
-        session.measuring, session.current = _race(event), None
-    elif isinstance(cell, str) and cell in session.cells:
-        _cell_event(session, str(kind), cell, event, at)
+        command.measuring, command.current = _race(command, line), None
+    elif isinstance(cell, str) and cell in command.cells:
+        _cell_event(command, str(kind), cell, line, at)
 
 
 def number(value: Any) -> float | None:
@@ -58,69 +58,63 @@ def number(value: Any) -> float | None:
     return float(value) if good else None
 
 
-def _start(session: CommandState, event: Mapping[str, Any], at: float | None) -> None:
-    machine = event.get("machine")
-    session.started, session.machine = at, machine if isinstance(machine, str) else None
-    session.end = session.current = session.stage = session.measuring = None
-    session.cells, session.began, session.latest, session.notes = {}, {}, {}, []
+def _start(command: CommandState, line: Fields, at: float | None) -> None:
+    machine = line.get("machine")
+    command.started, command.machine = at, machine if isinstance(machine, str) else None
+    command.end = command.current = command.stage = command.measuring = None
+    command.cells, command.began, command.latest, command.notes = {}, {}, {}, []
 
 
-def _cell_event(session: CommandState, kind: str, cell: str, event: Mapping[str, Any], at: float | None) -> None:
-    before = session.cells[cell]
+def _cell_event(command: CommandState, kind: str, cell: str, line: Fields, at: float | None) -> None:
+    before = command.cells[cell]
     if kind == "cell":
-        session.current, session.stage, session.measuring = cell, None, None
-        session.cells[cell] = replace(before, status="running")
+        command.current, command.stage, command.measuring = cell, None, None
+        command.cells[cell] = replace(before, status="running")
         if at is not None:
-            session.began[cell] = at
+            command.began[cell] = at
     elif kind == "kept":
-        status = event.get("status")
-        session.cells[cell] = replace(before, status=status if status in _STATUS else "pending", kept=True)
-    elif kind == "stage" and cell == session.current:
-        session.stage = str(event.get("stage"))
+        status = line.get("status")
+        command.cells[cell] = replace(before, status=status if status in _STATUS else "pending", kept=True)
+    elif kind == "stage" and cell == command.current:
+        command.stage = str(line.get("stage"))
     elif kind == "epoch":
-        _epoch(session, cell, event)
+        _epoch(command, cell, line)
     elif kind == "cell_end":
-        _cell_end(session, cell, event, at)
+        _cell_end(command, cell, line, at)
 
 
-def _epoch(session: CommandState, cell: str, event: Mapping[str, Any]) -> None:
-    epoch = number(event.get("epoch"))
+def _epoch(command: CommandState, cell: str, line: Fields) -> None:
+    epoch = number(line.get("epoch"))
     if epoch is None:
         return
-    curve = session.curves.setdefault(cell, {})
+    curve = command.curves.setdefault(cell, {})
     for later in [known for known in curve if known >= epoch]:  # trained again from here, or from the start
         del curve[later]
-    curve[int(epoch)] = EpochPoint(int(epoch), number(event.get("train_loss")), number(event.get("val_miou")))
-    session.latest[cell] = dict(event)
+    curve[int(epoch)] = EpochPoint(int(epoch), number(line.get("train_loss")), number(line.get("val_miou")))
+    command.latest[cell] = dict(line)
 
 
-def _cell_end(session: CommandState, cell: str, event: Mapping[str, Any], at: float | None) -> None:
-    status, began, error = event.get("status"), session.began.get(cell), event.get("error")
-    epochs = number(event.get("epochs_run"))
-    session.cells[cell] = replace(
-        session.cells[cell],
+def _cell_end(command: CommandState, cell: str, line: Fields, at: float | None) -> None:
+    status, began, error = line.get("status"), command.began.get(cell), line.get("error")
+    epochs = number(line.get("epochs_run"))
+    command.cells[cell] = replace(
+        command.cells[cell],
         status=status if status in _STATUS else "failed" if error else "ok",
-        miou=number(event.get("miou")),
-        training_score=number(event.get("training_score")),
+        miou=number(line.get("miou")),
+        training_score=number(line.get("training_score")),
         epochs=None if epochs is None else int(epochs),
         seconds=max(0.0, at - began) if at is not None and began is not None else None,
         error=None if error is None else str(error),
     )
     if error is not None and status != "skipped":
-        session.notes.append(f"{cell}: {error}")
-    if session.current == cell:
-        session.current = session.stage = None
+        command.notes.append(f"{cell}: {failure_sentence(str(error))}")
+    if command.current == cell:
+        command.current = command.stage = None
 
 
-def _race(event: Mapping[str, Any]) -> str | None:
-    state, cell = event.get("state"), event.get("cell")
-    if state == "end":
-        return None
-    if state == "latency":
-        start = f", start {event['start']} of {event['starts']}" if event.get("start") and event.get("starts") else ""
-        return f"latency race at batch {event.get('batch_size')}: {event.get('contenders')} models{start}"
-    if state == "memory":
-        return f"memory of {cell}"
-    if state == "modules":
-        return f"where the cost of {cell} sits"
-    return "measuring the deployed models"
+def _race(command: CommandState, line: Fields) -> str | None:
+    """The sentence of a line about the race; None at its end."""
+    name = str(line.get("cell"))
+    state = command.cells.get(name)
+    event = race_event(line, {"id": name, "model": state.model if state is not None else name})
+    return (event.sentence or None) if event is not None else "measuring the deployed models"

@@ -1,4 +1,4 @@
-"""A run's directory as :class:`RunState`: small files only, read again only where they changed, and half-written ones skipped."""
+"""Read a run's directory as RunState: small files only, again only where they changed, and without half-written ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segbench.errors import StoreError
 from segbench.execution.journal import EVENTS, NOW, this_machine
 
 FRESH_SECONDS = 120.0
-"""How old the last sign of a run on another machine may be before it counts as gone."""
+"""Age of the last sign of a run on another machine from which on it counts as gone."""
 _WARNINGS = 4
 _HEAD = 1 << 16
 _MOST_BYTES = 1 << 28
@@ -30,7 +30,7 @@ class RunFiles:
 
     directory: Path
     _offset: int = 0
-    _session: CommandState = field(default_factory=CommandState)
+    _command: CommandState = field(default_factory=CommandState)
     _rows: dict[str, tuple[tuple[int, int], dict[str, Any]]] = field(default_factory=dict)
 
     def read(self, now: float | None = None) -> RunState:
@@ -38,34 +38,34 @@ class RunFiles:
         now = time.time() if now is None else now
         _require_run(self.directory)
         for event in self._new_events():
-            next_event(self._session, event)
-        session, pid = self._session, writer_of(self.directory)
+            next_event(self._command, event)
+        command, pid = self._command, writer_of(self.directory)
         state = self._state(now, pid)
         batch = self._batch() if state == "running" else {}
         cells = self._cells(state)
-        running = _running(session, batch, now) if state == "running" else None
+        running = _running(command, batch, now) if state == "running" else None
         over = state in ("finished", "interrupted", "stopped")
-        until = session.last if over else now
+        until = command.last if over else now
         return RunState(
             directory=str(self.directory),
             state=state,
             pid=pid if not over else None,
-            seconds=max(0.0, until - session.started) if session.started is not None and until is not None else None,
+            seconds=max(0.0, until - command.started) if command.started is not None and until is not None else None,
             seconds_left=_left(cells, running, self._rows_of_pending(cells)) if state == "running" else None,
             cells=cells,
             others=len(self._row_names() - {cell.id for cell in cells}),
             running=running,
-            measuring=session.measuring if state == "running" else None,
-            warnings=tuple(session.notes[-_WARNINGS:]),
+            measuring=command.measuring if state == "running" else None,
+            warnings=tuple(command.notes[-_WARNINGS:]),
             silent=self._silent(now) if state == "running" else None,
         )
 
     def _new_events(self) -> Iterator[dict[str, Any]]:
-        """Whole lines that were added since the last time; what is no JSON object is skipped."""
+        """The events of whole lines that were added since the last time; a line that is no JSON object is skipped."""
         try:
             with (self.directory / EVENTS).open("rb") as file:
                 if file.seek(0, 2) < self._offset:  # a fresh start has removed what was there
-                    self._offset, self._session = 0, CommandState()
+                    self._offset, self._command = 0, CommandState()
                 file.seek(self._offset)
                 data = file.read()
         except OSError:
@@ -78,27 +78,27 @@ class RunFiles:
                 yield event
 
     def _state(self, now: float, pid: int | None) -> State:
-        session = self._session
-        elsewhere = session.machine is not None and session.machine != this_machine()
+        command = self._command
+        elsewhere = command.machine is not None and command.machine != this_machine()
         alive = None if elsewhere or pid is None else holds(pid, self.directory / ".lock")
         if alive is None and pid is not None:
             silent = self._silent(now)
-            alive = session.end is None and silent is not None and silent < FRESH_SECONDS
+            alive = command.end is None and silent is not None and silent < FRESH_SECONDS
         if alive:
-            # between taking the lock and its first line there is an earlier session's end
-            return "starting" if session.end is not None or not session.cells else "running"
-        if session.end is not None:
-            return "finished" if session.end == "finished" else "interrupted"
-        return "finished" if session.started is None and self._complete() else "stopped"
+            # between taking the lock and its first line there is an earlier command's end
+            return "starting" if command.end is not None or not command.cells else "running"
+        if command.end is not None:
+            return "finished" if command.end == "finished" else "interrupted"
+        return "finished" if command.started is None and self._complete() else "stopped"
 
     def _complete(self) -> bool:
-        """What ``run.json`` says at its head; the rest may be hundreds of megabytes."""
+        """The value of ``complete`` at the head of ``run.json``; the rest may be hundreds of megabytes."""
         try:
             with (self.directory / "run.json").open("rb") as file:
-                found = re.search(rb'^\s*"complete":\s*(true|false)', file.read(_HEAD), re.MULTILINE)
+                complete = re.search(rb'^\s*"complete":\s*(true|false)', file.read(_HEAD), re.MULTILINE)
         except OSError:
             return False
-        return bool(found) and found is not None and found.group(1) == b"true"
+        return complete is not None and complete.group(1) == b"true"
 
     def _batch(self) -> dict[str, Any]:
         try:
@@ -117,13 +117,13 @@ class RunFiles:
         return max(0.0, now - max(times)) if times else None
 
     def _cells(self, state: State) -> tuple[CellState, ...]:
-        """The cells of the plan as the session left them, or where no session was written down those whose rows are there."""
-        session = self._session
-        if not session.cells:
+        """The cells of the plan as the latest command left them; where no command is recorded, those that have a row."""
+        command = self._command
+        if not command.cells:
             names = sorted(self._row_names())
             return tuple(_cell_of(name, self._row(name)) for name in names) if names else self._published()
         cells = []
-        for cell in session.cells.values():
+        for cell in command.cells.values():
             if cell.status == "running" and state != "running":
                 cells.append(CellState(cell.id, cell.model, "interrupted" if state != "finished" else "ok"))
             elif cell.kept and cell.miou is None:
@@ -138,8 +138,8 @@ class RunFiles:
 
     def _rows_of_pending(self, cells: tuple[CellState, ...]) -> set[str]:
         """Pending cells that were done before: they will most likely be kept."""
-        there = self._row_names()
-        return {cell.id for cell in cells if cell.status == "pending" and cell.id in there and self._from_row(cell.id).status == "ok"}
+        names = self._row_names()
+        return {cell.id for cell in cells if cell.status == "pending" and cell.id in names and self._from_row(cell.id).status == "ok"}
 
     def _from_row(self, name: str) -> CellState:
         return _cell_of(name, self._row(name))
@@ -166,9 +166,9 @@ class RunFiles:
             about = file.stat()
             stamp = (about.st_mtime_ns, about.st_size)
             if self._rows.get(name, (None, {}))[0] != stamp:
-                found = _object(file.read_bytes()) or {}
-                # of a row's megabytes of samples nothing is kept
-                self._rows[name] = (stamp, {key: found.get(key) for key in ("model", "status", "quality", "training", "error")})
+                row = _object(file.read_bytes()) or {}
+                # without a row's megabytes of samples
+                self._rows[name] = (stamp, {key: row.get(key) for key in ("model", "status", "quality", "training", "error")})
         except OSError:
             return {}
         return self._rows[name][1]
@@ -198,19 +198,19 @@ def _cell_of(name: str, row: Mapping[str, Any]) -> CellState:
     )
 
 
-def _running(session: CommandState, batch: Mapping[str, Any], now: float) -> Running | None:
-    name = session.current
+def _running(command: CommandState, batch: Mapping[str, Any], now: float) -> Running | None:
+    name = command.current
     if name is None:
         return None
-    began, history = session.began.get(name), tuple(session.curves.get(name, {}).values())
-    latest = dict(session.latest.get(name, {}))
+    began, history = command.began.get(name), tuple(command.curves.get(name, {}).values())
+    latest = dict(command.latest.get(name, {}))
     if batch.get("cell") == name and (number(batch.get("t")) or 0.0) >= (number(latest.get("t")) or 0.0):
         latest.update(batch)
     at, left = number(latest.get("t")), number(latest.get("eta_seconds"))
-    training = session.stage in (None, "train")
+    training = command.stage in (None, "train")
     return Running(
         id=name,
-        stage=session.stage,
+        stage=command.stage,
         epoch=_whole(latest.get("epoch")),
         epochs=_whole(latest.get("epochs")),
         step=_whole(latest.get("step")),
@@ -226,7 +226,7 @@ def _running(session: CommandState, batch: Mapping[str, Any], now: float) -> Run
 
 
 def _left(cells: tuple[CellState, ...], running: Running | None, before: set[str]) -> float | None:
-    """What is left of this cell and, at the pace of those of its model (else of all) that are done, of those to come."""
+    """Seconds left for this cell and, at the pace of finished ones of their model (else of all), for those to come."""
     taken = [(cell.model, cell.seconds) for cell in cells if cell.seconds is not None and cell.status == "ok"]
     here = running.seconds_left if running is not None else 0.0
     if running is not None and running.seconds is not None and here is not None:
@@ -243,10 +243,10 @@ def _left(cells: tuple[CellState, ...], running: Running | None, before: set[str
 
 def _object(data: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(data)
+        value = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -254,8 +254,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _whole(value: Any) -> int | None:
-    found = number(value)
-    return int(found) if found is not None else None
+    finite = number(value)
+    return int(finite) if finite is not None else None
 
 
 def writer_of(directory: Path) -> int | None:
@@ -268,7 +268,7 @@ def writer_of(directory: Path) -> int | None:
 
 
 def holds(pid: int, lock: Path) -> bool | None:
-    """Whether a process of this machine is there and has the lock file open; None where this system does not tell.
+    """True where a process of this machine exists and has the lock file open; None where this system does not tell.
 
     A lock is not tried: for that moment a run that is just starting would find it taken.
     """

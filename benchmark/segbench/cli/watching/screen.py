@@ -1,4 +1,4 @@
-"""A run's state for a terminal of any width. Names and messages are shown as they are, never as markup or escape codes."""
+"""Draw a run's state in a terminal of any width. Names and messages are shown as they are, never as markup or escape codes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from segbench.cli.output import duration
 from segbench.cli.watching.state import DONE, CellState, Running, RunState, continue_command
 from segbench.util.redact import inert
+from segbench.util.sequences import duration
 
 _NARROW = 64
 _CURVE = 48
@@ -44,7 +44,7 @@ def screen(state: RunState, *, width: int, rows: int | None = None, plain: bool 
 
 
 def fixed_lines(state: RunState) -> int:
-    """How many lines there are beside the table of cells, about."""
+    """The approximate number of lines beside the table of cells."""
     return 9 + (6 if state.running else 0) + 2 * len(state.warnings)
 
 
@@ -121,7 +121,7 @@ def _running(state: RunState, running: Running, width: int, plain: bool) -> list
 
 
 def _facts(running: Running, width: int) -> str:
-    """What fits into a line, the most important first to be kept."""
+    """As many facts as fit into a line; the least important ones are left out first."""
     training = running.stage in (None, "train")
     facts = {
         "epoch": f"epoch {running.epoch}/{running.epochs or '?'}" if running.epoch is not None else "",
@@ -183,8 +183,8 @@ def _chosen(cells: Sequence[CellState], rows: int | None) -> tuple[list[CellStat
     at = next((i for i, cell in enumerate(cells) if cell.status == "running"), sum(cell.status in DONE for cell in cells))
     rank = {"running": 0, "failed": 1, "interrupted": 1}
     order = sorted(range(len(cells)), key=lambda i: (rank.get(cells[i].status, 2), abs(i - at)))
-    kept = set(order[: max(1, rows - 1)])
-    return [cell for i, cell in enumerate(cells) if i in kept], [cell for i, cell in enumerate(cells) if i not in kept]
+    listed = set(order[: max(1, rows - 1)])
+    return [cell for i, cell in enumerate(cells) if i in listed], [cell for i, cell in enumerate(cells) if i not in listed]
 
 
 def _advice(state: RunState) -> list[RenderableType]:

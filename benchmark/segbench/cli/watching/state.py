@@ -1,4 +1,4 @@
-"""What a run is at, as data."""
+"""The state of a run and of its cells, as data."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class RunState:
     silent: float | None = None
 
     def count(self, *status: str) -> int:
-        """How many cells have one of these states."""
+        """The number of cells with one of these states."""
         return sum(cell.status in status for cell in self.cells)
 
     @property
@@ -87,7 +87,7 @@ class RunState:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come."""
+        """True where nothing more will come."""
         return self.state in ("finished", "interrupted", "stopped")
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class RunState:
 
 
 def continue_command(directory: str) -> str:
-    """The command that continues the run in a directory: what it was started with lies there, too.
+    """The command that continues the run in a directory, with the configuration that is stored there.
 
     >>> continue_command("runs/quick")
     'segbench run --config runs/quick/config.toml --out runs/quick'

@@ -1,12 +1,12 @@
-"""One cell, from a JSON job: train, evaluate, profile. Runs in the cell's own process (or inline), knows nothing of other cells."""
+"""Train, evaluate and profile one cell, in its worker process or inline; knows nothing of other cells."""
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,9 @@ import torch
 
 from segbench.config.settings import Settings
 from segbench.data.selection import find_dataset, overlapping, same_dataset, scored_split
-from segbench.errors import CheckpointError, SegbenchError
+from segbench.errors import CheckpointError
+from segbench.execution.events import Emit, Fields
+from segbench.execution.jobs import CellJob
 from segbench.execution.plan.cell import measured_size
 from segbench.networks.network import DeployedNetwork, build_network, deploy
 from segbench.plugin.chosen import Chosen
@@ -30,14 +32,12 @@ if TYPE_CHECKING:
     from segbench.measure.quality.evaluate import Evaluation
     from segbench.networks.load import LoadedNetwork
 
-Emit = Callable[[str, Mapping[str, Any]], None]
-
 
 @dataclass(frozen=True)
 class Setup:
     """A job with its names looked up."""
 
-    job: Mapping[str, Any]
+    job: CellJob
     model: Chosen[ModelSpec]
     loss: Chosen[LossSpec] | None
     dataset: Chosen[DatasetSpec]
@@ -50,86 +50,82 @@ class Setup:
     emit: Emit
 
     @property
-    def root(self) -> Path | None:
-        return Path(self.job["root"]) if self.job.get("root") else None
-
-    @property
     def directory(self) -> Path:
         """The run's directory."""
-        return Path(self.job["directory"])
+        return self.job.directory
 
     @property
     def checkpoints(self) -> Path:
-        return self.directory / "checkpoints" / str(self.job["cell"])
+        """The folder of the cell's own checkpoints."""
+        return self.directory / "checkpoints" / self.job.cell
 
     @property
     def checkpoint(self) -> Path:
         """The trained weights: the cell's own, or a file that the job names."""
-        return Path(self.job["checkpoint"]) if self.job.get("checkpoint") else self.checkpoints / "best.pt"
+        return self.job.checkpoint or self.checkpoints / "best.pt"
 
     def sources(self, role: str) -> tuple[Path, ...]:
         """Checkpoints that the cell is made from, in one role ("part", "teacher")."""
-        return tuple(Path(path) for path in self.job.get("sources", {}).get(role, ()))
+        return self.job.sources.get(role, ())
 
     def samples(self, split: str) -> Sequence[Sample]:
         """The samples of a split, decoded once and cached where the settings allow it."""
         from segbench.data.splits import open_split
 
-        digest = self.job.get("digest", "")
-        return open_split(self.dataset, self.root, split, self.settings.data, digest=digest, report=self.note)
+        return open_split(self.dataset, self.job.root, split, self.settings.data, digest=self.job.digest, report=self.note)
 
     def training_samples(self) -> Sequence[Sample]:
         """The samples of the training split, also kept at the training sizes where that changes nothing."""
         from segbench.data.splits import open_training_split
 
-        digest = self.job.get("digest", "")
-        return open_training_split(self.dataset, self.root, self.settings, task=self.task, digest=digest, report=self.note)
+        job = self.job
+        return open_training_split(self.dataset, job.root, self.settings, task=self.task, digest=job.digest, report=self.note)
 
     def groups(self, split: str, count: int) -> tuple[str, ...] | None:
         """For each of the ``count`` samples of a split the scene it belongs to, where the dataset knows."""
         if self.dataset.spec.groups is None:
             return None
-        found = tuple(map(str, resolve(self.dataset.spec.groups)(self.root, split, self.dataset.options)))
-        if len(found) != count:
-            self.note(f"dataset '{self.dataset}' names {len(found)} groups for the {count} images of '{split}': they are not used")
+        groups = tuple(map(str, resolve(self.dataset.spec.groups)(self.job.root, split, self.dataset.options)))
+        if len(groups) != count:
+            self.note(f"dataset '{self.dataset}' names {len(groups)} groups for the {count} images of '{split}': they are not used")
             return None
-        return found
+        return groups
 
     def note(self, message: str) -> None:
         """Tell the user something that does not stop the cell."""
         self.emit("note", {"message": message})
 
 
-def set_up(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) -> Setup:
+def set_up(job: CellJob, emit: Emit, catalog: Catalog | None = None) -> Setup:
     """Look up what a job names."""
     catalog = catalog or load_catalog()
-    settings = Settings.model_validate(job["settings"])
-    model = catalog.model(job["model"], job["model_options"], parts=job.get("model_parts"))
-    dataset = find_dataset(catalog, job["dataset"])
+    model = catalog.model(job.model, job.model_options, parts=job.model_parts)
+    dataset = find_dataset(catalog, job.dataset)
     task: Task = resolve(dataset.spec.task)(dataset.options)
     inputs, model_task = plan_inputs(model.spec, task, model.options)
-    loss = catalog.loss(job["loss"]) if job.get("loss") else None
-    known = {
-        name: Normalisation(tuple(norm["mean"]), tuple(norm["std"]), norm["scale"]) for name, norm in job.get("normalisation", {}).items()
-    }
-    return Setup(job, model, loss, dataset, settings, task, model_task, inputs.with_normalisation(known), job["device"], catalog, emit)
+    loss = catalog.loss(job.loss) if job.loss else None
+    inputs = inputs.with_normalisation(job.normalisation)
+    return Setup(job, model, loss, dataset, job.settings, task, model_task, inputs, job.device, catalog, emit)
 
 
-def run(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) -> dict[str, Any]:
-    """Run the stages that the job names. Each stage's result is emitted as it is done, so that a later failure does not lose it."""
+def run(job: CellJob, emit: Emit, catalog: Catalog | None = None) -> float:
+    """Run the stages that the job names; seconds that were spent on neither training nor evaluation.
+
+    Each stage's result is emitted as it is done, so that a later failure does not lose it.
+    """
     started = time.perf_counter()
     with stage("plan"):
         setup = set_up(job, emit, catalog)
         _set_threads(setup)
     work = 0.0
-    for name in job["stages"]:
+    for name in job.stages:
         with stage(name):
             emit("stage", {"stage": name})
             begun = time.perf_counter()
             result = _STAGES[name](setup, emit)
             work += time.perf_counter() - begun if name in ("train", "evaluate") else 0.0
             emit("result", {"stage": name, **result})
-    return {"overhead_seconds": time.perf_counter() - started - work}
+    return time.perf_counter() - started - work
 
 
 @contextmanager
@@ -143,7 +139,7 @@ def stage(name: str) -> Iterator[None]:
         raise
 
 
-def _train(setup: Setup, emit: Emit) -> dict[str, Any]:
+def _train(setup: Setup, emit: Emit) -> Fields:
     from segbench.training.fit import fit
 
     settings = setup.settings
@@ -161,12 +157,12 @@ def _train(setup: Setup, emit: Emit) -> dict[str, Any]:
         train_samples=setup.training_samples(),
         val_samples=setup.samples(select_on) if select_on else None,
         settings=settings,
-        seed=setup.job["seed"],
+        seed=setup.job.seed,
         device=setup.device,
         directory=setup.checkpoints,
         emit=emit,
-        identity=setup.job["identity"],
-        pictures=setup.directory / "predictions" / str(setup.job["cell"]) / "epochs",
+        identity=setup.job.identity,
+        pictures=setup.directory / "predictions" / setup.job.cell / "epochs",
         dataset=str(setup.dataset),
         parts=setup.sources("part"),
         teacher=teachers[0] if teachers else None,
@@ -174,7 +170,7 @@ def _train(setup: Setup, emit: Emit) -> dict[str, Any]:
     return {"training": training.model_dump()}
 
 
-def _assemble(setup: Setup) -> dict[str, Any]:
+def _assemble(setup: Setup) -> Fields:
     """Put a model together that needs no training."""
     from segbench.training.record import assemble
     from segbench.training.session import Job
@@ -189,9 +185,9 @@ def _assemble(setup: Setup) -> dict[str, Any]:
         train_samples=(),
         val_samples=() if setup.settings.train.select_on else None,
         settings=setup.settings,
-        seed=setup.job["seed"],
+        seed=setup.job.seed,
         directory=setup.checkpoints,
-        identity=setup.job["identity"],
+        identity=setup.job.identity,
         dataset=str(setup.dataset),
         parts=setup.sources("part"),
     )
@@ -199,7 +195,7 @@ def _assemble(setup: Setup) -> dict[str, Any]:
     return {"training": assemble(job, names=names, device=setup.device).model_dump()}
 
 
-def _evaluate(setup: Setup, emit: Emit) -> dict[str, Any]:
+def _evaluate(setup: Setup, emit: Emit) -> Fields:
     from segbench.data.visualization import prediction_panel
     from segbench.measure.quality.evaluate import evaluate
 
@@ -217,9 +213,9 @@ def _evaluate(setup: Setup, emit: Emit) -> dict[str, Any]:
         want_pictures=wanted,
         detailed=True,
     )
-    confusions = setup.directory / "confusions" / f"{setup.job['cell']}.npz"
+    confusions = setup.directory / "confusions" / f"{setup.job.cell}.npz"
     _save_confusions(confusions, done, setup.groups(split, len(samples)))
-    folder = setup.directory / "predictions" / setup.job["cell"]
+    folder = setup.directory / "predictions" / setup.job.cell
     folder.mkdir(parents=True, exist_ok=True)
     pictures = []
     for index, prediction in sorted(done.predictions.items()):
@@ -263,7 +259,7 @@ def scored(setup: Setup, done: Evaluation, split: str, *, trained_on: str | None
     return quality
 
 
-def _profile(setup: Setup, emit: Emit) -> dict[str, Any]:
+def _profile(setup: Setup, emit: Emit) -> Fields:
     from segbench.measure.counts import profile_network
 
     size = measured_size(setup.settings)
@@ -285,7 +281,7 @@ def _macs_at_sizes(setup: Setup, network: DeployedNetwork) -> dict[str, int]:
     return {format_size(size): count_macs(network, example_inputs(setup.inputs, size, batch_size=1)) for size in sizes}
 
 
-_STAGES: dict[str, Callable[[Setup, Emit], dict[str, Any]]] = {"train": _train, "evaluate": _evaluate, "profile": _profile}
+_STAGES: dict[str, Callable[[Setup, Emit], Fields]] = {"train": _train, "evaluate": _evaluate, "profile": _profile}
 
 
 def trained_network(setup: Setup) -> LoadedNetwork:
@@ -304,15 +300,14 @@ def example_inputs(inputs: InputPlan, size: tuple[int, int], *, batch_size: int,
     return tuple(torch.randn(batch_size, channels, *size, generator=generator).to(device) for channels in inputs.channels)
 
 
-def statistics(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) -> dict[str, Any]:
+def statistics(job: CellJob, emit: Emit, catalog: Catalog | None = None) -> dict[str, Normalisation]:
     """Mean and deviation of the inputs for which the dataset declares none, from the training split."""
     from segbench.data.channel_statistics import compute_normalisation
 
     with stage("plan"):
         setup = set_up(job, emit, catalog)
         missing = setup.inputs.missing_normalisation()
-        computed = compute_normalisation(setup.samples(setup.settings.train.split), setup.task, missing)
-    return {name: asdict(norm) for name, norm in computed.items()}
+        return dict(compute_normalisation(setup.samples(setup.settings.train.split), setup.task, missing))
 
 
 def _set_threads(setup: Setup) -> None:
@@ -321,7 +316,7 @@ def _set_threads(setup: Setup) -> None:
 
 
 def _save_confusions(path: Path, done: Evaluation, groups: Sequence[str] | None) -> None:
-    """What comparisons between cells are made of: ids, matrices and, where they are known, groups and boundary counts of each image."""
+    """Write what comparisons between cells need: ids, matrices and, where known, groups and boundary counts of each image."""
     import io
 
     from segbench.util.files import write_atomic
@@ -342,6 +337,3 @@ def _file_name(sample_id: str) -> str:
     from segbench.plugin.choice import slug
 
     return slug(sample_id)
-
-
-__all__ = ["Emit", "SegbenchError", "Setup", "example_inputs", "run", "scored", "set_up", "stage", "trained_network"]

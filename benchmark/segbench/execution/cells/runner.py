@@ -1,4 +1,4 @@
-"""One cell of a run: what of it must run, running that, and the row that comes of it."""
+"""Run what one cell lacks in a worker process, and write its row; halve the batch when memory runs out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from segbench.config.settings import Settings
 from segbench.execution.cells.stages import PROFILE_FIELDS, StagePlan, carried_over, plan_stages
-from segbench.execution.jobs import cell_job
+from segbench.execution.events import CellEnded, CellKept, CellStarted, Emit, Event, Note, StageResult, emitting
+from segbench.execution.jobs import CellJob, cell_job
 from segbench.execution.plan.cell import Cell
 from segbench.execution.session import RunSession
 from segbench.execution.workers import Outcome, describe_error
@@ -21,7 +22,7 @@ from segbench.training.failures import halved
 
 
 def await_cell(session: RunSession, cell: Cell) -> None:
-    """Note how a cell that must run again is shown until then, and what was measured on another machine."""
+    """Prepare the row that a cell shows until it runs again, and note what was trained on another machine."""
     old = session.rows.get(cell.id)
     if old is None:
         return
@@ -32,7 +33,7 @@ def await_cell(session: RunSession, cell: Cell) -> None:
     if changed:
         warning = f"{cell.id} was trained elsewhere ({', '.join(changed)}): its training speed does not compare with this machine's"
         session.result.warnings.append(warning)
-        session.listener.on("note", cell.describe(), {"message": warning})
+        session.listener.on(Note(cell.describe(), warning))
 
 
 def run_cell(session: RunSession, cell: Cell, profiles: dict[str, Mapping[str, Any]]) -> None:
@@ -47,7 +48,7 @@ def run_cell(session: RunSession, cell: Cell, profiles: dict[str, Mapping[str, A
     if not todo.stages:
         session.rows[cell.id] = row
         profiles.setdefault(cell.fingerprints["measure"], _profile_of(row))
-        session.listener.on("kept", cell.describe(), {"status": row.status})
+        session.listener.on(CellKept(cell.describe(), row.status))
         return
     known = profiles.get(cell.fingerprints["measure"])
     if known is not None and "profile" in todo.stages:
@@ -58,16 +59,16 @@ def run_cell(session: RunSession, cell: Cell, profiles: dict[str, Mapping[str, A
     # before anything runs: were the old row left there, an interrupted training would be thrown away as one under other settings
     if old is not None:
         session.put(row)
-    session.listener.on("cell", cell.describe(), {"stages": todo.stages, "reason": todo.reason})
+    session.listener.on(CellStarted(cell.describe(), todo.stages, todo.reason))
     row = execute_cell(session, cell, row, todo)
     if row.params is not None:
         profiles.setdefault(cell.fingerprints["measure"], _profile_of(row))
     session.put(row)
-    session.listener.on("cell_end", cell.describe(), row.model_dump(exclude={"ingredients"}))
+    session.listener.on(CellEnded(cell.describe(), row))
 
 
 def _unusable(session: RunSession, cell: Cell) -> str:
-    """Why what this cell is made from is not there; empty where it is."""
+    """The reason why a cell cannot be made from its sources; empty where it can."""
     for source in cell.origin.sources:
         row = session.rows.get(source.cell) if source.cell is not None else None
         if source.cell is not None and (row is None or row.training is None):
@@ -81,7 +82,7 @@ def _skip(session: RunSession, cell: Cell, blank: CellResult, reason: str) -> No
     advice = "Mend that cell and run the same command again."
     row = blank.model_copy(update={"status": "skipped", "error": ErrorInfo(stage="train", kind="skipped", message=reason, advice=advice)})
     session.put(row)
-    session.listener.on("cell_end", cell.describe(), row.model_dump(exclude={"ingredients"}))
+    session.listener.on(CellEnded(cell.describe(), row))
 
 
 def execute_cell(session: RunSession, cell: Cell, row: CellResult, todo: StagePlan) -> CellResult:
@@ -95,23 +96,22 @@ def execute_cell(session: RunSession, cell: Cell, row: CellResult, todo: StagePl
         if smaller is None:
             break
         settings = smaller
-        session.listener.on("note", cell.describe(), {"message": f"protocol changed: {departure(settings, cell)}"})
+        session.listener.on(Note(cell.describe(), f"protocol changed: {departure(settings, cell)}"))
     status = "ok" if error is None else "failed"
     machine = session.machine if "train" in todo.stages else row.machine
     return row.model_copy(update={"status": status, "error": error, "machine": machine})
 
 
 def _attempt(session: RunSession, cell: Cell, row: CellResult, todo: StagePlan, settings: Settings) -> tuple[CellResult, ErrorInfo | None]:
-    log = session.store.directory / "logs" / f"{cell.id}.log"
     updates: dict[str, Any] = {}
 
-    def on_event(kind: str, payload: Mapping[str, Any]) -> None:
-        if kind == "result":
-            updates.update(_stage_fields(payload))
-            if "training" in payload:
+    def on_event(event: Event) -> None:
+        if isinstance(event, StageResult):
+            updates.update(_stage_fields(event))
+            if event.training is not None:
                 updates["training"].protocol_changed = departure(settings, cell) or None
             session.store.write_cell(row.model_copy(update={**updates, "status": "pending"}))
-        session.listener.on(kind, cell.describe(), payload)
+        session.listener.on(event)
 
     job = cell_job(
         cell,
@@ -123,36 +123,37 @@ def _attempt(session: RunSession, cell: Cell, row: CellResult, todo: StagePlan, 
         stages=todo.stages,
         checkpoint=session.checkpoints.get(cell.id),
     )
-    if session.plan.cells[0].settings.execute.where == "inline":
-        outcome = _run_inline(job, on_event, session.catalog)
-    else:
-        execute = settings.execute
-        outcome = session.workers.run(
-            "segbench.execution.cells.job:run", job, emit=on_event, log=log, timeout=execute.timeout, silence=execute.silence
-        )
+    outcome = _run_job(session, job, emitting(on_event, cell.describe()))
     if outcome.value is not None:
-        updates["overhead_seconds"] = outcome.value["overhead_seconds"]
+        updates["overhead_seconds"] = outcome.value
     return row.model_copy(update=updates), outcome.error
 
 
-def _run_inline(job: Mapping[str, Any], emit: Any, catalog: Catalog) -> Outcome:
-    from segbench.execution.cells import job as cell
+def _run_job(session: RunSession, job: CellJob, emit: Emit) -> Outcome:
+    if session.plan.cells[0].settings.execute.where == "inline":
+        return _run_inline(job, emit, session.catalog)
+    execute, log = job.settings.execute, session.store.directory / "logs" / f"{job.cell}.log"
+    return session.workers.run(
+        "segbench.execution.cells.job:run", job, emit=emit, log=log, timeout=execute.timeout, silence=execute.silence
+    )
+
+
+def _run_inline(job: CellJob, emit: Emit, catalog: Catalog) -> Outcome:
+    from segbench.execution.cells.job import run  # it needs torch, which a preview does not
 
     try:
-        return Outcome(value=cell.run(job, emit, catalog))
+        return Outcome(value=run(job, emit, catalog))
     except (Exception, SystemExit) as error:  # a cell's failure is its row, not the run's end
         return Outcome(error=describe_error(error))
 
 
-def _stage_fields(payload: Mapping[str, Any]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    if "profile" in payload:
-        fields.update(payload["profile"])
-    if "training" in payload:
-        fields["training"] = Training.model_validate(payload["training"])
-    if "quality" in payload:
-        fields["quality"] = Quality.model_validate(payload["quality"])
-        fields["artifacts"] = Artifacts.model_validate(payload["artifacts"])
+def _stage_fields(result: StageResult) -> dict[str, Any]:
+    fields: dict[str, Any] = dict(result.profile or {})
+    if result.training is not None:
+        fields["training"] = Training.model_validate(result.training)
+    if result.quality is not None:
+        fields["quality"] = Quality.model_validate(result.quality)
+        fields["artifacts"] = Artifacts.model_validate(result.artifacts)
     return fields
 
 
@@ -161,13 +162,13 @@ def _profile_of(row: CellResult) -> dict[str, Any]:
 
 
 def settings_of(cell: Cell, store: RunStore, *, train: bool) -> Settings:
-    """The settings to go on under: the cell's own, with the halved batch where it was halved before and may be.
+    """The cell's settings, with the halved batch where it was halved before and may be.
 
-    Where it may not any more and is to ``train`` on, what was trained at another batch is thrown away.
+    Where it may not be any more and is to ``train`` on, what was trained at another batch is thrown away.
     """
-    kept = store.read_json(_file(cell))
+    halved_before = store.read_json(_file(cell))
     try:
-        batch = {key: int(kept[key]) for key in ("batch_size", "accumulate")}
+        batch = {key: int(halved_before[key]) for key in ("batch_size", "accumulate")}
     except (KeyError, TypeError, ValueError):
         return cell.settings
     if cell.settings.train.oom == "halve":
@@ -187,7 +188,7 @@ def smaller_batch(settings: Settings, cell: Cell, store: RunStore) -> Settings |
 
 
 def departure(settings: Settings, cell: Cell) -> str:
-    """How these settings depart from the cell's, in words; empty where they do not."""
+    """The difference of these settings from the cell's in words; empty where there is none."""
     if settings.train.batch_size == cell.settings.train.batch_size:
         return ""
     return f"out of memory, batch {settings.train.batch_size} x {settings.train.accumulate} accumulated steps"

@@ -1,4 +1,4 @@
-"""Which stages of a cell must run: only what changed since its row was written, with the reason in words."""
+"""The stages of a cell that must run again, because they changed since its row was written, with the reason in words."""
 
 from __future__ import annotations
 
@@ -50,41 +50,41 @@ def carried_over(cell: Cell, old: CellResult | None, todo: StagePlan, blank: Cel
     """The row to start from: what the old one has of the stages that are not run again."""
     if old is None:
         return blank
-    kept: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     if "profile" not in todo.stages:
-        kept.update({name: getattr(old, name) for name in PROFILE_FIELDS})
+        fields.update({name: getattr(old, name) for name in PROFILE_FIELDS})
     if "train" not in todo.stages:
-        kept |= {"training": old.training, "machine": old.machine}
+        fields |= {"training": old.training, "machine": old.machine}
     if "evaluate" not in todo.stages:
-        kept["quality"] = old.quality
-        kept["artifacts"] = old.artifacts
-        kept["overhead_seconds"] = old.overhead_seconds
-    kept["deployments"] = _deployments(cell, old, todo)
+        fields["quality"] = old.quality
+        fields["artifacts"] = old.artifacts
+        fields["overhead_seconds"] = old.overhead_seconds
+    fields["deployments"] = _deployments(cell, old, todo)
     if old.fingerprints.get("measure") == cell.fingerprints["measure"]:
-        kept |= {"modules": old.modules, "training_cost": old.training_cost, "cost_notes": old.cost_notes}
+        fields |= {"modules": old.modules, "training_cost": old.training_cost, "cost_notes": old.cost_notes}
     if not todo.stages:
-        kept |= {
+        fields |= {
             "status": old.status,
             "error": old.error,
             "notes": old.notes,
             "resolved": {**blank.resolved, "device": old.resolved.get("device")},
         }
-    return blank.model_copy(update=kept)
+    return blank.model_copy(update=fields)
 
 
 def _deployments(cell: Cell, old: CellResult, todo: StagePlan) -> list[Deployment]:
-    """The old row's deployments with the halves that still hold; a form that is not asked for now keeps what it has as long as they do."""
+    """The old row's deployments, each with the measurements that still hold, also those of backends that this run does not have."""
     measured = old.fingerprints.get("measure") == cell.fingerprints["measure"]
     scored = not {"train", "evaluate"} & set(todo.stages)
-    kept = []
+    valid = []
     for deployment in old.deployments:
         fingerprint = cell.deploy_fingerprints.get(deployment.backend, deployment.fingerprint)
         deployed = scored and (deployment.backend == EAGER or fingerprint == deployment.fingerprint)
         left = deployment if measured else without(deployment, RACED)
         left = left if deployed else without(left, DEPLOYED)
         if not is_empty(left):
-            kept.append(left)
-    return kept
+            valid.append(left)
+    return valid
 
 
 PROFILE_FIELDS = (
@@ -109,7 +109,7 @@ def _failed(old: CellResult, stage: str) -> bool:
 
 def _why(cell: Cell, old: CellResult, stage: str) -> str:
     then: Mapping[str, Any] = old.ingredients.get(stage, {})
-    found = changes(then, cell.ingredients[stage]) if then else []
-    if not found:
+    changed = changes(then, cell.ingredients[stage]) if then else []
+    if not changed:
         return "its settings changed"
-    return ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "")
+    return ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")

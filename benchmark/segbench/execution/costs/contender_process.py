@@ -1,43 +1,58 @@
-"""One deployed model in a process of its own, waiting to be released: times blocks of calls and measures memory.
+"""In a contender's own process: answer commands to time blocks of calls of one deployed model, or to measure its memory.
 
-A form that ships as a file is loaded from it: no network is built in its process, so that memory is that of its runtime.
+A model that ships as a file is loaded from it: no network is built in its process, so that memory is that of its runtime.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from segbench.errors import BackendError
-from segbench.execution.cells.job import Emit, example_inputs, set_up
+from segbench.execution.cells.job import example_inputs, set_up
 from segbench.execution.costs.export import race_network
 from segbench.execution.costs.memory_layout import randomised_layout
+from segbench.execution.jobs import ContenderJob
 from segbench.execution.plan.cell import measured_size
+from segbench.execution.workers import Channel
 from segbench.measure.contender import Conditions, Contender, local_contender
 from segbench.measure.memory import measure_inference_memory
 from segbench.measure.params import count_params
 from segbench.networks.network import DeployedNetwork, deploy
 from segbench.plugin.registry import Catalog, load_catalog
 from segbench.plugin.specs import Target, resolve
+from segbench.results.records import Memory
 from segbench.util.image_size import Size, format_size
+
+Workload = tuple[Size, int]
+"""Height and width of the images, and the number of them in a batch."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A question to a contender's process: its memory, its idle seconds, another workload, or the times of so many calls."""
+
+    do: Literal["memory", "idle", "conditions", "block", "stop"]
+    workload: Workload | None = None
+    calls: int = 0
 
 
 class BackendModel:
-    """A model through one backend, at whatever size and batch it is asked for."""
+    """A model through one backend, at any size and batch."""
 
-    def __init__(self, job: Mapping[str, Any], catalog: Catalog | None = None) -> None:
+    def __init__(self, job: ContenderJob, catalog: Catalog | None = None) -> None:
         catalog = catalog or load_catalog()
-        self.setup = set_up(job, lambda *_: None, catalog)
-        self.threads = int(job["threads"])
+        self.setup = set_up(job.cell, lambda *_: None, catalog)
+        self.threads = job.threads
         torch.set_num_threads(self.threads)
         self.size = measured_size(self.setup.settings)
-        self.backend = catalog.backend(job.get("backend", "eager"))
-        self.files: Mapping[str, str] = job.get("files", {})
+        self.backend = catalog.backend(job.backend)
+        self.files = job.files
         self._network: DeployedNetwork | None = None
         self.weights_mb: float | None = None
         if self.backend.spec.build is not None:
@@ -55,10 +70,10 @@ class BackendModel:
             threads=self.threads if self.setup.device == "cpu" else None,
         )
 
-    def memory(self) -> dict[str, Any]:
-        """Peak memory of one image at a time; nothing else can be asked for afterwards."""
+    def memory(self) -> Memory:
+        """Peak memory of one image at a time; the model cannot be called afterwards."""
         call = self._call(self.size, 1)
-        # a form that works on a copy of its own (another number format or layout) ships without the original
+        # a deployment that works on a copy of its own (another number format or layout) ships without the original
         self._network = None
         memory = measure_inference_memory(
             call,
@@ -67,7 +82,7 @@ class BackendModel:
             batch_size=1,
             input_size=self.size,
         )
-        return memory.model_copy(update={"weights": self.weights_mb}).model_dump()
+        return memory.model_copy(update={"weights": self.weights_mb})
 
     def _call(self, size: Size, batch_size: int) -> Callable[[], object]:
         inputs = example_inputs(self.setup.inputs, size, batch_size=batch_size, device=self.setup.device)
@@ -89,54 +104,53 @@ class BackendModel:
         file = self.files.get(file_key(size, batch_size))
         if file is None:
             raise BackendError(f"nothing was exported for batch {batch_size} at {format_size(size)}")
-        loaded: Callable[..., Any] = resolve(spec.load)(Path(file), options, Target(self.setup.device, self.threads))
+        loaded: Callable[..., Any] = resolve(spec.load)(file, options, Target(self.setup.device, self.threads))
         return loaded
 
 
 def file_key(size: Size, batch_size: int) -> str:
-    """Under which a job names the file for a size and a batch."""
+    """The key of the file for a size and a batch in a job's ``files``."""
     return f"{format_size(size)}-b{batch_size}"
 
 
 class RaceableModel(Protocol):
-    """What can be asked for in a contender's process."""
+    """A model that a contender's process can time and measure."""
 
     def contender(self, name: str, size: Size, batch_size: int) -> Contender: ...
 
-    def memory(self) -> dict[str, Any]: ...
+    def memory(self) -> Memory: ...
 
 
-def serve(job: Mapping[str, Any], emit: Emit) -> None:
-    """Answer a race's commands about the deployment that the job names; ``scatter`` says whether it is to be timed."""
-    held = randomised_layout() if job.get("scatter") else []
-    attend(BackendModel(job), job, emit)
-    held.clear()
+def serve(job: ContenderJob, channel: Channel) -> None:
+    """Answer a race's commands about the deployment that the job names."""
+    blocks = randomised_layout() if job.randomised_layout else []
+    answer_commands(BackendModel(job), channel)
+    blocks.clear()
 
 
-def attend(deployment: RaceableModel, job: Mapping[str, Any], emit: Emit) -> None:
-    """Answer commands from the pipe until told to stop: ``memory``, ``conditions``, ``block``, ``idle``."""
-    pipe = job["_pipe"]
-    desk = _CommandLoop(deployment)
-    emit("ready", {})
+def answer_commands(model: RaceableModel, channel: Channel) -> None:
+    """Answer each :class:`Command` that comes through the channel, until one says stop."""
+    loop = _CommandLoop(model)
+    channel("ready", {})
     while True:
-        command = desk.waited(pipe.recv)
-        if command["do"] == "stop":
+        command = loop.next_command(channel.receive)
+        if command.do == "stop":
             return
         try:
-            emit("reply", {"value": desk.answer(command)})
+            channel("reply", {"value": loop.answer(command)})
         except Exception as error:  # reported to the race, which drops this contender only
-            emit("error", {"message": f"{type(error).__name__}: {error}"})
+            channel("error", {"message": f"{type(error).__name__}: {error}"})
 
 
 class _CommandLoop:
-    """Answers commands; holds one size and batch at a time, and counts what the process does while it has nothing to do."""
+    """Answers commands; holds one workload at a time, and counts what the process does while it has nothing to do."""
 
-    def __init__(self, deployment: RaceableModel) -> None:
-        self.deployment = deployment
-        self.lane: Contender | None = None
+    def __init__(self, model: RaceableModel) -> None:
+        self.model = model
+        self.contender: Contender | None = None
         self.idle = [0.0, 0.0]
 
-    def waited(self, receive: Callable[[], Any]) -> Any:
+    def next_command(self, receive: Callable[[], Command]) -> Command:
         """The next command; CPU and wall seconds until it came are added up."""
         used, start = time.process_time(), time.perf_counter()
         command = receive()
@@ -144,28 +158,30 @@ class _CommandLoop:
         self.idle[1] += time.perf_counter() - start
         return command
 
-    def answer(self, command: Mapping[str, Any]) -> Any:
-        if command["do"] == "memory":
-            return self.deployment.memory()
-        if command["do"] == "idle":
-            return list(self.idle)
-        if command["do"] == "conditions":
-            self.lane = None  # its network and buffers go before the next ones come
-            self.lane = self.deployment.contender("", (command["size"][0], command["size"][1]), int(command["batch_size"]))
-            return vars(self.lane.conditions)
-        assert self.lane is not None
-        return self.lane.block(int(command["calls"]))
+    def answer(self, command: Command) -> Any:
+        """The value that the command asks for."""
+        if command.do == "memory":
+            return self.model.memory()
+        if command.do == "idle":
+            return tuple(self.idle)
+        if command.do == "conditions":
+            assert command.workload is not None
+            self.contender = None  # its network and buffers go before the next ones come
+            self.contender = self.model.contender("", *command.workload)
+            return self.contender.conditions
+        assert self.contender is not None
+        return self.contender.block(command.calls)
 
 
 class RemoteContender:
-    """Our side of a contender in another process, at one size and batch."""
+    """The race's side of a contender in another process, at one size and batch."""
 
-    def __init__(self, name: str, ask: Callable[[Mapping[str, Any]], Any], size: Size, batch_size: int) -> None:
+    def __init__(self, name: str, ask: Callable[[Command], Any], size: Size, batch_size: int) -> None:
         self.name = name
         self._ask = ask
-        self.conditions = Conditions(**ask({"do": "conditions", "size": size, "batch_size": batch_size}))
+        self.conditions: Conditions = ask(Command("conditions", (size, batch_size)))
 
     def block(self, calls: int) -> list[float]:
         """Milliseconds of each of so many calls, made one after the other in the contender's process."""
-        samples: list[float] = self._ask({"do": "block", "calls": calls})
+        samples: list[float] = self._ask(Command("block", calls=calls))
         return samples

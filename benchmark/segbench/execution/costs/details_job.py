@@ -1,20 +1,22 @@
-"""Where the cost of one deployed model sits: its modules, its energy, its training step. Runs in a process of its own, after the race."""
+"""In a worker process, after the race: modules, energy and training step of one deployed model."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from segbench.errors import SegbenchError
-from segbench.execution.cells.job import Emit, Setup, example_inputs, set_up
+from segbench.execution.cells.job import Setup, example_inputs, set_up
 from segbench.execution.costs.export import race_network
 from segbench.execution.costs.training_step import step_batch, step_session
+from segbench.execution.events import Emit
+from segbench.execution.jobs import CostDetails, CostJob
 from segbench.execution.plan.cell import measured_size
-from segbench.measure.energy import energy_per_image
+from segbench.measure.energy import Energy, energy_per_image
 from segbench.measure.modules import measure_modules
 from segbench.measure.training_step import Phase, PhaseClock, measure_steps
 from segbench.networks.network import deploy
@@ -25,32 +27,29 @@ from segbench.training.determinism import training_mode
 from segbench.training.fit import optimise
 from segbench.training.meter import Meter
 from segbench.util.image_size import parse_growing_size
+from segbench.util.sequences import first_line
 
 
-def cost_details(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) -> dict[str, Any]:
-    """``modules``, ``training_cost`` and ``energy`` of a cell's network; what fails is None, with its reason among ``notes``."""
-    setup = set_up(job, emit, catalog)
-    torch.set_num_threads(int(job["threads"]))
+def cost_details(job: CostJob, emit: Emit, catalog: Catalog | None = None) -> CostDetails:
+    """Modules, energy and training step of a cell's network; a part that fails is None, with its reason among the notes."""
+    setup = set_up(job.cell, emit, catalog)
+    torch.set_num_threads(job.threads)
     notes: list[str] = []
 
-    def tried(what: str, measure: Callable[[Setup], Any]) -> Any:
+    def tried(part: str, measure: Callable[[Setup], Any]) -> Any:
         try:
             return measure(setup)
         except Exception as error:  # foreign code: one part of the cost must not take the others with it
-            notes.append(f"{what} not measured: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            notes.append(f"{part} not measured: {first_line(error)}")
             return None
 
     modules: ModuleCosts | None = tried("modules", module_costs)
-    energy = tried("energy", _energy)
+    energy: Energy | None = tried("energy", _energy)
     training: TrainingCost | None = tried("training step", training_step_cost)
     if energy is not None and energy.why:
         notes.append(f"energy not measured: {energy.why}")
-    return {
-        "modules": modules.model_dump() if modules else None,
-        "training_cost": training.model_dump() if training else None,
-        "energy": {"joules": energy.joules, "method": energy.method} if energy else None,
-        "notes": notes,
-    }
+    joules, method = (energy.joules, energy.method) if energy is not None else (None, None)
+    return CostDetails(modules, training, joules, method, tuple(notes))
 
 
 def module_costs(setup: Setup) -> ModuleCosts:
@@ -91,7 +90,7 @@ def training_step_cost(setup: Setup) -> TrainingCost:
     return cost.model_copy(update={"batch_size": train.batch_size, "image_size": size, "precision": precision})
 
 
-def _energy(setup: Setup) -> Any:
+def _energy(setup: Setup) -> Energy:
     network = deploy(race_network(setup).to(setup.device))
     inputs = example_inputs(setup.inputs, measured_size(setup.settings), batch_size=1, device=setup.device)
 

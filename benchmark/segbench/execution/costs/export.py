@@ -1,17 +1,18 @@
-"""A network written to the file that a backend ships, for one size and batch; what was written is loaded in another process."""
+"""Export a network to the file that a backend ships, for one size and batch, so that another process can load and race it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from segbench.errors import BackendError
-from segbench.execution.cells.job import Emit, Setup, example_inputs, set_up, trained_network
+from segbench.execution.cells.job import Setup, example_inputs, set_up, trained_network
+from segbench.execution.events import Emit
+from segbench.execution.jobs import RaceExportJob, RaceFile
 from segbench.networks.network import Network, build_network, deploy
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.registry import Catalog
@@ -20,22 +21,20 @@ from segbench.util.files import folder_mb
 from segbench.util.image_size import Size
 
 RANDOM_CALIBRATION = 8
-"""Random inputs for a quantization whose speed alone is asked for: that does not depend on what is calibrated on."""
+"""Number of random inputs for a quantization that is only raced: its speed does not depend on what it is calibrated on."""
 
 
-def export_for_race(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None = None) -> dict[str, Any]:
-    """Write ``job["backend"]``'s file for ``job["size"]`` and ``job["batch_size"]`` into the empty folder ``job["folder"]``."""
-    setup = set_up(job, emit, catalog)
-    torch.set_num_threads(int(job["threads"]))
-    backend = setup.catalog.backend(job["backend"])
-    size, batch_size, folder = (job["size"][0], job["size"][1]), int(job["batch_size"]), Path(job["folder"])
+def export_for_race(job: RaceExportJob, emit: Emit, catalog: Catalog | None = None) -> RaceFile:
+    """Write the backend's file for the job's size and batch into its empty folder."""
+    setup = set_up(job.cell, emit, catalog)
+    torch.set_num_threads(job.threads)
+    backend = setup.catalog.backend(job.backend)
     calibration: Sequence[tuple[Tensor, ...]] = ()
     if backend.spec.needs_calibration(backend.options):
-        calibration = random_inputs(setup, size, batch_size=batch_size, count=RANDOM_CALIBRATION)
+        calibration = random_inputs(setup, job.size, batch_size=job.batch_size, count=RANDOM_CALIBRATION)
     started = time.perf_counter()
-    path = export_network(setup, backend, size, batch_size, folder, calibration)
-    seconds = time.perf_counter() - started
-    return {"path": str(path), "seconds": seconds, "file_mb": folder_mb(folder)}
+    path = export_network(setup, backend, job.size, job.batch_size, job.folder, calibration)
+    return RaceFile(path, seconds=time.perf_counter() - started, file_mb=folder_mb(job.folder))
 
 
 def export_network(
@@ -69,7 +68,7 @@ def race_network(setup: Setup) -> Network:
 
 
 def random_inputs(setup: Setup, size: Size, *, batch_size: int, count: int) -> list[tuple[Tensor, ...]]:
-    """So many different random inputs (``batch_size``, C, *``size``), the same each time."""
+    """``count`` different random inputs (``batch_size``, C, *``size``), the same each time."""
     generator = torch.Generator().manual_seed(1)
     shapes = [(batch_size, channels, *size) for channels in setup.inputs.channels]
     return [tuple(torch.randn(shape, generator=generator).to(setup.device) for shape in shapes) for _ in range(count)]

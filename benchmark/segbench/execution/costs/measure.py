@@ -1,4 +1,4 @@
-"""Memory and latency of a run's deployed models: measured once each, and shared by all rows of the same model."""
+"""Measure the costs of a run's deployed models once each, and share them between all rows of one model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segbench.results.records import CellResult, Deployment, RunResult
 
 
 def measure_costs(session: RunSession) -> None:
-    """Measure memory and latency of every distinct deployed model of the run, against each other, and then where its cost sits."""
+    """Race every distinct deployed model of the run, and then measure its modules, energy and training step."""
     _race(session)
     measure_details(session)
 
@@ -38,9 +38,9 @@ def _race(session: RunSession) -> None:
 
 
 def _measured_models(rows: Iterable[CellResult], machine: Mapping[str, str]) -> dict[str, list[Deployment]]:
-    """What is known of each distinct deployed model, by the fingerprint of its measurement; the newest race wins."""
+    """The deployments of each distinct model, by the fingerprint of its measurement; the newest race wins."""
     measured = [row for row in rows if is_measured(row, machine)]
-    measured.sort(key=lambda row: max(found.raced or "" for found in row.deployments))
+    measured.sort(key=lambda row: max(deployment.raced or "" for deployment in row.deployments))
     return {row.fingerprints.get("measure", ""): [without(d, DEPLOYED) for d in row.deployments if d.raced] for row in measured}
 
 
@@ -48,7 +48,7 @@ def _share_deployments(session: RunSession, *, known: Mapping[str, list[Deployme
     """Give every row of a measured model, also of an earlier matrix in this directory, what was measured of it."""
     for row in list(session.rows.values()):
         raced = known.get(row.fingerprints.get("measure", ""))
-        if not raced or row.status != "ok" or (only_missing and any(found.raced for found in row.deployments)):
+        if not raced or row.status != "ok" or (only_missing and any(deployment.raced for deployment in row.deployments)):
             continue
         deployments = with_costs(row.deployments, raced)
         if row.deployments != deployments:

@@ -1,4 +1,4 @@
-"""Where a process's memory lies, drawn anew for each one.
+"""Randomise a process's memory layout, anew for each one.
 
 Where buffers happen to lie relative to each other changes how fast the same program is by some per cent (Mytkowicz et al., "Producing wrong
 data without doing anything obviously wrong!", ASPLOS 2009, section 4). Processes forked from one server all inherit the layout that it had,

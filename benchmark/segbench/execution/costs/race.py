@@ -1,4 +1,4 @@
-"""Cost of every distinct deployed model of a run: memory, and latency measured side by side in interleaved rounds."""
+"""Race the distinct deployed models of a run: their memory, and their latency side by side in shuffled rounds after several starts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segbench.config.settings import MeasureSettings
-from segbench.execution.costs.pool import ContenderPool, RaceEntry, RaceFiles, Workload
+from segbench.execution.costs.contender_process import Workload
+from segbench.execution.costs.pool import ContenderPool, RaceEntry, RaceFiles
 from segbench.execution.costs.reference_network import REFERENCE
-from segbench.execution.events import Listener
+from segbench.execution.events import LatencyStarted, Listener, MemoryStarted, RaceEnded, RaceStarted
 from segbench.execution.plan.cell import Cell
 from segbench.execution.workers import Workers
 from segbench.measure.contender import Contender
@@ -31,7 +32,7 @@ _REFUSED = "refused"
 
 @dataclass(frozen=True)
 class Raced:
-    """Deployments by the fingerprint of their measurement, and the record that stands in ``run.json`` as ``race``."""
+    """Deployments by the fingerprint of their measurement, and the value of ``race`` in ``run.json``."""
 
     deployments: dict[str, list[Deployment]]
     record: dict[str, Any]
@@ -56,36 +57,36 @@ def race_cells(
     groups = [group for group in _groups(cells, rows) if group.settings.latency or group.settings.memory]
     if all(is_measured(rows[cell.id], machine, cell.backends) for group in groups for cell in group.cells):
         return None
-    listener.on("race", None, {"state": "start", "contenders": sum(len(group.entrants) for group in groups)})
+    listener.on(RaceStarted(contenders=sum(len(group.entries) for group in groups)))
     raced = []
     for group in groups:
-        stable = ContenderPool(workers, store, device, catalog, inline=cells[0].settings.execute.where == "inline")
+        pool = ContenderPool(workers, store, device, catalog, inline=cells[0].settings.execute.where == "inline")
         try:
-            raced.append(_Measurement(group, stable, listener).run(machine))
+            raced.append(_Measurement(group, pool, listener).run(machine))
         finally:
-            stable.close()
-    listener.on("race", None, {"state": "end"})
+            pool.close()
+    listener.on(RaceEnded())
     return Raced({key: value for each in raced for key, value in each.deployments.items()}, _whole([each.record for each in raced], groups))
 
 
 def is_measured(row: CellResult, machine: Mapping[str, str], backends: Sequence[object] = (EAGER,)) -> bool:
-    """Whether a row has been measured through these backends, without a fault, on this machine with this torch.
+    """True where a row has been measured through these backends, without a fault, on this machine with this torch.
 
     An error with a kind is of another stage; a backend that refused the model counts as done.
     """
     return all(_is_measured(deployment_of(row, str(backend)), machine) for backend in backends)
 
 
-def _is_measured(form: Deployment | None, machine: Mapping[str, str]) -> bool:
-    if form is None:
+def _is_measured(deployment: Deployment | None, machine: Mapping[str, str]) -> bool:
+    if deployment is None:
         return False
-    if form.error_kind == _REFUSED:
+    if deployment.error_kind == _REFUSED:
         return True
-    return form.machine == dict(machine) and (form.error is None or form.error_kind is not None)
+    return deployment.machine == dict(machine) and (deployment.error is None or deployment.error_kind is not None)
 
 
 def rounds_of_starts(settings: MeasureSettings) -> list[int]:
-    """How many rounds are run after each start of the processes, as evenly as can be.
+    """Numbers of rounds after each start of the processes, as even as possible.
 
     >>> rounds_of_starts(MeasureSettings(rounds=10, restart_every=3))
     [3, 3, 2, 2]
@@ -100,49 +101,49 @@ class _Group:
 
     settings: MeasureSettings
     cells: tuple[Cell, ...]
-    entrants: Mapping[str, RaceEntry]
+    entries: Mapping[str, RaceEntry]
 
     @property
     def models(self) -> dict[str, Cell]:
         """One cell for each fingerprint of a measurement."""
-        found: dict[str, Cell] = {}
+        models: dict[str, Cell] = {}
         for cell in self.cells:
-            found.setdefault(cell.fingerprints["measure"], cell)
-        return found
+            models.setdefault(cell.fingerprints["measure"], cell)
+        return models
 
     @property
     def batch_sizes(self) -> list[int]:
         return sorted({1, self.settings.batch_size, *(self.settings.batch_sizes or ())})
 
     @property
-    def legs(self) -> list[tuple[Size | None, int]]:
+    def workloads(self) -> list[tuple[Size | None, int]]:
         """Sizes and batches that are raced one after the other; without a size each model runs at its own."""
         own = {cell.measured_size for cell in self.cells}
         further = [size for size in map(parse_size, self.settings.input_sizes or ()) if own != {size}]
         return [(size, batch) for size in (None, *dict.fromkeys(further)) for batch in self.batch_sizes]
 
-    def courses(self, cell: Cell) -> list[Workload]:
+    def workloads_of(self, cell: Cell) -> list[Workload]:
         """Sizes and batches at which one cell is raced."""
-        return list(dict.fromkeys((size or cell.measured_size, batch) for size, batch in self.legs))
+        return list(dict.fromkeys((size or cell.measured_size, batch) for size, batch in self.workloads))
 
 
 def _groups(cells: Sequence[Cell], rows: Mapping[str, CellResult]) -> list[_Group]:
-    found: dict[MeasureSettings, list[Cell]] = {}
+    members: dict[MeasureSettings, list[Cell]] = {}
     for cell in cells:
-        found.setdefault(cell.settings.measure.model_copy(update={"input_size": None}), []).append(cell)
-    return [_Group(settings, tuple(members), _entrants(members, rows)) for settings, members in found.items()]
+        members.setdefault(cell.settings.measure.model_copy(update={"input_size": None}), []).append(cell)
+    return [_Group(settings, tuple(alike), _entries(alike, rows)) for settings, alike in members.items()]
 
 
-def _entrants(cells: Sequence[Cell], rows: Mapping[str, CellResult]) -> dict[str, RaceEntry]:
-    """Each model through each backend once, by its key; a cell whose form is refused does not stand for its model."""
-    found: dict[str, RaceEntry] = {}
+def _entries(cells: Sequence[Cell], rows: Mapping[str, CellResult]) -> dict[str, RaceEntry]:
+    """Each model through each backend once, by its key; a cell whose deployment is refused does not stand for its model."""
+    entries: dict[str, RaceEntry] = {}
     for cell in cells:
         for backend in cell.backends:
-            form = deployment_of(rows[cell.id], str(backend))
-            if form is None or form.error_kind != _REFUSED:
-                entrant = RaceEntry(cell, backend, form)
-                found.setdefault(entrant.key, entrant)
-    return found
+            deployment = deployment_of(rows[cell.id], str(backend))
+            if deployment is None or deployment.error_kind != _REFUSED:
+                entry = RaceEntry(cell, backend, deployment)
+                entries.setdefault(entry.key, entry)
+    return entries
 
 
 def _whole(records: Sequence[Mapping[str, Any]], groups: Sequence[_Group]) -> dict[str, Any]:
@@ -169,7 +170,7 @@ def _whole_anchor(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None
     if not records:
         return None
     errors = [record["error"] for record in records if record["error"]]
-    timed = [entry for record in records for entry in record["latency"]]
+    timed = [timing for record in records for timing in record["latency"]]
     return {"name": REFERENCE, "error": errors[0] if errors else None, "latency": timed}
 
 
@@ -178,134 +179,133 @@ class _Measurement:
     """One group's memory and race."""
 
     group: _Group
-    stable: ContenderPool
+    pool: ContenderPool
     listener: Listener
     memories: dict[str, Memory] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     exported: dict[str, RaceFiles] = field(default_factory=dict)
-    latencies: dict[str, dict[Workload, list[Latency]]] = field(default_factory=dict)
+    timings: dict[str, dict[Workload, list[Latency]]] = field(default_factory=dict)
     idle: dict[str, tuple[float, float]] = field(default_factory=dict)
     orders: dict[str, list[list[str]]] = field(default_factory=dict)
     races: list[Race] = field(default_factory=list)
-    anchored: dict[Workload, list[Latency]] = field(default_factory=dict)
-    anchor_error: str | None = None
+    reference_timings: dict[Workload, list[Latency]] = field(default_factory=dict)
+    reference_error: str | None = None
 
     def run(self, machine: Mapping[str, str]) -> Raced:
-        """Export, weigh and race all entrants; the record has what happened besides."""
-        for entrant in self.group.entrants.values():
-            self._prepare(entrant)
+        """Export all entries, measure their memory and race them."""
+        for entry in self.group.entries.values():
+            self._prepare(entry)
         disturbance = self._race_all() if self.group.settings.latency else Disturbance()
         # to the millisecond: equal times mean one race
         measured = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
         stamp = {"raced": measured, "machine": dict(machine)}
         deployments: dict[str, list[Deployment]] = {}
-        for entrant in self.group.entrants.values():
-            found = deployments.setdefault(entrant.cell.fingerprints["measure"], [])
-            found.append(self._deployment(entrant).model_copy(update=stamp))
+        for entry in self.group.entries.values():
+            of_model = deployments.setdefault(entry.cell.fingerprints["measure"], [])
+            of_model.append(self._deployment(entry).model_copy(update=stamp))
         return Raced(deployments, {"measured": measured, **self._record(disturbance), "anchor": self._anchor_record(measured)})
 
-    def _prepare(self, entrant: RaceEntry) -> None:
-        settings, key, spec = self.group.settings, entrant.key, entrant.backend.spec
-        self.listener.on("race", entrant.cell.describe(), {"state": "memory", "backend": str(entrant.backend)})
+    def _prepare(self, entry: RaceEntry) -> None:
+        settings, key, spec = self.group.settings, entry.key, entry.backend.spec
+        self.listener.on(MemoryStarted(entry.cell.describe(), str(entry.backend)))
         self.exported[key] = RaceFiles({})
-        if self.stable.device.partition(":")[0] not in spec.devices:
-            self.errors[key] = f"{entrant.backend} runs on {' and '.join(spec.devices)}, this run is on {self.stable.device}"
+        if self.pool.device.partition(":")[0] not in spec.devices:
+            self.errors[key] = f"{entry.backend} runs on {' and '.join(spec.devices)}, this run is on {self.pool.device}"
             return
-        courses = self.group.courses(entrant.cell) if settings.latency else [(entrant.cell.measured_size, 1)]
-        exported = self.exported[key] = self.stable.export(entrant, courses)
+        workloads = self.group.workloads_of(entry.cell) if settings.latency else [(entry.cell.measured_size, 1)]
+        exported = self.exported[key] = self.pool.export(entry, workloads)
         if exported.error is not None:
             self.errors[key] = exported.error
         if spec.export is not None and not exported.files:
             return
         try:
             if settings.memory:
-                self.memories[key] = self.stable.memory(entrant, exported.files)
+                self.memories[key] = self.pool.memory(entry, exported.files)
             if settings.latency:
-                self.stable.enter(entrant, exported.files)
+                self.pool.enter(entry, exported.files)
         except RuntimeError as error:
             self.errors[key] = str(error)
 
     def _race_all(self) -> Disturbance:
-        if self.group.settings.anchor and self.stable.entered:
+        if self.group.settings.anchor and self.pool.entered:
             try:
-                self.stable.enter_anchor(self.group.settings.threads or usable_cores())
+                self.pool.enter_reference(self.group.settings.threads or usable_cores())
             except RuntimeError as error:
-                self.anchor_error = str(error)
+                self.reference_error = str(error)
         starts = self.rounds_of_starts
-        watch = Watch(self.stable.pids, device=self.stable.device)
+        watch = Watch(self.pool.pids, device=self.pool.device)
         for number, rounds in enumerate(starts):
             if number:
                 watch.look()
                 self._start_anew()
-            before = self.stable.idle_seconds()
-            for size, batch_size in self.group.legs:
-                shown = {"state": "latency", "batch_size": batch_size, "contenders": len(self.stable.entered)}
-                told = {"start": number + 1, "starts": len(starts)} if len(starts) > 1 else {}
-                self.listener.on("race", None, {**shown, **told, "input_size": format_size(size) if size else None})
-                self._race_leg(size, batch_size, TimingBudget(rounds=rounds), seed=number)
+            before = self.pool.idle_seconds()
+            for size, batch_size in self.group.workloads:
+                place = (number + 1, len(starts)) if len(starts) > 1 else (None, None)
+                self.listener.on(LatencyStarted(batch_size, len(self.pool.entered), format_size(size) if size else None, *place))
+                self._race_workload(size, batch_size, TimingBudget(rounds=rounds), seed=number)
             self._count_idle(before)
-        shares = {self.group.entrants[key].name: used / max(waited, 1e-9) for key, (used, waited) in self.idle.items()}
+        shares = {self.group.entries[key].name: used / max(waited, 1e-9) for key, (used, waited) in self.idle.items()}
         return watch.stop(idle=shares)
 
     @property
     def rounds_of_starts(self) -> list[int]:
-        """In this process there is nothing to start anew."""
-        return [self.group.settings.rounds] if self.stable.inline else rounds_of_starts(self.group.settings)
+        """Numbers of rounds after each start; inline there is one start only."""
+        return [self.group.settings.rounds] if self.pool.inline else rounds_of_starts(self.group.settings)
 
     def _start_anew(self) -> None:
-        errors = self.stable.start_anew()
-        self.anchor_error = errors.pop(REFERENCE, None) or self.anchor_error
+        errors = self.pool.start_anew()
+        self.reference_error = errors.pop(REFERENCE, None) or self.reference_error
         self.errors = {key: f"when it was started anew: {message}" for key, message in errors.items()} | self.errors
 
     def _count_idle(self, before: Mapping[str, tuple[float, float]]) -> None:
-        for key, (used, waited) in self.stable.idle_seconds().items():
+        for key, (used, waited) in self.pool.idle_seconds().items():
             if key in before:
                 earlier = self.idle.get(key, (0.0, 0.0))
                 self.idle[key] = (earlier[0] + used - before[key][0], earlier[1] + waited - before[key][1])
 
-    def _race_leg(self, size: Size | None, batch_size: int, pace: TimingBudget, *, seed: int) -> None:
+    def _race_workload(self, size: Size | None, batch_size: int, budget: TimingBudget, *, seed: int) -> None:
         """All contenders at one size and batch, after one start."""
         contenders: list[Contender] = []
         errors = {}
-        for key in self.stable.entered:
+        for key in self.pool.entered:
             try:
-                contenders.append(self.stable.contender(key, (size or self.group.entrants[key].cell.measured_size, batch_size)))
+                contenders.append(self.pool.contender(key, (size or self.group.entries[key].cell.measured_size, batch_size)))
             except RuntimeError as error:
                 errors[key] = str(error)
-        anchor = self._anchor(size, batch_size) if contenders else None
-        raced = race([*contenders, *([anchor] if anchor else [])], seed=seed, pace=pace)
-        if anchor:
-            self._keep_anchor(raced)
+        reference = self._reference(size, batch_size) if contenders else None
+        raced = race([*contenders, *([reference] if reference else [])], seed=seed, pace=budget)
+        if reference:
+            self._take_reference(raced)
         self.races.append(raced)
         self.orders.setdefault(f"{format_size(size)}/{batch_size}" if size else str(batch_size), []).extend(raced.order)
         where = f"batch {batch_size}" + (f" at {format_size(size)}" if size else "")
         # what comes from a contender's process names its own kind of error already
-        told = {key: message.removeprefix("RuntimeError: ") for key, message in {**raced.errors, **errors}.items()}
-        self.errors |= {key: f"{where}: {message}" for key, message in told.items() if key not in self.errors}
+        messages = {key: message.removeprefix("RuntimeError: ") for key, message in {**raced.errors, **errors}.items()}
+        self.errors |= {key: f"{where}: {message}" for key, message in messages.items() if key not in self.errors}
         for key, latency in raced.latencies.items():
-            self.latencies.setdefault(key, {}).setdefault((latency.input_size, batch_size), []).append(latency)
+            self.timings.setdefault(key, {}).setdefault((latency.input_size, batch_size), []).append(latency)
 
-    def _whole(self, courses: Mapping[Workload, Sequence[Latency]]) -> list[Latency]:
-        """Every course that was run after every start: rounds of fewer could not be paired with those of the others."""
-        return [joined(parts) for parts in courses.values() if len(parts) == len(self.rounds_of_starts)]
+    def _complete(self, timings: Mapping[Workload, Sequence[Latency]]) -> list[Latency]:
+        """The workloads that were timed after every start: rounds of fewer could not be paired with those of the others."""
+        return [joined(parts) for parts in timings.values() if len(parts) == len(self.rounds_of_starts)]
 
-    def _anchor(self, size: Size | None, batch_size: int) -> Contender | None:
+    def _reference(self, size: Size | None, batch_size: int) -> Contender | None:
         """The reference network at the size that is raced; where each model has its own, at the largest of them."""
         own = max((cell.measured_size for cell in self.group.cells), key=lambda each: each[0] * each[1])
         try:
-            return self.stable.anchor(REFERENCE, (size or own, batch_size))
+            return self.pool.reference((size or own, batch_size))
         except RuntimeError as error:
-            self.anchor_error = str(error)
+            self.reference_error = str(error)
             return None
 
-    def _keep_anchor(self, raced: Race) -> None:
-        """Its times stand beside the models', not among them."""
-        if found := raced.latencies.pop(REFERENCE, None):
-            self.anchored.setdefault((found.input_size, found.batch_size), []).append(found)
-        self.anchor_error = raced.errors.pop(REFERENCE, None) or self.anchor_error
+    def _take_reference(self, raced: Race) -> None:
+        """Move the reference network's times from among the models' to its own."""
+        if timing := raced.latencies.pop(REFERENCE, None):
+            self.reference_timings.setdefault((timing.input_size, timing.batch_size), []).append(timing)
+        self.reference_error = raced.errors.pop(REFERENCE, None) or self.reference_error
 
-    def _deployment(self, entrant: RaceEntry) -> Deployment:
-        key, backend = entrant.key, entrant.backend
+    def _deployment(self, entry: RaceEntry) -> Deployment:
+        key, backend = entry.key, entry.backend
         exported = self.exported[key]
         return Deployment(
             backend=str(backend),
@@ -314,26 +314,26 @@ class _Measurement:
             file_mb=exported.file_mb,
             export_seconds=exported.seconds,
             memory_mb=self.memories.get(key),
-            latency=self._whole(self.latencies.get(key, {})),
+            latency=self._complete(self.timings.get(key, {})),
             error=self.errors.get(key),
         )
 
     def _anchor_record(self, measured: str) -> dict[str, Any] | None:
-        if not self.anchored and self.anchor_error is None:
+        if not self.reference_timings and self.reference_error is None:
             return None
         # the rounds say all: samples and lead-ins would double the file
-        timed = [entry.model_dump(mode="json", exclude={"samples_ms", "lead_in_ms"}) for entry in self._whole(self.anchored)]
-        return {"name": REFERENCE, "error": self.anchor_error, "latency": [{"raced": measured, **entry} for entry in timed]}
+        timed = [timing.model_dump(mode="json", exclude={"samples_ms", "lead_in_ms"}) for timing in self._complete(self.reference_timings)]
+        return {"name": REFERENCE, "error": self.reference_error, "latency": [{"raced": measured, **timing} for timing in timed]}
 
     def _record(self, disturbance: Disturbance) -> dict[str, Any]:
         seconds = sum(raced.seconds for raced in self.races)
         busy = sum(raced.call_seconds for raced in self.races)
         return {
             "models": {key: str(cell.model) for key, cell in self.group.models.items()},
-            "contenders": {key: {"model": str(e.cell.model), "backend": str(e.backend)} for key, e in self.group.entrants.items()},
+            "contenders": {key: {"model": str(e.cell.model), "backend": str(e.backend)} for key, e in self.group.entries.items()},
             "rounds": self.group.settings.rounds,
             "starts": len(self.rounds_of_starts),
-            "layout": "as it came" if self.stable.inline else "drawn",
+            "layout": "as it came" if self.pool.inline else "drawn",
             "threads": self.group.settings.threads or usable_cores(),
             "orders": self.orders,
             "overhead": round(1 - busy / seconds, 4) if seconds > 0 else None,

@@ -1,25 +1,24 @@
-"""The anchor: a fixed reference network that every race includes, so that races of different days have something in common.
+"""The reference network: fixed, and timed in every race, so that races of different days can be related. ``run.json`` calls it the anchor.
 
-Time over the anchor's time cancels how fast the machine was that day, as far as the model and the anchor feel it alike. They do not feel
-everything alike: a load that takes memory bandwidth slows a network that waits for memory more than one that computes. The anchor is
-therefore made of what segmentation networks are made of (strided, plain and dilated convolutions, a 1 x 1 head, bilinear resizing), it is
+Time over the reference's time cancels how fast the machine was that day, as far as both feel it alike. They do not feel everything alike:
+a load that takes memory bandwidth slows a network that waits for memory more than one that computes. The reference is therefore made of
+what segmentation networks are made of (strided, plain and dilated convolutions, a 1 x 1 head, bilinear resizing), it is
 never changed under the same name, and a ratio of two ratios is only drawn between races on the same processor, thread count, torch and
 input size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segbench.execution.cells.job import Emit
-from segbench.execution.costs.contender_process import attend
+from segbench.execution.costs.contender_process import answer_commands
 from segbench.execution.costs.memory_layout import randomised_layout
+from segbench.execution.jobs import ReferenceJob
+from segbench.execution.workers import Channel
 from segbench.measure.contender import Contender, local_contender
+from segbench.results.records import Memory
 from segbench.util.image_size import Size
 
 REFERENCE = "anchor-1"
@@ -29,7 +28,8 @@ REFERENCE = "anchor-1"
 class ReferenceNetwork(nn.Module):
     """Three convolutions at a quarter of the size, a head of eight classes, and logits (N, 8, H, W) resized to the image's size.
 
-    >>> tuple(ReferenceNetwork()(torch.zeros(1, 3, 30, 44)).shape), sum(p.numel() for p in ReferenceNetwork().parameters())
+    >>> network = ReferenceNetwork()
+    >>> tuple(network(torch.zeros(1, 3, 30, 44)).shape), sum(p.numel() for p in network.parameters())
     ((1, 8, 30, 44), 32264)
     """
 
@@ -50,8 +50,8 @@ class ReferenceNetwork(nn.Module):
         return functional.interpolate(logits, size=image.shape[-2:], mode="bilinear", align_corners=False)
 
 
-class AnchorDeployment:
-    """The anchor as it takes part in a race, at whatever size and batch it is asked for."""
+class ReferenceModel:
+    """The reference network at any size and batch, to be raced."""
 
     def __init__(self, *, device: str, threads: int) -> None:
         torch.set_num_threads(threads)
@@ -59,7 +59,7 @@ class AnchorDeployment:
         self.network = ReferenceNetwork().eval().to(device)
 
     def contender(self, name: str, size: Size, batch_size: int) -> Contender:
-        """The anchor at one size and batch."""
+        """The reference network at one size and batch, to be raced in this process."""
         generator = torch.Generator().manual_seed(0)
         image = torch.randn(batch_size, 3, *size, generator=generator).to(self.device)
 
@@ -70,16 +70,13 @@ class AnchorDeployment:
         threads = self.threads if self.device == "cpu" else None
         return local_contender(name, call, batch_size=batch_size, input_size=size, device=self.device, threads=threads)
 
-    def memory(self) -> dict[str, Any]:
-        """Nobody asks for it."""
-        raise RuntimeError("the anchor's memory is not measured")
+    def memory(self) -> Memory:
+        """Not measured for the reference network."""
+        raise RuntimeError("the memory of the reference network is not measured")
 
 
-def serve(job: Mapping[str, Any], emit: Emit) -> None:
-    """Answer a race's commands in a process of its own; the job has ``device`` and ``threads``."""
-    held = randomised_layout()
-    attend(AnchorDeployment(device=str(job["device"]), threads=int(job["threads"])), job, emit)
-    held.clear()
-
-
-__all__ = ["REFERENCE", "AnchorDeployment", "ReferenceNetwork", "serve"]
+def serve(job: ReferenceJob, channel: Channel) -> None:
+    """Answer a race's commands about the reference network in a process of its own."""
+    blocks = randomised_layout()
+    answer_commands(ReferenceModel(device=job.device, threads=job.threads), channel)
+    blocks.clear()

@@ -6,14 +6,14 @@ The loss is cross-entropy for all: cells that differ in their loss share one net
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from segbench.data.batches import TrainBatch
-from segbench.execution.cells.job import Emit, Setup, example_inputs, set_up
+from segbench.execution.cells.job import Setup, example_inputs, set_up
+from segbench.execution.events import Emit
+from segbench.execution.jobs import CostJob, StepMemory
 from segbench.measure.memory import PeakMemory
 from segbench.plugin.specs import Progress
 from segbench.training.determinism import training_mode
@@ -27,10 +27,10 @@ from segbench.util.image_size import Size, format_size, parse_growing_size
 _HELD_BATCHES = 2
 
 
-def training_step_memory(job: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
-    """Fields of :class:`~segbench.results.records.Memory`: the peak in MB of an optimiser step, weights and gradients included, and how."""
-    setup = set_up(job, emit)
-    torch.set_num_threads(int(job["threads"]))
+def training_step_memory(job: CostJob, emit: Emit) -> StepMemory:
+    """Peak memory of an optimiser step, weights and gradients included."""
+    setup = set_up(job.cell, emit)
+    torch.set_num_threads(job.threads)
     train = setup.settings.train
     size = parse_growing_size(train.image_size)[-1][1]
     with training_mode(deterministic=train.deterministic), tempfile.TemporaryDirectory() as empty:
@@ -40,15 +40,15 @@ def training_step_memory(job: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
         with PeakMemory(setup.device) as memory:
             _step(session, group)
     precision = {"off": "fp32"}.get(session.precision, session.precision)
-    return {
-        "training_peak": memory.peak_mb,
-        "training_method": f"batch {train.batch_size} at {format_size(size)} in {precision}, cross-entropy whatever the loss, AdamW",
-        "notes": [] if memory.peak_mb is not None else [f"training step {memory.method}"],
-    }
+    return StepMemory(
+        training_peak=memory.peak_mb,
+        training_method=f"batch {train.batch_size} at {format_size(size)} in {precision}, cross-entropy whatever the loss, AdamW",
+        notes=[] if memory.peak_mb is not None else [f"training step {memory.method}"],
+    )
 
 
 def step_session(setup: Setup, directory: Path) -> Session:
-    """A training that starts afresh; compiling it would take longer than the step tells."""
+    """A new training of the network, not compiled: that would take longer than measuring a step."""
     train = setup.settings.train.model_copy(update={"init_from": None, "compile": False})
     job = Job(
         model=setup.model,

@@ -1,4 +1,4 @@
-"""Images as evaluation feeds them to a network, one at a time, and the fixed canvas on which an exported form sees them."""
+"""BackendNetwork: a backend's callable as a network; the images it is given, and the fixed canvas that they are brought to."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class EvaluationImages(Sequence[Images]):
 
 
 class NoiseImages(Sequence[Images]):
-    """Normal noise (1, C, h, w), which is what normalised images are on average: where there are no images to be had."""
+    """Normal noise (1, C, h, w) in place of normalised images, for a task without a dataset."""
 
     def __init__(self, channels: Sequence[int], size: Size, count: int, device: str) -> None:
         self._shapes = [(1, channel, *size) for channel in channels]
@@ -63,7 +63,7 @@ class NoiseImages(Sequence[Images]):
 
 
 class CalibrationImages(Sequence[Images]):
-    """So many of ``frames``, spread evenly, each brought to the canvas: what quantization is calibrated on."""
+    """Calibration images for quantization: ``count`` of ``frames``, spread evenly, each brought to the canvas."""
 
     def __init__(self, frames: Sequence[Images], count: int, canvas: Size) -> None:
         self._frames, self._canvas = frames, canvas
@@ -77,7 +77,7 @@ class CalibrationImages(Sequence[Images]):
 
 
 class BackendNetwork(nn.Module):
-    """A deployed form under the calling convention of :class:`~segbench.networks.network.Network`, so that evaluation can score it.
+    """A deployment under the calling convention of :class:`~segbench.networks.network.Network`, so that evaluation can score it.
 
     Images are given to it one by one; with a ``canvas`` smaller ones are padded up to it, and their logits cut back.
     """
@@ -90,7 +90,7 @@ class BackendNetwork(nn.Module):
         return {"logits": torch.cat([self.one(tuple(x[i : i + 1] for x in inputs)) for i in range(inputs[0].shape[0])])}
 
     def one(self, images: Images) -> Tensor:
-        """Logits (1, K, h, w) of one image. Raises :class:`BackendError` where the form gives anything else."""
+        """Logits (1, K, h, w) of one image. Raises :class:`BackendError` where the backend gives anything else."""
         height, width = images[0].shape[-2:]
         canvas = self._canvas or (height, width)
         if height > canvas[0] or width > canvas[1]:
@@ -117,7 +117,7 @@ def canvas_of(samples: Sequence[Sample], settings: Settings) -> Size:
         sizes = [resized_to((mask[0], mask[1]), size, settings.eval.resize) for mask in masks]
         largest = (max(height for height, _ in sizes), max(width for _, width in sizes))
     if settings.eval.tile is None:
-        # test-time augmentation shows the form larger images, too
+        # test-time augmentation makes images larger, too
         grown = max(1.0, *settings.eval.scales)
         return math.ceil(largest[0] * grown), math.ceil(largest[1] * grown)
     tile = parse_size(settings.eval.tile, key="eval.tile")

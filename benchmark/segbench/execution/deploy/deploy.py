@@ -1,15 +1,15 @@
-"""Every trained cell in each of its backends: file, drift and quality, measured once per settings; costs come from the race."""
+"""Deploy every trained cell through each of its backends: file, drift and quality; costs come from the race."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from segbench.execution.jobs import cell_job
+from segbench.execution.events import Emit, Event, Note, StageResult, emitting
+from segbench.execution.jobs import CheckJob, DeployJob, ExportedNetwork, cell_job
 from segbench.execution.plan.cell import Cell
 from segbench.execution.session import RunSession
 from segbench.execution.workers import Outcome, describe_error
@@ -20,6 +20,7 @@ from segbench.plugin.specs import BackendSpec
 from segbench.results.deployments import EAGER, REFUSED, deployment_of, with_deployed
 from segbench.results.records import CellResult, Deployment, Drift, ErrorInfo, Quality
 from segbench.util.devices import usable_cores
+from segbench.util.image_size import Size
 
 
 def deploy_cells(session: RunSession) -> None:
@@ -31,19 +32,19 @@ def deploy_cells(session: RunSession) -> None:
             row = session.rows[cell.id]
             if str(backend) == EAGER or is_deployed(row, cell, backend):
                 continue
-            session.listener.on("note", cell.describe(), {"message": f"{cell.id}: deploying as {backend}"})
-            form = _Deployer(session, cell, backend).deploy()
-            session.put(row.model_copy(update={"deployments": with_deployed(row.deployments, form)}))
+            session.listener.on(Note(cell.describe(), f"{cell.id}: deploying as {backend}"))
+            deployment = _Deployer(session, cell, backend).deploy()
+            session.put(row.model_copy(update={"deployments": with_deployed(row.deployments, deployment)}))
         if len(cell.backends) > 1:
             session.put(_with_eager_quality(session.rows[cell.id]))
 
 
 def is_deployed(row: CellResult, cell: Cell, backend: Chosen[BackendSpec]) -> bool:
-    """Whether the row has this form's result, or a reason that a second try would give again."""
-    found = deployment_of(row, str(backend))
-    if found is None or found.fingerprint != cell.deploy_fingerprints[str(backend)]:
+    """True where the row has the result of this backend, or a reason that a second try would give again."""
+    deployment = deployment_of(row, str(backend))
+    if deployment is None or deployment.fingerprint != cell.deploy_fingerprints[str(backend)]:
         return False
-    return found.error_kind in (None, REFUSED)
+    return deployment.error_kind in (None, REFUSED)
 
 
 class _Deployer:
@@ -53,7 +54,7 @@ class _Deployer:
         self.session, self.cell, self.backend = session, cell, backend
         self.name = slug(str(backend))
         self.folder = session.store.directory / "deployments" / cell.id / self.name
-        self.found: dict[str, Any] = {}
+        self.fields: dict[str, Any] = {}
 
     def deploy(self) -> Deployment:
         """Its file, drift and quality, or the reason why there are none."""
@@ -65,10 +66,10 @@ class _Deployer:
         )
         device = self.session.device.partition(":")[0]
         if device not in self.backend.spec.devices:
-            where = " and ".join(self.backend.spec.devices)
-            return blank.model_copy(update={"error": f"{self.backend} runs on {where}, this run is on {device}.", "error_kind": REFUSED})
+            devices = " and ".join(self.backend.spec.devices)
+            return blank.model_copy(update={"error": f"{self.backend} runs on {devices}, this run is on {device}.", "error_kind": REFUSED})
         error = self._measure()
-        update = dict(self.found)
+        update = dict(self.fields)
         if error is not None:
             update |= {
                 "error": " ".join(part for part in (f"{error.stage}: {error.message}", error.advice) if part),
@@ -79,72 +80,83 @@ class _Deployer:
     def _measure(self) -> ErrorInfo | None:
         shutil.rmtree(self.folder, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="segbench-deploy-") as references:
-            job = {**self._job(), "references": references}
+            job = self._job(Path(references))
             if self.backend.spec.build is not None:
                 built = self._run("build", job)
-                self._note_size(built)
+                self._note_size(built.value)
                 return built.error
-            exported = self._run("export", {**job, "folder": str(self.folder)})
-            if exported.error is not None:
-                return exported.error
-            self.found |= {name: exported.value[name] for name in ("file_mb", "export_seconds")}
-            self.found["artifact"] = self.session.store.relative(Path(exported.value["path"]))
-            self._note_size(exported)
-            self.session.store.write_text(f"deployments/{self.cell.id}/{self.name}.json", json.dumps(exported.value["metadata"], indent=1))
-            kept = {name: exported.value[name] for name in ("path", "canvas", "plan", "trained_on")}
-            return self._run("check", {**job, **kept}).error
+            outcome = self._run("export", job)
+            if outcome.error is not None:
+                return outcome.error
+            exported: ExportedNetwork = outcome.value
+            self._note_export(exported)
+            check = CheckJob(export=job, path=exported.path, canvas=exported.canvas, plan=exported.plan, trained_on=exported.trained_on)
+            return self._run("check", check).error
 
-    def _note_size(self, outcome: Outcome) -> None:
-        if outcome.value is not None and not self.backend.spec.takes_any_size(self.backend.options):
-            self.found["fixed_size"] = tuple(outcome.value["canvas"])
+    def _note_export(self, exported: ExportedNetwork) -> None:
+        store = self.session.store
+        self.fields |= {
+            "file_mb": exported.file_mb,
+            "export_seconds": exported.export_seconds,
+            "artifact": store.relative(exported.path),
+        }
+        self._note_size(exported.canvas)
+        store.write_text(f"deployments/{self.cell.id}/{self.name}.json", json.dumps(exported.metadata, indent=1))
 
-    def _job(self) -> dict[str, Any]:
-        settings = self.cell.settings
+    def _note_size(self, canvas: Size | None) -> None:
+        if canvas is not None and not self.backend.spec.takes_any_size(self.backend.options):
+            self.fields["fixed_size"] = tuple(canvas)
+
+    def _job(self, references: Path) -> DeployJob:
+        session, settings = self.session, self.cell.settings
         job = cell_job(
             self.cell,
-            root=self.session.plan.root,
-            digest=self.session.plan.digest,
+            root=session.plan.root,
+            digest=session.plan.digest,
             settings=settings,
-            device=self.session.device,
-            directory=self.session.store.directory,
+            device=session.device,
+            directory=session.store.directory,
             stages=(),
-            checkpoint=self.session.checkpoints.get(self.cell.id),
+            checkpoint=session.checkpoints.get(self.cell.id),
         )
-        return {
-            **job,
-            "backend": str(self.backend),
-            "score": settings.deploy.quality,
-            "threads": settings.measure.threads or usable_cores(),
-        }
+        return DeployJob(
+            cell=job,
+            threads=settings.measure.threads or usable_cores(),
+            backend=str(self.backend),
+            references=references,
+            folder=self.folder,
+            score=settings.deploy.quality,
+        )
 
-    def _run(self, target: str, job: Mapping[str, Any]) -> Outcome:
+    def _run(self, target: str, job: DeployJob | CheckJob) -> Outcome:
+        emit = emitting(self._on_event, self.cell.describe())
         if self.session.plan.cells[0].settings.execute.where == "inline":
-            return _inline(target, job, self._on_event, self.session.catalog)
+            return _inline(target, job, emit, self.session.catalog)
         execute = self.cell.settings.execute
         log = self.session.store.directory / "logs" / f"{self.cell.id}--{self.name}.log"
         return self.session.workers.run(
-            f"segbench.execution.deploy.job:{target}", job, emit=self._on_event, log=log, timeout=execute.timeout, silence=execute.silence
+            f"segbench.execution.deploy.job:{target}", job, emit=emit, log=log, timeout=execute.timeout, silence=execute.silence
         )
 
-    def _on_event(self, kind: str, payload: Mapping[str, Any]) -> None:
-        if kind == "result" and "drift" in payload:
-            self.found["drift"] = Drift.model_validate(payload["drift"])
-        elif kind == "result" and "quality" in payload:
-            self.found["quality"] = Quality.model_validate(payload["quality"])
-        else:
-            self.session.listener.on(kind, self.cell.describe(), payload)
+    def _on_event(self, event: Event) -> None:
+        if not isinstance(event, StageResult):
+            self.session.listener.on(event)
+        elif event.drift is not None:
+            self.fields["drift"] = Drift.model_validate(event.drift)
+        elif event.quality is not None:
+            self.fields["quality"] = Quality.model_validate(event.quality)
 
 
-def _inline(target: str, job: Mapping[str, Any], emit: Callable[..., None], catalog: Catalog) -> Outcome:
+def _inline(target: str, job: DeployJob | CheckJob, emit: Emit, catalog: Catalog) -> Outcome:
     from segbench.execution.deploy import job as deploy
 
     try:
         return Outcome(value=getattr(deploy, target)(job, emit, catalog))
-    except (Exception, SystemExit) as error:  # foreign code: it costs this row only
+    except (Exception, SystemExit) as error:  # foreign code: only this row may fail
         return Outcome(error=describe_error(error))
 
 
 def _with_eager_quality(row: CellResult) -> CellResult:
     eager = deployment_of(row, EAGER) or Deployment(backend=EAGER)
-    others = [found for found in row.deployments if found.backend != EAGER]
+    others = [deployment for deployment in row.deployments if deployment.backend != EAGER]
     return row.model_copy(update={"deployments": [eager.model_copy(update={"quality": row.quality}), *others]})

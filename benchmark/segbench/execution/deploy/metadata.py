@@ -1,4 +1,4 @@
-"""What whoever runs an exported file must know: classes, inputs and their normalisation, size, and where the weights come from."""
+"""The metadata of an exported file: classes, inputs and their normalisation, size, and the origin of the weights."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def file_metadata(
 
 
 def as_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """The same for formats that hold texts only: what is no text becomes JSON.
+    """Metadata for formats that hold texts only: what is no text becomes JSON.
 
     >>> as_texts({"model": "unet", "input_size": [64, 96]})
     {'segbench.model': 'unet', 'segbench.input_size': '[64, 96]'}

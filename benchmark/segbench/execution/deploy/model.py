@@ -1,8 +1,8 @@
-"""What a deployment job is about: the network in the form that is shipped, the images that evaluation would give it, and its metadata."""
+"""DeployedModel: a network as it ships, the images that evaluation would give it, its canvas and metadata."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,11 @@ import torch
 
 from segbench.data.selection import SYNTHETIC, scored_split
 from segbench.errors import DataError
-from segbench.execution.cells.job import Emit, Setup, set_up, trained_network
+from segbench.execution.cells.job import Setup, set_up, trained_network
 from segbench.execution.deploy.backend_network import CalibrationImages, EvaluationImages, Images, NoiseImages, canvas_of, fit
 from segbench.execution.deploy.metadata import file_metadata, weights_digest
+from segbench.execution.events import Emit
+from segbench.execution.jobs import DeployJob
 from segbench.networks.network import DeployedNetwork, build_network, deploy
 from segbench.networks.perturb import perturb
 from segbench.plugin.chosen import Chosen
@@ -59,7 +61,7 @@ class DeployedModel:
         return CalibrationImages(_frames(self.setup, samples, self.plan), self.setup.settings.deploy.calibration, self.canvas)
 
     def metadata(self, calibrated_on: int) -> dict[str, Any]:
-        """What whoever runs the file must know."""
+        """The sidecar of the file."""
         return file_metadata(
             model=str(self.setup.model),
             task=self.task,
@@ -75,16 +77,15 @@ class DeployedModel:
         )
 
 
-def open_subject(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None) -> DeployedModel:
-    """Load what a job names: a trained cell or checkpoint, or with ``job["random"]`` a model with random weights.
+def open_model(job: DeployJob, emit: Emit, catalog: Catalog | None) -> DeployedModel:
+    """Load what a job names: a trained cell or checkpoint, or a model with random weights.
 
-    Without a dataset (a synthetic task) images are noise of the size ``job["canvas"]``.
+    Without a dataset (a synthetic task) images are noise of the job's canvas.
     """
-    setup = set_up(job, emit, catalog)
-    torch.set_num_threads(int(job["threads"]))
-    backend = setup.catalog.backend(job["backend"])
-    canvas: Size | None = (job["canvas"][0], job["canvas"][1]) if job.get("canvas") else None
-    if job.get("random"):
+    setup = set_up(job.cell, emit, catalog)
+    torch.set_num_threads(job.threads)
+    backend, canvas = setup.catalog.backend(job.backend), job.canvas
+    if job.random:
         network, task, plan, trained_on = _random(setup)
     else:
         trained = trained_network(setup)
@@ -97,7 +98,7 @@ def open_subject(job: Mapping[str, Any], emit: Emit, catalog: Catalog | None) ->
         samples = setup.samples(scored_split(setup.dataset, setup.settings))
         canvas = canvas or canvas_of(samples, setup.settings)
         frames = _frames(setup, samples, plan)
-    return DeployedModel(setup, backend, network, task, plan, frames, canvas, trained_on, bool(job.get("random")))
+    return DeployedModel(setup, backend, network, task, plan, frames, canvas, trained_on, job.random)
 
 
 def _frames(setup: Setup, samples: Sequence[Any], plan: InputPlan) -> EvaluationImages:

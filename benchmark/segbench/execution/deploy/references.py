@@ -1,4 +1,4 @@
-"""The eager network's logits kept beside the images they are of, and a deployed form held against them in another process."""
+"""Write the eager network's logits with their images, and measure the drift of a deployment against them in another process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segbench.util.sequences import evenly_spaced, first_line
 
 _LARGE = (576, 640)
 _IMAGES_ELSEWHERE = 2
-"""Images on which a form that takes any size is tried at each of the three others."""
+"""Number of images on which a deployment for any size is tried at each of the three others."""
 
 
 def write_references(network: DeployedNetwork, frames: Sequence[Images], folder: Path, *, count: int, canvas: Size, any_size: bool) -> None:
@@ -30,7 +30,7 @@ def write_references(network: DeployedNetwork, frames: Sequence[Images], folder:
 
 
 def other_sizes(size: Size) -> tuple[Size, Size, Size]:
-    """Three sizes at which a form that takes any size is tried: smaller, of another aspect, and so large that every branch that
+    """Three sizes at which a deployment for any size is tried: smaller, of another aspect, and so large that every branch that
     depends on the size (attention that pools above some number of positions) goes the other way.
 
     >>> other_sizes((256, 256)), other_sizes((48, 64))
@@ -41,17 +41,17 @@ def other_sizes(size: Size) -> tuple[Size, Size, Size]:
 
 
 def measure_drift(run: Run, references: Path, size: Size) -> Drift:
-    """The drift of a form on the images that lie in the folder of ``size``."""
-    meter, form = DriftMeter(), BackendNetwork(run, size)
+    """The drift of a deployment on the references of one size."""
+    meter, network = DriftMeter(), BackendNetwork(run, size)
     for file in sorted((references / format_size(size)).glob("*.pt")):
-        kept = torch.load(file, weights_only=True)
+        reference = torch.load(file, weights_only=True)
         with torch.inference_mode():
-            meter.add(form.one(tuple(kept["images"])).cpu(), kept["logits"])
+            meter.add(network.one(tuple(reference["images"])).cpu(), reference["logits"])
     return meter.result(size)
 
 
 def drift_everywhere(run: Run, references: Path, canvas: Size, *, any_size: bool) -> Drift:
-    """The drift at the canvas, with those at three other sizes for a form that takes any."""
+    """The drift at the canvas, and at three other sizes for a deployment that takes any."""
     drift = measure_drift(run, references, canvas)
     if not any_size:
         return drift
@@ -62,13 +62,13 @@ def drift_everywhere(run: Run, references: Path, canvas: Size, *, any_size: bool
 def _drift_at(run: Run, references: Path, size: Size) -> Drift:
     try:
         return measure_drift(run, references, size)
-    except Exception as error:  # foreign code: a form that claims any size and fails at one is told so
+    except Exception as error:  # foreign code: a failure at one size is a note of its drift
         text = first_line(error)
         return Drift(images=0, input_size=size, notes=[f"{type(error).__name__}: {text}"])
 
 
 def refuse_stray(drift: Drift) -> None:
-    """Raise :class:`BackendError` where a form that takes any size computes something else at one of them."""
+    """Raise :class:`BackendError` where a deployment for any size computes something else at one of them."""
     for other in drift.sizes:
         if not strays(other, drift):
             continue
@@ -94,5 +94,8 @@ def _write(network: DeployedNetwork, images: Iterable[Images], folder: Path, siz
             logits: Tensor = network(*fit(inputs, size))
         # and only what is no padding is compared
         height, width = (min(a, b) for a, b in zip(inputs[0].shape[-2:], size, strict=True))
-        kept = {"images": [x[..., :height, :width].cpu().clone() for x in inputs], "logits": logits[..., :height, :width].cpu().clone()}
-        torch.save(kept, place / f"{number:04}.pt")
+        reference = {
+            "images": [x[..., :height, :width].cpu().clone() for x in inputs],
+            "logits": logits[..., :height, :width].cpu().clone(),
+        }
+        torch.save(reference, place / f"{number:04}.pt")

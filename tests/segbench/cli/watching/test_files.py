@@ -16,7 +16,21 @@ import pytest
 from segbench.cli.watching.files import RunFiles
 from segbench.cli.watching.state import RunState
 from segbench.errors import StoreError
+from segbench.execution.events import (
+    CellEnded,
+    CellKept,
+    CellStarted,
+    Event,
+    LatencyStarted,
+    MemoryStarted,
+    Note,
+    PlanMade,
+    RaceEnded,
+    RaceStarted,
+    event_of,
+)
 from segbench.execution.journal import EVENTS, NOW, Journal, this_machine
+from segbench.results.records import CellResult, ErrorInfo, Quality, Training
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forges locks as Linux has them")
 
@@ -123,7 +137,7 @@ def test_the_end_says_how_it_ended(forge: Callable[..., Path]) -> None:
     failed = _cell("cell_end", "d", 1020.0, status="failed", error="train: boom")
     state = _read(forge(START, PLAN, *done, failed, {"t": 1030.0, "event": "end", "state": "finished"}, alive=False))
     assert (state.state, state.exit_code, state.seconds) == ("finished", 1, 30.0)
-    assert state.warnings == ("d: train: boom",)
+    assert state.warnings == ("d: failed in train: boom",)
     state = _read(forge(START, PLAN, *done, {"t": 1030.0, "event": "end", "state": "interrupted"}, alive=False))
     assert (state.state, state.exit_code) == ("interrupted", 1)
 
@@ -243,22 +257,75 @@ def test_the_journal_tells_what_a_listener_hears(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     cell = {"id": "a", "model": "unet"}
     with contextlib.suppress(KeyboardInterrupt), Journal(tmp_path) as journal:
-        journal.on("plan", None, {"cells": [cell]})
-        journal.on("cell", cell, {"reason": "continued"})
-        journal.on("batch", cell, {"epoch": 1, "loss": float("nan")})
-        journal.on("epoch", cell, {"epoch": 1, "train_loss": float("inf"), "val_miou": 0.5, "loss_parts": {"ce": 1.0}})
+        journal.on(PlanMade((cell,)))
+        journal.on(CellStarted(cell, ("train",), "continued"))
+        journal.on(event_of("batch", {"epoch": 1, "loss": float("nan")}, cell))
+        journal.on(event_of("epoch", {"epoch": 1, "train_loss": float("inf"), "val_miou": 0.5, "loss_parts": {"ce": 1.0}}, cell))
         assert json.loads((tmp_path / NOW).read_text())["loss"] is None
         raise KeyboardInterrupt
     events = [json.loads(line) for line in (tmp_path / EVENTS).read_text().splitlines()]
     assert [event["event"] for event in events] == ["start", "plan", "cell", "epoch", "end"]
     assert events[3]["train_loss"] is None
     assert events[3]["val_miou"] == 0.5
+    assert "loss_parts" not in events[3]
     assert events[4]["state"] == "interrupted"
     assert not (tmp_path / NOW).exists()
 
 
 def test_a_journal_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
     with Journal(tmp_path / "gone") as journal:
-        journal.on("plan", None, {"cells": []})
-        journal.on("batch", {"id": "a"}, {"epoch": 1})
+        journal.on(PlanMade(()))
+        journal.on(event_of("batch", {"epoch": 1}, {"id": "a"}))
     assert not (tmp_path / "gone").exists()
+
+
+RECORD = {"id": "a", "model": "unet"}
+SCORED = CellResult(
+    id="a", model="unet", status="ok", quality=Quality(split="test", miou=0.5), training=Training(epochs_run=3, seconds=1.0)
+)
+FAILED = CellResult(id="a", model="unet", status="failed", error=ErrorInfo(stage="train", kind="error", message="boom", advice="Pray."))
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (CellKept(RECORD, "ok"), {"event": "kept", "cell": "a", "status": "ok"}),
+        (Note(RECORD, "hello"), {"event": "note", "cell": "a", "message": "hello"}),
+        (Note(None, "hello"), {"event": "note", "message": "hello"}),
+        (event_of("stage", {"stage": "train"}, RECORD), {"event": "stage", "cell": "a", "stage": "train"}),
+        (CellEnded(RECORD, SCORED), {"event": "cell_end", "cell": "a", "status": "ok", "miou": 0.5, "epochs_run": 3}),
+        (CellEnded(RECORD, FAILED), {"event": "cell_end", "cell": "a", "status": "failed", "error": "train: boom"}),
+        (RaceStarted(2), {"event": "race", "state": "start", "contenders": 2}),
+        (MemoryStarted(RECORD, "eager"), {"event": "race", "cell": "a", "state": "memory"}),
+        (
+            LatencyStarted(1, 2, "64", 1, 4),
+            {"event": "race", "state": "latency", "batch_size": 1, "contenders": 2, "input_size": "64", "start": 1, "starts": 4},
+        ),
+        (LatencyStarted(1, 2), {"event": "race", "state": "latency", "batch_size": 1, "contenders": 2}),
+        (RaceEnded(), {"event": "race", "state": "end"}),
+    ],
+)
+def test_each_event_is_one_line_of_the_log(tmp_path: Path, event: Event, line: dict[str, Any]) -> None:
+    (tmp_path / "logs").mkdir()
+    with Journal(tmp_path) as journal:
+        journal.on(event)
+    _, written, _ = (json.loads(text) for text in (tmp_path / EVENTS).read_text().splitlines())
+    assert written.pop("t") > 0
+    assert written == line
+
+
+@pytest.mark.parametrize("event", [RaceStarted(2), MemoryStarted(RECORD, "eager"), LatencyStarted(1, 2, None, 1, 4)])
+def test_what_is_watched_is_the_sentence_that_the_run_shows(tmp_path: Path, event: Any) -> None:
+    for folder in ("logs", "cells"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / ".lock").write_text(str(os.getpid()))
+    with Journal(tmp_path) as journal, (tmp_path / ".lock").open():
+        journal.on(PlanMade((RECORD,)))
+        journal.on(event)
+        assert RunFiles(tmp_path).read().measuring == event.sentence
+
+
+def test_a_damaged_line_about_the_race_is_passed_over(forge: Callable[..., Path]) -> None:
+    for line in ({"state": "latency"}, {"state": "latency", "batch_size": "many", "contenders": {}, "start": []}, {"state": 7}, {}):
+        state = _read(forge(START, PLAN, {"t": 1.0, "event": "race", **line}))
+        assert state.measuring

@@ -39,7 +39,7 @@ def test_each_model_is_taken_apart_once_and_all_its_rows_show_it(bench: Any) -> 
     energy = [entry.energy_j_per_image for entry in first.deployments[0].latency if entry.batch_size == 1]
     assert all(joules is None or joules > 0 for joules in energy), "never 0"
     assert (None in energy) == any(note.startswith("energy not measured: ") for note in first.cost_notes)
-    states = [payload["state"] for _, payload in bench.heard.of("race")]
+    states = [event.state for event in bench.heard.of("race")]
     assert states.count("modules") == 1
 
 
@@ -55,7 +55,7 @@ def test_it_can_be_switched_off_and_needs_no_second_look(bench: Any) -> None:
     assert (first.modules, first.training_cost, first.cost_notes) == (None, None, [])
     off = ("measure.latency=false", "measure.memory=false")
     bench.run(sets=off)
-    assert "modules" not in [payload["state"] for _, payload in bench.heard.of("race")]
+    assert "modules" not in [event.state for event in bench.heard.of("race")]
     on = ("measure.latency=true", "measure.memory=false", "measure.rounds=1", "measure.threads=1")
     (measured,) = bench.run(sets=on).cells
     (kept,) = bench.run(sets=on).cells
@@ -64,4 +64,4 @@ def test_it_can_be_switched_off_and_needs_no_second_look(bench: Any) -> None:
     assert not bench.heard.of("race"), "what was measured is not measured again"
     both = bench.run(sets=on, seeds="0,1").cells
     assert [cell.modules for cell in both] == [measured.modules] * 2, "another seed is the same network"
-    assert "modules" not in [payload["state"] for _, payload in bench.heard.of("race")]
+    assert "modules" not in [event.state for event in bench.heard.of("race")]

@@ -25,14 +25,14 @@ def _give_back_freed_memory() -> None:
 def step(bench: Any) -> Any:
     """Measure one cell's training step in this process."""
     from segbench.execution.costs.training_step import training_step_memory
-    from segbench.execution.jobs import cell_job
+    from segbench.execution.jobs import CostJob, StepMemory, cell_job
     from segbench.execution.plan.plan import make_plan
 
-    def measure(model: str, *sets: str) -> dict[str, Any]:
+    def measure(model: str, *sets: str) -> StepMemory:
         (cell,) = make_plan(bench.config(models=model, sets=sets), bench.catalog).cells
         _give_back_freed_memory()
         job = cell_job(cell, root=None, digest="", settings=cell.settings, device="cpu", directory=bench.directory, stages=())
-        return training_step_memory({**job, "threads": 1}, lambda *_: None)
+        return training_step_memory(CostJob(cell=job, threads=1), lambda *_: None)
 
     return measure
 
@@ -43,11 +43,11 @@ def test_half_precision_needs_less_and_says_so(step: Any) -> None:
     step("dot[width=96]", size, "train.precision=bf16")
     whole = step("dot[width=96]", size)
     half = step("dot[width=96]", size, "train.precision=bf16")
-    assert whole["training_method"] == "batch 4 at 160 in fp32, cross-entropy whatever the loss, AdamW"
-    assert half["training_method"] == "batch 4 at 160 in bf16, cross-entropy whatever the loss, AdamW"
+    assert whole.training_method == "batch 4 at 160 in fp32, cross-entropy whatever the loss, AdamW"
+    assert half.training_method == "batch 4 at 160 in bf16, cross-entropy whatever the loss, AdamW"
     feature_map = 4 * 96 * 160 * 160 * 4 / 2**20
-    assert whole["training_peak"] - half["training_peak"] > 0.5 * feature_map, "a float32 feature map has twice the bytes"
-    assert whole["notes"] == []
+    assert whole.training_peak - half.training_peak > 0.5 * feature_map, "a float32 feature map has twice the bytes"
+    assert whole.notes == []
 
 
 def test_a_training_step_that_fails_leaves_its_reason(bench: Any) -> None:

@@ -12,6 +12,7 @@ from segbench.config.settings import Settings, TrainSettings
 from segbench.errors import ConfigError, DataError
 from segbench.execution.costs.export import export_for_race
 from segbench.execution.deploy.model import DeployedModel
+from segbench.execution.jobs import RaceExportJob, RaceFile
 from segbench.results.records import CellResult, Deployment
 
 
@@ -146,7 +147,7 @@ def test_a_form_that_computes_something_else_at_another_size_is_refused(deployed
 
 def test_only_what_is_missing_is_deployed_again(bench: Any) -> None:
     def deploying() -> list[str]:
-        return [payload["message"].split(" as ")[1] for _, payload in bench.heard.of("note") if "deploying as" in payload["message"]]
+        return [note.message.split(" as ")[1] for note in bench.heard.of("note") if "deploying as" in note.message]
 
     inline = "execute.where=inline"
     bench.run(backends="frozen", sets=[inline])
@@ -165,7 +166,7 @@ def test_a_fault_is_tried_again_and_a_refusal_is_not(bench: Any) -> None:
     backends = "frozen[how=refuse],frozen[at=load,how=raise]"
     for _ in range(2):
         bench.run(backends=backends, sets=["execute.where=inline"])
-    notes = [payload["message"] for _, payload in bench.heard.of("note") if "deploying as" in payload["message"]]
+    notes = [note.message for note in bench.heard.of("note") if "deploying as" in note.message]
     assert len(notes) == 1
     assert notes[0].endswith("frozen[at=load,how=raise]")
 
@@ -204,8 +205,8 @@ def test_calibration_on_an_empty_split_is_one_clear_message(mishaps: Any) -> Non
 def test_the_file_that_was_scored_is_the_file_that_is_raced(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     exported: list[int] = []
 
-    def counting(job: Any, *_: Any) -> dict[str, Any]:
-        exported.append(job["batch_size"])
+    def counting(job: RaceExportJob, *_: Any) -> RaceFile:
+        exported.append(job.batch_size)
         return export_for_race(job, lambda *_: None, bench.catalog)
 
     monkeypatch.setattr("segbench.execution.costs.pool.export_for_race", counting)
