@@ -81,7 +81,7 @@ class RunFiles:
         session = self._session
         elsewhere = session.machine is not None and session.machine != this_machine()
         alive = None if elsewhere or pid is None else holds(pid, self.directory / ".lock")
-        if alive is None and pid is not None:
+        if alive is None and (pid is not None or os.name != "posix"):  # on Windows a file that is locked cannot be read
             silent = self._silent(now)
             alive = session.end is None and silent is not None and silent < FRESH_SECONDS
         if alive:
