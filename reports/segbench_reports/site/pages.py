@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +15,6 @@ from segbench_reports.html.templating import STATIC, TEMPLATES, code, style, tem
 from segbench_reports.site.badges import Badge, badges
 from segbench_reports.site.board_table import BoardTable, board_table
 from segbench_reports.site.boards import Board, Entry, boards, left_out
-from segbench_reports.site.feeds import atom_feed, items, json_feed, measured
 from segbench_reports.text import numbers as wording
 from segbench_reports.view.cells import dataset_name
 from segbench_reports.view.main_table import main_table
@@ -22,6 +22,7 @@ from segbench_reports.view.summary import summary, unfinished_note
 
 _HERE = Path(__file__).parent
 _TITLE = "Segmentation benchmarks"
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _FILES = {"run.json": "JSON", "cells.csv": "CSV", "tables.tex": "LaTeX"}
 
 
@@ -64,17 +65,15 @@ class Section:
 
 
 def write_pages(runs: Mapping[str, RunResult], target: ReportTarget) -> None:
-    """Index, one page per dataset, badges and feeds."""
+    """Index, one page per dataset, and badges."""
     out, title = target.directory, shown(target.title) or _TITLE
     tables, titles = boards(runs), {folder: run_title(run) for folder, run in runs.items()}
     hrefs = {name: f"leaderboards/{slug(name, limit=60)}.html" for name in tables}
-    made, news = badges(runs, tables), items(runs, titles)
+    made = badges(runs, tables)
     pages = {
         "index.html": _page("index.html.j2", "", title, **_index(runs, tables, titles, hrefs, out)),
         "badges.html": _page("badges.html.j2", "", title, **_badge_page(made, titles, target.home)),
         **{hrefs[name]: _page("board.html.j2", "../", title, **_board(name, found, runs, titles)) for name, found in tables.items()},
-        "feed.json": json_feed(news, title=title, address=target.home),
-        "feed.xml": atom_feed(news, title=title, address=target.home),
     }
     for badge in (badge for group in made.values() for badge in group):
         pages |= {f"{badge.path}.json": badge.endpoint, f"{badge.path}.svg": badge.picture}
@@ -106,7 +105,7 @@ def _page(template: str, root: str, site: str, **view: Any) -> str:
 def _index(
     runs: Mapping[str, RunResult], tables: Mapping[str, list[Board]], titles: Mapping[str, str], hrefs: Mapping[str, str], out: Path
 ) -> dict[str, Any]:
-    ordered = sorted(runs, key=lambda folder: (measured(runs[folder]), folder), reverse=True)
+    ordered = sorted(runs, key=lambda folder: (_measured(runs[folder]), folder), reverse=True)
     models = len({cell.model for run in runs.values() for cell in run.cells})
     counts = [wording.counted(len(runs), "run"), wording.counted(models, "model"), wording.counted(len(tables), "dataset")]
     return {
@@ -115,6 +114,15 @@ def _index(
         "cards": [_card(folder, runs[folder], titles[folder], out, _leader(tables, folder)) for folder in ordered],
         "left_out": [(titles[one.run], one.run, shown(one.name, 80), one.why) for one in left_out(runs)],
     }
+
+
+def _measured(result: RunResult) -> datetime:
+    """The time at which a run was measured; long ago where it does not say."""
+    try:
+        started = datetime.fromisoformat(str(result.environment.started or "").replace("Z", "+00:00"))
+    except ValueError:
+        return _LONG_AGO
+    return started if started.tzinfo else started.replace(tzinfo=timezone.utc)
 
 
 def _shelf(name: str, found: Sequence[Board], href: str) -> SiteFiles:
