@@ -22,6 +22,7 @@ from segbench_reports.view.summary import summary, unfinished_note
 
 _HERE = Path(__file__).parent
 _TITLE = "Segmentation benchmarks"
+_SHIELDS = "https://img.shields.io/endpoint?url="
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _FILES = {"run.json": "JSON", "cells.csv": "CSV", "tables.tex": "LaTeX"}
 
@@ -76,7 +77,7 @@ def write_pages(runs: Mapping[str, RunResult], target: ReportTarget) -> None:
         **{hrefs[name]: _page("board.html.j2", "../", title, **_board(name, found, runs, titles)) for name, found in tables.items()},
     }
     for badge in (badge for group in made.values() for badge in group):
-        pages |= {f"{badge.path}.json": badge.endpoint, f"{badge.path}.svg": badge.picture}
+        pages[badge.path] = badge.endpoint
     for name, text in pages.items():
         file = out / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -196,18 +197,14 @@ def _heading(board: Board) -> str:
 
 def _badge_page(made: Mapping[str, Sequence[Badge]], titles: Mapping[str, str], address: str) -> dict[str, Any]:
     def row(badge: Badge) -> dict[str, str]:
-        return {
-            "text": f"{badge.label}: {badge.message}",
-            "picture": f"data:image/svg+xml,{quote(badge.picture)}",
-            "markdown": f"![{_plain(badge)}]({address}{badge.path}.svg)",
-            "endpoint": f"{badge.path}.json",
-        }
+        markdown = f"![{_plain(badge)}]({_SHIELDS}{quote(f'{address}{badge.path}', safe='/:')})" if address else ""
+        return {"label": badge.label, "message": badge.message, "markdown": markdown, "endpoint": badge.path}
 
-    def rows(found: Sequence[Badge]) -> list[tuple[str, list[dict[str, str]]]]:
-        """What the badges are of, with all of them."""
-        return [(what, [row(badge) for badge in found if badge.what == what]) for what in dict.fromkeys(badge.what for badge in found)]
+    def rows(group: Sequence[Badge]) -> list[tuple[str, list[dict[str, str]]]]:
+        """The badges of each entry, by its name."""
+        return [(what, [row(badge) for badge in group if badge.what == what]) for what in dict.fromkeys(badge.what for badge in group)]
 
-    return {"groups": [(folder, titles[folder], rows(found)) for folder, found in made.items()], "address": address}
+    return {"groups": [(folder, titles[folder], rows(group)) for folder, group in made.items()], "address": address}
 
 
 def _plain(badge: Badge) -> str:

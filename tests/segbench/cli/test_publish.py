@@ -48,7 +48,7 @@ def test_a_site_holds_index_leaderboard_reports_data_and_badges(segbench: Any, w
     assert {f"runs/{name}/{file}" for name in ("one", "two") for file in ("index.html", "run.json", "cells.csv", "tables.tex")} <= files
     assert {
         ".nojekyll", "index.html", "badges.html", "site.json",
-        "leaderboards/shapes.html", "badges/one/unet-miou.svg",
+        "leaderboards/shapes.html", "badges/one/unet-miou.json",
     } <= files  # fmt: skip
     assert 'href="../../index.html"' in (tmp_path / "site/runs/one/index.html").read_text()
     assert RunResult.model_validate_json((tmp_path / "site/runs/two/run.json").read_bytes()).cells[0].quality
