@@ -141,7 +141,7 @@ class RunStore:
 
 
 def load_run(path: Path) -> RunResult:
-    """Read a run's directory or its ``run.json``; a damaged one is rebuilt from the cells where they are there.
+    """Read a run's directory or its ``run.json``; a damaged one is rebuilt from its finished cells.
 
     Raises :class:`StoreError` where there is no run, or where it was written by a newer segbench.
     """
