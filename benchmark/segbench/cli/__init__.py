@@ -29,7 +29,7 @@ COMMANDS = {
     "compare": "Hold two runs against each other, and gate on regressions.",
     "baseline": "Keep runs under a name, to compare with later.",
     "report": "Render a run, or several in one document.",
-    "publish": "Build a static site of runs: leaderboards, reports, badges, feeds.",
+    "publish": "Build a static site of runs: leaderboards, reports, badges.",
     "schema": "Print the JSON Schema of run.json, or hold files against it.",
     "list": "List models, losses, datasets, recipes, .. and plugins.",
     "check": "Run the conformance checks of a model, loss or dataset.",

@@ -1,6 +1,7 @@
 """Download a dataset: resumed where it was cut, checked against its checksum, from mirrors in turn, unpacked inside its folder only.
 
-Files are written under ``<name>.part`` and renamed once they are whole, so that what has its right name is complete.
+Files are written under ``<name>.part`` and renamed once they are whole, so that what has its right name is complete. By hand, since neither
+pooch nor torchvision continues a download that was cut, which matters for archives of gigabytes, or tries mirrors in turn.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ FetchProgress = Callable[[Download, int, "int | None"], None]
 
 @dataclass(frozen=True)
 class Fetched:
-    """What :func:`fetch_dataset` did: targets by what happened to them."""
+    """The result of :func:`fetch_dataset`: targets by what was done with them."""
 
     downloaded: tuple[str, ...] = ()
     already_there: tuple[str, ...] = ()
@@ -55,15 +56,15 @@ def fetch_dataset(
     if spec.fetch is None:
         raise DataError(f"dataset '{spec.name}' cannot be downloaded by segbench. Place its files in a folder and give it as --data DIR.")
     downloads: Iterable[Download] = resolve(spec.fetch)(root, options)
-    downloaded, there, unchecked = [], [], []
+    downloaded, present, unchecked = [], [], []
     for download in downloads:
         if inside(root, download.provides or download.target).exists():
-            there.append(download.target)
+            present.append(download.target)
             continue
         if not fetch_file(download, root, mirrors=mirrors, progress=progress):
             unchecked.append(download.target)
         downloaded.append(download.target)
-    return Fetched(tuple(downloaded), tuple(there), tuple(unchecked))
+    return Fetched(tuple(downloaded), tuple(present), tuple(unchecked))
 
 
 def fetch_file(download: Download, root: Path, *, mirrors: Sequence[str] = (), progress: FetchProgress | None = None) -> bool:
@@ -117,7 +118,7 @@ def _from_any(download: Download, part: Path, mirrors: Sequence[str], progress: 
 
 
 class _WrongContentError(Exception):
-    """What arrived is not what was asked for; resuming cannot help."""
+    """The content is not that of the file that was requested; resuming cannot help."""
 
 
 def _receive(url: str, part: Path, progress: Callable[[int, int | None], None]) -> str:

@@ -1,6 +1,7 @@
-"""What disturbs a measurement of time, as far as the system shows it: other programs, a throttled or turbo clock, a shared GPU.
+"""Disturbances of a measurement of time, as far as the system shows them: other programs, a throttled or turbo clock, a shared GPU.
 
-Reads ``/proc`` and ``/sys`` (Linux) and asks ``nvidia-smi``; what cannot be seen is left out, never taken for absent.
+CPU times come from psutil, counters of throttling and quotas, which it does not show, from ``/sys`` (Linux), GPUs from ``nvidia-smi``;
+what cannot be seen is left out, never taken for absent.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _SLOWED = {0x4: "power cap", 0x8: "hardware slowdown", 0x20: "heat", 0x40: "heat
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What disturbed, in sentences, and the figures behind them."""
+    """Disturbances in sentences, and the figures behind them."""
 
     sentences: tuple[str, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
@@ -43,7 +44,7 @@ class _Reading:
 class Watch:
     """Looks at the machine when made and again at :meth:`stop`; ``pids`` gives the processes whose CPU time is the measurement's own.
 
-    ``root`` and ``ask`` (a command's output) are there for tests.
+    ``root`` (of ``/sys``) and ``ask`` (a command's output) are there for tests.
     """
 
     def __init__(
@@ -101,23 +102,30 @@ class Watch:
         return _Reading(time.monotonic(), busy, stolen, sum(self._own.values()), self._throttle_events(), self._quota_events())
 
     def _cpu_seconds(self) -> tuple[float | None, float | None]:
-        fields = self._text("proc/stat").partition("\n")[0].split()
-        if len(fields) < 9 or fields[0] != "cpu":
+        import psutil
+
+        try:
+            times = psutil.cpu_times()
+        except OSError:  # a sandbox without /proc
             return None, None
-        user, nice, system, _idle, _wait, irq, softirq, steal = (int(x) / _TICKS for x in fields[1:9])
-        return user + nice + system + irq + softirq, steal
+        return sum(getattr(times, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq")), getattr(times, "steal", None)
 
     def _used(self, pid: int) -> float | None:
-        fields = self._text(f"proc/{pid}/stat").rpartition(")")[2].split()
-        return sum(map(int, fields[11:13])) / _TICKS if len(fields) > 12 else None
+        import psutil
+
+        try:
+            times = psutil.Process(pid).cpu_times()
+        except (psutil.Error, OSError):
+            return None
+        return times.user + times.system
 
     def _throttle_events(self) -> int | None:
         files = list((self._root / "sys/devices/system/cpu").glob("cpu*/thermal_throttle/*_throttle_count"))
         return sum(int(file.read_text()) for file in files) if files else None
 
     def _quota_events(self) -> int | None:
-        found = re.search(r"^nr_throttled (\d+)", self._text("sys/fs/cgroup/cpu.stat"), flags=re.MULTILINE)
-        return int(found[1]) if found else None
+        events = re.search(r"^nr_throttled (\d+)", self._text("sys/fs/cgroup/cpu.stat"), flags=re.MULTILINE)
+        return int(events[1]) if events else None
 
     def _clock(self) -> Iterable[str]:
         cpu = "sys/devices/system/cpu"
@@ -132,11 +140,11 @@ class Watch:
         if kind != "cuda":
             return
         base = ["nvidia-smi", f"--id={index or 0}", "--format=csv,noheader,nounits"]
-        found = [int(line) for line in self._ask([*base, "--query-compute-apps=pid"]).split() if line.isdigit()]
-        strangers = [pid for pid in found if pid not in self._own]
+        holders = [int(line) for line in self._ask([*base, "--query-compute-apps=pid"]).split() if line.isdigit()]
+        strangers = [pid for pid in holders if pid not in self._own]
         # behind a container's walls a process has another number: then only their count can tell
-        if len(found) > len(self._own) or (strangers and len(strangers) < len(found)):
-            yield f"The GPU was not exclusive: {len(found)} processes held it."
+        if len(holders) > len(self._own) or (strangers and len(strangers) < len(holders)):
+            yield f"The GPU was not exclusive: {len(holders)} processes held it."
         reasons = self._ask([*base, "--query-gpu=clocks_throttle_reasons.active"]).strip()
         if reasons.startswith("0x"):
             slowed = [text for bit, text in _SLOWED.items() if int(reasons, 16) & bit]
@@ -144,16 +152,13 @@ class Watch:
                 yield f"The GPU's clock was lowered: {', '.join(slowed)}."
 
     def _cores(self) -> int:
-        return len(re.findall(r"^cpu\d+ ", self._text("proc/stat"), flags=re.MULTILINE)) or os.cpu_count() or 1
+        return os.cpu_count() or 1
 
     def _text(self, path: str) -> str:
         try:
             return (self._root / path).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
-
-
-_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 def _ask(command: Sequence[str]) -> str:

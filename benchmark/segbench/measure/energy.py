@@ -6,7 +6,6 @@ stretch of calls of at least two seconds, since it moves in steps of up to 100 m
 
 from __future__ import annotations
 
-import ctypes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,10 +39,10 @@ def energy_per_image(
     clock: Callable[[], float] = time.perf_counter,
 ) -> Energy:
     """Energy of one image where each ``call`` takes ``images``; ``counter`` (and what it is) by default the device's own."""
-    found = counter or open_counter(device)
-    if isinstance(found, str):
-        return Energy(None, why=found)
-    read, method = found
+    counter_or_reason = counter or open_counter(device)
+    if isinstance(counter_or_reason, str):
+        return Energy(None, why=counter_or_reason)
+    read, method = counter_or_reason
     _finish(call, device)
     before, begun, calls = read(), clock(), 0
     while calls == 0 or clock() - begun < seconds:
@@ -62,7 +61,7 @@ def _finish(call: Callable[[], object], device: str) -> None:
 
 
 def open_counter(device: str) -> tuple[Read, str] | str:
-    """The device's counter with its description, or why there is none."""
+    """The device's counter with its description, or the reason why there is none."""
     if device.startswith("cuda"):
         return _nvml(torch.device(device))
     return _rapl(POWERCAP) if device == "cpu" else f"no energy counter is known for '{device}'"
@@ -99,26 +98,19 @@ class _Package:
 
 
 def _nvml(device: torch.device) -> tuple[Read, str] | str:
-    """The board's counter, through the driver's own library: no package is needed."""
+    """The board's counter, which its driver reads."""
+    import pynvml
+
+    uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+    why = "NVML cannot be started"
     try:
-        library = ctypes.CDLL("libnvidia-ml.so.1")
-    except OSError:
+        pynvml.nvmlInit()
+        why = "NVML does not know this device (part of a shared GPU?)"
+        handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+        why = "NVML: this device has no energy counter"
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+    except pynvml.NVMLError_LibraryNotFound:
         return "no NVML: the driver's library is not there"
-    if library.nvmlInit_v2() != 0:
-        return "NVML cannot be started"
-    handle = ctypes.c_void_p()
-    uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}".encode()
-    if library.nvmlDeviceGetHandleByUUID(uuid, ctypes.byref(handle)) != 0:
-        return "NVML does not know this device (part of a shared GPU?)"
-
-    def read() -> float:
-        millijoules = ctypes.c_ulonglong()
-        if library.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(millijoules)) != 0:
-            raise OSError("NVML: this device has no energy counter")
-        return millijoules.value / 1000
-
-    try:
-        read()
-    except OSError as error:
-        return str(error)
-    return read, "NVML, whole board, idle power included"
+    except pynvml.NVMLError as error:
+        return f"{why}: {error}"
+    return lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000, "NVML, whole board, idle power included"

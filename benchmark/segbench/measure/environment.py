@@ -1,7 +1,8 @@
-"""Where a run was measured, fit to be published: no host name, user or path is in it. Needs no torch."""
+"""The machine and the packages of a run, fit to be published: no host name, user or path is in it. Needs no torch."""
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -22,7 +23,7 @@ BUSY = 0.5
 
 
 class PluginLike(Protocol):
-    """What this needs of :class:`segbench.plugin.chosen.Plugin`."""
+    """The fields that are published of a :class:`segbench.plugin.chosen.Plugin`."""
 
     @property
     def name(self) -> str: ...
@@ -69,8 +70,8 @@ def _platform() -> str:
 
 
 def _packages() -> dict[str, str]:
-    found = {name: _version(name) for name in PACKAGES}
-    return {name: version for name, version in found.items() if version is not None}
+    versions = {name: _version(name) for name in PACKAGES}
+    return {name: version for name, version in versions.items() if version is not None}
 
 
 def _version(package: str) -> str | None:
@@ -92,14 +93,29 @@ def _usable_cores() -> int | None:
 
 
 def _cpu_name() -> str | None:
-    info = _read("/proc/cpuinfo")
-    found = re.search(r"^model name\s*:\s*(.+)$", info, flags=re.MULTILINE)
-    return found[1].strip() if found else platform.processor() or None
+    """The name that Linux gives at once (not on ARM), else that of py-cpuinfo, which asks several programs."""
+    name = re.search(r"^model name\s*:\s*(.+)$", _read("/proc/cpuinfo"), flags=re.MULTILINE)
+    return name[1].strip() if name else _cpu_name_by_programs()
+
+
+@functools.cache
+def _cpu_name_by_programs() -> str | None:
+    import cpuinfo
+
+    try:
+        name = cpuinfo.get_cpu_info().get("brand_raw")
+    except Exception:  # it raises a bare Exception for an architecture that it does not know
+        name = None
+    return name or platform.processor() or None
 
 
 def _memory_gb() -> float | None:
-    found = re.search(r"^MemTotal:\s+(\d+) kB", _read("/proc/meminfo"), flags=re.MULTILINE)
-    return round(int(found[1]) / 2**20, 1) if found else None
+    import psutil
+
+    try:
+        return round(psutil.virtual_memory().total / 2**30, 1)
+    except OSError:  # a sandbox without /proc
+        return None
 
 
 def _nvidia() -> tuple[list[str], str | None]:
@@ -118,14 +134,16 @@ def _cuda_of_torch() -> str | None:
     spec = importlib.util.find_spec("torch")
     if spec is None or not spec.origin:
         return None
-    found = re.search(r"^cuda\b[^=]*=\s*['\"]([\d.]+)['\"]", _read(str(Path(spec.origin).with_name("version.py"))), flags=re.MULTILINE)
-    return found[1] if found else None
+    text = _read(str(Path(spec.origin).with_name("version.py")))
+    version = re.search(r"^cuda\b[^=]*=\s*['\"]([\d.]+)['\"]", text, flags=re.MULTILINE)
+    return version[1] if version else None
 
 
 def _notes(load: list[float] | None, cores: int | None) -> list[str]:
     notes = []
     if load and cores and load[0] > BUSY * cores:
         notes.append(f"other load when the run started: {load[0]:.1f} runnable tasks on {cores} cores; latencies suffer from it")
+    # psutil shows neither the governor nor a container's quota
     governor = _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip()
     if governor and governor != "performance":
         notes.append(f"the CPU's clock is not fixed (governor '{governor}')")

@@ -1,4 +1,4 @@
-"""Options of a plugin: a typed, frozen class whose fields are validated when a user sets them.
+"""Options of a plugin: a typed, frozen pydantic model under thin names, validated when a user sets them.
 
 A plugin author writes::
 
@@ -13,22 +13,20 @@ that mypy understands in ``build(task, options)``. Field types: ``bool``, ``int`
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import math
 import types
 import typing
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union
 
-from typing_extensions import dataclass_transform
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
+from pydantic_core import PydanticUndefined
 
 from segbench.errors import OptionError, PluginError, did_you_mean
 
 OptionValue = bool | int | float | str | None | tuple[Any, ...]
 OptionsT = TypeVar("OptionsT", bound="Options")
-
-_META = "segbench"
 
 
 def option(
@@ -39,44 +37,68 @@ def option(
     maximum: float | None = None,
 ) -> Any:
     """A field of an :class:`Options` class with a help text and, for numbers, a closed range."""
-    return dataclasses.field(default=default, metadata={_META: {"help": help, "minimum": minimum, "maximum": maximum}})
+    # not ge and le of Field: they cannot stand on a tuple or a union of numbers
+    return Field(default=default, description=help, json_schema_extra={"minimum": minimum, "maximum": maximum})
 
 
-# option() is no field specifier here: type checkers would take its positional default for a missing one
-@dataclass_transform(frozen_default=True, kw_only_default=True)
-class Options:
-    """Base class; every subclass becomes a frozen, keyword-only dataclass whose fields all have defaults."""
+class Options(BaseModel):
+    """Base class; every subclass becomes a frozen, keyword-only model whose fields all have defaults."""
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-            if field.default is dataclasses.MISSING:
-                raise PluginError(f"{cls.__name__}.{field.name} needs a default")
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        ignored_types=(object,),  # a class attribute without a type is a constant
+    )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        for name, field in cls.model_fields.items():
+            if field.default is PydanticUndefined:
+                raise PluginError(f"{cls.__name__}.{name} needs a default")
 
     @classmethod
     def resolve(cls: type[OptionsT], values: Mapping[str, Any] | None = None, *, owner: str = "") -> OptionsT:
         """The options with ``values`` in place of defaults; raises :class:`OptionError` with what to type instead."""
-        known = describe(cls)  # type: ignore[arg-type]
+        known = describe(cls)
         prefix = f"{owner}: " if owner else ""
-        checked: dict[str, OptionValue] = {}
-        for key, value in (values or {}).items():
+        for key in values or {}:
             if key not in known:
                 has = f" It has: {', '.join(known)}." if known else " It has no options."
                 raise OptionError(f"{prefix}unknown option '{key}'.{did_you_mean(key, known)}{has}")
-            checked[key] = known[key].check(value, prefix=prefix)
-        return cls(**checked)
+        try:
+            return cls.model_validate(dict(values or {}))
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0])
+            expected = {"finite_number": "a finite number", "value_error": str(first.get("ctx", {}).get("error"))}
+            text = expected.get(first["type"]) or describe_type(known[name].annotation)
+            raise OptionError(f"{prefix}{name} = {(values or {})[name]!r} does not fit: expected {text}") from None
 
     def values(self) -> dict[str, OptionValue]:
         """All options and their values, in declared order."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _checked(cls, value: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> OptionValue:
+        """As users write it (lists for tuples, ``none`` for None), and within its range."""
+        declared = describe(cls)[str(info.field_name)]
+        if value == "none" and type(None) in typing.get_args(declared.annotation):
+            value = None
+        result: OptionValue = validate(tuple(value) if isinstance(value, list) else value)
+        for number in result if isinstance(result, tuple) else (result,):
+            declared.check_range(number)
+        return result
 
 
 class NoOptions(Options):
     """For plugins without options."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class OptionInfo:
     """One declared option: its type, default, help and range."""
 
@@ -87,38 +109,24 @@ class OptionInfo:
     minimum: float | None = None
     maximum: float | None = None
 
-    def check(self, value: Any, *, prefix: str = "") -> OptionValue:
-        """``value`` in the declared type, or :class:`OptionError`."""
-        try:
-            result = _coerce(value, self.annotation)
-        except (TypeError, ValueError, OverflowError):
-            raise OptionError(f"{prefix}{self.name} = {value!r} does not fit: expected {describe_type(self.annotation)}") from None
-        for number in result if isinstance(result, tuple) else (result,):
-            self._check_range(number, value, prefix)
-        return result
-
-    def _check_range(self, number: Any, value: Any, prefix: str) -> None:
+    def check_range(self, number: Any) -> None:
+        """Raise ValueError for a number outside of the range, with what is expected."""
         if not isinstance(number, (int, float)) or isinstance(number, bool):
             return
-        if isinstance(number, float) and not math.isfinite(number):
-            raise OptionError(f"{prefix}{self.name} = {value!r} does not fit: expected a finite number")
         if self.minimum is not None and number < self.minimum:
-            raise OptionError(f"{prefix}{self.name} = {value!r} does not fit: expected at least {self.minimum:g}")
+            raise ValueError(f"at least {self.minimum:g}")
         if self.maximum is not None and number > self.maximum:
-            raise OptionError(f"{prefix}{self.name} = {value!r} does not fit: expected at most {self.maximum:g}")
+            raise ValueError(f"at most {self.maximum:g}")
 
 
 @functools.cache
 def describe(options: type[Options]) -> dict[str, OptionInfo]:
     """The declared options of an :class:`Options` class by name, in order."""
-    if not dataclasses.is_dataclass(options):
-        return {}
-    hints = typing.get_type_hints(options)
-    found = {}
-    for field in dataclasses.fields(options):
-        meta = field.metadata.get(_META, {})
-        found[field.name] = OptionInfo(name=field.name, annotation=hints[field.name], default=field.default, **meta)
-    return found
+    declared = {}
+    for name, field in options.model_fields.items():
+        bounds: Any = field.json_schema_extra or {}
+        declared[name] = OptionInfo(name, field.annotation, field.default, field.description or "", **bounds)
+    return declared
 
 
 def describe_type(annotation: Any) -> str:
@@ -137,39 +145,3 @@ def describe_type(annotation: Any) -> str:
         return f"a list of {inner} in parentheses"
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "'none'"}
     return words.get(annotation, str(annotation))
-
-
-def _coerce(value: Any, annotation: Any) -> OptionValue:
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (Union, types.UnionType):
-        return _coerce_union(value, args)
-    if origin is Literal:
-        if value in args and type(value) in {type(a) for a in args}:
-            return value  # type: ignore[no-any-return]
-        raise ValueError
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise TypeError
-        return tuple(_coerce(v, args[0]) for v in value)
-    return _coerce_scalar(value, annotation)
-
-
-def _coerce_union(value: Any, args: tuple[Any, ...]) -> OptionValue:
-    if type(None) in args and (value is None or value == "none"):
-        return None
-    for arg in args:
-        if arg is type(None):
-            continue
-        try:
-            return _coerce(value, arg)
-        except (TypeError, ValueError, OverflowError):
-            continue
-    raise TypeError
-
-
-def _coerce_scalar(value: Any, annotation: Any) -> OptionValue:
-    if annotation is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if annotation in (bool, int, float, str) and type(value) is annotation:
-        return value  # type: ignore[no-any-return]
-    raise TypeError

@@ -16,6 +16,7 @@ from pathlib import Path
 from segbench.errors import ConfigError, StoreError, did_you_mean
 from segbench.results.records import RunResult
 from segbench.results.store import load_run
+from segbench.util.cache_dir import user_data
 from segbench.util.files import explained, folder_mb, write_atomic
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -47,8 +48,7 @@ def baselines_folder(chosen: Path | None = None) -> Path:
     """
     if chosen is not None:
         return chosen.expanduser()
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(os.environ.get("SEGBENCH_BASELINES") or Path(base) / "segbench" / "baselines").expanduser()
+    return Path(os.environ.get("SEGBENCH_BASELINES") or user_data() / "baselines").expanduser()
 
 
 def save_baseline(name: str, run: Path, *, folder: Path, checkpoints: bool = True, replace: bool = False) -> Baseline:

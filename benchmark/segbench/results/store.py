@@ -7,10 +7,11 @@ damaged. Beside them lie ``config.toml``, ``checkpoints/<cell>/``, ``confusions/
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -18,6 +19,9 @@ from segbench.errors import StoreError
 from segbench.results.records import SCHEMA_VERSION, CellResult, RunResult
 from segbench.util.files import explained, write_atomic
 from segbench.util.sequences import first_line
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 _FOLDERS = ("cells", "checkpoints", "confusions", "predictions", "deployments", "logs")
 _OWNED = (
@@ -45,32 +49,37 @@ class RunStore:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._lock: IO[str] | None = None
+        self._lock: BaseFileLock | None = None
 
     def open(self) -> None:
         """Create the directory and take the lock; a second writer is refused."""
         with explained(self.directory):
             for folder in _FOLDERS:
                 (self.directory / folder).mkdir(parents=True, exist_ok=True)
-            self._lock = (self.directory / ".lock").open("a+")
-        if not _try_lock(self._lock):
-            self._lock.seek(0)
-            holder = self._lock.read().strip() or "unknown"
-            self._lock.close()
-            self._lock = None
-            raise StoreError(
-                f"Another segbench (process {holder}) is writing to '{self.directory}'. Wait for it, or choose another --out DIR."
-            )
-        self._lock.seek(0)
-        self._lock.truncate()
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
+            self._lock = self._locked()
 
     def close(self) -> None:
         """Release the lock."""
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
+
+    def _locked(self) -> BaseFileLock:
+        """The lock, taken, with this process's number in its file; on Windows the file cannot be written while it is locked."""
+        from filelock import FileLock, Timeout
+
+        file = self.directory / ".lock"
+        # a soft lock, which would replace a missing flock, keeps text of its own in the file
+        lock = FileLock(file, timeout=0, thread_local=False, fallback_to_soft=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise StoreError(
+                f"Another segbench (process {_holder(file)}) is writing to '{self.directory}'. Wait for it, or choose another --out DIR."
+            ) from None
+        with contextlib.suppress(PermissionError):
+            file.write_text(str(os.getpid()))
+        return lock
 
     def clear(self) -> None:
         """Remove what earlier runs wrote here (``--fresh``); all other files stay, also in our folders."""
@@ -79,9 +88,9 @@ class RunStore:
                 for file in self.directory.glob(pattern):
                     if not file.is_dir():
                         file.unlink()
-            for again in (self.directory / "evaluations").glob("*/cells"):
-                RunStore(again.parent).clear()
-                (again.parent / ".lock").unlink(missing_ok=True)
+            for cells in (self.directory / "evaluations").glob("*/cells"):
+                RunStore(cells.parent).clear()
+                (cells.parent / ".lock").unlink(missing_ok=True)
             for name in (*_FOLDERS, "charts", "evaluations"):
                 folders = sorted((self.directory / name).glob("**/"), reverse=True)
                 for folder in folders:
@@ -132,7 +141,7 @@ class RunStore:
 
 
 def load_run(path: Path) -> RunResult:
-    """Read a run's directory or its ``run.json``; a damaged one is rebuilt from the cells where they are there.
+    """Read a run's directory or its ``run.json``; a damaged one is rebuilt from its finished cells.
 
     Raises :class:`StoreError` where there is no run, or where it was written by a newer segbench.
     """
@@ -166,13 +175,9 @@ def _rebuild(directory: Path, file: Path, error: Exception) -> RunResult:
     return RunResult(cells=list(cells.values()), complete=False, warnings=notes)
 
 
-def _try_lock(stream: IO[str]) -> bool:
+def _holder(file: Path) -> str:
+    """The number of the process that wrote a lock's file."""
     try:
-        import fcntl
-    except ImportError:  # Windows: no advisory locks of this kind; the atomic writes still hold
-        return True
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return file.read_text().strip() or "unknown"
     except OSError:
-        return False
-    return True
+        return "unknown"

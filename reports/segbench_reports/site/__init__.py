@@ -1,4 +1,4 @@
-"""A static site over several runs: index, leaderboards, badges and feeds; each run's own report lies below it."""
+"""A static site over several runs: index, leaderboards and badges; each run's own report lies below it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Badges: for each run and each thing that it compared, as a shields.io endpoint and as a picture of our own."""
+"""Badges, as shields.io endpoints: for each run, and for each figure of what it compared."""
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,13 +13,12 @@ from segbench_reports.text import numbers as wording
 from segbench_reports.view.cells import dataset_name
 from segbench_reports.view.summary import conditions as timed_under
 
-_COLOURS = {"blue": "#0a5ea8", "orange": "#a64b00", "lightgrey": "#57606a"}
 _LONGEST = 60
 
 
 @dataclass(frozen=True)
 class Badge:
-    """``path`` has no suffix; ``what`` says what it is of."""
+    """One label with its message; ``path`` is its file, ``what`` names the run's entry that it is about."""
 
     path: str
     what: str
@@ -34,21 +32,6 @@ class Badge:
         data = {"schemaVersion": 1, "label": self.label, "message": self.message, "color": self.colour}
         return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
 
-    @property
-    def picture(self) -> str:
-        """The badge as SVG, for pages that ask nobody else."""
-        left, right = _width(self.label), _width(self.message)
-        label, message = html.escape(self.label), html.escape(self.message)
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" aria-label="{label}: {message}">'
-            f"<title>{label}: {message}</title>"
-            f'<rect width="{left + right}" height="20" rx="3" fill="#333a42"/>'
-            f'<path d="M{left} 0h{right - 3}a3 3 0 0 1 3 3v14a3 3 0 0 1-3 3h-{right - 3}z" fill="{_COLOURS[self.colour]}"/>'
-            '<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">'
-            f'<text x="{left / 2}" y="14" textLength="{left - 12}">{label}</text>'
-            f'<text x="{left + right / 2}" y="14" textLength="{right - 12}">{message}</text></g></svg>\n'
-        )
-
 
 def badges(runs: Mapping[str, RunResult], boards: Mapping[str, list[Board]]) -> dict[str, list[Badge]]:
     """By run: one for the run, then mIoU, parameters and latency of everything that it compared."""
@@ -60,13 +43,13 @@ def _of_run(folder: str, result: RunResult, entries: list[Entry]) -> Iterator[Ba
     done = sum(cell.status == "ok" for cell in result.cells)
     dataset = _short(dataset_name(result) or "segbench")
     if not result.complete:
-        yield Badge(f"badges/{folder}/run", "the run", dataset, f"{done} of {wording.counted(len(result.cells), 'cell')}", "orange")
+        yield Badge(f"badges/{folder}/run.json", "the run", dataset, f"{done} of {wording.counted(len(result.cells), 'cell')}", "orange")
     elif entries:
         best = max(entries, key=lambda entry: entry.miou)
         message = f"{wording.elided(shown(best.cell.model), 28)} {wording.percent(best.miou)} % mIoU"
-        yield Badge(f"badges/{folder}/run", "the run", dataset, message)
+        yield Badge(f"badges/{folder}/run.json", "the run", dataset, message)
     else:
-        yield Badge(f"badges/{folder}/run", "the run", dataset, wording.counted(done, "cell"), "lightgrey")
+        yield Badge(f"badges/{folder}/run.json", "the run", dataset, wording.counted(done, "cell"), "lightgrey")
     names: set[str] = set()
     for entry in entries:
         yield from _of_entry(folder, entry, names)
@@ -80,19 +63,14 @@ def _of_entry(folder: str, entry: Entry, names: set[str]) -> Iterator[Badge]:
     path, what, quality = f"badges/{folder}/{stem}", shown(entry.name, 80), entry.cell.quality
     split = f" {quality.split}" if quality else ""
     spread = "" if entry.deviation is None else f" ±{wording.percent(entry.deviation)}"
-    yield Badge(f"{path}-miou", what, _short(f"mIoU {entry.cell.dataset or ''}{split}"), f"{wording.percent(entry.miou)}{spread} %")
+    yield Badge(f"{path}-miou.json", what, _short(f"mIoU {entry.cell.dataset or ''}{split}"), f"{wording.percent(entry.miou)}{spread} %")
     if entry.cell.params is not None:
-        yield Badge(f"{path}-params", what, "parameters", f"{wording.significant(entry.cell.params / 1e6)} M")
+        yield Badge(f"{path}-params.json", what, "parameters", f"{wording.significant(entry.cell.params / 1e6)} M")
     timing = entry.timing
     if timing is not None and timing.p50_ms is not None:
         under = timed_under(timing).removeprefix("batch 1, ")
-        yield Badge(f"{path}-latency", what, _short(f"latency {under}"), f"{wording.significant(timing.p50_ms)} ms")
+        yield Badge(f"{path}-latency.json", what, _short(f"latency {under}"), f"{wording.significant(timing.p50_ms)} ms")
 
 
 def _short(text: str) -> str:
     return wording.elided(shown(text, _LONGEST), _LONGEST)
-
-
-def _width(text: str) -> int:
-    """Room for a text of 11 px; about six and a half per letter."""
-    return round(6.6 * len(text)) + 12

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +15,6 @@ from segbench_reports.html.templating import STATIC, TEMPLATES, code, style, tem
 from segbench_reports.site.badges import Badge, badges
 from segbench_reports.site.board_table import BoardTable, board_table
 from segbench_reports.site.boards import Board, Entry, boards, left_out
-from segbench_reports.site.feeds import atom_feed, items, json_feed, measured
 from segbench_reports.text import numbers
 from segbench_reports.view.cells import dataset_name
 from segbench_reports.view.main_table import main_table
@@ -22,6 +22,8 @@ from segbench_reports.view.summary import summary, unfinished_note
 
 _HERE = Path(__file__).parent
 _TITLE = "Segmentation benchmarks"
+_SHIELDS = "https://img.shields.io/endpoint?url="
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _FILES = {"run.json": "JSON", "cells.csv": "CSV", "tables.tex": "LaTeX"}
 
 
@@ -64,20 +66,18 @@ class LeaderboardSection:
 
 
 def write_pages(runs: Mapping[str, RunResult], target: ReportTarget) -> None:
-    """Write the index, one page per dataset, badges and feeds."""
+    """Write the index, one page per dataset, and badges."""
     out, title = target.directory, shown(target.title) or _TITLE
     tables, titles = boards(runs), {folder: run_title(run) for folder, run in runs.items()}
     hrefs = {name: f"leaderboards/{slug(name, limit=60)}.html" for name in tables}
-    badges_by_run, feed_items = badges(runs, tables), items(runs, titles)
+    badges_by_run = badges(runs, tables)
     pages = {
         "index.html": _page("index.html.j2", "", title, **_index(runs, tables, titles, hrefs, out)),
         "badges.html": _page("badges.html.j2", "", title, **_badge_page(badges_by_run, titles, target.home)),
         **{hrefs[name]: _page("board.html.j2", "../", title, **_board(name, group, runs, titles)) for name, group in tables.items()},
-        "feed.json": json_feed(feed_items, title=title, address=target.home),
-        "feed.xml": atom_feed(feed_items, title=title, address=target.home),
     }
     for badge in (badge for group in badges_by_run.values() for badge in group):
-        pages |= {f"{badge.path}.json": badge.endpoint, f"{badge.path}.svg": badge.picture}
+        pages[badge.path] = badge.endpoint
     for name, text in pages.items():
         file = out / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def _page(template: str, root: str, site: str, **view: Any) -> str:
 def _index(
     runs: Mapping[str, RunResult], tables: Mapping[str, list[Board]], titles: Mapping[str, str], hrefs: Mapping[str, str], out: Path
 ) -> dict[str, Any]:
-    ordered = sorted(runs, key=lambda folder: (measured(runs[folder]), folder), reverse=True)
+    ordered = sorted(runs, key=lambda folder: (_measured(runs[folder]), folder), reverse=True)
     models = len({cell.model for run in runs.values() for cell in run.cells})
     counts = [numbers.counted(len(runs), "run"), numbers.counted(models, "model"), numbers.counted(len(tables), "dataset")]
     return {
@@ -115,6 +115,15 @@ def _index(
         "cards": [_card(folder, runs[folder], titles[folder], out, _leader(tables, folder)) for folder in ordered],
         "left_out": [(titles[one.run], one.run, shown(one.name, 80), one.why) for one in left_out(runs)],
     }
+
+
+def _measured(result: RunResult) -> datetime:
+    """The time at which a run was measured; long ago where it does not say."""
+    try:
+        started = datetime.fromisoformat(str(result.environment.started or "").replace("Z", "+00:00"))
+    except ValueError:
+        return _LONG_AGO
+    return started if started.tzinfo else started.replace(tzinfo=timezone.utc)
 
 
 def _dataset_card(name: str, tables: Sequence[Board], href: str) -> DatasetCard:
@@ -191,12 +200,8 @@ def _heading(board: Board) -> str:
 
 def _badge_page(badges_by_run: Mapping[str, Sequence[Badge]], titles: Mapping[str, str], address: str) -> dict[str, Any]:
     def row(badge: Badge) -> dict[str, str]:
-        return {
-            "text": f"{badge.label}: {badge.message}",
-            "picture": f"data:image/svg+xml,{quote(badge.picture)}",
-            "markdown": f"![{_alternative_text(badge)}]({address}{badge.path}.svg)",
-            "endpoint": f"{badge.path}.json",
-        }
+        markdown = f"![{_alternative_text(badge)}]({_SHIELDS}{quote(f'{address}{badge.path}', safe='/:')})" if address else ""
+        return {"label": badge.label, "message": badge.message, "markdown": markdown, "endpoint": badge.path}
 
     def rows(group: Sequence[Badge]) -> list[tuple[str, list[dict[str, str]]]]:
         """Rows of the table by the subject of the badges."""

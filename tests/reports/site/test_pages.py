@@ -1,4 +1,4 @@
-"""The pages, badges and feeds of a site."""
+"""The pages and badges of a site."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from xml.etree import ElementTree
 
 import pytest
 
@@ -130,18 +129,12 @@ def test_names_are_shown_and_never_read_as_markup(hostile_runs: dict[str, RunRes
         assert max(map(len, page.text.split())) < 400
     assert "{{ 7*7 }}" in _pages(root)["index.html"].text
     assert {file.relative_to(root).parts[0] for file in root.rglob("*")} == {
-        "index.html", "badges.html", "badges", "feed.json", "feed.xml", "leaderboards", "runs",
+        "index.html", "badges.html", "badges", "leaderboards", "runs",
     }  # fmt: skip
-    for file in root.rglob("*.svg"):
-        assert {element.tag.rpartition("}")[2] for element in ElementTree.parse(file).iter()} == {
-            "svg",
-            "title",
-            "rect",
-            "path",
-            "g",
-            "text",
-        }
-    ElementTree.parse(root / "feed.xml")
+    endpoints = [json.loads(file.read_text(encoding="utf-8")) for file in root.glob("badges/*/*")]
+    assert endpoints
+    assert all(set(endpoint) == {"schemaVersion", "label", "message", "color"} for endpoint in endpoints)
+    assert not {"\u202e", "\u2028"} & set("".join(endpoint["label"] + endpoint["message"] for endpoint in endpoints))
 
 
 def test_badges_are_endpoints_as_shields_reads_them(site_runs: dict[str, RunResult], build_site: Build) -> None:
@@ -159,27 +152,16 @@ def test_badges_are_endpoints_as_shields_reads_them(site_runs: dict[str, RunResu
     assert badge("first/run")["message"] == "big 50.0 % mIoU"
     assert badge("half/run") == {"schemaVersion": 1, "label": "squares", "message": "1 of 2 cells", "color": "orange"}
     assert not list((root / "badges" / "half").glob("seen*")), "a training score is no badge"
-    assert "50.0 %" in (root / "badges" / "first" / "big-miou.svg").read_text()
+    assert {file.suffix for file in (root / "badges").rglob("*.*")} == {".json"}, "shields.io draws them"
+    assert "mIoU squares test: 50.0 %" in _pages(root)["badges.html"].text
+    assert "img.shields.io" not in _pages(root)["badges.html"].text, "which cannot reach a relative address"
 
 
-def test_an_address_makes_badges_and_feeds_whole(site_runs: dict[str, RunResult], build_site: Build) -> None:
+def test_an_address_makes_badges_whole(site_runs: dict[str, RunResult], build_site: Build) -> None:
     root = build_site(site_runs, home="https://team.example/bench/", title="Our runs")
-    assert "](https://team.example/bench/badges/first/big-miou.svg)" in _pages(root)["badges.html"].text
-    feed = json.loads((root / "feed.json").read_text())
-    assert (feed["version"], feed["title"]) == ("https://jsonfeed.org/version/1.1", "Our runs")
-    assert [item["url"] for item in feed["items"]] == [
-        f"https://team.example/bench/runs/{name}/index.html" for name in ("half", "longer", "second", "first")
-    ]
-
-
-def test_the_atom_feed_has_what_a_reader_needs(site_runs: dict[str, RunResult], build_site: Build) -> None:
-    feed = ElementTree.parse(build_site(site_runs) / "feed.xml").getroot()
-    space = "{http://www.w3.org/2005/Atom}"
-    assert feed.tag == f"{space}feed"
-    assert feed.findtext(f"{space}updated") == "2026-11-04T10:00:00+00:00"
-    entries = feed.findall(f"{space}entry")
-    assert len({entry.findtext(f"{space}id") for entry in entries}) == len(entries) == 4
-    assert all(entry.findtext(f"{space}title") and entry.find(f"{space}link") is not None for entry in entries)
+    endpoint = "https://team.example/bench/badges/first/big-miou.json"
+    assert f"![mIoU squares test: 50.0 %](https://img.shields.io/endpoint?url={endpoint})" in _pages(root)["badges.html"].text
+    assert not list(root.glob("feed*"))
 
 
 def test_the_same_runs_make_the_same_site(site_runs: dict[str, RunResult], build_site: Build) -> None:

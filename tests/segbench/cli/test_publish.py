@@ -38,7 +38,7 @@ def _files(root: Path) -> dict[str, bytes]:
     return {file.relative_to(root).as_posix(): file.read_bytes() for file in root.rglob("*") if file.is_file()}
 
 
-def test_a_site_holds_index_leaderboard_reports_data_badges_and_feeds(segbench: Any, write_run: WriteRun, tmp_path: Path) -> None:
+def test_a_site_holds_index_leaderboard_reports_data_and_badges(segbench: Any, write_run: WriteRun, tmp_path: Path) -> None:
     write_run("one")
     write_run("two", miou=0.6)
     answer = segbench("publish", "one", "two/run.json", "--out", "site")
@@ -47,8 +47,8 @@ def test_a_site_holds_index_leaderboard_reports_data_badges_and_feeds(segbench: 
     files = set(_files(tmp_path / "site"))
     assert {f"runs/{name}/{file}" for name in ("one", "two") for file in ("index.html", "run.json", "cells.csv", "tables.tex")} <= files
     assert {
-        ".nojekyll", "index.html", "badges.html", "feed.xml", "feed.json", "site.json",
-        "leaderboards/shapes.html", "badges/one/unet-miou.svg",
+        ".nojekyll", "index.html", "badges.html", "site.json",
+        "leaderboards/shapes.html", "badges/one/unet-miou.json",
     } <= files  # fmt: skip
     assert 'href="../../index.html"' in (tmp_path / "site/runs/one/index.html").read_text()
     assert RunResult.model_validate_json((tmp_path / "site/runs/two/run.json").read_bytes()).cells[0].quality

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import stat
 import tarfile
 import threading
 import zipfile
@@ -276,6 +277,26 @@ def test_zip_archives_are_unpacked_too(tmp_path: Path) -> None:
     unpack(tmp_path / "archive", tmp_path / "out")
 
     assert (tmp_path / "out/a/b.txt").read_bytes() == b"text"
+
+
+def test_separators_of_windows_make_folders(tmp_path: Path) -> None:
+    (tmp_path / "archive").write_bytes(_zip({"a\\b.txt": b"text"}))
+    unpack(tmp_path / "archive", tmp_path / "out")
+
+    assert (tmp_path / "out/a/b.txt").read_bytes() == b"text"
+
+
+def test_permissions_that_an_archive_asks_for_are_not_granted(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, mode in (("loose", 0o6777), ("closed", 0o000)):
+            member = tarfile.TarInfo(name)
+            member.mode = mode
+            tar.addfile(member)
+    (tmp_path / "archive").write_bytes(stream.getvalue())
+    unpack(tmp_path / "archive", tmp_path / "out")
+
+    assert {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "out").iterdir()} == {"loose": 0o755, "closed": 0o600}
 
 
 @pytest.mark.parametrize("content", [b"no archive at all", _tar({"a": b"x" * 5000})[:3000]], ids=["text", "cut"])

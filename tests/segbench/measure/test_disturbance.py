@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import psutil
 import pytest
 
 from segbench.measure.disturbance import Watch
@@ -14,18 +19,29 @@ from segbench.measure.disturbance import Watch
 Machine = Callable[..., None]
 
 
+def processes(used: dict[int, float]) -> Callable[[int], Any]:
+    """``psutil.Process`` for a system with these processes only, by the CPU seconds that they have used."""
+
+    def process(pid: int) -> Any:
+        if pid not in used:
+            raise psutil.NoSuchProcess(pid)
+        return SimpleNamespace(cpu_times=lambda: SimpleNamespace(user=used[pid] / 2, system=used[pid] / 2))
+
+    return process
+
+
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """Writes what two cores have done so far, in ticks of a hundredth of a second; ten seconds pass from one look to the next."""
+    """Sets what two cores have done so far, in hundredths of a second; ten seconds pass from one look to the next."""
     seconds = itertools.count(100.0, 10.0)
     monkeypatch.setattr("segbench.measure.disturbance.time.monotonic", lambda: next(seconds))
-    monkeypatch.setattr("segbench.measure.disturbance._TICKS", 100)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
 
     def write(busy: int = 0, stolen: int = 0, ours: int = 0, throttled: int = 0, quota: int = 0, **files: str) -> None:
+        system = SimpleNamespace(user=busy / 100, nice=0.0, system=0.0, idle=5.0, iowait=0.0, irq=0.0, softirq=0.0, steal=stolen / 100)
+        monkeypatch.setattr(psutil, "cpu_times", lambda: system)
+        monkeypatch.setattr(psutil, "Process", processes({os.getpid(): 0.0, 77: ours / 100}))
         texts = {
-            "proc/stat": f"cpu  {busy} 0 0 500 0 0 0 {stolen} 0 0\ncpu0 0\ncpu1 0\n",
-            f"proc/{os.getpid()}/stat": f"{os.getpid()} (python) S " + " ".join(["0"] * 10) + " 0 0 0\n",
-            "proc/77/stat": "77 (a name) with) S " + " ".join(["0"] * 10) + f" {ours} 0 0\n",
             "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count": str(throttled),
             "sys/fs/cgroup/cpu.stat": f"usage_usec 1\nnr_throttled {quota}\n",
             **{name.replace("__", "/"): text for name, text in files.items()},
@@ -37,13 +53,15 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return write
 
 
-def test_a_process_that_ends_in_between_is_still_the_measurements_own(machine: Machine, tmp_path: Path) -> None:
+def test_a_process_that_ends_in_between_is_still_the_measurements_own(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine(busy=0)
     watch = _watch(tmp_path)
     machine(busy=900, ours=900)
     watch.look()
     machine(busy=1000, ours=900)
-    (tmp_path / "proc/77/stat").unlink()
+    monkeypatch.setattr(psutil, "Process", processes({os.getpid(): 0.0}))
     assert watch.stop().figures["other_load_cores"] == pytest.approx(1.0 / 20)
 
 
@@ -123,7 +141,29 @@ def test_a_shared_or_slowed_gpu_is_told(machine: Machine, tmp_path: Path) -> Non
     assert all("--id=1" in command for command in asked)
 
 
-def test_a_system_that_shows_nothing_is_no_fault(tmp_path: Path) -> None:
+def test_the_load_of_a_real_process_is_its_own(tmp_path: Path) -> None:
+    """Half a second of work of a child: the measurement's own, not that of other programs."""
+    code = "import time\nprint('go', flush=True); input()\nwhile time.process_time() < 0.7: pass\nprint('done', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stdout.readline() == "go\n"
+        watch = Watch(lambda: [child.pid], root=tmp_path)
+        before = sum(watch._own.values())
+        child.stdin.write("\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "done\n"
+        found = watch.stop()
+        assert sum(watch._own.values()) - before >= 0.5
+        child.communicate("\n")
+    assert found.figures["other_load_cores"] >= 0
+
+
+def test_a_system_that_shows_nothing_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing() -> None:
+        raise FileNotFoundError("/proc/stat")
+
+    monkeypatch.setattr(psutil, "cpu_times", nothing)
     found = Watch(lambda: [77], root=tmp_path / "nowhere").stop()
     assert found.sentences == ()
     assert list(found.figures) == ["seconds"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pynvml
 import pytest
 import torch
 
@@ -73,6 +75,63 @@ def test_without_a_counter_it_says_why(tmp_path: Path, monkeypatch: pytest.Monke
     (zone / "energy_uj").unlink()
     assert "cannot be read" in energy_per_image(lambda: None, images=1, device="cpu").why
     assert "'mps'" in energy_per_image(lambda: None, images=1, device="mps").why
+
+
+class FakeNvml:
+    """The part of ``pynvml`` that is used; ``refuses`` names the function that fails."""
+
+    def __init__(self, refuses: str = "", error: int = pynvml.NVML_ERROR_NOT_SUPPORTED) -> None:
+        self.refuses, self.error = refuses, error
+        self.millijoules = 5_000
+        self.uuid = ""
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        self._answer("nvmlInit")
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:  # noqa: N802
+        self.uuid = uuid
+        self._answer("nvmlDeviceGetHandleByUUID")
+        return "the handle"
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: str) -> int:  # noqa: N802
+        assert handle == "the handle"
+        self._answer("nvmlDeviceGetTotalEnergyConsumption")
+        return self.millijoules
+
+    def _answer(self, function: str) -> None:
+        if function == self.refuses:
+            raise pynvml.NVMLError(self.error)
+
+
+def _install(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("nvmlInit", "nvmlDeviceGetHandleByUUID", "nvmlDeviceGetTotalEnergyConsumption"):
+        monkeypatch.setattr(pynvml, name, getattr(nvml, name))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=f"of-{device.index}"))
+
+
+def test_a_gpu_s_counter_is_read_in_joules(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = FakeNvml()
+    _install(nvml, monkeypatch)
+    counter = energy.open_counter("cuda:1")
+    assert not isinstance(counter, str)
+    read, method = counter
+    assert (nvml.uuid, method) == ("GPU-of-1", "NVML, whole board, idle power included")
+    nvml.millijoules += 2_500
+    assert read() == 7.5
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "reason"),
+    [
+        ("nvmlInit", pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, "no NVML: the driver's library is not there"),
+        ("nvmlInit", pynvml.NVML_ERROR_DRIVER_NOT_LOADED, "NVML cannot be started: Driver Not Loaded"),
+        ("nvmlDeviceGetHandleByUUID", pynvml.NVML_ERROR_NOT_FOUND, r"NVML does not know this device (part of a shared GPU?): Not Found"),
+        ("nvmlDeviceGetTotalEnergyConsumption", pynvml.NVML_ERROR_NOT_SUPPORTED, "NVML: this device has no energy counter: Not Supported"),
+    ],
+)
+def test_a_gpu_without_a_counter_says_why(monkeypatch: pytest.MonkeyPatch, function: str, error: int, reason: str) -> None:
+    _install(FakeNvml(function, error), monkeypatch)
+    assert energy.open_counter("cuda:0") == reason
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cpuinfo
 import pytest
 
 from segbench.measure import environment
@@ -35,6 +36,26 @@ def test_memory_and_processor_agree_with_the_system() -> None:
     pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     assert found.memory_gb == pytest.approx(pages * size / 2**30, abs=0.1)
     assert found.cpu
+
+
+def test_py_cpuinfo_is_asked_once_where_linux_names_no_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([{"brand_raw": "Neoverse-N1"}])
+    monkeypatch.setattr(environment, "_read", lambda path: "")
+    monkeypatch.setattr(cpuinfo, "get_cpu_info", lambda: next(answers))
+    environment._cpu_name_by_programs.cache_clear()
+    assert [describe_environment().cpu for _ in range(2)] == ["Neoverse-N1"] * 2
+    environment._cpu_name_by_programs.cache_clear()
+
+
+def test_a_processor_that_py_cpuinfo_does_not_know_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> dict[str, str]:
+        raise Exception("py-cpuinfo currently only works on X86 and some ARM CPUs.")
+
+    monkeypatch.setattr(environment, "_read", lambda path: "")
+    monkeypatch.setattr(cpuinfo, "get_cpu_info", refuse)
+    environment._cpu_name_by_programs.cache_clear()
+    assert describe_environment().cpu == (platform.processor() or None)
+    environment._cpu_name_by_programs.cache_clear()
 
 
 def test_the_cuda_version_is_that_of_torch() -> None:

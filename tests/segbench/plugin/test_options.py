@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, Literal
 
 import pytest
+from pydantic import ValidationError
 
 from segbench import NoOptions, OptionError, Options, PluginError, option
 from segbench.plugin.options import describe, describe_type
@@ -88,10 +88,31 @@ def test_a_plugin_without_options_says_so() -> None:
 
 def test_options_are_frozen_keyword_only_and_comparable() -> None:
     options = Everything(width=3)
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(ValidationError, match="Instance is frozen"):
         options.width = 4  # type: ignore[misc]
     assert options == Everything.resolve({"width": 3})
     assert hash(options) == hash(Everything(width=3))
+
+
+def test_what_is_written_in_code_is_checked_too() -> None:
+    assert Everything(rates=[2, 3]).values()["rates"] == (2, 3)  # type: ignore[arg-type]
+    for wrong in ({"width": 0}, {"width": "wide"}, {"widht": 8}):
+        with pytest.raises(ValidationError):
+            Everything(**wrong)
+
+
+def test_a_class_of_options_may_have_constants_and_methods() -> None:
+    class Scaled(Options):
+        STEPS = (1, 2, 4)  # type: ignore[pydantic-field]
+        width: int = option(8, minimum=1)
+        model_scale: float = 0.5
+
+        @property
+        def scaled(self) -> float:
+            return self.width * self.model_scale
+
+    assert Scaled.resolve({"width": 6}).scaled == 3.0
+    assert (Scaled.STEPS, list(describe(Scaled))) == ((1, 2, 4), ["width", "model_scale"])
 
 
 def test_every_option_needs_a_default() -> None:

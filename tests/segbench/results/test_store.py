@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +36,46 @@ def test_a_second_writer_is_refused_until_the_first_has_gone(store: RunStore) ->
     store.close()
     second.open()
     second.close()
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds ``tmp_path / "run"`` until a line is written to it."""
+    code = "import pathlib, sys; from segbench.results.store import RunStore\n"
+    code += "store = RunStore(pathlib.Path(sys.argv[1])); store.open(); print('open', flush=True); input(); store.close()"
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        yield process
+        process.kill()
+
+
+def test_two_processes_exclude_each_other_and_the_holder_is_named(writer: subprocess.Popen[str], tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "run")
+    for _ in range(2):  # to be refused leaves the holder's number in place
+        with pytest.raises(StoreError, match=rf"Another segbench \(process {writer.pid}\) is writing to '.*run'. Wait for it, or choose"):
+            store.open()
+    writer.communicate("\n")
+    store.open()
+    assert (tmp_path / "run" / ".lock").read_text() == str(os.getpid())
+    store.close()
+
+
+def test_the_lock_of_a_killed_process_is_free(writer: subprocess.Popen[str], tmp_path: Path) -> None:
+    writer.kill()
+    writer.wait()
+    store = RunStore(tmp_path / "run")
+    store.open()
+    store.close()
+
+
+def test_a_forked_child_cannot_free_the_lock_of_its_parent(store: RunStore) -> None:
+    process = multiprocessing.get_context("fork").Process(target=store.close)
+    process.start()
+    process.join()
+    with pytest.raises(StoreError, match="is writing"):
+        RunStore(store.directory).open()
 
 
 def test_what_was_written_is_read_back(store: RunStore) -> None:

@@ -152,7 +152,7 @@ def _welch(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     if total == 0:
         return Interval(value, value, value, None, len(ours))
     freedom = total**2 / sum(error**2 / (len(side) - 1) for error, side in zip(errors, (ours, theirs), strict=True))
-    # whole degrees of freedom, rounded to the wider side
+    # whole degrees of freedom, rounded to the wider side; scipy.stats.ttest_ind takes fractions and would give narrower intervals
     half = student_quantile(0.975, max(1, math.floor(freedom))) * math.sqrt(total)
     return Interval(value, value - half, value + half, None, len(ours))
 

@@ -1,4 +1,4 @@
-"""How sure is a score: the bootstrap over images for given checkpoints, Student's t over seeds.
+"""Intervals of scores: the bootstrap over images for given checkpoints, Student's t over seeds.
 
 Images (or the groups that they come in) are the independent units. A dataset's mIoU is no mean over images: it is read off the sum of
 their confusion matrices, so a resample sums matrices again, each as often as its image was drawn, and reads the score off that.
@@ -78,13 +78,13 @@ class Resampled:
 
     def _interval(self, confidence: float, least: int, *, corrected: bool) -> Interval:
         n = len(self.without)
-        there = self.resamples[~np.isnan(self.resamples)]
-        if n < least or len(there) < 0.9 * len(self.resamples) or math.isnan(self.value):
+        scores = self.resamples[~np.isnan(self.resamples)]
+        if n < least or len(scores) < 0.9 * len(self.resamples) or math.isnan(self.value):
             return Interval(self.value, None, None, None, n)
         z = student_quantile((1 + confidence) / 2, n - 1) * _widening(n)
-        bias, skew = (_bias(there, self.value), _acceleration(self.without)) if corrected else (0.0, 0.0)
-        low, high = np.quantile(there, [_share(-z, bias, skew), _share(z, bias, skew)])
-        return Interval(self.value, float(low), float(high), None if corrected else _p_value(there, n), n)
+        bias, skew = (_bias(scores, self.value), _acceleration(self.without)) if corrected else (0.0, 0.0)
+        low, high = np.quantile(scores, [_share(-z, bias, skew), _share(z, bias, skew)])
+        return Interval(self.value, float(low), float(high), None if corrected else _p_value(scores, n), n)
 
 
 def mean_of(several: Sequence[Resampled]) -> Resampled:
@@ -119,20 +119,20 @@ def resample(
     for start in range(0, resamples, _CHUNK):
         weights = _weights(random, strata, n, min(_CHUNK, resamples - start))
         for place in range(0, len(units), _TOGETHER):
-            found = statistic(weights @ np.stack(units[place : place + _TOGETHER]))
-            for scores, each in zip(drawn[place : place + _TOGETHER], found, strict=True):
-                scores.append(each)
+            by_table = statistic(weights @ np.stack(units[place : place + _TOGETHER]))
+            for scores, chunk in zip(drawn[place : place + _TOGETHER], by_table, strict=True):
+                scores.append(chunk)
     return [_resampled(table, np.concatenate(scores), statistic) for table, scores in zip(units, drawn, strict=True)]
 
 
 def _resampled(table: Floats, scores: Floats, statistic: Statistic) -> Resampled:
     whole = table.sum(axis=0)
-    of_all, *without = statistic(np.concatenate([whole[None], whole - table]))
-    return Resampled(float(of_all), scores, np.asarray(without))
+    value, *without = statistic(np.concatenate([whole[None], whole - table]))
+    return Resampled(float(value), scores, np.asarray(without))
 
 
 def sampling(images: int, groups: Sequence[Hashable] | None) -> tuple[Literal["images", "groups", "within groups"], str]:
-    """What is drawn from so many images, and that in words.
+    """The sampling units of so many images, as a kind and in words.
 
     >>> sampling(3, None), sampling(4, "abab")
     (('images', '3 images'), ('within groups', '4 images within 2 groups'))
@@ -154,16 +154,16 @@ def sampling(images: int, groups: Sequence[Hashable] | None) -> tuple[Literal["i
 
 
 def miou_columns(matrices: npt.NDArray[Any]) -> Counts:
-    """What mIoU needs of matrices (n, K, K): intersection, label and predicted pixels of each class, (n, 3 K)."""
+    """The columns that give mIoU, of matrices (n, K, K): intersection, label and predicted pixels of each class, (n, 3 K)."""
     return np.concatenate([np.diagonal(matrices, axis1=1, axis2=2), matrices.sum(axis=2), matrices.sum(axis=1)], axis=1)
 
 
 def miou_of(sums: Floats) -> Floats:
     """mIoU from sums of :func:`miou_columns`, over the classes with label pixels in the resample (as in the whole)."""
     iou = _iou(sums)
-    there = ~np.isnan(iou)
-    classes = there.sum(axis=-1)
-    total: Floats = np.where(there, iou, 0.0).sum(axis=-1)
+    labelled = ~np.isnan(iou)
+    classes = labelled.sum(axis=-1)
+    total: Floats = np.where(labelled, iou, 0.0).sum(axis=-1)
     mean: Floats = np.divide(total, classes, out=np.full(total.shape, np.nan), where=classes > 0)
     return mean
 
@@ -198,8 +198,8 @@ def miou_difference(
 def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
     """Mean of independent values with Student's t interval; none below three of them, or where they do not vary.
 
-    >>> found = mean_interval([0.50, 0.52, 0.54])
-    >>> round(found.value, 3), round(found.low, 4), round(found.high, 4)
+    >>> mean = mean_interval([0.50, 0.52, 0.54])
+    >>> round(mean.value, 3), round(mean.low, 4), round(mean.high, 4)
     (0.52, 0.4703, 0.5697)
     """
     n = len(values)
@@ -213,7 +213,7 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
 
 
 def _weights(random: np.random.Generator, strata: Sequence[npt.NDArray[np.int64]], n: int, resamples: int) -> Floats:
-    """How often each unit is drawn in each resample (B, n), as many from each stratum as it has."""
+    """Counts of each unit in each resample (B, n), as many from each stratum as it has."""
     weights = np.empty((resamples, n))
     for members in strata:
         weights[:, members] = random.multinomial(len(members), np.full(len(members), 1 / len(members)), size=resamples)
@@ -242,13 +242,13 @@ def _iou(sums: Floats) -> Floats:
 
 
 def _bias(resamples: Floats, value: float) -> float:
-    """How far the resamples lie off-centre, in standard deviations."""
+    """BCa's bias correction: the distance of the resamples' median from the value, in standard deviations."""
     below = (np.count_nonzero(resamples < value) + np.count_nonzero(resamples == value) / 2) / len(resamples)
     return _NORMAL.inv_cdf(min(max(below, 1 / len(resamples)), 1 - 1 / len(resamples)))
 
 
 def _acceleration(without: Floats) -> float:
-    """How the standard error changes with the value, from the score without each unit."""
+    """BCa's acceleration: the change of the standard error with the value, from the score without each unit."""
     without = without[~np.isnan(without)]
     off = without.mean() - without
     spread = float((off**2).sum()) ** 1.5
@@ -256,12 +256,12 @@ def _acceleration(without: Floats) -> float:
 
 
 def _widening(n: int) -> float:
-    """By how much the resamples of few units are too narrow: their variance divides by n in place of n - 1."""
+    """The factor by which resamples of few units are too narrow: their variance divides by n in place of n - 1."""
     return math.sqrt(n / (n - 1))
 
 
 def _share(z: float, bias: float, skew: float) -> float:
-    """Which share of the resamples lies below the end of the interval that would be ``z`` without bias and skewness."""
+    """The share of resamples below the end of the interval that would be ``z`` without bias and skewness."""
     moved = bias + z
     return _NORMAL.cdf(bias + moved / max(1 - skew * moved, 1e-3))
 

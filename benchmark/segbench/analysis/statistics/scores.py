@@ -43,8 +43,8 @@ def _hits_and_unions(matrices: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _image_scores(matrices: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Each image's own mIoU, and whether it has any."""
     scores = miou_of(miou_columns(matrices).astype(np.float64))
-    there = ~np.isnan(scores)
-    return np.stack([np.where(there, scores, 0.0), there], axis=1)
+    scored = ~np.isnan(scores)
+    return np.stack([np.where(scored, scores, 0.0), scored], axis=1)
 
 
 def _share(sums: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Small statistics of timings: is a series steady, which quantiles may be quoted, how sure are they, and how do two contenders compare.
+"""Statistics of timings: the trend of a series, quantiles with their intervals, ratios of two contenders, correction for many pairs.
 
 Rounds, not calls, are the units: calls within a round share the machine's mood. Intervals are 95 % bootstrap intervals over rounds (Efron
 1979), percentiles expanded for few rounds (Hesterberg, The American Statistician 69, 2015, section 5.3 on narrowness bias). Neighbouring
@@ -63,19 +63,20 @@ class Ratio:
 
 
 def is_falling(values: Sequence[float]) -> bool:
-    """Whether a series goes down, by Mann's trend test (Econometrica 13, 1945) at one-sided 5 %.
+    """Tell a falling series from noise, by Mann's trend test (Econometrica 13, 1945) at one-sided 5 %.
 
     >>> is_falling([9, 7, 6, 4, 3, 2, 2, 1]), is_falling([2, 1, 2, 1, 2, 1, 2, 1])
     (True, False)
     """
     n = len(values)
+    # not scipy.stats.kendalltau: it corrects for ties, which would end other warm-ups, and takes a second to import in the midst of one
     rises = sum((later > earlier) - (later < earlier) for i, earlier in enumerate(values) for later in values[i + 1 :])
     spread = math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
     return spread > 0 and rises / spread < -1.645
 
 
 def samples_needed(quantile: float) -> int:
-    """How many samples it takes until the largest lies above the true quantile with 95 % confidence.
+    """The number of samples of which the largest lies above the true quantile with 95 % confidence.
 
     >>> samples_needed(0.5), samples_needed(0.9), samples_needed(0.99)
     (5, 29, 299)
@@ -116,26 +117,26 @@ def quantile_intervals(
     """
     _check_starts(rounds, starts)
     samples = _joined(rounds)
-    asked = [q for q in quantiles if len(rounds) >= LEAST_ROUNDS and (q <= 0.5 or len(samples) >= samples_needed(q))]
-    if not asked:
+    quoted = [q for q in quantiles if len(rounds) >= LEAST_ROUNDS and (q <= 0.5 or len(samples) >= samples_needed(q))]
+    if not quoted:
         return [None] * len(quantiles)
     stretch = serial_stretch([float(np.median(block)) for block in rounds])
     by_start = [_joined(rounds[end - count : end]) for count, end in zip(starts, itertools.accumulate(starts), strict=True)]
-    found = {}
-    for q, resampled in zip(asked, _resampled_quantiles(rounds, samples, asked, seed), strict=True):
+    intervals = {}
+    for q, resampled in zip(quoted, _resampled_quantiles(rounds, samples, quoted, seed), strict=True):
         value = float(np.quantile(samples, q))
         low, high = _stretched(_bounds(resampled, len(rounds)), value, stretch)
         if len(by_start) >= _MANY_STARTS and min(map(len, by_start)) >= samples_needed(q):
             reach, _ = _reach([float(np.quantile(part, q)) for part in by_start])
             low, high = min(low, value - reach), max(high, value + reach)
-        found[q] = (max(low, float(samples.min())), min(high, float(samples.max())))
-    return [found.get(q) for q in quantiles]
+        intervals[q] = (max(low, float(samples.min())), min(high, float(samples.max())))
+    return [intervals.get(q) for q in quantiles]
 
 
 def ratio_of(
     rounds_a: Sequence[Sequence[float]], rounds_b: Sequence[Sequence[float]], *, starts: Sequence[int] = (), seed: int = 0
 ) -> Ratio:
-    """How long a's calls take against b's; round i of both ran side by side, so that they met the same machine.
+    """The time of a's calls over that of b's; round i of both ran side by side, so that they met the same machine.
 
     ``starts`` says how many rounds were run after each start of the processes (``Latency.start_rounds``). A load that comes and goes splits
     each contender's pooled times in two heaps, between which a pooled median jumps; the ratio within a round is hit by it only where it
@@ -162,7 +163,7 @@ def ratio_of(
 
 
 def serial_stretch(rounds: Sequence[float] | NDArray[np.float64]) -> float:
-    """How many times wider the interval of a median must be because neighbouring rounds are alike; 1 where they are not.
+    """The factor by which an interval of a median widens because neighbouring rounds are alike; 1 where they are not.
 
     The standard error of a median of a series depends on the autocorrelations of on which side of it each value lies (Gastwirth and Rubin,
     Annals of Statistics 3, 1975); they are summed up to where a pair of neighbouring lags is no longer positive (Geyer, Statistical Science
@@ -200,6 +201,7 @@ def _reach(values: Sequence[float]) -> tuple[float, int]:
     By Student's t; where there are six batches or more, the trimmed one with winsorised variance (Yuen, Biometrika 61, 1974), so that a
     single batch that something hit does not decide how wide it is.
     """
+    # the estimator of scipy.stats.mstats.trimmed_mean_ci, which cuts shares (of 49 batches one too few) and takes a second to import
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     n, trimmed = len(ordered), (len(ordered) + _TRIMMED_OF // 2) // _TRIMMED_OF
     if trimmed:
@@ -227,6 +229,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
+    # scipy.stats has no such correction: its false_discovery_control bounds another error rate
     adjusted = [0.0] * len(p_values)
     largest = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
@@ -261,12 +264,12 @@ def _resampled_quantiles(
 
 def _weighted(ordered: NDArray[np.float64], reached: NDArray[Any], quantiles: Sequence[float]) -> list[NDArray[np.float64]]:
     """Quantiles (linear between order statistics) of samples that occur several times; ``reached`` counts them up to each place."""
-    found = []
+    values = []
     for quantile in quantiles:
         place = quantile * (reached[:, -1] - 1)
         low, high = (ordered[(reached <= np.asarray(k)[:, None]).sum(axis=1)] for k in (np.floor(place), np.ceil(place)))
-        found.append(low + (high - low) * (place - np.floor(place)))
-    return found
+        values.append(low + (high - low) * (place - np.floor(place)))
+    return values
 
 
 def _stretched(bounds: tuple[float, float], value: float, stretch: float) -> tuple[float, float]:

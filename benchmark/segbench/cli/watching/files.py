@@ -81,7 +81,7 @@ class RunFiles:
         command = self._command
         elsewhere = command.machine is not None and command.machine != this_machine()
         alive = None if elsewhere or pid is None else holds(pid, self.directory / ".lock")
-        if alive is None and pid is not None:
+        if alive is None and (pid is not None or os.name != "posix"):  # on Windows a file that is locked cannot be read
             silent = self._silent(now)
             alive = command.end is None and silent is not None and silent < FRESH_SECONDS
         if alive:

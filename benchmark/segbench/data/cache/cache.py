@@ -23,7 +23,7 @@ _ABANDONED_SECONDS = 24 * 3600.0
 
 
 def cache_key(dataset: str, split: str, digest: str, *, version: str = "") -> str:
-    """What identifies a decoded split: the dataset with its options, the split, the data's digest, and the dataset code's version.
+    """The key of a decoded split: the dataset with its options, the split, the data's digest, and the dataset code's version.
 
     >>> cache_key("folder[suffix='.png']", "train", "3f2a", version="0.1.0")
     "folder[suffix='.png'] | train | 3f2a | 0.1.0"
@@ -32,7 +32,7 @@ def cache_key(dataset: str, split: str, digest: str, *, version: str = "") -> st
 
 
 def cache_folder(settings: DataSettings) -> Path:
-    """Where entries lie: ``data.cache_dir``, else $SEGBENCH_CACHE, else ``segbench`` in the user's cache folder."""
+    """The folder of all entries: ``data.cache_dir``, else as :func:`~segbench.util.cache_dir.user_cache` says."""
     return user_cache(settings.cache_dir) / "decoded"
 
 
@@ -109,16 +109,16 @@ def _make_room(directory: Path, size: int, limit: int) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One builder at a time, where the system has file locks; where not, the last to finish wins, harmlessly."""
+    """One builder at a time; where the file system has no locks, the last to finish wins, harmlessly."""
+    from filelock import FileLock
+
+    lock = FileLock(path, fallback_to_soft=False)
+    with contextlib.suppress(OSError):
+        lock.acquire()
     try:
-        import fcntl
-    except ImportError:
         yield
-        return
-    with path.open("a") as file:
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    finally:
+        lock.release()
 
 
 def _touch(directory: Path) -> None:

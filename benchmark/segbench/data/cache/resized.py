@@ -30,12 +30,12 @@ class LayeredSamples(Sequence[Sample]):
         return self._native[index]
 
     def at(self, size: Size) -> Sequence[Sample]:
-        """The samples at ``size`` where they are there, else at native size."""
+        """The samples at ``size`` if they were cached, else at native size."""
         return self._resized.get((size[0], size[1]), self._native)
 
 
 def samples_at(samples: Sequence[Sample], size: Size, policy: Policy) -> Sequence[Sample]:
-    """What training at ``size`` should read: ``enhanced`` crops at native size, the other policies begin by warping to ``size``."""
+    """The samples that training at ``size`` reads: ``enhanced`` crops at native size, the other policies begin by warping to ``size``."""
     return samples.at(size) if isinstance(samples, LayeredSamples) and policy != "enhanced" else samples
 
 

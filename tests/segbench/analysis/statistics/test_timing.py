@@ -7,10 +7,12 @@ import time
 
 import numpy as np
 import pytest
+from scipy.stats.mstats import trimmed_mean_ci
 
 from segbench.analysis.statistics.student_t import student_p_value, student_quantile
 from segbench.analysis.statistics.timing import (
     RESAMPLES,
+    _reach,
     expanded_tail,
     holm,
     is_falling,
@@ -197,6 +199,16 @@ def test_one_start_that_something_hit_does_not_decide_how_wide_an_interval_is() 
     assert hit.high is not None
     assert hit.high - hit.low < 3 * (calm.high - calm.low)  # eight times without trimming
     assert hit.verdict == "slower"
+
+
+@pytest.mark.parametrize("starts", [6, 11, 17])
+def test_intervals_over_starts_are_those_of_a_trimmed_mean_in_scipy(starts: int) -> None:
+    logs = np.random.default_rng(starts).normal(0, 0.1, starts)
+    trimmed = (starts + 5) // 11
+    low, high = trimmed_mean_ci(logs, limits=(trimmed / starts, trimmed / starts))
+    reach, freedom = _reach(logs.tolist())
+    assert reach == pytest.approx((high - low) / 2, rel=1e-9)
+    assert freedom == starts - 2 * trimmed - 1
 
 
 def test_starts_must_add_up_to_the_rounds() -> None:

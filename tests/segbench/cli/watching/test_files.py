@@ -31,6 +31,7 @@ from segbench.execution.events import (
 )
 from segbench.execution.journal import EVENTS, NOW, Journal, this_machine
 from segbench.results.records import CellResult, ErrorInfo, Quality, Training
+from segbench.results.store import RunStore
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forges locks as Linux has them")
 
@@ -124,6 +125,15 @@ def test_another_process_of_that_number_does_not_hold_the_run(forge: Callable[..
     directory = forge(START, PLAN, alive=False)
     (directory / ".lock").write_text(str(os.getppid()))
     assert _read(directory).state == "stopped"
+
+
+def test_a_store_that_is_open_is_seen_as_a_run_that_starts_and_a_closed_one_as_stopped(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "run")
+    store.open()
+    state = _read(tmp_path / "run")
+    assert (state.state, state.pid) == ("starting", os.getpid())
+    store.close()
+    assert _read(tmp_path / "run").state == "stopped"
 
 
 def test_a_run_on_another_machine_lives_as_long_as_it_gives_signs(forge: Callable[..., Path]) -> None:

@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, TimeoutError
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +257,23 @@ def test_builders_that_start_together_decode_once(tmp_path: Path) -> None:
     assert sorted(split.decoded for split in splits) == [0, 0, 6]
     assert all(isinstance(samples, CachedSamples) and _equal(samples[5], Split()[5]) for samples in found)
     assert len(_entries(tmp_path)) == 1
+
+
+def test_builders_in_other_processes_wait_for_each_other(tmp_path: Path) -> None:
+    """One that is killed frees its lock."""
+    code = "import pathlib, sys, time; from segbench.data.cache.cache import _locked\n"
+    code += "with _locked(pathlib.Path(sys.argv[1])): print('locked', flush=True); time.sleep(60)"
+    cached(Split(), key="k", settings=_data(tmp_path))
+    lock = _entries(tmp_path)[0].with_suffix(".lock")
+    with subprocess.Popen([sys.executable, "-c", code, str(lock)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(cached, Split(), key="k", settings=_data(tmp_path))
+            with pytest.raises(TimeoutError):
+                waiting.result(0.3)
+            other.kill()
+            assert isinstance(waiting.result(10), CachedSamples)
 
 
 def test_where_the_cache_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
