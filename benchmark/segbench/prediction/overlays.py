@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from segbench.data.visualization import overlay, to_rgb
+from segbench.data.visualization import SENTINEL2_BANDS, overlay, to_rgb
 from segbench.plugin.specs import Task
 from segbench.prediction.masks import read_small
 from segbench.prediction.scenes import OpenScene
@@ -16,7 +16,6 @@ from segbench.util.image_size import Size
 
 LONGEST = 2048
 """Longer images are shown smaller: nobody looks at a hundred million pixels, and the picture would have to lie in memory."""
-_SENTINEL2_BANDS = 13
 
 
 def write_overlay(path: Path, mask: Path, scene: OpenScene, task: Task, *, alpha: float) -> None:
@@ -37,7 +36,7 @@ def shown_input(task: Task) -> str:
     """
     if task.rgb:
         return task.rgb[0]
-    several = [name for name, channels in task.inputs.items() if channels in (3, _SENTINEL2_BANDS)]
+    several = [name for name, channels in task.inputs.items() if channels in (3, SENTINEL2_BANDS)]
     return several[0] if several else next(iter(task.inputs))
 
 

@@ -167,7 +167,7 @@ class OpenSample:
 
     def read(self, window: Window) -> dict[str, Tensor]:
         """Inputs (C, h, w) by name."""
-        return {name: window.of(values) for name, values in self.sample.inputs.items()}
+        return {name: window.crop(values) for name, values in self.sample.inputs.items()}
 
     def missing(self, window: Window) -> None:
         """A sample says nothing about gaps but in its label."""
