@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from segbench.data.check_labels import advise, count_values, describe_values, outside_values
+from segbench.data.samples import STORED_DTYPES
 from segbench.plugin.options import Options
 from segbench.plugin.specs import DatasetSpec, Problem, Sample, Task, resolve
 
-STORED_DTYPES = (torch.uint8, torch.int16, torch.uint16, torch.float32)
 _MOST_NAMED = 5  # samples that a message names before it counts the others
 
 CheckProgress = Callable[[str, int, int], None]

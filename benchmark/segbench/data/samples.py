@@ -11,6 +11,9 @@ from torch import Tensor
 from segbench.errors import DataError, SegbenchError
 from segbench.plugin.specs import Normalisation, Sample, Task
 
+STORED_DTYPES = (torch.uint8, torch.int16, torch.uint16, torch.float32)
+"""Dtypes of the inputs that a dataset may return."""
+
 _MAX_UINT8 = 255
 
 

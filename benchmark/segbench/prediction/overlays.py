@@ -1,4 +1,4 @@
-"""A prediction over its image, as a picture of a size that can be looked at."""
+"""Overlays: the colours of a prediction over its image, at a size that a screen can show."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segbench.util.files import explained, replacing
 from segbench.util.image_size import Size
 
 LONGEST = 2048
-"""Longer images are shown smaller: nobody looks at a hundred million pixels, and the picture would have to lie in memory."""
+"""Pixels; longer images are reduced to it, as the picture has to fit into memory."""
 
 
 def write_overlay(path: Path, mask: Path, scene: OpenScene, task: Task, *, alpha: float) -> None:
@@ -29,7 +29,7 @@ def write_overlay(path: Path, mask: Path, scene: OpenScene, task: Task, *, alpha
 
 
 def shown_input(task: Task) -> str:
-    """The input that looks most like what eyes see: colours, else Sentinel-2's bands, else the first.
+    """The input to show: one in colours, else Sentinel-2's bands, else the first.
 
     >>> shown_input(Task(class_names=("land", "water"), inputs={"sar": 2, "optical": 13}, rgb=()))
     'optical'
