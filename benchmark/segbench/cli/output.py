@@ -1,4 +1,4 @@
-"""How results are printed: width, colour and paths."""
+"""Output on the terminal: its width and colour, short paths, the command line, durations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def terminal() -> Console:
 
 
 def relative(path: Path) -> str:
-    """A path as short as it can be typed from here."""
+    """A path relative to the working directory, where that is shorter and not far away."""
     try:
         short = os.path.relpath(path)
     except ValueError:
@@ -32,7 +32,7 @@ def own_command() -> str:
     return "segbench " + shlex.join(_without_paths(sys.argv[1:]))
 
 
-_PATHS = {"--data": "DIR", "--out": "OUT", "--checkpoint": "CHECKPOINT"}
+_PATH_OPTIONS = {"--data": "DIR", "--out": "OUT", "--checkpoint": "CHECKPOINT"}
 
 
 def _without_paths(arguments: list[str]) -> list[str]:
@@ -42,11 +42,11 @@ def _without_paths(arguments: list[str]) -> list[str]:
         if placeholder:
             cleaned.append(placeholder)
             placeholder = ""
-        elif flag in _PATHS and equals:
-            cleaned.append(f"{flag}={_PATHS[flag]}")
+        elif flag in _PATH_OPTIONS and equals:
+            cleaned.append(f"{flag}={_PATH_OPTIONS[flag]}")
         else:
             cleaned.append(argument)
-            placeholder = _PATHS.get(argument, "")
+            placeholder = _PATH_OPTIONS.get(argument, "")
     return cleaned
 
 
@@ -56,11 +56,11 @@ def duration(seconds: float) -> str:
     >>> duration(42), duration(190), duration(7300), duration(200000)
     ('42 s', '3 min 10 s', '2 h 1 min', '2 d 7 h')
     """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+    total = round(seconds)
+    if total < 60:
+        return f"{total} s"
+    if total < 3600:
+        return f"{total // 60} min {total % 60} s"
+    if total < 86400:
+        return f"{total // 3600} h {total % 3600 // 60} min"
+    return f"{total // 86400} d {total % 86400 // 3600} h"
