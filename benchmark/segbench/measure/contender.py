@@ -29,7 +29,7 @@ class Conditions:
 
 @runtime_checkable
 class Contender(Protocol):
-    """One of several deployed models to be timed. In a run each lives in its own process, and ``block`` asks that process."""
+    """One of several deployed models to be timed. In a run each has its own process, which ``block`` calls."""
 
     @property
     def name(self) -> str: ...

@@ -1,4 +1,4 @@
-"""A plugin's model under one calling convention, whatever sizes it needs and whatever it returns."""
+"""A plugin's model under one calling convention, for all sizes that models need and all outputs that they return."""
 
 from __future__ import annotations
 
