@@ -1,4 +1,4 @@
-"""What can go wrong because of the user's input: each message says what happened and what to do."""
+"""Errors caused by the user's input: each message says what happened and what to do."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class StoreError(SegbenchError):
 
 
 class DeviceError(SegbenchError):
-    """The device that was asked for is not there."""
+    """The requested device is not available."""
 
 
 class BackendError(SegbenchError):

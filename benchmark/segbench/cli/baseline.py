@@ -39,11 +39,12 @@ def save(name: str, run: Path, folder: Path | None, checkpoints: bool, replace: 
     from segbench.cli.output import relative
     from segbench.results.baselines import baselines_folder, save_baseline
 
-    kept = save_baseline(name, run, folder=baselines_folder(folder), checkpoints=checkpoints, replace=replace)
-    cells = len(kept.result.cells) if kept.result else 0
-    weights = "" if kept.has_checkpoints else ", without checkpoints"
-    click.echo(f"Saved {name}: {cells} cell{'s' if cells != 1 else ''}, {kept.megabytes:.1f} MB{weights}, in {relative(kept.directory)}")
-    if kept.result and not kept.result.complete:
+    baseline = save_baseline(name, run, folder=baselines_folder(folder), checkpoints=checkpoints, replace=replace)
+    cells = len(baseline.result.cells) if baseline.result else 0
+    weights = "" if baseline.has_checkpoints else ", without checkpoints"
+    size = f"{cells} cell{'s' if cells != 1 else ''}, {baseline.megabytes:.1f} MB{weights}"
+    click.echo(f"Saved {name}: {size}, in {relative(baseline.directory)}")
+    if baseline.result and not baseline.result.complete:
         click.echo(f"Warning: the run is not finished; '{name}' holds what is done so far.", err=True)
     return 0
 
@@ -56,28 +57,28 @@ def list_(folder: Path | None, as_json: bool) -> int:
     from segbench.cli.output import relative
     from segbench.results.baselines import baselines_folder, list_baselines
 
-    where = baselines_folder(folder)
-    found = list_baselines(where)
+    location = baselines_folder(folder)
+    baselines = list_baselines(location)
     rows = [
         {
-            "name": each.name,
-            "started": each.result.environment.started if each.result else None,
-            "dataset": each.result.task.get("dataset") if each.result else None,
-            "models": list(dict.fromkeys(cell.model for cell in each.result.cells)) if each.result else [],
-            "cells": len(each.result.cells) if each.result else 0,
-            "megabytes": round(each.megabytes, 1),
-            "checkpoints": each.has_checkpoints,
-            "error": each.error or None,
+            "name": baseline.name,
+            "started": baseline.result.environment.started if baseline.result else None,
+            "dataset": baseline.result.task.get("dataset") if baseline.result else None,
+            "models": list(dict.fromkeys(cell.model for cell in baseline.result.cells)) if baseline.result else [],
+            "cells": len(baseline.result.cells) if baseline.result else 0,
+            "megabytes": round(baseline.megabytes, 1),
+            "checkpoints": baseline.has_checkpoints,
+            "error": baseline.error or None,
         }
-        for each in found
+        for baseline in baselines
     ]
     if as_json:
         click.echo(json.dumps({"baselines": rows}, indent=1))
         return 0
     if not rows:
-        click.echo(f"No baselines in {relative(where)}. Keep a run: segbench baseline save NAME RUN")
+        click.echo(f"No baselines in {relative(location)}. Keep a run: segbench baseline save NAME RUN")
         return 0
-    width = max(len(each.name) for each in found)
+    width = max(len(baseline.name) for baseline in baselines)
     for row in rows:
         name = str(row["name"]).ljust(width)
         if row["error"]:

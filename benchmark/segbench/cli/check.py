@@ -19,7 +19,7 @@ def command(name: str, data: Path | None, thorough: bool) -> int:
 
     require_torch()
     catalog = load_catalog()
-    chosen = _find(catalog, name)
+    chosen = _find_plugin(catalog, name)
     from segbench.testing import run_checks
 
     results = run_checks(chosen, root=data, thorough=thorough)
@@ -34,7 +34,7 @@ def command(name: str, data: Path | None, thorough: bool) -> int:
     return 1 if failed else 0
 
 
-def _find(catalog: Any, text: str) -> Any:
+def _find_plugin(catalog: Any, text: str) -> Any:
     """The one spec of that name among the kinds that can be checked."""
     from segbench.errors import ConfigError, UnknownNameError, did_you_mean
     from segbench.plugin.choice import parse_choice
@@ -48,7 +48,7 @@ def _find(catalog: Any, text: str) -> Any:
             raise ConfigError(f"'{choice.name}' is nothing without a trained teacher. Check the loss inside it: segbench check ce")
         # a model that is made of others is checked as they make it, with fresh weights
         return catalog.model(choice) if kind == "models" else catalog.choose(kind, choice)
-    known = [name for kind in kinds for name in catalog.names(kind)]
+    names = [name for kind in kinds for name in catalog.names(kind)]
     raise UnknownNameError(
-        f"No model, loss, dataset or backend is named '{choice.name}'.{did_you_mean(choice.name, known)} Known: {', '.join(known)}."
+        f"No model, loss, dataset or backend is named '{choice.name}'.{did_you_mean(choice.name, names)} Known: {', '.join(names)}."
     )

@@ -18,7 +18,7 @@ def command() -> None:
 @click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the dataset.")
 def check(dataset: str, data: Path | None) -> int:
     """Read every sample of DATASET and say what is wrong with it. Exit 1 where something makes a run impossible."""
-    chosen, task, root = _open(dataset, data)
+    chosen, task, root = _open_dataset(dataset, data)
     from segbench.data.check import check_dataset
 
     report = check_dataset(chosen.spec, chosen.options, task, root)
@@ -43,7 +43,7 @@ def check(dataset: str, data: Path | None) -> int:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("preview.png"), show_default=True, metavar="FILE")
 def preview(dataset: str, data: Path | None, split: str, count: int, out: Path) -> int:
     """Write a picture grid of DATASET: inputs beside their labels, with the legend."""
-    chosen, task, root = _open(dataset, data)
+    chosen, task, root = _open_dataset(dataset, data)
     from segbench.cli.output import relative
     from segbench.data.preview import write_preview
 
@@ -74,7 +74,7 @@ def fetch(dataset: str, data: Path, mirrors: tuple[str, ...]) -> int:
     return 0
 
 
-def _open(dataset: str, data: Path | None) -> tuple[Any, Any, Path | None]:
+def _open_dataset(dataset: str, data: Path | None) -> tuple[Any, Any, Path | None]:
     from segbench.config.run_config import load_config
     from segbench.data.selection import data_root
     from segbench.plugin.registry import load_catalog
@@ -89,8 +89,8 @@ def _open(dataset: str, data: Path | None) -> tuple[Any, Any, Path | None]:
 
 def _print_split(split: Any, task: Any) -> None:
     sizes = sorted(split.sizes.items(), key=lambda item: -item[1])
-    shown = ", ".join(f"{size} ({count})" for size, count in sizes[:3]) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else "")
-    click.echo(f"{split.split}: {split.samples} samples, labels {shown or '-'}")
+    sizes_text = ", ".join(f"{size} ({count})" for size, count in sizes[:3]) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else "")
+    click.echo(f"{split.split}: {split.samples} samples, labels {sizes_text or '-'}")
     if split.ignored_share is not None:
         click.echo(f"  ignored {split.ignored_share:.2%}")
     width = max(len(name) for name in task.class_names)
@@ -109,17 +109,17 @@ def _download_bar() -> Any:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     @contextlib.contextmanager
-    def shown() -> Iterator[Any]:
+    def open_bars() -> Iterator[Any]:
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as bars:
             tasks: dict[str, Any] = {}
 
-            def report(download: Any, done: int, total: int | None) -> None:
+            def report(download: Any, received: int, total: int | None) -> None:
                 name = download.target
                 if name not in tasks:
                     tasks[name] = bars.add_task(name, total=total)
-                bars.update(tasks[name], completed=done, total=total)
+                bars.update(tasks[name], completed=received, total=total)
 
             yield report
 
-    return shown()
+    return open_bars()

@@ -61,7 +61,7 @@ def spec_rows(catalog: Catalog, kind: str) -> list[dict[str, Any]]:
 
 
 def plugin_rows(catalog: Catalog) -> list[dict[str, Any]]:
-    """Every plugin, what it provides, and why it was skipped."""
+    """Every plugin with what it provides, or with the reason for which it was skipped."""
     rows = []
     for plugin in catalog.plugins:
         gives = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in plugin.provides.items() if kind != "claims")
@@ -84,9 +84,9 @@ def plugin_rows(catalog: Catalog) -> list[dict[str, Any]]:
 def _print_details(row: dict[str, Any]) -> None:
     from segbench.plugin.choice import format_value
 
-    shown = {f"{option}={format_value(info['default'])}": info for option, info in row.get("options", {}).items()}
-    width = max(map(len, shown), default=0)
-    for text, info in shown.items():
+    options = {f"{option}={format_value(info['default'])}": info for option, info in row.get("options", {}).items()}
+    width = max(map(len, options), default=0)
+    for text, info in options.items():
         click.echo(f"    {text:<{width}}  {info['help']}  ({info['type']})")
     for key in ("settings", "loss", "dataset", "statement", "conditions", "source", "plugin"):
         if row.get(key):

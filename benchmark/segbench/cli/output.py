@@ -1,4 +1,4 @@
-"""How results are printed: width, colour and paths."""
+"""Output on the terminal: its width and colour, short paths, the command line, durations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def terminal() -> Console:
 
 
 def relative(path: Path) -> str:
-    """A path as short as it can be typed from here."""
+    """A path relative to the working directory, where that is shorter and not far away."""
     try:
         short = os.path.relpath(path)
     except ValueError:
@@ -32,7 +32,7 @@ def own_command() -> str:
     return "segbench " + shlex.join(_without_paths(sys.argv[1:]))
 
 
-_PATHS = {"--data": "DIR", "--out": "OUT", "--checkpoint": "CHECKPOINT"}
+_PATH_OPTIONS = {"--data": "DIR", "--out": "OUT", "--checkpoint": "CHECKPOINT"}
 
 
 def _without_paths(arguments: list[str]) -> list[str]:
@@ -42,9 +42,9 @@ def _without_paths(arguments: list[str]) -> list[str]:
         if placeholder:
             cleaned.append(placeholder)
             placeholder = ""
-        elif flag in _PATHS and equals:
-            cleaned.append(f"{flag}={_PATHS[flag]}")
+        elif flag in _PATH_OPTIONS and equals:
+            cleaned.append(f"{flag}={_PATH_OPTIONS[flag]}")
         else:
             cleaned.append(argument)
-            placeholder = _PATHS.get(argument, "")
+            placeholder = _PATH_OPTIONS.get(argument, "")
     return cleaned

@@ -77,7 +77,7 @@ def command(arguments: tuple[Path, ...], out: Path, overwrite: bool, as_json: bo
     how = _how(given, predictor)
     with _shown() as report:
         done = predict(predictor, scenes, out, how, overwrite=overwrite, report=report)
-    click.echo(json.dumps(done.book.document(), indent=1) if as_json else _summary(done, predictor, out))
+    click.echo(json.dumps(done.record.document(), indent=1) if as_json else _summary(done, predictor, out))
     return 1 if done.failed else 0
 
 
@@ -166,7 +166,7 @@ def _summary(done: PredictSummary, predictor: Predictor, out: Path) -> str:
     from segbench.util.redact import inert
     from segbench.util.sequences import duration
 
-    record, book = predictor.record, done.book
+    record, book = predictor.record, done.record
     rate = f" ({done.predicted / done.seconds:.2f} images/s)" if done.predicted > 1 and done.seconds > 0 else ""
     kept = f", {done.kept} kept from before" if done.kept else ""
     overlays = book.settings["alpha"] is not None

@@ -60,8 +60,8 @@ def command(
     from segbench.execution.runner import failures
     from segbench.plugin.registry import load_catalog
 
-    given = {"rounds": rounds, "restart_every": "none" if restart_every == 0 else restart_every, "threads": threads}
-    settings = [f"measure.{key}={value}" for key, value in given.items() if value is not None]
+    options = {"rounds": rounds, "restart_every": "none" if restart_every == 0 else restart_every, "threads": threads}
+    settings = [f"measure.{key}={value}" for key, value in options.items() if value is not None]
     settings += [*_sweep("input_size", input_size, key=None), *(_sweep("batch_size", batch_size, key=int) if batch_size else ())]
     if no_latency:
         settings += ["measure.latency=false", "measure.memory=false"]

@@ -29,12 +29,12 @@ def command(runs: tuple[Path, ...], out: Path, title: str, url: str, keep: bool,
     if url and not url.startswith(("https://", "http://")):
         raise ConfigError(f"--url '{url}' is no address of a site: it starts with https://.")
     address = url.rstrip("/") + "/" if url else ""
-    done = publish(runs, out.absolute(), load_catalog(), format=name, title=title, address=address, keep=keep)
-    for folder, result in done.runs.items():
+    site = publish(runs, out.absolute(), load_catalog(), format=name, title=title, address=address, keep=keep)
+    for folder, result in site.runs.items():
         if not result.complete:
             click.echo(f"Note: {folder} is not finished; the site says so.", err=True)
-    count = len(done.runs)
-    kept = f" ({len(done.kept)} kept from before)" if done.kept else ""
-    files = f"{done.changed} files written, {done.removed} removed"
-    click.echo(f"{relative(out.absolute() / 'index.html')}: {count} run{'' if count == 1 else 's'}{kept}; {files}")
+    count = len(site.runs)
+    kept_note = f" ({len(site.kept)} kept from before)" if site.kept else ""
+    files = f"{site.changed} files written, {site.removed} removed"
+    click.echo(f"{relative(out.absolute() / 'index.html')}: {count} run{'' if count == 1 else 's'}{kept_note}; {files}")
     return 0

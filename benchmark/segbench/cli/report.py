@@ -18,7 +18,7 @@ def command(runs: tuple[Path, ...], name: str, out: Path | None, to_stdout: bool
     Several runs go into one document below --out, each with its whole report in a folder beside it.
     """
     if len(runs) > 1:
-        return _overview(runs, name, out)
+        return _write_overview(runs, name, out)
     run = runs[0]
     from segbench.cli.output import relative, terminal
     from segbench.execution.reports import render, write_report
@@ -40,7 +40,7 @@ def command(runs: tuple[Path, ...], name: str, out: Path | None, to_stdout: bool
     return 0
 
 
-def _overview(runs: tuple[Path, ...], name: str, out: Path | None) -> int:
+def _write_overview(runs: tuple[Path, ...], name: str, out: Path | None) -> int:
     from segbench.cli.output import relative
     from segbench.errors import ConfigError
     from segbench.execution.reports import write_overview

@@ -28,20 +28,20 @@ def command(files: tuple[Path, ...]) -> int:
     if not files:
         click.echo(json.dumps(run_schema(), indent=2))
         return 0
-    kept = [_keeps(path) for path in files]  # all are looked at, also after one that does not
-    return 0 if all(kept) else 1
+    results = [_validate(path) for path in files]  # every file is validated, also after one that fails
+    return 0 if all(results) else 1
 
 
-def _keeps(path: Path) -> bool:
+def _validate(path: Path) -> bool:
     from segbench.cli.output import relative
     from segbench.results.json_schema import problems, read_document, unknown_keys
 
     file, document = read_document(path)
-    found = problems(document)
-    if found:
+    violations = problems(document)
+    if violations:
         click.echo(f"{relative(file)}: does not keep to the schema")
-        for problem in found:
-            click.echo(f"  {problem}")
+        for violation in violations:
+            click.echo(f"  {violation}")
         return False
     cells = len(document["cells"])
     click.echo(f"{relative(file)}: valid, schema version {document['schema_version']}, {cells} cell{'' if cells == 1 else 's'}")

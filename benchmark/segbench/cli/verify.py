@@ -30,7 +30,7 @@ def command(only: str | None, list_only: bool, as_json: bool) -> int:
 
     checks = choose([name.strip() for name in only.split(",") if name.strip()] if only else [])
     if list_only:
-        _list(checks, as_json=as_json)
+        _list_checks(checks, as_json=as_json)
         return 0
     from segbench.util.compat import require_torch
 
@@ -38,15 +38,15 @@ def command(only: str | None, list_only: bool, as_json: bool) -> int:
     from segbench.testing.instruments.runner import run_checks
 
     report = run_checks(checks, before=lambda check: click.echo(f"{check.name}: {check.summary} ..", err=True))
-    stamp = _stamp(report, whole=not only)
+    stamp = _keep_stamp(report, complete=not only)
     if as_json:
         click.echo(json.dumps({**stamp, "findings": [dataclasses.asdict(finding) for finding in report.findings]}, indent=1))
     else:
-        _print(report)
+        _print_report(report)
     return 1 if report.failed else 0
 
 
-def _list(checks: Sequence[Check], *, as_json: bool) -> None:
+def _list_checks(checks: Sequence[Check], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([{"name": check.name, "summary": check.summary} for check in checks], indent=1))
         return
@@ -55,11 +55,11 @@ def _list(checks: Sequence[Check], *, as_json: bool) -> None:
         click.echo(f"{check.name:<{width}}  {check.summary}")
 
 
-def _stamp(report: Report, *, whole: bool) -> dict[str, Any]:
-    """The summary; kept for reports where all checks were run."""
+def _keep_stamp(report: Report, *, complete: bool) -> dict[str, Any]:
+    """The summary of a report, stored for later reports of runs where all checks were run."""
     from segbench.testing.instruments.stamp import keep, summarise
 
-    if not whole:
+    if not complete:
         return summarise(report)
     try:
         return keep(report)
@@ -68,7 +68,7 @@ def _stamp(report: Report, *, whole: bool) -> dict[str, Any]:
         return summarise(report)
 
 
-def _print(report: Report) -> None:
+def _print_report(report: Report) -> None:
     from segbench.cli.output import terminal
 
     console = terminal()
@@ -78,8 +78,8 @@ def _print(report: Report) -> None:
             console.print(
                 f"{finding.check}, {finding.subject}: {finding.reason}.", markup=False, highlight=False, style=_STYLES[finding.verdict]
             )
-    console.print(_sources(report.findings), markup=False, highlight=False, style="dim")
-    console.print(_sentence(report), markup=False, highlight=False)
+    console.print(_source_lines(report.findings), markup=False, highlight=False, style="dim")
+    console.print(_count_sentence(report), markup=False, highlight=False)
 
 
 def _table(findings: Sequence[Finding]) -> Any:
@@ -100,20 +100,20 @@ def _table(findings: Sequence[Finding]) -> Any:
     return table
 
 
-def _sources(findings: Sequence[Finding]) -> str:
-    """Where the expected figures come from, a line per check."""
-    told: dict[str, dict[str, None]] = {}
+def _source_lines(findings: Sequence[Finding]) -> str:
+    """The sources of the expected figures, a line per check."""
+    sources_by_check: dict[str, dict[str, None]] = {}
     for finding in findings:
         if finding.source:
-            told.setdefault(finding.check, {})[finding.source] = None
-    return "\n".join(["Expected figures:", *(f"  {check}: {'; '.join(sources)}" for check, sources in told.items())])
+            sources_by_check.setdefault(finding.check, {})[finding.source] = None
+    return "\n".join(["Expected figures:", *(f"  {check}: {'; '.join(sources)}" for check, sources in sources_by_check.items())])
 
 
-def _sentence(report: Report) -> str:
-    """How many came out how.
+def _count_sentence(report: Report) -> str:
+    """The number of checks by verdict, as a sentence.
 
     >>> from segbench.testing.instruments.runner import Report
-    >>> _sentence(Report((), 2.0))
+    >>> _count_sentence(Report((), 2.0))
     '0 ok, 0 failed, 0 cannot tell, 0 skipped, in 2 s.'
     """
     counts = [

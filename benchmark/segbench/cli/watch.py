@@ -43,15 +43,15 @@ def command(run: Path, once: bool, interval: float, as_json: bool) -> int:
         state = files.read()
     else:
         try:
-            state = _follow(files, console, interval)
+            state = _show_live(files, console, interval)
         except KeyboardInterrupt:
             click.echo("No longer looking on. The run itself goes on.", err=True)
             return 130
-    _print(state, console)
+    _print_state(state, console)
     return state.exit_code
 
 
-def _follow(files: RunFiles, console: Console, interval: float) -> RunState:
+def _show_live(files: RunFiles, console: Console, interval: float) -> RunState:
     """Show the run until it is over."""
     from rich.live import Live
 
@@ -61,20 +61,20 @@ def _follow(files: RunFiles, console: Console, interval: float) -> RunState:
     with Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
         while not state.over:
             rows = max(3, console.height - fixed_lines(state))
-            live.update(screen(state, width=console.width, rows=rows, plain=_plain(console)), refresh=True)
+            live.update(screen(state, width=console.width, rows=rows, plain=_is_plain(console)), refresh=True)
             time.sleep(interval)
             state = files.read()
     return state
 
 
-def _print(state: RunState, console: Console) -> None:
+def _print_state(state: RunState, console: Console) -> None:
     from segbench.cli.watching.screen import screen
 
-    console.print(screen(state, width=console.width, plain=_plain(console)))
+    console.print(screen(state, width=console.width, plain=_is_plain(console)))
 
 
-def _plain(console: Console) -> bool:
-    """Whether the terminal's encoding has no signs for curves."""
+def _is_plain(console: Console) -> bool:
+    """True where the terminal's encoding has no characters for curves."""
     try:
         "▁█…·".encode(console.encoding)
     except (UnicodeEncodeError, LookupError):

@@ -1,1 +1,1 @@
-"""What a user sets."""
+"""The configuration of a run: what to run, and the settings of a cell."""

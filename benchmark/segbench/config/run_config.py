@@ -1,4 +1,4 @@
-"""What to run: defaults < recipe < TOML file < ``--set`` < flags."""
+"""The configuration of a run: defaults < recipe < TOML file < ``--set`` < flags."""
 
 from __future__ import annotations
 
@@ -99,13 +99,13 @@ def config_to_toml(config: RunConfig, settings: Settings | None = None) -> str:
     document |= {"recipes": list(config.recipes), "seeds": list(config.seeds)}
     if config.backends != DEFAULT_BACKENDS:
         document["backends"] = list(config.backends)
-    document |= {key: value for key in _TEACHING if (value := getattr(config, key)) is not None}
+    document |= {key: value for key in _TEACHER_KEYS if (value := getattr(config, key)) is not None}
     document["device"] = config.device
     sections = settings.model_dump() if settings else config.overrides
     for section, values in sections.items():
-        kept = {k: _toml_value(v) for k, v in values.items()}
-        if kept:
-            document[section] = kept
+        written = {k: _toml_value(v) for k, v in values.items()}
+        if written:
+            document[section] = written
     if config.vary:
         document["vary"] = {key: [_toml_value(v) for v in values] for key, values in config.vary.items()}
     return tomli_w.dumps(document)
@@ -137,8 +137,8 @@ def _assignment(text: str) -> tuple[str, Any]:
     return key.strip(), parse_value(value.strip())
 
 
-_TEACHING = ("teacher", "teacher_temperature", "teacher_weight")
-_AXES = ("models", "losses", "dataset", "recipes", "vary", "seeds", "backends", *_TEACHING, "device", "out")
+_TEACHER_KEYS = ("teacher", "teacher_temperature", "teacher_weight")
+_AXES = ("models", "losses", "dataset", "recipes", "vary", "seeds", "backends", *_TEACHER_KEYS, "device", "out")
 _ALIASES = {
     "recipe": "recipes",
     "model_names": "models",
@@ -166,10 +166,10 @@ def _split(layer: Mapping[str, Any], where: str) -> tuple[dict[str, Any], dict[s
         else:
             if name in SECTIONS:
                 raise ConfigError(f"{where}: '{name}' is a section, not a setting. Write {name}.key, such as train.epochs=20.")
-            known = [*_AXES, "data", *SECTIONS]
+            names = [*_AXES, "data", *SECTIONS]
             sections = [setting for setting in all_settings() if setting.endswith(f".{key}")]
-            near = f" Did you mean '{sections[0]}'?" if sections else did_you_mean(key, known)
-            raise ConfigError(f"{where}: unknown key '{key}'.{near} Known: {', '.join(dict.fromkeys(known))}.")
+            near = f" Did you mean '{sections[0]}'?" if sections else did_you_mean(key, names)
+            raise ConfigError(f"{where}: unknown key '{key}'.{near} Known: {', '.join(dict.fromkeys(names))}.")
     return top, _nested(dotted, where)
 
 
@@ -241,10 +241,10 @@ def _seeds(value: Any, where: str) -> tuple[int, ...]:
 def _number(name: str, value: Any, where: str) -> float:
     """A temperature above 0, or a weight from 0 to 1."""
     number = parse_value(value) if isinstance(value, str) else value
-    wanted = "a number above 0" if name == "teacher_temperature" else "a number from 0 to 1"
+    expected = "a number above 0" if name == "teacher_temperature" else "a number from 0 to 1"
     fits = isinstance(number, (int, float)) and not isinstance(number, bool)
     if not fits or not (0 < number < math.inf if name == "teacher_temperature" else 0 <= number <= 1):
-        raise ConfigError(f"{where}: {name} = {value!r} does not fit: expected {wanted}")
+        raise ConfigError(f"{where}: {name} = {value!r} does not fit: expected {expected}")
     return float(number)
 
 
@@ -265,7 +265,7 @@ def _vary(value: Any, where: str) -> dict[str, tuple[Any, ...]]:
         _nested({key: values[0]}, f"{where}: vary")
         if key.split(".")[0] in ("execute", "data"):
             raise ConfigError(f"{where}: '{key}' cannot be varied: it does not change what is trained or measured")
-        # a file has no null: the word is read as one here as in any other layer, or the cell would have another name
+        # a file has no null: the word none is read as one here as in any other layer, or the cell would have another name
         varied[key] = _distinct([None if v == "none" else v for v in values], f"vary.{key}", where)
     return varied
 
@@ -289,7 +289,7 @@ def _distinct(values: Iterable[Any], name: str, where: str) -> tuple[Any, ...]:
     return tuple(seen)
 
 
-_WORDS = {
+_EXPECTED = {
     "greater_than": "more than {gt:g}",
     "greater_than_equal": "at least {ge:g}",
     "less_than": "less than {lt:g}",
@@ -310,8 +310,8 @@ _WORDS = {
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"][:2])
-    if first["type"] in _WORDS:
-        return f"{key} = {first['input']!r} does not fit: expected {_WORDS[first['type']].format(**first.get('ctx', {}))}"
+    if first["type"] in _EXPECTED:
+        return f"{key} = {first['input']!r} does not fit: expected {_EXPECTED[first['type']].format(**first.get('ctx', {}))}"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if message.startswith("Input"):
         return f"{key} = {first['input']!r} does not fit: {message}"

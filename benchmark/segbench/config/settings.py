@@ -28,7 +28,7 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_switch(cls, value: Any, info: ValidationInfo) -> Any:
+    def _refuse_bool(cls, value: Any, info: ValidationInfo) -> Any:
         # pydantic would read true as 1
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError("it is no switch: true and false mean nothing here")
@@ -44,7 +44,7 @@ class NormalisationSettings(Section):
 
 
 class DataSettings(Section):
-    """``[data]``: where the data lies and how much of it is kept decoded."""
+    """``[data]``: the folder of the dataset, and the cache of decoded samples."""
 
     path: str | None = Field(None, description="folder of the dataset")
     cache_gb: float = Field(4.0, ge=0.0, description="bound of the decoded cache in 10**9 bytes; 0 switches it off")
@@ -110,12 +110,12 @@ class EvalSettings(Section):
 
     @field_validator("resize", mode="before")
     @classmethod
-    def _word(cls, value: Any) -> Any:
-        return "none" if value is None else value  # everywhere else the word stands for nothing
+    def _null_as_word(cls, value: Any) -> Any:
+        return "none" if value is None else value  # in every other setting the word none is read as null
 
     @field_validator("scales", mode="before")
     @classmethod
-    def _several_scales(cls, value: Any) -> Any:
+    def _split_scales(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(","))
         return (value,) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
@@ -159,7 +159,7 @@ class MeasureSettings(Section):
 
     @field_validator("input_sizes", "batch_sizes", mode="before")
     @classmethod
-    def _several(cls, value: Any) -> Any:
+    def _split_text(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(","))
         return (value,) if isinstance(value, int) else value

@@ -1,4 +1,4 @@
-"""Which samples make up the batches of an epoch, and the seed of each: functions of (seed, epoch, index) alone."""
+"""The samples of each batch of an epoch, and each sample's seed: functions of (seed, epoch, index) alone."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def count_batches(count: int, batch_size: int, *, world_size: int = 1) -> int:
     >>> count_batches(9, 4), count_batches(10, 4), count_batches(10, 2, world_size=2)
     (2, 3, 2)
     """
-    full, rest = divmod(count, batch_size * world_size)
-    return full + (rest // world_size >= 2)
+    full, remainder = divmod(count, batch_size * world_size)
+    return full + (remainder // world_size >= 2)
 
 
 def epoch_batches(count: int, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1) -> Iterator[list[int]]:

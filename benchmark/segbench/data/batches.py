@@ -1,4 +1,4 @@
-"""What the loaders yield, and the step from stored values to normalised inputs, which runs on the batch's device."""
+"""Batches that the loaders yield, and the step from stored values to normalised inputs, which runs on the batch's device."""
 
 from __future__ import annotations
 
@@ -71,17 +71,17 @@ class Normaliser:
 
     def __call__(self, stored: Mapping[str, Tensor], *, content: Tensor | None = None) -> tuple[Tensor, ...]:
         """Normalised inputs, 0 outside ``content`` (N, 4), each image's box (top, left, height, width) that is no padding."""
-        tensors = tuple(self._group(group, stored) for group in self._groups)
+        tensors = tuple(self._concatenate_group(group, stored) for group in self._groups)
         if content is None:
             return tensors
-        outside = ~_inside(content, (tensors[0].shape[-2], tensors[0].shape[-1]))
+        outside = ~_content_mask(content, (tensors[0].shape[-2], tensors[0].shape[-1]))
         return tuple(tensor.masked_fill_(outside, 0.0) for tensor in tensors)
 
-    def _group(self, group: tuple[str, ...], stored: Mapping[str, Tensor]) -> Tensor:
-        parts = [self._one(name, stored[name]) for name in group]
+    def _concatenate_group(self, group: tuple[str, ...], stored: Mapping[str, Tensor]) -> Tensor:
+        parts = [self._normalise_input(name, stored[name]) for name in group]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
-    def _one(self, name: str, values: Tensor) -> Tensor:
+    def _normalise_input(self, name: str, values: Tensor) -> Tensor:
         wide = values.to(torch.float32)
         # in place where the conversion has made a new tensor: on a CPU that takes half the time
         scaled = wide * self._norms[name].scale if wide is values else wide.mul_(self._norms[name].scale)
@@ -100,7 +100,7 @@ def _per_channel(values: Sequence[float], device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1)
 
 
-def _inside(content: Tensor, size: Size) -> Tensor:
+def _content_mask(content: Tensor, size: Size) -> Tensor:
     """(N, 1, H, W): True where a pixel lies in its image's box."""
     top, left, height, width = (column.view(-1, 1) for column in content.unbind(1))
     rows = torch.arange(size[0], device=content.device)[None]

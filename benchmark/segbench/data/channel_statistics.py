@@ -31,9 +31,9 @@ class ChannelStatistics:
         values = image.flatten(1).to(torch.float64)
         finite = torch.isfinite(values)
         count = finite.sum(dim=1).to(torch.float64)
-        kept = values.where(finite, 0.0)
-        mean = kept.sum(dim=1) / count.clamp(min=1)
-        squares = (kept - mean[:, None]).where(finite, 0.0).square().sum(dim=1)
+        finite_values = values.where(finite, 0.0)
+        mean = finite_values.sum(dim=1) / count.clamp(min=1)
+        squares = (finite_values - mean[:, None]).where(finite, 0.0).square().sum(dim=1)
         total = (self.count + count).clamp(min=1)
         difference = mean - self.mean
         self._squares += squares + difference.square() * self.count * count / total

@@ -1,4 +1,4 @@
-"""The data doctor: reads every sample of a dataset once and says what goes wrong in practice, with figures. It prints nothing."""
+"""Check of a dataset: reads every sample once and reports problems with figures. It prints nothing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from segbench.data.check_labels import advise, count_values, describe_values, outside_values
+from segbench.data.samples import STORED_DTYPES
 from segbench.plugin.options import Options
 from segbench.plugin.specs import DatasetSpec, Problem, Sample, Task, resolve
 
-STORED_DTYPES = (torch.uint8, torch.int16, torch.uint16, torch.float32)
-_NAMED = 5  # samples that a message names before it counts the others
+_MOST_NAMED = 5  # samples that a message names before it counts the others
 
 CheckProgress = Callable[[str, int, int], None]
 """``progress(split, samples read, samples in all)``."""
@@ -46,7 +46,7 @@ class SplitStatistics:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What was found: ``ok`` where nothing stands against a run."""
+    """The result of a check: ``ok`` where no problem prevents a run."""
 
     dataset: str
     problems: tuple[Problem, ...]
@@ -83,38 +83,38 @@ def check_dataset(
 ) -> DataReport:
     """Check every split of a dataset, whatever state it is in.
 
-    Found are: what the dataset's own checks say, splits and files that cannot be read, inputs that are not what the task declares,
+    It finds: what the dataset's own checks say, splits and files that cannot be read, inputs that are not what the task declares,
     sizes of image and label that differ, label values that are no class (with the likely reason), classes without a pixel,
     missing values, samples that occur twice, and splits that share samples without being declared unions.
     """
     problems = [Problem(message) for message in (resolve(spec.check)(task, options) if spec.check else ())]
     if spec.check_data:
-        problems += _guarded_check(spec, options, root)
+        problems += _run_own_check(spec, options, root)
     tallies = []
     for split in spec.split_names(options):
-        samples = _opened(spec, options, root, split, problems)
+        samples = _open_split(spec, options, root, split, problems)
         if samples is None:
             continue
         if split in spec.unions:
-            problems += _union_problems(spec, options, root, split, samples)
+            problems += _problems_of_union(spec, options, root, split, samples)
             continue
         tally = _read_split(samples, split, task, progress)
-        problems += _split_problems(tally, len(samples), task)
+        problems += _problems_of_split(tally, len(samples), task)
         tallies.append((tally, len(samples)))
-    problems += _between_splits([tally for tally, _ in tallies], task)
-    statistics = tuple(_statistics(tally, count, task) for tally, count in tallies)
+    problems += _problems_between_splits([tally for tally, _ in tallies], task)
+    statistics = tuple(_split_statistics(tally, count, task) for tally, count in tallies)
     return DataReport(spec.name, tuple(dict.fromkeys(problems)), statistics)
 
 
-def _guarded_check(spec: DatasetSpec, options: Options, root: Path | None) -> list[Problem]:
+def _run_own_check(spec: DatasetSpec, options: Options, root: Path | None) -> list[Problem]:
     assert spec.check_data is not None
     try:
         return list(resolve(spec.check_data)(root, options))
-    except Exception as error:  # the state of the data is what is in question here, so nothing it causes may end the check
-        return [Problem(_text(error))]
+    except Exception as error:  # a plugin may raise anything; only the problem is noted, and the check goes on
+        return [Problem(_reason(error))]
 
 
-def _opened(spec: DatasetSpec, options: Options, root: Path | None, split: str, problems: list[Problem]) -> Sequence[Sample] | None:
+def _open_split(spec: DatasetSpec, options: Options, root: Path | None, split: str, problems: list[Problem]) -> Sequence[Sample] | None:
     """The samples of a split; where it does not open, the reason is added unless the dataset's own check has given one already."""
     try:
         samples: Sequence[Sample] = resolve(spec.load)(root, split, options)
@@ -122,7 +122,7 @@ def _opened(spec: DatasetSpec, options: Options, root: Path | None, split: str, 
             return samples
         problems.append(Problem(f"split '{split}' is empty", where=split))
     except Exception as error:  # as above
-        text = _text(error)
+        text = _reason(error)
         if not any(problem.where == split or problem.message in text for problem in problems):
             problems.append(Problem(text, where=split))
     return None
@@ -135,18 +135,18 @@ def _read_split(samples: Sequence[Sample], split: str, task: Task, progress: Che
         try:
             sample = samples[index]
         except Exception as error:  # a damaged file is a finding
-            tally.unreadable[str(names[index]) if names else f"sample {index}"] = _text(error)
+            tally.unreadable[str(names[index]) if names else f"sample {index}"] = _reason(error)
         else:
-            _count(sample, tally, task)
+            _count_sample(sample, tally, task)
         if progress:
             progress(split, index + 1, len(samples))
     return tally
 
 
-def _count(sample: Sample, tally: _Tally, task: Task) -> None:
-    for fault in _form_faults(sample, task):
+def _count_sample(sample: Sample, tally: _Tally, task: Task) -> None:
+    for fault in _find_faults(sample, task):
         tally.faults.setdefault(fault, []).append(sample.id)
-    digest = _digest(sample)
+    digest = _image_digest(sample)
     if digest in tally.contents:
         tally.faults.setdefault("holds the same image as another of this split", []).append(f"{sample.id} = {tally.contents[digest]}")
     tally.contents.setdefault(digest, sample.id)
@@ -174,7 +174,7 @@ def _count_label(sample: Sample, tally: _Tally, task: Task) -> None:
         tally.unlabelled.append(sample.id)
 
 
-def _form_faults(sample: Sample, task: Task) -> Iterator[str]:
+def _find_faults(sample: Sample, task: Task) -> Iterator[str]:
     if set(sample.inputs) != set(task.inputs):
         yield f"has the inputs {', '.join(sample.inputs)}, but the task declares {', '.join(task.inputs)}"
     if sample.mask.dtype != torch.int64 or sample.mask.ndim != 2:
@@ -185,22 +185,22 @@ def _form_faults(sample: Sample, task: Task) -> Iterator[str]:
         if image.ndim != 3 or image.shape[0] != task.inputs.get(name, image.shape[0]):
             yield f"has '{name}' with the shape {tuple(image.shape)} instead of ({task.inputs.get(name)}, height, width)"
         elif image.shape[1:] != sample.mask.shape:
-            yield f"has '{name}' of {_size(image)} pixels, but a label of {_size(sample.mask)}"
+            yield f"has '{name}' of {_size_text(image)} pixels, but a label of {_size_text(sample.mask)}"
 
 
-def _split_problems(tally: _Tally, samples: int, task: Task) -> Iterator[Problem]:
+def _problems_of_split(tally: _Tally, samples: int, task: Task) -> Iterator[Problem]:
     if tally.unreadable:
         reasons = list(tally.unreadable.values())
-        more = f" (and {len(reasons) - _NAMED} more)" if len(reasons) > _NAMED else ""
-        for position, reason in enumerate(reasons[:_NAMED]):
-            yield Problem(f"{reason}{more if position == _NAMED - 1 else ''}", where=tally.split)
+        more = f" (and {len(reasons) - _MOST_NAMED} more)" if len(reasons) > _MOST_NAMED else ""
+        for position, reason in enumerate(reasons[:_MOST_NAMED]):
+            yield Problem(f"{reason}{more if position == _MOST_NAMED - 1 else ''}", where=tally.split)
     for fault, ids in tally.faults.items():
         twice = fault.startswith("holds the same")
-        yield Problem(f"{_named(ids)} {fault}", "warning" if twice else "error", where=tally.split)
+        yield Problem(f"{_list_ids(ids)} {fault}", "warning" if twice else "error", where=tally.split)
     if tally.outside:
         holders = list(dict.fromkeys(name for names in tally.holders.values() for name in names))
         yield Problem(
-            f"label value {describe_values(tally.outside)} in {_named(holders)}, but ids 0 to {task.num_classes - 1} are classes and "
+            f"label value {describe_values(tally.outside)} in {_list_ids(holders)}, but ids 0 to {task.num_classes - 1} are classes and "
             f"{task.ignore_index} is ignored. {advise(tally.outside, tally.seen, task)}",
             where=tally.split,
         )
@@ -219,20 +219,21 @@ def _split_problems(tally: _Tally, samples: int, task: Task) -> Iterator[Problem
             where=tally.split,
         )
     if tally.unlabelled:
-        yield Problem(f"{_named(tally.unlabelled)} without a single labelled pixel", "warning", where=tally.split)
+        yield Problem(f"{_list_ids(tally.unlabelled)} without a single labelled pixel", "warning", where=tally.split)
     for name, count in tally.missing.items():
         if count:
             share = count / tally.values[name]
             yield Problem(f"{share:.2%} of the values of '{name}' are NaN or infinite", "warning", where=tally.split)
 
 
-def _between_splits(tallies: list[_Tally], task: Task) -> Iterator[Problem]:
+def _problems_between_splits(tallies: list[_Tally], task: Task) -> Iterator[Problem]:
     for position, first in enumerate(tallies):
         for second in tallies[position + 1 :]:
             shared = [f"{first.contents[d]} = {second.contents[d]}" for d in first.contents if d in second.contents]
             if shared:
                 yield Problem(
-                    f"splits '{first.split}' and '{second.split}' share {len(shared)} images: {_named(shared)}. Scores would be too good.",
+                    f"splits '{first.split}' and '{second.split}' share {len(shared)} images: {_list_ids(shared)}. "
+                    "Scores would be too good.",
                     where=second.split,
                 )
     train = next((tally for tally in tallies if tally.split == "train"), None)
@@ -246,7 +247,7 @@ def _between_splits(tallies: list[_Tally], task: Task) -> Iterator[Problem]:
             )
 
 
-def _union_problems(spec: DatasetSpec, options: Options, root: Path | None, split: str, samples: Sequence[Sample]) -> list[Problem]:
+def _problems_of_union(spec: DatasetSpec, options: Options, root: Path | None, split: str, samples: Sequence[Sample]) -> list[Problem]:
     """A declared union has to be as long as its parts together; its samples are read as theirs."""
     try:
         parts = sum(len(resolve(spec.load)(root, part, options)) for part in spec.unions[split])
@@ -257,7 +258,7 @@ def _union_problems(spec: DatasetSpec, options: Options, root: Path | None, spli
     return [Problem(f"'{split}' has {len(samples)} samples, but {' + '.join(spec.unions[split])} have {parts}", where=split)]
 
 
-def _statistics(tally: _Tally, samples: int, task: Task) -> SplitStatistics:
+def _split_statistics(tally: _Tally, samples: int, task: Task) -> SplitStatistics:
     return SplitStatistics(
         split=tally.split,
         samples=samples,
@@ -271,7 +272,7 @@ def _statistics(tally: _Tally, samples: int, task: Task) -> SplitStatistics:
     )
 
 
-def _digest(sample: Sample) -> str:
+def _image_digest(sample: Sample) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name, image in sorted(sample.inputs.items()):
         digest.update(f"{name} {image.dtype} {tuple(image.shape)}".encode())
@@ -279,14 +280,14 @@ def _digest(sample: Sample) -> str:
     return digest.hexdigest()
 
 
-def _size(tensor: Tensor) -> str:
+def _size_text(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape[-2:]))
 
 
-def _named(ids: Sequence[str]) -> str:
-    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
-    return ", ".join(ids[:_NAMED]) + more
+def _list_ids(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
+    return ", ".join(ids[:_MOST_NAMED]) + more
 
 
-def _text(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return str(error).strip() or type(error).__name__

@@ -1,4 +1,4 @@
-"""Label values outside of a task's classes: found, counted, and explained by what usually is behind them."""
+"""Label values outside of a task's classes: their counts, and their likely reasons."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from segbench.plugin.specs import Task
 
-_DENSE = 1 << 16
+_WIDEST_COUNTED_BY_POSITION = 1 << 16
 
 
 def count_values(mask: Tensor) -> dict[int, int]:
@@ -21,11 +21,11 @@ def count_values(mask: Tensor) -> dict[int, int]:
     """
     values = mask.detach().cpu().numpy().ravel()
     low = int(values.min()) if len(values) else 0
-    if len(values) and int(values.max()) - low < _DENSE:  # counting by position is many times faster than sorting
+    if len(values) and int(values.max()) - low < _WIDEST_COUNTED_BY_POSITION:  # counting by position is many times faster than sorting
         counts = np.bincount(values - low if low else values)
         return {int(value) + low: int(counts[value]) for value in np.flatnonzero(counts)}
-    found, numbers = np.unique(values, return_counts=True)
-    return dict(zip(found.tolist(), numbers.tolist(), strict=True))
+    distinct, numbers = np.unique(values, return_counts=True)
+    return dict(zip(distinct.tolist(), numbers.tolist(), strict=True))
 
 
 def outside_values(counts: Mapping[int, int], task: Task) -> dict[int, int]:
@@ -34,7 +34,7 @@ def outside_values(counts: Mapping[int, int], task: Task) -> dict[int, int]:
 
 
 def label_fault(mask: Tensor, task: Task) -> str | None:
-    """What is wrong with the values of one mask and what to do, or None."""
+    """A sentence on the label values of one mask that are no class, with advice; None where there are none."""
     counts = count_values(mask)
     outside = outside_values(counts, task)
     if not outside:
@@ -49,12 +49,12 @@ def describe_values(values: Mapping[int, int], limit: int = 6) -> str:
     >>> describe_values({37: 1200, 255: 3})
     '37 (1200 pixels), 255 (3 pixels)'
     """
-    shown = [f"{value} ({count} pixel{'s' if count != 1 else ''})" for value, count in sorted(values.items())]
-    return ", ".join(shown[:limit]) + (f" and {len(shown) - limit} more" if len(shown) > limit else "")
+    texts = [f"{value} ({count} pixel{'s' if count != 1 else ''})" for value, count in sorted(values.items())]
+    return ", ".join(texts[:limit]) + (f" and {len(texts) - limit} more" if len(texts) > limit else "")
 
 
 def advise(outside: Mapping[int, int], seen: set[int], task: Task) -> str:
-    """What to do about values outside, judged from all values ``seen`` in the labels."""
+    """Advice about values outside the classes, judged from all values ``seen`` in the labels."""
     count = task.num_classes
     labels = sorted(seen - {task.ignore_index}) if task.ignore_index not in outside else sorted(seen)
     if labels == list(range(1, count + 1)):

@@ -17,7 +17,7 @@ from segbench.util.files import file_digest, replacing
 READ_AT_MOST = 32 * 2**30
 """Bytes; a folder that holds more is known by its files' names, sizes and modification times, for it would take minutes to read."""
 
-_Known = dict[str, str]
+_Digests = dict[str, str]
 
 
 def data_digest(root: str | Path | None) -> str:
@@ -37,7 +37,7 @@ def data_digest(root: str | Path | None) -> str:
     if sum(state.st_size for state in states.values() if state) > READ_AT_MOST:
         contents = {name: f"{state.st_size}\0{state.st_mtime_ns}" if state else "missing" for name, state in states.items()}
     else:
-        contents = _contents(root, files, states)
+        contents = _file_digests(root, files, states)
     lines = (f"{name}\0{contents[name]}" for name in sorted(files))
     return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
@@ -63,48 +63,48 @@ def _state(file: Path) -> os.stat_result | None:
         return None  # a link to nothing
 
 
-def _contents(root: Path, files: Mapping[str, Path], states: Mapping[str, os.stat_result | None]) -> _Known:
-    """What each file holds, by name; files that are known and unchanged are not read."""
-    memory = (
+def _file_digests(root: Path, files: Mapping[str, Path], states: Mapping[str, os.stat_result | None]) -> _Digests:
+    """The digest of each file's content, by name; files whose digest is remembered and that are unchanged are not read."""
+    memory_file = (
         user_cache()
         / "digests"
         / f"{hashlib.blake2b(os.path.realpath(root).encode('utf-8', 'surrogateescape'), digest_size=8).hexdigest()}.json"
     )
-    known = _recall(memory)
-    keys = {name: _key(name, state) for name, state in states.items() if state}
-    unread = [name for name, key in keys.items() if key not in known]
+    remembered = _read_memory(memory_file)
+    keys = {name: _state_key(name, state) for name, state in states.items() if state}
+    unread = [name for name, key in keys.items() if key not in remembered]
     with ThreadPoolExecutor(usable_cores()) as pool:  # hashing and reading leave the interpreter's lock
-        read = dict(zip(unread, pool.map(lambda name: _hash(files[name]), unread), strict=True))
-    contents = {name: read.get(name) or known[key] for name, key in keys.items()}
-    if unread or len(known) != len(keys):
-        _remember(memory, {keys[name]: content for name, content in contents.items()})
+        read = dict(zip(unread, pool.map(lambda name: _hash_file(files[name]), unread), strict=True))
+    contents = {name: read.get(name) or remembered[key] for name, key in keys.items()}
+    if unread or len(remembered) != len(keys):
+        _write_memory(memory_file, {keys[name]: content for name, content in contents.items()})
     return {name: contents.get(name, "missing") for name in files}
 
 
-def _key(name: str, state: os.stat_result) -> str:
-    """Changes whenever the file is written, also where its size is kept and its modification time set back (that changes ctime)."""
+def _state_key(name: str, state: os.stat_result) -> str:
+    """A text that changes with every write, also where the size is kept and the modification time set back (that changes ctime)."""
     return f"{name}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_ctime_ns}\0{state.st_ino}"
 
 
-def _hash(file: Path) -> str:
+def _hash_file(file: Path) -> str:
     try:
         return file_digest(file, hashlib.blake2b(digest_size=16))
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}. Make it readable, or take it out of the data folder.") from error
 
 
-def _recall(memory: Path) -> _Known:
+def _read_memory(file: Path) -> _Digests:
     try:
-        known = json.loads(memory.read_text())
+        digests = json.loads(file.read_text())
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
+    return digests if isinstance(digests, dict) else {}
 
 
-def _remember(memory: Path, known: _Known) -> None:
+def _write_memory(file: Path, digests: _Digests) -> None:
     try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(memory) as unfinished:
-            unfinished.write_text(json.dumps(known))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as unfinished:
+            unfinished.write_text(json.dumps(digests))
     except OSError:
-        pass  # a cache that cannot be written costs reading again
+        pass  # without the cache the files are read again next time

@@ -30,10 +30,10 @@ __all__ = ["EvalBatch", "EvalLoader", "TrainBatch", "TrainLoader", "eval_loader"
 
 Prepare = Callable[[Tensor], Mapping[str, Tensor]]
 Key = tuple[int, int, int, int]
-"""Epoch, height, width, index: what a worker needs to know, sent with each index so that persistent workers are never out of date."""
+"""Epoch, height, width, index: sent to the worker with each sample, so that persistent workers are never out of date."""
 
-_HELD = 64
-_HANDFUL = 32
+_MOST_WAITING = 64
+_FEW_SAMPLES = 32
 _MOST_WORKERS = 8
 
 
@@ -59,12 +59,12 @@ class TrainLoader:
         return len(self._order)
 
     def set_epoch(self, epoch: int, size: Size) -> None:
-        """What the next iteration yields: everything random in it follows from the seed and ``epoch``."""
+        """Set the epoch and size of the next iteration: everything random in it follows from the seed and ``epoch``."""
         self._order.epoch, self._order.size = epoch, size
 
     def __iter__(self) -> Iterator[TrainBatch]:
         for stored in _iterate(self._loader):
-            inputs, extras, mask, content = (_move(stored[key], self._device) for key in ("inputs", "extras", "mask", "content"))
+            inputs, extras, mask, content = (_to_device(stored[key], self._device) for key in ("inputs", "extras", "mask", "content"))
             yield TrainBatch(self._normalise(inputs, content=content), mask.to(torch.int64), extras, tuple(stored["ids"]))
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ def train_loader(
 
 
 class TrainItems(Dataset[Any]):
-    """What a training worker does: read a sample, move it, prepare the loss's extras."""
+    """Training samples as a worker prepares them: read, augmented, with the loss's extras."""
 
     def __init__(self, samples: Sequence[Sample], task: Task, plan: InputPlan, policy: Policy, seed: int, prepare: Prepare | None) -> None:
         self.samples, self.task, self.plan, self.policy, self.seed, self.prepare = samples, task, plan, policy, seed, prepare
@@ -143,20 +143,20 @@ class EvalLoader:
         self._normalise = Normaliser(items.plan, device)
         self._batch_size = batch_size
         self._device = device
-        self._loader = _data_loader(items, workers=workers, device=device, batch_size=None, sampler=indices, collate_fn=_one)
+        self._loader = _data_loader(items, workers=workers, device=device, batch_size=None, sampler=indices, collate_fn=_unchanged)
 
     def __iter__(self) -> Iterator[EvalBatch]:
         waiting: dict[Size, list[dict[str, Any]]] = {}
-        held = 0
+        waiting_items = 0
         for item in _iterate(self._loader):
             group = waiting.setdefault(tuple(item["size"]), [])  # pinning makes a list of it
             group.append(item)
-            held += 1
-            if len(group) < self._batch_size and held < max(_HELD, 2 * self._batch_size):
+            waiting_items += 1
+            if len(group) < self._batch_size and waiting_items < max(_MOST_WAITING, 2 * self._batch_size):
                 continue
-            # full, or so many sizes are waiting that memory would grow with the split: the largest group goes
+            # full, or so many sizes are waiting that memory would grow with the split: the largest group is yielded
             size = max(waiting, key=lambda s: len(waiting[s]))
-            held -= len(waiting[size])
+            waiting_items -= len(waiting[size])
             yield self._batch(waiting.pop(size))
         yield from (self._batch(group) for group in waiting.values())
 
@@ -164,7 +164,7 @@ class EvalLoader:
         stored = {name: stack([item["inputs"][name] for item in items]) for name in items[0]["inputs"]}
         masks = [item["mask"].to(self._device, non_blocking=True).to(torch.int64) for item in items]
         return EvalBatch(
-            inputs=self._normalise(_move(stored, self._device)),
+            inputs=self._normalise(_to_device(stored, self._device)),
             masks=masks,
             ids=tuple(item["id"] for item in items),
             indices=tuple(item["index"] for item in items),
@@ -197,7 +197,7 @@ def eval_loader(
 
 
 class EvalItems(Dataset[Any]):
-    """What an evaluation worker does: read a sample and resize its inputs."""
+    """Evaluation samples as a worker prepares them: read, with their inputs resized."""
 
     def __init__(self, samples: Sequence[Sample], task: Task, plan: InputPlan, image_size: Size | None, resize: Resize) -> None:
         self.samples, self.task, self.plan, self.image_size, self.resize = samples, task, plan, image_size, resize
@@ -231,12 +231,12 @@ def resolve_workers(
     """
     if setting != "auto":
         return setting
-    own = (usable_cores() if cores is None else cores) // world_size
+    own_cores = (usable_cores() if cores is None else cores) // world_size
     if torch.device(device).type != "cpu":
-        return max(1, min(_MOST_WORKERS, own - 1))
-    if own < 2 or len(samples) <= _HANDFUL:
+        return max(1, min(_MOST_WORKERS, own_cores - 1))
+    if own_cores < 2 or len(samples) <= _FEW_SAMPLES:
         return 0
-    return (2 if own >= 4 else 1) - isinstance(samples, CachedSamples | LayeredSamples)
+    return (2 if own_cores >= 4 else 1) - isinstance(samples, CachedSamples | LayeredSamples)
 
 
 class _EpochOrder:
@@ -274,21 +274,21 @@ def _collate(items: Sequence[dict[str, Any] | Failure]) -> dict[str, Any] | Fail
     }
 
 
-def _one(item: Any) -> Any:
+def _unchanged(item: Any) -> Any:
     return item
 
 
-def _data_loader(items: Dataset[Any], *, workers: int, device: torch.device, **how: Any) -> DataLoader[Any]:
+def _data_loader(items: Dataset[Any], *, workers: int, device: torch.device, **options: Any) -> DataLoader[Any]:
     if workers:
-        how["persistent_workers"] = "batch_sampler" in how  # evaluation is too seldom to keep a second set of processes
-        how["worker_init_fn"] = _start_worker
+        options["persistent_workers"] = "batch_sampler" in options  # evaluation is too seldom to keep a second set of processes
+        options["worker_init_fn"] = _start_worker
         # forking inherits the samples and starts in milliseconds; where the system cannot, the default is used
-        how["multiprocessing_context"] = "fork" if sys.platform == "linux" else None
+        options["multiprocessing_context"] = "fork" if sys.platform == "linux" else None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create")  # the user has set the number of workers
         # a generator of its own: the global random state must not depend on how often a loader was started
         generator = torch.Generator().manual_seed(0)
-        return DataLoader(items, num_workers=workers, pin_memory=device.type == "cuda", generator=generator, **how)
+        return DataLoader(items, num_workers=workers, pin_memory=device.type == "cuda", generator=generator, **options)
 
 
 def _iterate(loader: DataLoader[Any]) -> Iterator[dict[str, Any]]:
@@ -304,10 +304,10 @@ def _iterate(loader: DataLoader[Any]) -> Iterator[dict[str, Any]]:
 
 def _start_worker(worker: int) -> None:
     del worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer; it ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process answers Ctrl-C and ends its workers
 
 
-def _move(values: Any, device: torch.device) -> Any:
+def _to_device(values: Any, device: torch.device) -> Any:
     if isinstance(values, Mapping):
-        return {name: _move(value, device) for name, value in values.items()}
+        return {name: _to_device(value, device) for name, value in values.items()}
     return values if values is None else values.to(device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""A sheet of samples with their labels, to see at a glance whether images, masks and class names belong together."""
+"""A sheet of samples with their labels, which shows whether images, masks and class names belong together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segbench.plugin.specs import DatasetSpec, Sample, Task, resolve
 from segbench.util.files import replacing
 from segbench.util.sequences import evenly_spaced
 
-_CELL = 240  # longest side of a picture, in pixels
+_LONGEST_SIDE = 240  # longest side of a picture, in pixels
 _SHEET_COLUMNS = 2
 _LEGEND_WIDTH = 150
 
@@ -38,7 +38,7 @@ def write_preview(
     samples: Sequence[Sample] = resolve(spec.load)(root, split, options)
     if not len(samples) or count < 1:
         raise DataError(f"there is nothing to show: split '{split}' of '{spec.name}' has {len(samples)} samples, {count} were asked for")
-    cells = [_cell(samples[index], task) for index in evenly_spaced(len(samples), count)]
+    cells = [_draw_sample(samples[index], task) for index in evenly_spaced(len(samples), count)]
     rows = [row(cells[start : start + _SHEET_COLUMNS]) for start in range(0, len(cells), _SHEET_COLUMNS)]
     sheet = column([*rows, legend(task, width=max(r.width for r in rows))])
     return save_picture(sheet, path)
@@ -68,20 +68,22 @@ def save_picture(picture: Image.Image, path: Path) -> Path:
     return path
 
 
-def _cell(sample: Sample, task: Task) -> Image.Image:
+def _draw_sample(sample: Sample, task: Task) -> Image.Image:
     pictures = {name: to_rgb(image, name, task) for name, image in sample.inputs.items()}
     first = next(iter(pictures.values()))
-    mask = sample.mask if sample.mask.shape == first.shape[:2] else _fitted(sample.mask, first)
-    shown = [*pictures.items(), ("label", overlay(first, mask, task))]
-    return labelled(row([labelled(_small(picture), name) for name, picture in shown]), sample.id)
+    mask = sample.mask if sample.mask.shape == first.shape[:2] else _stretch_mask(sample.mask, first)
+    panels = [*pictures.items(), ("label", overlay(first, mask, task))]
+    return labelled(row([labelled(_thumbnail(picture), name) for name, picture in panels]), sample.id)
 
 
-def _fitted(mask: Tensor, picture: Picture) -> Tensor:
-    """A mask of another size than its image, stretched to it: the sheet is where such a fault should be seen."""
+def _stretch_mask(mask: Tensor, picture: Picture) -> Tensor:
+    """A mask of another size than its image, stretched to it, so that the sheet shows the fault."""
     return functional.interpolate(mask[None, None].to(torch.float64), size=picture.shape[:2], mode="nearest")[0, 0].long()
 
 
-def _small(picture: Picture) -> Image.Image:
+def _thumbnail(picture: Picture) -> Image.Image:
     image = Image.fromarray(picture)
-    image.thumbnail((_CELL, _CELL), Image.Resampling.NEAREST if max(image.size) <= _CELL else Image.Resampling.LANCZOS)
+    image.thumbnail(
+        (_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.NEAREST if max(image.size) <= _LONGEST_SIDE else Image.Resampling.LANCZOS
+    )
     return image

@@ -1,4 +1,4 @@
-"""Reading one sample of a dataset, checked against its task, in the form that geometry works on."""
+"""Samples of a dataset: read, checked against the task, and in the dtypes that geometry works on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from torch import Tensor
 
 from segbench.errors import DataError, SegbenchError
 from segbench.plugin.specs import Normalisation, Sample, Task
+
+STORED_DTYPES = (torch.uint8, torch.int16, torch.uint16, torch.float32)
+"""Dtypes of the inputs that a dataset may return."""
 
 _MAX_UINT8 = 255
 
@@ -80,7 +83,8 @@ def _check_inputs(sample: Sample, task: Task) -> None:
         shape = tuple(sample.inputs[name].shape)
         if shape != (channels, *sample.mask.shape):
             raise DataError(
-                f"sample '{sample.id}': input '{name}' is {_text(shape)} where {_text((channels, *sample.mask.shape))} was expected "
+                f"sample '{sample.id}': input '{name}' is {_shape_text(shape)} where "
+                f"{_shape_text((channels, *sample.mask.shape))} was expected "
                 "(channels x the mask's height x width). Image and label must be of one size."
             )
 
@@ -100,7 +104,7 @@ def _check_labels(sample: Sample, task: Task) -> None:
 
 
 def working_form(values: Tensor, norm: Normalisation) -> Tensor:
-    """Stored values (C, H, W) as geometry works on them: uint8 stays, anything else becomes float32 with its channel's mean for gaps."""
+    """Stored values (C, H, W) in a dtype that geometry works on: uint8 stays, else float32 with the channel's mean for missing values."""
     if values.dtype == torch.uint8:
         return values
     wide = values.to(torch.float32)
@@ -113,5 +117,5 @@ def working_form(values: Tensor, norm: Normalisation) -> Tensor:
     return torch.where(finite, wide, mean)
 
 
-def _text(shape: tuple[int, ...]) -> str:
+def _shape_text(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))

@@ -1,4 +1,4 @@
-"""Which dataset a run is on: its folder, its splits, and the task without samples that profiling needs."""
+"""A run's dataset: its folder, its splits, and the task without samples that profiling uses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SyntheticOptions(Options):
 
 
 def data_root(config: RunConfig, dataset: Chosen[DatasetSpec]) -> Path | None:
-    """The dataset's folder, checked to be there; None for embedded datasets."""
+    """The dataset's folder, which must exist; None for embedded datasets."""
     if dataset.spec.embedded:
         return None
     if config.data_path is None:
@@ -65,7 +65,7 @@ def default_split(dataset: Chosen[DatasetSpec], root: Path | None) -> str | None
 
 
 def overlapping(dataset: Chosen[DatasetSpec], first: str, second: str) -> bool:
-    """Whether two splits share samples by declaration."""
+    """True where two splits share samples by declaration."""
     unions = dataset.spec.unions
 
     def members(split: str) -> set[str]:
@@ -75,7 +75,7 @@ def overlapping(dataset: Chosen[DatasetSpec], first: str, second: str) -> bool:
 
 
 def same_dataset(trained_on: str | None, dataset: Chosen[DatasetSpec]) -> bool:
-    """Whether a checkpoint may have seen this dataset's images: not where it says that it was trained on one of another name.
+    """False where a checkpoint says that it was trained on a dataset of another name, so that it cannot have seen this one's images.
 
     Options are not compared: other classes are painted on the same images.
     """
@@ -98,9 +98,9 @@ def choose_dataset(
         return find_dataset(catalog, config.dataset)
     if config.data_path is not None:
         raise ConfigError("--data needs --dataset NAME: which dataset lies there? (segbench list datasets)")
-    wanted = list(dict.fromkeys(r.dataset for r in recipes if r.dataset))
+    named = list(dict.fromkeys(r.dataset for r in recipes if r.dataset))
     embedded = [spec.name for spec, _ in catalog.specs("datasets") if spec.embedded]
-    for name in [*wanted, *embedded]:
+    for name in [*named, *embedded]:
         dataset = catalog.dataset(name)
         task = resolve(dataset.spec.task)(dataset.options)
         if all(input_name in task.inputs for model in models for input_name in model.spec.inputs):

@@ -1,4 +1,4 @@
-"""Open a split of a dataset as the harness reads it: from the decoded cache where that is allowed, else from its files."""
+"""Splits of a dataset, opened from the decoded cache where that is allowed, else from the dataset's files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def open_split(
     digest: str = "",
     report: Callable[[str], None] | None = None,
 ) -> Sequence[Sample]:
-    """The samples of one split, for evaluation; ``report`` hears why it is not cached, where it is not.
+    """The samples of one split, for evaluation; ``report`` is told the reason where it is not cached.
 
     Raises :class:`DataError` for a split that the dataset does not have, or that is empty.
     """
@@ -57,5 +57,4 @@ def _load(dataset: Chosen[DatasetSpec], root: Path | None, split: str) -> Sequen
 
 
 def _key(dataset: Chosen[DatasetSpec], split: str, digest: str) -> str:
-    named = f"{dataset.choice.name} {dataset.options}"
-    return cache_key(named, split, digest, version=dataset.plugin.identity())
+    return cache_key(f"{dataset.choice.name} {dataset.options}", split, digest, version=dataset.plugin.identity())

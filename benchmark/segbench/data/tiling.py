@@ -20,7 +20,7 @@ class Window:
     height: int
     width: int
 
-    def of(self, tensor: Tensor) -> Tensor:
+    def crop(self, tensor: Tensor) -> Tensor:
         """The part of a tensor (.., H, W), as a view."""
         return tensor[..., self.top : self.top + self.height, self.left : self.left + self.width]
 
@@ -49,7 +49,7 @@ def tiled_logits(predict: Callable[[tuple[Tensor, ...]], Tensor], inputs: Sequen
     """Logits (N, K, H, W) float32 of inputs (N, C, H, W), predicted window by window and blended before any argmax.
 
     ``predict`` maps the inputs' windows (N, C, h, w) to logits (N, K, h, w). At any time one window's activations exist beside
-    the result; logits in the overlap are the weighted mean of what the windows say.
+    the result; logits in the overlap are the weighted mean over the windows.
     """
     size = (inputs[0].shape[-2], inputs[0].shape[-1])
     parts = windows(size, tile, overlap)
@@ -58,14 +58,14 @@ def tiled_logits(predict: Callable[[tuple[Tensor, ...]], Tensor], inputs: Sequen
     weights = blend_weights((parts[0].height, parts[0].width), overlap).to(inputs[0].device)
     total = torch.zeros(size, device=inputs[0].device)
     for part in parts:
-        part.of(total).add_(weights)
+        part.crop(total).add_(weights)
     result: Tensor | None = None
     for part in parts:
-        logits = predict(tuple(part.of(x) for x in inputs)).to(torch.float32)
+        logits = predict(tuple(part.crop(x) for x in inputs)).to(torch.float32)
         if result is None:
             result = logits.new_zeros((*logits.shape[:2], *size))
         # the share, not the weight, is added up: one buffer, and no division of large sums at the end
-        part.of(result).addcmul_(logits, weights / part.of(total))
+        part.crop(result).addcmul_(logits, weights / part.crop(total))
     assert result is not None
     return result
 

@@ -1,4 +1,4 @@
-"""Geometry and colour: what is drawn for a training sample, and how it is applied to all inputs and the mask alike."""
+"""Geometry and colour of a training sample, drawn at random and applied to all its inputs and its mask alike."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Box = tuple[int, int, int, int]
 """Top, left, height, width."""
 
 SCALES = (0.5, 2.0)
-JITTER = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3}  # no hue: on a CPU it costs five times the rest together
+JITTER = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3}  # no hue: on a CPU it costs five times as much as the others together
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def draw_geometry(policy: Policy, native: Size, size: Size) -> Geometry:
     flip = bool(torch.rand(()) < 0.5)
     if policy == "standard":
         return replace(warp(native, size), flip=flip)
-    factor = _uniform(*SCALES) * min(size[0] / native[0], size[1] / native[1])
+    factor = _draw_uniform(*SCALES) * min(size[0] / native[0], size[1] / native[1])
     top, height, at_y, tall = _draw_span(native[0], size[0], factor)
     left, width, at_x, wide = _draw_span(native[1], size[1], factor)
     return Geometry((top, left, height, width), (at_y, at_x, tall, wide), size, flip)
@@ -63,21 +63,21 @@ def _draw_span(native: int, length: int, factor: float) -> tuple[int, int, int, 
     """Along one axis: start and length in the sample, start and length in the canvas."""
     window = max(1, round(length / factor))
     if window <= native:
-        return _integer(native - window), window, 0, length
+        return _draw_integer(native - window), window, 0, length
     scaled = min(length, max(1, round(native * factor)))
-    return 0, native, _integer(length - scaled), scaled
+    return 0, native, _draw_integer(length - scaled), scaled
 
 
 def move_image(image: Tensor, geometry: Geometry) -> Tensor:
     """Geometry for an image (C, H, W), bilinear and antialiased; padding is 0 here (the loader sets it to 0 after normalisation)."""
-    part = resize_image(_cut(image, geometry.source), geometry.target[2:])
-    return _place(part, geometry, fill=0)
+    part = resize_image(_crop(image, geometry.source), geometry.target[2:])
+    return _place_on_canvas(part, geometry, fill=0)
 
 
 def move_mask(mask: Tensor, geometry: Geometry, *, ignore_index: int) -> Tensor:
     """Geometry for a mask (H, W), nearest neighbour; padding is ``ignore_index``."""
-    part = resize_mask(_cut(mask, geometry.source), geometry.target[2:])
-    return _place(part, geometry, fill=ignore_index)
+    part = resize_mask(_crop(mask, geometry.source), geometry.target[2:])
+    return _place_on_canvas(part, geometry, fill=ignore_index)
 
 
 def resize_image(image: Tensor, size: Size) -> Tensor:
@@ -131,7 +131,7 @@ def evaluation_size(native: Size, size: Size | None, resize: Resize) -> Size:
     if resize == "warp":
         return size
     factor = min(size[0] / native[0], size[1] / native[1])
-    return _fitted(native[0] * factor, size[0]), _fitted(native[1] * factor, size[1])
+    return _rounded(native[0] * factor, size[0]), _rounded(native[1] * factor, size[1])
 
 
 class ResizedSamples(Sequence[Sample]):
@@ -154,12 +154,12 @@ class ResizedSamples(Sequence[Sample]):
         return Sample(inputs, mask.to(torch.int64), sample.id)
 
 
-def _cut(values: Tensor, box: Box) -> Tensor:
+def _crop(values: Tensor, box: Box) -> Tensor:
     top, left, height, width = box
     return values[..., top : top + height, left : left + width]
 
 
-def _place(part: Tensor, geometry: Geometry, *, fill: int) -> Tensor:
+def _place_on_canvas(part: Tensor, geometry: Geometry, *, fill: int) -> Tensor:
     part = part.flip(-1) if geometry.flip else part
     top, left, height, width = geometry.target
     if (height, width) == tuple(geometry.size):
@@ -169,13 +169,13 @@ def _place(part: Tensor, geometry: Geometry, *, fill: int) -> Tensor:
     return canvas
 
 
-def _fitted(length: float, bound: int) -> int:
+def _rounded(length: float, bound: int) -> int:
     return min(bound, max(1, math.floor(length + 0.5)))
 
 
-def _uniform(low: float, high: float) -> float:
+def _draw_uniform(low: float, high: float) -> float:
     return low + (high - low) * float(torch.rand(()))
 
 
-def _integer(highest: int) -> int:
+def _draw_integer(highest: int) -> int:
     return int(torch.randint(highest + 1, ()))

@@ -19,9 +19,10 @@ IGNORED: Colour = (230, 230, 230)
 CORRECT: Colour = (60, 60, 60)
 WRONG: Colour = (220, 50, 47)
 _RADAR_DB = (-25.0, 0.0)
+SENTINEL2_BANDS = 13
 _TRUE_COLOUR_BANDS = (3, 2, 1)  # B4, B3, B2 of Sentinel-2's 13 bands
 _BRIGHT_REFLECTANCE = 3000.0
-_CAPTION = 16
+_CAPTION_HEIGHT = 16
 _GAP = 4
 
 
@@ -50,15 +51,15 @@ def to_rgb(image: Tensor, input_name: str, task: Task) -> Picture:
     """
     values = image.detach().cpu().numpy()
     if values.dtype == np.uint8 and len(values) in (1, 3):
-        return _three(values)
+        return _three_channels(values)
     numbers = values.astype(np.float32)
     if input_name == "sar" and len(numbers) <= 2:
         low, high = _RADAR_DB
-        return _three(_stretched(numbers[:1], low, high))
-    if len(numbers) == 13:
-        return _three(_stretched(numbers[list(_TRUE_COLOUR_BANDS)], 0.0, _BRIGHT_REFLECTANCE))
-    shown = numbers[:3] if len(numbers) >= 3 else numbers[:1]
-    return _three(np.concatenate([_stretched(channel[None], *_percentiles(channel)) for channel in shown]))
+        return _three_channels(_to_8_bit(numbers[:1], low, high))
+    if len(numbers) == SENTINEL2_BANDS:
+        return _three_channels(_to_8_bit(numbers[list(_TRUE_COLOUR_BANDS)], 0.0, _BRIGHT_REFLECTANCE))
+    channels = numbers[:3] if len(numbers) >= 3 else numbers[:1]
+    return _three_channels(np.concatenate([_to_8_bit(channel[None], *_percentiles(channel)) for channel in channels]))
 
 
 def colorize(mask: Tensor, task: Task) -> Picture:
@@ -98,8 +99,8 @@ def prediction_panel(sample: Sample, prediction: Tensor, task: Task, *, caption:
 
 def labelled(picture: Image.Image, text: str) -> Image.Image:
     """A picture under a caption in small letters."""
-    canvas = Image.new("RGB", (picture.width, picture.height + _CAPTION), "white")
-    canvas.paste(picture, (0, _CAPTION))
+    canvas = Image.new("RGB", (picture.width, picture.height + _CAPTION_HEIGHT), "white")
+    canvas.paste(picture, (0, _CAPTION_HEIGHT))
     ImageDraw.Draw(canvas).text((2, 1), text, fill="black", font=small_font())
     return canvas
 
@@ -129,20 +130,20 @@ def small_font() -> Any:
     return ImageFont.load_default(size=12)
 
 
-def _three(values: npt.NDArray[Any]) -> Picture:
+def _three_channels(values: npt.NDArray[Any]) -> Picture:
     channels = np.repeat(values, 3, axis=0) if len(values) == 1 else values
     return np.ascontiguousarray(channels.transpose(1, 2, 0))
 
 
-def _stretched(values: npt.NDArray[Any], low: float, high: float) -> Picture:
+def _to_8_bit(values: npt.NDArray[Any], low: float, high: float) -> Picture:
     shares = np.nan_to_num((values - low) / max(high - low, 1e-6), nan=0.0, posinf=1.0, neginf=0.0)
     picture: Picture = (shares.clip(0, 1) * 255 + 0.5).astype(np.uint8)
     return picture
 
 
 def _percentiles(channel: npt.NDArray[Any]) -> tuple[float, float]:
-    known = channel[np.isfinite(channel)]
-    if not len(known):
+    finite = channel[np.isfinite(channel)]
+    if not len(finite):
         return 0.0, 1.0
-    low, high = np.percentile(known, (2, 98))
+    low, high = np.percentile(finite, (2, 98))
     return float(low), float(high)

@@ -1,6 +1,6 @@
-"""A static site of runs: each run's own files, the pages above them, and a list of all that was written.
+"""A static site of runs: each run's own files, the pages above them, and a list of all files written.
 
-A site is built in a folder of its own and then moved to its place file by file: what cannot be rendered leaves the old site as it was.
+A site is built in a temporary folder and then moved to its place file by file: an error while rendering leaves the old site as it was.
 Files that are not of the site (``.git``, ``CNAME``) stay.
 """
 
@@ -28,12 +28,12 @@ from segbench.util.files import explained, replacing, write_atomic
 MANIFEST = "site.json"
 RUNS = "runs"
 _FORMATS = {"csv": "cells.csv", "latex": "tables.tex"}
-_OTHERS = ("CNAME",)
+_FOREIGN_FILES = ("CNAME",)
 
 
 @dataclass(frozen=True)
 class PublishedSite:
-    """What was published: the runs by their folders, and how many files were written anew or removed."""
+    """A published site: its runs by folder, those kept from before, and the numbers of files written and removed."""
 
     runs: Mapping[str, RunResult]
     kept: Sequence[str]
@@ -50,8 +50,8 @@ def publish(
     read or ``out`` holds something else.
     """
     reporter = _reporter(catalog, format)
-    old = _manifest(out)
-    sources = _named(paths)
+    old = _read_manifest(out)
+    sources = _folder_names(paths)
     runs = {name: public(load_run(path)) for name, path in sources.items()}
     kept = [str(name) for name in old.get("runs", []) if keep and name not in runs and _is_inside(str(name))]
     runs |= {name: load_run(out / RUNS / name) for name in kept}
@@ -59,12 +59,12 @@ def publish(
         stage = Path(tempfile.mkdtemp(prefix="segbench-site-"))
         try:
             for name, path in sources.items():
-                _write_run(stage / RUNS / name, runs[name], path if path.is_dir() else path.parent, reporter, catalog)
+                _write_run_pages(stage / RUNS / name, runs[name], path if path.is_dir() else path.parent, reporter, catalog)
             for name in kept:
                 shutil.copytree(out / RUNS / name, stage / RUNS / name)
             (stage / ".nojekyll").touch()
             resolve(reporter.site or "")(runs, ReportTarget(stage, home=address, title=title))
-            changed, removed = _move(stage, out, old, list(runs))
+            changed, removed = _replace_site(stage, out, old, list(runs))
         finally:
             shutil.rmtree(stage, ignore_errors=True)
     return PublishedSite(runs, kept, changed, removed)
@@ -81,40 +81,40 @@ def _reporter(catalog: Catalog, name: str) -> Reporter:
     return reporter
 
 
-def _manifest(out: Path) -> dict[str, Any]:
-    """What an earlier publication has written here. Raises :class:`SegbenchError` where the folder holds something else."""
+def _read_manifest(out: Path) -> dict[str, Any]:
+    """The manifest of an earlier publication in this folder. Raises :class:`SegbenchError` where the folder holds something else."""
     if out.exists() and not out.is_dir():
         raise SegbenchError(f"'{out}' is a file. Choose another --out DIR.")
     others = [entry.name for entry in out.iterdir() if not entry.name.startswith(".")] if out.is_dir() else []
     if MANIFEST in others:
         try:
-            found = json.loads((out / MANIFEST).read_bytes())
-            if found["generator"] == "segbench publish" and isinstance(found["files"], list):
-                return dict(found)
+            manifest = json.loads((out / MANIFEST).read_bytes())
+            if manifest["generator"] == "segbench publish" and isinstance(manifest["files"], list):
+                return dict(manifest)
         except (OSError, ValueError, KeyError, TypeError):
             pass
-    foreign = sorted(set(others) - set(_OTHERS))
+    foreign = sorted(set(others) - set(_FOREIGN_FILES))
     if foreign:
         raise SegbenchError(f"'{out}' holds something else than a site of segbench ({', '.join(foreign[:3])}). Choose an empty --out DIR.")
     return {}
 
 
-def _named(paths: Sequence[Path]) -> dict[str, Path]:
+def _folder_names(paths: Sequence[Path]) -> dict[str, Path]:
     """A folder's name for each run: its own, with its parent's in front where two are alike."""
-    found: dict[str, Path] = {}
-    taken: set[str] = set()
+    folders: dict[str, Path] = {}
+    taken_names: set[str] = set()
     for path in dict.fromkeys(path.resolve() for path in paths):
         folder = path if path.is_dir() else path.parent
         plain, longer = slug(folder.name or "run"), slug(f"{folder.parent.name}-{folder.name}")
         numbered = (f"{longer}-{number}" for number in range(2, len(paths) + 2))
-        name = next(name for name in (plain, longer, *numbered) if name.casefold() not in taken)
-        taken.add(name.casefold())
-        found[name] = path
-    return found
+        name = next(name for name in (plain, longer, *numbered) if name.casefold() not in taken_names)
+        taken_names.add(name.casefold())
+        folders[name] = path
+    return folders
 
 
-def _write_run(directory: Path, result: RunResult, source: Path, reporter: Reporter, catalog: Catalog) -> None:
-    """One run's own files: its report, its data, and what tables are made of."""
+def _write_run_pages(directory: Path, result: RunResult, source: Path, reporter: Reporter, catalog: Catalog) -> None:
+    """Write one run's own files: its report, its data, and its tables."""
     directory.mkdir(parents=True)
     target = ReportTarget(directory, run_directory=source, home="../../index.html")
     (directory / "index.html").write_text(resolve(reporter.render)(result, target), encoding="utf-8")
@@ -125,30 +125,30 @@ def _write_run(directory: Path, result: RunResult, source: Path, reporter: Repor
             (directory / file).write_text(render(result, format, catalog, directory=directory), encoding="utf-8")
 
 
-def _move(stage: Path, out: Path, old: Mapping[str, Any], runs: Sequence[str]) -> tuple[int, int]:
-    """Bring the staged files to their place, the first page last; remove what the old site had and the new one has not."""
+def _replace_site(stage: Path, out: Path, old: Mapping[str, Any], runs: Sequence[str]) -> tuple[int, int]:
+    """Move the staged files into the site, the first page last; remove files that the old site had and the new one has not."""
     files = sorted(file.relative_to(stage).as_posix() for file in stage.rglob("*") if file.is_file())
     before = [str(name) for name in old.get("files", []) if _is_inside(str(name))]
     out.mkdir(parents=True, exist_ok=True)
-    _note(out, runs, {*files, *before})  # should this stop half-way, the folder is known as a site all the same
-    changed = sum([_replace(stage / name, out / name) for name in sorted(files, key=lambda name: name == "index.html")])
-    gone = [out / name for name in before if name not in files and (out / name).is_file()]
-    for file in gone:
+    _write_manifest(out, runs, {*files, *before})  # should this stop half-way, the folder still counts as a site
+    changed = sum([_replace_file(stage / name, out / name) for name in sorted(files, key=lambda name: name == "index.html")])
+    obsolete = [out / name for name in before if name not in files and (out / name).is_file()]
+    for file in obsolete:
         file.unlink()
-    for folder in sorted({parent for file in gone for parent in _parents(file, out)}, reverse=True):
+    for folder in sorted({parent for file in obsolete for parent in _parents(file, out)}, reverse=True):
         if not any(folder.iterdir()):
             folder.rmdir()
-    _note(out, runs, files)
-    return changed, len(gone)
+    _write_manifest(out, runs, files)
+    return changed, len(obsolete)
 
 
-def _note(out: Path, runs: Sequence[str], files: Sequence[str] | set[str]) -> None:
+def _write_manifest(out: Path, runs: Sequence[str], files: Sequence[str] | set[str]) -> None:
     manifest = {"generator": "segbench publish", "runs": list(runs), "files": sorted(files)}
     write_atomic(out / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
 
 
-def _replace(staged: Path, file: Path) -> bool:
-    """Whether the file is another than before. A reader sees the old one or the new one, never half."""
+def _replace_file(staged: Path, file: Path) -> bool:
+    """Replace a file of the site; False where it is unchanged. A reader sees the old file or the new one, never half."""
     if file.is_file() and filecmp.cmp(staged, file, shallow=False):
         return False
     file.parent.mkdir(parents=True, exist_ok=True)

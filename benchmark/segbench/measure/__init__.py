@@ -1,1 +1,1 @@
-"""What is measured: one quantity per file."""
+"""Measurements: one quantity per file."""

@@ -1,4 +1,4 @@
-"""Who takes part in a race of latencies: something that can be called so many times and says how long each call took."""
+"""Contenders of a latency race: they make a number of calls and return the time of each."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 Clock = Callable[[], float]
 """Seconds since any fixed moment."""
 
-_QUIET: Mapping[str, str] = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+_QUIET_ENVIRONMENT: Mapping[str, str] = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """Under which a contender is timed: size of a batch, (height, width) of its images, device, threads, and what measures time."""
+    """The conditions under which a contender is timed: batch size, (height, width) of the images, device, threads, and clock."""
 
     batch_size: int
     input_size: tuple[int, int]
@@ -29,7 +29,7 @@ class Conditions:
 
 @runtime_checkable
 class Contender(Protocol):
-    """One of several deployed models to be timed. In a run each lives in its own process, and ``block`` asks that process."""
+    """One of several deployed models to be timed. In a run each has its own process, which ``block`` calls."""
 
     @property
     def name(self) -> str: ...
@@ -75,7 +75,7 @@ class CudaContender:
 
         device = torch.device(self.conditions.device)
         with torch.cuda.device(device):
-            pairs = [(_event(), _event()) for _ in range(calls)]
+            pairs = [(_timing_event(), _timing_event()) for _ in range(calls)]
             torch.cuda.synchronize(device)
             for start, end in pairs:
                 start.record()
@@ -85,7 +85,7 @@ class CudaContender:
         return [start.elapsed_time(end) for start, end in pairs]
 
 
-def _event() -> torch.cuda.Event:
+def _timing_event() -> torch.cuda.Event:
     import torch
 
     return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call, unused-ignore]
@@ -109,6 +109,6 @@ def local_contender(
 def quiet_environment() -> dict[str, str]:
     """Variables that keep idle threads from spinning; set them before torch is loaded in a process that times or waits.
 
-    An idle thread pool that spins takes the cores of whoever is timed next.
+    An idle thread pool that spins takes the cores of the process that is timed next.
     """
-    return dict(_QUIET)
+    return dict(_QUIET_ENVIRONMENT)

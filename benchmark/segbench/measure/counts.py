@@ -1,4 +1,4 @@
-"""What can be said of a network without training it: parameters, multiply-adds and fvcore's count, for a stated input shape."""
+"""Counts of a network that need no training: parameters, multiply-adds and fvcore's count, for a stated input shape."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def profile_network(
     the only count that has to run the network.
     """
     count = count_params(network, parts=parts)
-    whole = count if trained is None else count_params(trained, parts={})
+    trained_count = count if trained is None else count_params(trained, parts={})
     macs = count_macs(network, inputs)
     traced = count_fvcore(network, inputs) if fvcore else None
     return Profile(
         params=count.total,
-        params_trained=whole.total,
-        params_trainable=whole.trainable,
+        params_trained=trained_count.total,
+        params_trainable=trained_count.trainable,
         params_per_part=dict(count.per_part),
         size_mb=count.size_mb,
         macs=macs,

@@ -1,4 +1,4 @@
-"""Output drift: how far a deployed form's logits lie from those of the eager fp32 network on the same images."""
+"""Output drift: the difference between a deployment's logits and those of the eager fp32 network on the same images."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class DriftMeter:
 
 
 def strays(drift: Drift, at_export_size: Drift) -> bool:
-    """Whether a form that claims to take any size computes something else at this one than at the size that it was exported at.
+    """True where a deployment that claims to take any size computes something else at this size than at its export size.
 
     Rounding grows slowly with the size; a branch that was frozen at export shows in the mean. The bound is five times the mean
     difference at the export size, and at least a thousandth of the logits' own deviation.
@@ -68,7 +68,7 @@ def strays(drift: Drift, at_export_size: Drift) -> bool:
 
 
 def unfaithful(drift: Drift) -> bool:
-    """Whether a form in full precision computes something else than the network: a mean difference above 1 % of the logits' deviation."""
+    """True where a deployment in full precision differs from the network: a mean difference above 1 % of the logits' deviation."""
     if drift.mean_abs is None or drift.reference_std is None:
         return True
     return not drift.mean_abs <= 0.01 * drift.reference_std

@@ -1,8 +1,8 @@
 """Latency: raw times per call of warmed-up contenders, released one at a time in shuffled rounds.
 
-Warm-up lasts until the times stop falling (with a cap), the first call stands apart, every sample is kept. Rounds, not calls, are
+Warm-up lasts until the times stop falling (with a cap), the first call is recorded by itself, every sample is kept. Rounds, not calls, are
 the independent units: a round is one block of calls per contender, in an order drawn anew each time, so that heat and other load hit
-all alike. A block's first calls find caches and clock as the contender before left them: they are kept apart as its lead-in.
+all alike. A block's first calls run with caches and clock as the contender before left them: they are recorded apart, as its lead-in.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WARMUP_WINDOW = 10
 
 @dataclass(frozen=True)
 class TimingBudget:
-    """How long to measure: a block has ``min_calls`` or more, until it lasts ``min_round_seconds`` or has ``max_calls``.
+    """The amount of measuring: a block has ``min_calls`` or more, until it lasts ``min_round_seconds`` or has ``max_calls``.
 
     Its lead-in comes before that: ``lead_in_calls`` or more, until it lasts ``lead_in_seconds`` (a clock needs milliseconds to rise).
     """
@@ -46,7 +46,7 @@ class TimingBudget:
 
 @dataclass(frozen=True)
 class Race:
-    """What :func:`race` found: latencies by name, why others fell out, and the order in which each round went.
+    """The result of :func:`race`: latencies by name, the errors of contenders that failed, and the order of each round.
 
     ``seconds`` is how long all rounds took, of which the contenders' own calls were ``call_seconds``.
     """
@@ -66,7 +66,7 @@ class Race:
 
 @dataclass
 class _TimedContender:
-    """One contender on its way: what it has done so far."""
+    """A contender and its times so far."""
 
     contender: Contender
     first_ms: float = 0.0
@@ -101,11 +101,11 @@ def measure_latency(
     if clock is not None:
         conditions = Conditions(batch_size, input_size, device, threads, clock="injected")
         contender = LocalContender("call", call, conditions, clock=clock)
-    lane = _TimedContender(contender)
-    _warm_up(lane, pace, clock or time.perf_counter)
+    timing = _TimedContender(contender)
+    _warm_up(timing, pace, clock or time.perf_counter)
     for _ in range(pace.rounds):
-        _run_block(lane, clock or time.perf_counter)
-    return _latency(lane, seed=0)
+        _run_block(timing, clock or time.perf_counter)
+    return _latency(timing, seed=0)
 
 
 def race(
@@ -117,32 +117,32 @@ def race(
 ) -> Race:
     """Time several contenders side by side: all are warmed up, then each round lets every one run a block, in shuffled order.
 
-    A contender that raises falls out with its reason; the others go on. ``clock`` (seconds) times blocks as the host sees them.
+    A contender that raises is left out and its error recorded; the others go on. ``clock`` (seconds) times blocks as the host sees them.
     """
-    lanes = {contender.name: _TimedContender(contender) for contender in contenders}
-    if len(lanes) != len(contenders):
+    timings = {contender.name: _TimedContender(contender) for contender in contenders}
+    if len(timings) != len(contenders):
         raise ValueError("contenders need different names: " + ", ".join(c.name for c in contenders))
     errors: dict[str, str] = {}
-    for lane in lanes.values():
-        _attempt(lambda lane: _warm_up(lane, pace, clock), lane, errors)
+    for timing in timings.values():
+        _attempt(lambda timing: _warm_up(timing, pace, clock), timing, errors)
     order = []
     shuffler = random.Random(seed)
     start = clock()
     for _ in range(pace.rounds):
-        turn = [name for name in lanes if name not in errors]
+        turn = [name for name in timings if name not in errors]
         shuffler.shuffle(turn)
         order.append(turn)
         for name in turn:
-            _attempt(lambda lane: _run_block(lane, clock), lanes[name], errors)
+            _attempt(lambda timing: _run_block(timing, clock), timings[name], errors)
     seconds = clock() - start
-    latencies = {name: _latency(lane, seed=seed) for name, lane in lanes.items() if name not in errors}
-    return Race(latencies, errors, order, seed, seconds, sum(lane.call_seconds for lane in lanes.values()))
+    latencies = {name: _latency(timing, seed=seed) for name, timing in timings.items() if name not in errors}
+    return Race(latencies, errors, order, seed, seconds, sum(timing.call_seconds for timing in timings.values()))
 
 
 def joined(starts: Sequence[Latency], *, seed: int = 0) -> Latency:
     """One contender's times over several starts of its process: all rounds together, the first call that of the first start.
 
-    Two starts of one program differ by a per cent or more, by where its memory happens to lie. Within one start no number of rounds shows
+    Two starts of one program differ by a per cent or more, with the layout of its memory. Within one start no number of rounds shows
     that; over several it makes neighbouring rounds alike, for which intervals allow.
     """
     first, *others = starts
@@ -163,60 +163,60 @@ def joined(starts: Sequence[Latency], *, seed: int = 0) -> Latency:
     )
 
 
-def _attempt(step: Callable[[_TimedContender], None], lane: _TimedContender, errors: dict[str, str]) -> None:
+def _attempt(step: Callable[[_TimedContender], None], timing: _TimedContender, errors: dict[str, str]) -> None:
     try:
-        step(lane)
-    except Exception as error:  # a contender is foreign code, often behind a pipe: its fault must cost only itself
-        errors[lane.contender.name] = f"{type(error).__name__}: {error}"
+        step(timing)
+    except Exception as error:  # a contender is foreign code, often in another process, and may raise anything: only its own timing fails
+        errors[timing.contender.name] = f"{type(error).__name__}: {error}"
 
 
-def _warm_up(lane: _TimedContender, pace: TimingBudget, clock: Clock) -> None:
+def _warm_up(timing: _TimedContender, pace: TimingBudget, clock: Clock) -> None:
     """Call until the last times show no downward trend; sets how many calls make a block. The times themselves are dropped."""
-    lane.first_ms = lane.contender.block(1)[0]
+    timing.first_ms = timing.contender.block(1)[0]
     start, times = clock(), []
     while True:
-        times += lane.contender.block(WARMUP_BLOCK)
-        lane.steady = len(times) >= WARMUP_WINDOW and not is_falling(times[-WARMUP_WINDOW:])
-        if lane.steady or len(times) >= pace.max_warmup_calls or clock() - start >= pace.max_warmup_seconds:
+        times += timing.contender.block(WARMUP_BLOCK)
+        timing.steady = len(times) >= WARMUP_WINDOW and not is_falling(times[-WARMUP_WINDOW:])
+        if timing.steady or len(times) >= pace.max_warmup_calls or clock() - start >= pace.max_warmup_seconds:
             break
-    lane.warmup_calls = len(times)
+    timing.warmup_calls = len(times)
     typical = max(statistics.median(times[-WARMUP_BLOCK:]), 1e-6)
     # a little more, as the last calls of the warm-up may have been slow ones
-    lane.calls = min(max(pace.min_calls, math.ceil(1.05 * pace.min_round_seconds * 1e3 / typical)), pace.max_calls)
-    lane.lead_in = min(max(pace.lead_in_calls, math.ceil(pace.lead_in_seconds * 1e3 / typical)), pace.max_calls)
+    timing.calls = min(max(pace.min_calls, math.ceil(1.05 * pace.min_round_seconds * 1e3 / typical)), pace.max_calls)
+    timing.lead_in = min(max(pace.lead_in_calls, math.ceil(pace.lead_in_seconds * 1e3 / typical)), pace.max_calls)
 
 
-def _run_block(lane: _TimedContender, clock: Clock) -> None:
-    asked = lane.lead_in + lane.calls
+def _run_block(timing: _TimedContender, clock: Clock) -> None:
+    calls = timing.lead_in + timing.calls
     start = clock()
-    samples = lane.contender.block(asked)
-    lane.wall_ms.append((clock() - start) * 1e3 / asked)
-    if len(samples) != asked:
-        raise RuntimeError(f"asked for {asked} calls, got {len(samples)} times")
-    lane.lead_ins.append(samples[: lane.lead_in])
-    lane.rounds.append(samples[lane.lead_in :])
+    samples = timing.contender.block(calls)
+    timing.wall_ms.append((clock() - start) * 1e3 / calls)
+    if len(samples) != calls:
+        raise RuntimeError(f"asked for {calls} calls, got {len(samples)} times")
+    timing.lead_ins.append(samples[: timing.lead_in])
+    timing.rounds.append(samples[timing.lead_in :])
 
 
-def _latency(lane: _TimedContender, *, seed: int) -> Latency:
-    conditions = lane.contender.conditions
+def _latency(timing: _TimedContender, *, seed: int) -> Latency:
+    conditions = timing.contender.conditions
     return Latency(
         batch_size=conditions.batch_size,
         input_size=conditions.input_size,
         device=conditions.device,
         threads=conditions.threads,
-        first_ms=lane.first_ms,
-        warmup_calls=lane.warmup_calls,
-        host_p50_ms=statistics.median(lane.wall_ms) if conditions.clock == "cuda_event" else None,
-        lead_in_ms=lane.lead_ins,
-        start_rounds=[len(lane.rounds)],
+        first_ms=timing.first_ms,
+        warmup_calls=timing.warmup_calls,
+        host_p50_ms=statistics.median(timing.wall_ms) if conditions.clock == "cuda_event" else None,
+        lead_in_ms=timing.lead_ins,
+        start_rounds=[len(timing.rounds)],
         clock=conditions.clock,
-        notes=_notes(lane),
-        **_figures(lane.rounds, conditions.batch_size, starts=[len(lane.rounds)], seed=seed),
+        notes=_notes(timing),
+        **_figures(timing.rounds, conditions.batch_size, starts=[len(timing.rounds)], seed=seed),
     )
 
 
 def _figures(rounds: Sequence[Sequence[float]], batch_size: int, *, starts: Sequence[int], seed: int) -> dict[str, Any]:
-    """The rounds and what is worked out from them, by the names of :class:`~segbench.results.records.Latency`."""
+    """The rounds and the figures computed from them, by the names of :class:`~segbench.results.records.Latency`."""
     samples = [sample for block in rounds for sample in block]
     mean = statistics.fmean(samples)
     intervals = quantile_intervals(rounds, (0.5, 0.9, 0.99), starts=starts, seed=seed)
@@ -234,5 +234,5 @@ def _figures(rounds: Sequence[Sequence[float]], batch_size: int, *, starts: Sequ
     }
 
 
-def _notes(lane: _TimedContender) -> list[str]:
-    return [] if lane.steady else [f"still getting faster after {lane.warmup_calls} warm-up calls"]
+def _notes(timing: _TimedContender) -> list[str]:
+    return [] if timing.steady else [f"still getting faster after {timing.warmup_calls} warm-up calls"]

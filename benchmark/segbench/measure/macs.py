@@ -43,14 +43,14 @@ def _count(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
 
 def missing_formulas() -> dict[Any, Callable[..., int]]:
     """Formulas for matrix products, convolutions and attention kernels that this version of torch does not count."""
-    ours = {("aten", name): formula for name, formula in _ATEN.items()}
-    ours["torchvision", "deform_conv2d"] = _deform_conv2d
-    found = {}
-    for (namespace, name), formula in ours.items():
+    candidates = {("aten", name): formula for name, formula in _ATEN.items()}
+    candidates["torchvision", "deform_conv2d"] = _deform_conv2d
+    formulas = {}
+    for (namespace, name), formula in candidates.items():
         op = getattr(getattr(torch.ops, namespace), name, None)
         if op is not None and op not in flop_counter.flop_registry:
-            found[op] = formula
-    return found
+            formulas[op] = formula
+    return formulas
 
 
 def _attention(query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) -> int:

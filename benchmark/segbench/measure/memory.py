@@ -15,11 +15,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from segbench.results.records import Memory
+from segbench.util.files import MB
 
 if TYPE_CHECKING:
     import torch
 
-MB = 2**20
 _CUDA_METHOD = "CUDA caching allocator of this process: peak allocated and reserved after a reset"
 _LINUX_METHOD = "VmHWM after a reset through /proc/self/clear_refs: resident memory of this process, interpreter and libraries included"
 
@@ -123,12 +123,12 @@ def measure_inference_memory(
 
 def _status_mb(key: str) -> float | None:
     """A figure of ``/proc/self/status``, which the kernel gives in units of 1024 bytes."""
-    found = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), flags=re.MULTILINE)
-    return int(found[1]) / 1024 if found else None
+    match = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), flags=re.MULTILINE)
+    return int(match[1]) / 1024 if match else None
 
 
 def _return_free_memory() -> None:
-    """Let the allocator give freed blocks back, or the call would reuse them and seem to need nothing (glibc only)."""
+    """Return freed blocks to the system (glibc only); a call that reused them would seem to need no memory."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError, TypeError):

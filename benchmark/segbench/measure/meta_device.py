@@ -13,7 +13,7 @@ from torch import Tensor, nn
 def meta_twin(network: nn.Module) -> nn.Module:
     """A copy of ``network`` in eval mode whose parameters and buffers are on ``meta``; no weight is copied.
 
-    Raises whatever :func:`copy.deepcopy` raises on a module that cannot be copied.
+    Raises any error that :func:`copy.deepcopy` raises on a module that cannot be copied.
     """
     # deepcopy asks its memo first: with every tensor already "copied" there, only the modules around them are.
     memo: dict[int, object] = {}

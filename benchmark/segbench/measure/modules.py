@@ -1,4 +1,4 @@
-"""Where a network's time goes: parameters, multiply-adds and measured time of each module by itself.
+"""Costs of each module of a network by itself: parameters, multiply-adds and measured time.
 
 Time is *own* time: what passes inside a module but not inside one of its children, so that all of it adds up to the whole; what a network
 does between modules (additions, concatenations, resizing) is own time of the module whose ``forward`` does it. Ticks are taken where
@@ -42,7 +42,7 @@ Tick = Callable[[], Any]
 
 @dataclass(frozen=True)
 class _Mark:
-    """When a module was entered or left, and which module (by name) computes from then on."""
+    """The moment at which a module was entered or left, and the name of the module that computes from then on."""
 
     tick: Any
     owner: str
@@ -65,8 +65,8 @@ def measure_modules(
     macs = _own_macs(network, inputs)
     with evaluating(network), torch.inference_mode():
         network(*inputs)
-        plain, own, ticks = _timed(network, inputs, device, seconds, clock)
-        per_tick = _tick_ms(clock) if device.type != "cuda" else 0.0
+        plain, own, ticks = _time_modules(network, inputs, device, seconds, clock)
+        per_tick = _measure_tick_ms(clock) if device.type != "cuda" else 0.0
     total = statistics.median(plain)
     rows = [
         ModuleCost(
@@ -79,7 +79,7 @@ def measure_modules(
         )
         for name, module in network.named_modules()
     ]
-    rows = _marked([row for row in rows if row.params or row.macs or row.ms])
+    rows = _mark_unexplained([row for row in rows if row.params or row.macs or row.ms])
     return ModuleCosts(
         input_shape=[list(tensor.shape) for tensor in inputs],
         device=str(device),
@@ -92,20 +92,20 @@ def measure_modules(
     )
 
 
-def _timed(
+def _time_modules(
     network: nn.Module, inputs: tuple[Tensor, ...], device: torch.device, seconds: float, clock: Callable[[], float]
 ) -> tuple[list[float], dict[str, list[float]], dict[str, int]]:
     """Milliseconds of whole calls without ticks, own milliseconds of each module in each call with them, and its ticks per call."""
     plain: list[float] = []
     own: dict[str, list[float]] = {}
     ticks: dict[str, int] = {}
-    tick, between = _ticker(device, clock)
+    tick, between = _device_clock(device, clock)
     begun = clock()
     while len(plain) < LEAST_REPEATS or (len(plain) < MOST_REPEATS and clock() - begun < seconds):
         first, last = tick(), (network(*inputs), tick())[1]
         plain.append(between(first, last))
         marks: list[_Mark] = []
-        with _watched(network, lambda owner, marks=marks: marks.append(_Mark(tick(), owner))):  # type: ignore[misc]
+        with _watch_modules(network, lambda owner, marks=marks: marks.append(_Mark(tick(), owner))):  # type: ignore[misc]
             network(*inputs)
         ticks = dict.fromkeys(ticks, 0)
         spent: dict[str, float] = {}
@@ -117,8 +117,8 @@ def _timed(
     return plain, own, ticks
 
 
-def _tick_ms(clock: Callable[[], float]) -> float:
-    """What one tick costs on the host: the least difference that they make to a chain of empty modules."""
+def _measure_tick_ms(clock: Callable[[], float]) -> float:
+    """Milliseconds that one tick costs on the host: the least difference that ticks make to a chain of empty modules."""
     empty, nothing = nn.Sequential(*(nn.Identity() for _ in range(50))), torch.zeros(1)
     plain, ticked, count = [], [], 1
     for _ in range(30):
@@ -126,15 +126,15 @@ def _tick_ms(clock: Callable[[], float]) -> float:
         empty(nothing)
         plain.append(clock() - begun)
         marks: list[float] = []
-        with _watched(empty, lambda owner, marks=marks: marks.append(clock())):  # type: ignore[misc]
+        with _watch_modules(empty, lambda owner, marks=marks: marks.append(clock())):  # type: ignore[misc]
             empty(nothing)
         ticked.append(marks[-1] - marks[0])
         count = len(marks)
     return 1000 * max(0.0, min(ticked) - min(plain)) / count
 
 
-def _ticker(device: torch.device, clock: Callable[[], float]) -> tuple[Tick, Callable[[Any, Any], float]]:
-    """How a moment is marked on this device, and the milliseconds between two marks."""
+def _device_clock(device: torch.device, clock: Callable[[], float]) -> tuple[Tick, Callable[[Any, Any], float]]:
+    """A function that marks a moment on this device, and one that gives the milliseconds between two marks."""
     if device.type != "cuda":
         return clock, lambda first, last: 1000 * (last - first)
 
@@ -151,7 +151,7 @@ def _ticker(device: torch.device, clock: Callable[[], float]) -> tuple[Tick, Cal
 
 
 @contextlib.contextmanager
-def _watched(network: nn.Module, mark: Callable[[str], None]) -> Iterator[None]:
+def _watch_modules(network: nn.Module, mark: Callable[[str], None]) -> Iterator[None]:
     """Call ``mark`` with the name of the module that computes from now on, whenever that changes; "" before and after the whole."""
     inside: list[str] = []
     handles = []
@@ -178,18 +178,18 @@ def _watched(network: nn.Module, mark: Callable[[str], None]) -> Iterator[None]:
 
 def _own_macs(network: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int] | None:
     """Multiply-adds of each module by itself; None where neither a shape-only run nor a real one can be counted."""
-    for counted, given in ((meta_twin, meta_inputs), (lambda same: same, lambda same: same)):
+    for convert_network, convert_inputs in ((meta_twin, meta_inputs), (lambda same: same, lambda same: same)):
         try:
-            return _count(counted(network), given(inputs))
+            return _count_macs(convert_network(network), convert_inputs(inputs))
         except Exception:  # foreign code on an unusual device may raise anything; then the real run is counted
             continue
     return None
 
 
-def _count(network: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]:
+def _count_macs(network: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]:
     counter = flop_counter.FlopCounterMode(display=False, custom_mapping=missing_formulas())
     marks: list[_Mark] = []
-    with evaluating(network), counter, _watched(network, lambda owner: marks.append(_Mark(counter.get_total_flops(), owner))):
+    with evaluating(network), counter, _watch_modules(network, lambda owner: marks.append(_Mark(counter.get_total_flops(), owner))):
         network(*inputs)
     own: dict[str, int] = {}
     for mark, following in itertools.pairwise(marks):
@@ -197,14 +197,14 @@ def _count(network: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]:
     return own
 
 
-def _marked(rows: list[ModuleCost]) -> list[ModuleCost]:
+def _mark_unexplained(rows: list[ModuleCost]) -> list[ModuleCost]:
     """The same rows, those marked whose time their multiply-adds do not explain."""
     time_total = sum(row.ms or 0.0 for row in rows)
     macs_total = sum(row.macs or 0 for row in rows)
     if time_total <= 0 or macs_total <= 0:
         return rows
-    return [row.model_copy(update={"mark": _mark((row.ms or 0.0) / time_total, (row.macs or 0) / macs_total)}) for row in rows]
+    return [row.model_copy(update={"mark": _mark_of((row.ms or 0.0) / time_total, (row.macs or 0) / macs_total)}) for row in rows]
 
 
-def _mark(time_share: float, macs_share: float) -> str | None:
+def _mark_of(time_share: float, macs_share: float) -> str | None:
     return UNEXPLAINED if time_share >= LEAST_SHARE and time_share >= TIMES_MACS * macs_share else None

@@ -1,4 +1,4 @@
-"""How many parameters a network has: in total, trainable, per part, and as megabytes of float32."""
+"""Parameters of a network: in total, trainable, per part, and as megabytes of float32."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
+
+from segbench.util.files import MB
 
 BYTES_PER_FLOAT32 = 4
 OTHER = "other"
@@ -48,7 +50,7 @@ def float32_mb(numbers: int) -> float:
     >>> round(float32_mb(6_831_509), 2)
     26.06
     """
-    return numbers * BYTES_PER_FLOAT32 / 2**20
+    return numbers * BYTES_PER_FLOAT32 / MB
 
 
 def part_of(parameter: str, parts: Mapping[str, tuple[str, ...]]) -> str:

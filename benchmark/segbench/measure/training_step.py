@@ -1,4 +1,4 @@
-"""A training step taken apart: seconds and memory of forward, backward and optimiser."""
+"""Costs of a training step by phase: seconds and memory of forward, backward and optimiser."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SECONDS = 3.0
 
 
 class PhaseClock:
-    """Stands before the object that runs a step's backward pass and clips its gradients, and notes when each phase ends.
+    """A stand-in for Lightning Fabric that notes the begin and end of each phase of a training step.
 
-    ``backward`` and ``clip_gradients`` are those of Lightning Fabric, through which the training loop calls them: what comes before a
+    The training loop calls ``backward`` and ``clip_gradients`` through it: what comes before a
     backward pass is forward (with the loss), what comes between it and the clipping is bookkeeping, what follows is the optimiser.
     """
 
@@ -32,7 +32,7 @@ class PhaseClock:
         return getattr(self._fabric, name)
 
     def backward(self, *args: Any, **options: Any) -> None:
-        """As Fabric's; what ran before it was the forward pass."""
+        """Fabric's ``backward``; what ran before it was the forward pass."""
         self._end("forward")
         self._begin()
         self._fabric.backward(*args, **options)
@@ -40,13 +40,13 @@ class PhaseClock:
         self._begin()
 
     def clip_gradients(self, *args: Any, **options: Any) -> Any:
-        """As Fabric's; it opens the optimiser's phase."""
+        """Fabric's ``clip_gradients``; the optimiser's phase begins with it."""
         self._end("bookkeeping")
         self._begin()
         return self._fabric.clip_gradients(*args, **options)
 
 
-class Seconds:
+class PhaseSeconds:
     """Time of each phase of one step after another, on CUDA up to when the device is done."""
 
     def __init__(self, device: str, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -54,27 +54,27 @@ class Seconds:
         self.steps: list[dict[Phase, float]] = []
 
     def begin(self) -> None:
-        """A phase begins."""
+        """Begin a phase."""
         self._wait()
         self._since = self._clock()
 
     def end(self, phase: Phase) -> None:
-        """The phase that runs ends."""
+        """End the phase that runs."""
         self._wait()
         step = self.steps[-1]
         step[phase] = step.get(phase, 0.0) + self._clock() - self._since
 
     def median_ms(self, phase: Phase) -> float | None:
-        """Median over steps."""
-        found = [step[phase] for step in self.steps if phase in step]
-        return 1000 * statistics.median(found) if found else None
+        """Median of a phase over all steps; None where it did not occur."""
+        seconds = [step[phase] for step in self.steps if phase in step]
+        return 1000 * statistics.median(seconds) if seconds else None
 
     def _wait(self) -> None:
         if self._device.startswith("cuda"):
             torch.cuda.synchronize(self._device)
 
 
-class Peaks:
+class PhasePeaks:
     """Peak memory of each phase of one step, in MB above what was in use before the step."""
 
     def __init__(self, device: str) -> None:
@@ -85,19 +85,19 @@ class Peaks:
         self.method = ""
 
     def begin(self) -> None:
-        """A phase begins."""
+        """Begin a phase."""
         self._memory = PeakMemory(self._device)
         self._memory.__enter__()
         self.method = self._memory.method
         self._before = self._memory.before_mb if self._before is None else self._before
 
     def end(self, phase: Phase) -> None:
-        """The phase that runs ends."""
+        """End the phase that runs."""
         assert self._memory is not None
         self._memory.__exit__(None, None, None)
         peak = None if self._memory.peak_mb is None or self._before is None else max(0.0, self._memory.peak_mb - self._before)
-        known = self.peaks.get(phase)
-        self.peaks[phase] = peak if known is None else max(known, peak or 0.0)
+        previous = self.peaks.get(phase)
+        self.peaks[phase] = peak if previous is None else max(previous, peak or 0.0)
 
 
 def measure_steps(
@@ -107,22 +107,22 @@ def measure_steps(
     seconds: float = SECONDS,
     clock: Callable[[], float] = time.perf_counter,
 ) -> TrainingCost:
-    """Take a training step apart. ``step(begin, end)`` runs one, and tells where its phases begin and end.
+    """Measure a training step phase by phase. ``step(begin, end)`` runs one and calls both where its phases begin and end.
 
     The first step is discarded; then steps are timed for about ``seconds`` (at least two), and one more gives the memory.
     """
     step(lambda: None, lambda phase: None)
-    times = Seconds(device, clock)
+    times = PhaseSeconds(device, clock)
     begun = clock()
     while len(times.steps) < LEAST_STEPS or (len(times.steps) < MOST_STEPS and clock() - begun < seconds):
         times.steps.append({})
         step(times.begin, times.end)
-    peaks = Peaks(device)
+    peaks = PhasePeaks(device)
     step(peaks.begin, peaks.end)
     return TrainingCost(
         device=device,
         steps=len(times.steps),
-        step_ms=1000 * statistics.median(sum(each.values()) for each in times.steps),
+        step_ms=1000 * statistics.median(sum(phases.values()) for phases in times.steps),
         forward_ms=times.median_ms("forward"),
         backward_ms=times.median_ms("backward"),
         optimiser_ms=times.median_ms("optimiser"),

@@ -1,4 +1,4 @@
-"""What a checkpoint says about itself, without reading its weights."""
+"""The ``meta`` of a checkpoint, read without its weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _read(path: Path, modified: int) -> Mapping[str, Any]:
         # weights stay on disk
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         meta: Mapping[str, Any] = content["meta"]
-    except Exception as error:  # whatever torch.load raises for what is no checkpoint
+    except Exception as error:  # torch.load may raise anything for a file that is no checkpoint
         raise CheckpointError(f"'{path.name}' is no checkpoint of segbench, or damaged.") from error
     if "model_name" not in meta:
         raise CheckpointError(f"'{path.name}' does not say which model it is of: it was not written by segbench.")

@@ -20,7 +20,7 @@ from segbench.util.files import replacing
 from segbench.util.sequences import first_line
 
 FORMAT = 1
-_SHOWN = 3
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write under a temporary name, then rename: whoever reads ``path`` sees the old file or the new one, never half of one.
+    """Write under a temporary name, then rename: a reader of ``path`` sees the old file or the new one, never half of one.
 
     Raises :class:`StoreError` where the disk is full or not writable.
     """
@@ -82,7 +82,7 @@ def load_model_state(model: nn.Module, state: Mapping[str, Tensor], *, source: s
     """Load strictly. Raises :class:`CheckpointError` that names the first keys that do not fit."""
     faults = mismatches(model.state_dict(), state)
     if faults:
-        raise CheckpointError(f"{source} is of another model: {_some(faults)}")
+        raise CheckpointError(f"{source} is of another model: {_first_faults(faults)}")
     model.load_state_dict(dict(state))
 
 
@@ -93,20 +93,20 @@ def init_from(path: Path, model: nn.Module, *, head: Iterable[str], class_names:
     raises :class:`CheckpointError` that names what does not.
     """
     checkpoint = read_checkpoint(path)
-    own, given = model.state_dict(), dict(checkpoint.model_state)
+    own, loaded = model.state_dict(), dict(checkpoint.model_state)
     prefixes = tuple(head)
-    in_head = {name for name in {*own, *given} if prefixes and name.startswith(prefixes)}
+    in_head = {name for name in {*own, *loaded} if prefixes and name.startswith(prefixes)}
     classes_before = checkpoint.meta.get("task", {}).get("class_names")
     if classes_before is not None:
         across = len(classes_before) != len(class_names)
     else:
-        across = any(name in given and name in own and given[name].shape != own[name].shape for name in in_head)
+        across = any(name in loaded and name in own and loaded[name].shape != own[name].shape for name in in_head)
     left_out = in_head if across else set()
-    faults = mismatches({k: v for k, v in own.items() if k not in left_out}, {k: v for k, v in given.items() if k not in left_out})
+    faults = mismatches({k: v for k, v in own.items() if k not in left_out}, {k: v for k, v in loaded.items() if k not in left_out})
     if faults:
         hint = " (its model declares no head that could be left out)" if across and not prefixes else ""
-        raise CheckpointError(f"train.init_from: {path} does not fit the model{hint}: {_some(faults)}")
-    model.load_state_dict({**own, **{k: v for k, v in given.items() if k not in left_out}})
+        raise CheckpointError(f"train.init_from: {path} does not fit the model{hint}: {_first_faults(faults)}")
+    model.load_state_dict({**own, **{k: v for k, v in loaded.items() if k not in left_out}})
     notes = [f"started from {path}"]
     if left_out:
         names = ", ".join(sorted({next(p for p in prefixes if name.startswith(p)).rstrip(".") for name in left_out}))
@@ -115,15 +115,15 @@ def init_from(path: Path, model: nn.Module, *, head: Iterable[str], class_names:
     return notes
 
 
-def mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    """What differs between two states, in words, in the order of ``own``."""
+def mismatches(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    """The differences between two states as phrases, in the order of ``own``."""
     faults = []
     for name, value in own.items():
-        if name not in given:
+        if name not in state:
             faults.append(f"'{name}' is missing")
-        elif given[name].shape != value.shape:
-            faults.append(f"'{name}' has shape {tuple(given[name].shape)} instead of {tuple(value.shape)}")
-    return faults + [f"'{name}' is not known to the model" for name in given if name not in own]
+        elif state[name].shape != value.shape:
+            faults.append(f"'{name}' has shape {tuple(state[name].shape)} instead of {tuple(value.shape)}")
+    return faults + [f"'{name}' is not known to the model" for name in state if name not in own]
 
 
 def plain(value: Any) -> Any:
@@ -141,14 +141,14 @@ def differing_keys(before: Mapping[str, Any], now: Mapping[str, Any], *, prefix:
     >>> differing_keys({"train": {"lr": 1, "epochs": 2}}, {"train": {"lr": 2, "epochs": 2}})
     ['train.lr']
     """
-    found = []
+    names = []
     for key in [*before, *(k for k in now if k not in before)]:
         old, new = before.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += differing_keys(old, new, prefix=f"{prefix}{key}.")
+            names += differing_keys(old, new, prefix=f"{prefix}{key}.")
         elif old != new:
-            found.append(f"{prefix}{key}")
-    return found
+            names.append(f"{prefix}{key}")
+    return names
 
 
 def _read_safetensors(path: Path) -> Any:
@@ -174,6 +174,6 @@ def _read_torch(path: Path) -> Any:
         raise CheckpointError(f"{path} is damaged: {first_line(error)}") from error
 
 
-def _some(faults: list[str]) -> str:
-    more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-    return "; ".join(faults[:_SHOWN]) + more
+def _first_faults(faults: list[str]) -> str:
+    more = f" and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
+    return "; ".join(faults[:_MOST_NAMED]) + more

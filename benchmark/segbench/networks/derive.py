@@ -16,24 +16,25 @@ from segbench.plugin.specs import Derivation, ModelSpec, Task, resolve
 _EXAMPLE_SIDE = 32
 
 
-def make_of(how: Derivation, bases: Sequence[Network], task: Task, options: Options) -> nn.Module:
-    """The model that comes of these networks, which may be changed by it."""
-    return _module(resolve(how.make)(_as_given(how, bases), _examples(bases, task), task, options), how)
+def derive_model(derivation: Derivation, bases: Sequence[Network], task: Task, options: Options) -> nn.Module:
+    """The model derived from these networks, which may be changed by it."""
+    model = resolve(derivation.make)(_base_modules(derivation, bases), _example_inputs(bases, task), task, options)
+    return _require_module(model, derivation)
 
 
-def untrained_model(how: Derivation, parts: Sequence[Chosen[ModelSpec]], task: Task, options: Options) -> nn.Module:
-    """The model that comes of fresh networks."""
-    return make_of(how, untrained_bases(parts, task), task, options)
+def untrained_model(derivation: Derivation, parts: Sequence[Chosen[ModelSpec]], task: Task, options: Options) -> nn.Module:
+    """The model derived from fresh networks."""
+    return derive_model(derivation, untrained_bases(parts, task), task, options)
 
 
 def rebuild_network(chosen: Chosen[ModelSpec], task: Task, state: Mapping[str, Tensor], *, seed: int) -> Network:
-    """The network that a checkpoint's state is of, still untrained."""
-    how = chosen.spec.derives
-    assert how is not None
+    """The derived network whose state a checkpoint holds, without that state's values."""
+    derivation = chosen.spec.derives
+    assert derivation is not None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         bases = untrained_bases(chosen.parts, task)
-        model = _module(resolve(how.rebuild)(_as_given(how, bases), state, task, chosen.options), how)
+        model = _require_module(resolve(derivation.rebuild)(_base_modules(derivation, bases), state, task, chosen.options), derivation)
     return Network(model, chosen.spec, task.num_classes)
 
 
@@ -43,18 +44,18 @@ def untrained_bases(parts: Sequence[Chosen[ModelSpec]], task: Task) -> list[Netw
     return [build_network(part.spec, task, part.options, seed=seed + index) for index, part in enumerate(parts)]
 
 
-def _as_given(how: Derivation, bases: Sequence[Network]) -> list[nn.Module]:
-    return [base.model.eval() if how.like_base else deploy(base) for base in bases]
+def _base_modules(derivation: Derivation, bases: Sequence[Network]) -> list[nn.Module]:
+    return [base.model.eval() if derivation.like_base else deploy(base) for base in bases]
 
 
-def _examples(bases: Sequence[Network], task: Task) -> tuple[Tensor, ...]:
+def _example_inputs(bases: Sequence[Network], task: Task) -> tuple[Tensor, ...]:
     spec = bases[0].spec
     multiple = max(spec.size_multiple, 1)
     side = -(-max(spec.min_size, _EXAMPLE_SIDE) // multiple) * multiple
     return tuple(torch.zeros(1, task.inputs[name], side, side) for name in spec.inputs)
 
 
-def _module(made: object, how: Derivation) -> nn.Module:
-    if not isinstance(made, nn.Module):
-        raise PluginError(f"'{how.kind}' gave {type(made).__name__} instead of a torch.nn.Module")
-    return made
+def _require_module(model: object, derivation: Derivation) -> nn.Module:
+    if not isinstance(model, nn.Module):
+        raise PluginError(f"'{derivation.kind}' gave {type(model).__name__} instead of a torch.nn.Module")
+    return model

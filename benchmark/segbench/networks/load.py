@@ -1,4 +1,4 @@
-"""What a checkpoint says about itself, as plain data, and the network that it describes."""
+"""Networks loaded from checkpoints, and the plain data by which a checkpoint describes its network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from segbench.errors import CheckpointError, SegbenchError
 from segbench.networks.checkpoints import Checkpoint, load_model_state, read_checkpoint
-from segbench.networks.derive import make_of, rebuild_network
+from segbench.networks.derive import derive_model, rebuild_network
 from segbench.networks.network import Network, build_network
 from segbench.plugin.choice import parse_choice
 from segbench.plugin.chosen import Chosen
@@ -60,7 +60,7 @@ def load_network(path: Path, catalog: Catalog) -> LoadedNetwork:
     meta = checkpoint.meta
     if "model_name" not in meta:
         raise CheckpointError(f"{path} does not say which model it is of. Use it with train.init_from instead.")
-    chosen = _chosen(path, catalog, checkpoint)
+    chosen = _model_of_checkpoint(path, catalog, checkpoint)
     task, model_task = task_from_dict(meta["task"]), task_from_dict(meta["model_task"])
     if chosen.spec.derives is not None:
         network = rebuild_network(chosen, model_task, checkpoint.model_state, seed=int(meta["seed"]))
@@ -110,21 +110,21 @@ def _normalisations(values: Mapping[str, Any]) -> dict[str, Normalisation]:
 def recorded_model(meta: Mapping[str, Any], catalog: Catalog) -> Chosen[ModelSpec]:
     """The model with its recorded options, except that no pretrained weights are fetched only to be overwritten."""
     parts = meta.get("model_parts")
-    recorded = None if parts is None else [_recorded(part) for part in parts]
+    recorded = None if parts is None else [_recorded_part(part) for part in parts]
     return catalog.model(meta["model_name"], _without_download(meta["model_options"]), parts=recorded)
 
 
-def _chosen(path: Path, catalog: Catalog, checkpoint: Checkpoint) -> Chosen[ModelSpec]:
+def _model_of_checkpoint(path: Path, catalog: Catalog, checkpoint: Checkpoint) -> Chosen[ModelSpec]:
     try:
         return recorded_model(checkpoint.meta, catalog)
     except SegbenchError as error:
         raise CheckpointError(f"{path} is of the model '{checkpoint.meta['model']}': {error}") from error
 
 
-def _recorded(part: Mapping[str, Any]) -> dict[str, Any]:
+def _recorded_part(part: Mapping[str, Any]) -> dict[str, Any]:
     """A part of a derived model by its plain name: its recorded options say all that stood in brackets."""
     name = parse_choice(part["model"]).name
-    return {"model": name, "options": _without_download(part["options"]), "parts": [_recorded(one) for one in part["parts"]] or None}
+    return {"model": name, "options": _without_download(part["options"]), "parts": [_recorded_part(one) for one in part["parts"]] or None}
 
 
 def _without_download(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,25 +133,25 @@ def _without_download(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def derive_network(chosen: Chosen[ModelSpec], task: Task, files: Sequence[Path], *, plan: InputPlan | None = None) -> Network:
-    """The network that a derived model makes of trained ones. Raises :class:`CheckpointError` where they cannot go together."""
-    how = chosen.spec.derives
-    assert how is not None
+    """The network that a derived model makes from trained ones. Raises :class:`CheckpointError` where they cannot go together."""
+    derivation = chosen.spec.derives
+    assert derivation is not None
     catalog = load_catalog()
     loaded = [load_network(file, catalog) for file in files]
-    for one, file in zip(loaded, files, strict=True):
-        if one.model_task.num_classes != task.num_classes:
-            raise CheckpointError(f"'{file.parent.name}' knows {one.model_task.num_classes} classes, {chosen} needs {task.num_classes}")
-        if plan is not None and (one.plan.groups != plan.groups or not same_normalisation(one.plan.normalisation, plan.normalisation)):
+    for base, file in zip(loaded, files, strict=True):
+        if base.model_task.num_classes != task.num_classes:
+            raise CheckpointError(f"'{file.parent.name}' knows {base.model_task.num_classes} classes, {chosen} needs {task.num_classes}")
+        if plan is not None and (base.plan.groups != plan.groups or not same_normalisation(base.plan.normalisation, plan.normalisation)):
             raise CheckpointError(
                 f"{chosen}: '{file.parent.name}' was trained on otherwise normalised inputs, and all members see the same tensor. "
                 "Choose members whose encoders share a normalisation."
             )
-    model = make_of(how, [one.network for one in loaded], task, chosen.options)
+    model = derive_model(derivation, [base.network for base in loaded], task, chosen.options)
     return Network(model, chosen.spec, task.num_classes)
 
 
 def same_normalisation(one: Mapping[str, Normalisation], other: Mapping[str, Normalisation]) -> bool:
-    """Whether two networks see the same values.
+    """True where two normalisations give the same values.
 
     >>> same_normalisation({"image": Normalisation((0.5,), (0.5,))}, {"image": Normalisation((0.5,), (0.25,))})
     False

@@ -1,4 +1,4 @@
-"""How a loss is applied: which heads it sees, at which size, and in float32 whatever precision the network ran in."""
+"""Application of a loss: to each head with its weight, at the mask's size, in float32 whatever precision the network ran in."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AppliedLoss:
 
     @property
     def plain(self) -> AppliedLoss:
-        """The loss without a teacher: what validation is worth knowing of."""
+        """The loss without a teacher, which validation computes."""
         return self.inner.plain if self.inner is not None else self
 
     @property
@@ -108,7 +108,7 @@ def build_loss(
 
 
 class InnerLoss(nn.Module):
-    """A loss inside another: called with outputs at mask size, it gives a scalar. Its parameters and buffers are part of the whole."""
+    """A loss inside another: called with outputs at mask size, it gives a scalar. Its parameters and buffers belong to the outer loss."""
 
     def __init__(self, applied: AppliedLoss) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class InnerLoss(nn.Module):
 
 
 def valid_pixels(mask: Tensor, ignore_index: int) -> Tensor:
-    """How many pixels of a mask (N, H, W) count, as a scalar on its device.
+    """The number of pixels of a mask (N, H, W) that are not ignored, as a scalar on its device.
 
     >>> valid_pixels(torch.tensor([[[0, 1, 255]]]), 255)
     tensor(2)

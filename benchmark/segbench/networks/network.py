@@ -1,4 +1,4 @@
-"""A plugin's model under one calling convention, whatever sizes it needs and whatever it returns."""
+"""A plugin's model under one calling convention, for all sizes that models need and all outputs that they return."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Network(nn.Module):
 
     def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
         height, width = inputs[0].shape[-2:]
-        padded = (_padded(height, self.spec), _padded(width, self.spec))
+        padded = (_padded_length(height, self.spec), _padded_length(width, self.spec))
         if padded == (height, width):
-            return {name: self._check(value) for name, value in self._read(self.model(*inputs)).items()}
+            return {name: self._check_logits(value) for name, value in self._read(self.model(*inputs)).items()}
         bottom, right = padded[0] - height, padded[1] - width
         outputs = self._read(self.model(*(functional.pad(x, (0, right, 0, bottom)) for x in inputs)))
-        return {name: resize_logits(self._check(value), padded)[..., :height, :width] for name, value in outputs.items()}
+        return {name: resize_logits(self._check_logits(value), padded)[..., :height, :width] for name, value in outputs.items()}
 
-    def _check(self, logits: Tensor) -> Tensor:
+    def _check_logits(self, logits: Tensor) -> Tensor:
         if logits.ndim == 4 and logits.shape[1] == 1 and self.num_classes == 2:
             # a binary model with one logit: the background's logit is 0
             return torch.cat([torch.zeros_like(logits), logits], dim=1)
@@ -47,7 +47,7 @@ class Network(nn.Module):
 
 
 class DeployedNetwork(nn.Module):
-    """What is shipped: inputs (N, C, H, W) to logits (N, K, H, W) at the input's size, without auxiliary heads."""
+    """The deployed network: inputs (N, C, H, W) to logits (N, K, H, W) at the input's size, without auxiliary heads."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ def build_network(spec: ModelSpec, task: Task, options: Options, *, seed: int) -
 
 
 def deploy(network: Network) -> DeployedNetwork:
-    """The network in the form that is shipped and measured: eval mode, auxiliary heads dropped. The weights are shared."""
+    """The network as it is deployed and measured: eval mode, auxiliary heads dropped. The weights are shared."""
     model = resolve(network.spec.deployed)(network.model) if network.spec.deployed else network.model
     return DeployedNetwork(Network(model, network.spec, network.num_classes)).eval()
 
@@ -98,6 +98,6 @@ def resize_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
-def _padded(length: int, spec: ModelSpec) -> int:
+def _padded_length(length: int, spec: ModelSpec) -> int:
     multiple = max(spec.size_multiple, 1)
     return -(-max(length, spec.min_size) // multiple) * multiple

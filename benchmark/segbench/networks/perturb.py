@@ -1,4 +1,4 @@
-"""Weights as training would leave them, for networks that have not been trained: so that nothing hides behind a zero."""
+"""Random weights for networks that have not been trained, so that no fault is hidden by a weight that starts at 0 or 1."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def perturb(module: ModuleT, *, seed: int = 0) -> ModuleT:
     """
     generator = torch.Generator().manual_seed(seed)
 
-    def noise(like: torch.Tensor) -> torch.Tensor:
-        return torch.rand(like.shape, generator=generator).mul(2).sub(1).to(like.device, like.dtype)
+    def noise(tensor: torch.Tensor) -> torch.Tensor:
+        return torch.rand(tensor.shape, generator=generator).mul(2).sub(1).to(tensor.device, tensor.dtype)
 
     with torch.no_grad():
         for parameter in module.parameters():

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from segbench.data.samples import STORED_DTYPES
 from segbench.data.tiling import Window
 from segbench.errors import DataError
 from segbench.util.image_size import Size
@@ -23,13 +24,13 @@ Array = npt.NDArray[Any]
 RASTERS = frozenset((".tif", ".tiff", ".vrt", ".jp2", ".img"))
 PICTURES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".gif"))
 RASTERIO_HINT = "pip install 'segbench[geo]'"
-_STORED = ("uint8", "int16", "uint16", "float32")
+_STORED_DTYPES = tuple(str(dtype).removeprefix("torch.") for dtype in STORED_DTYPES)
 _CACHE_MB = 64
 
 
 @dataclass(frozen=True)
 class Georeference:
-    """Where a raster lies on earth: what is copied to the mask, and the area of a pixel where its coordinates are lengths."""
+    """The position of a raster on earth, copied to the mask, and the area of a pixel where its coordinates are lengths."""
 
     crs: Any = None
     transform: Any = None
@@ -39,11 +40,11 @@ class Georeference:
     pixel_m2: float | None = None
 
     @property
-    def known(self) -> bool:
+    def is_known(self) -> bool:
         return self.crs is not None or self.transform is not None or bool(self.gcps) or self.rpcs is not None
 
     def agrees(self, other: Georeference) -> bool:
-        """Whether two rasters of one size cover the same ground, to a tenth of a pixel; also where one does not say."""
+        """True where two rasters of one size cover the same ground to a tenth of a pixel, or where one has no transform."""
         if self.transform is None or other.transform is None:
             return True
         if self.crs is not None and other.crs is not None and self.crs != other.crs:
@@ -66,7 +67,7 @@ class Layer(Protocol):
     @property
     def raster(self) -> bool: ...
     @property
-    def place(self) -> Georeference: ...
+    def georeference(self) -> Georeference: ...
 
     def read(self, window: Window) -> Array: ...
 
@@ -82,7 +83,7 @@ class PictureLayer:
     path: Path
     pixels: Array
     raster: bool = False
-    place: Georeference = field(default_factory=Georeference)
+    georeference: Georeference = field(default_factory=Georeference)
 
     @property
     def bands(self) -> int:
@@ -111,12 +112,12 @@ class PictureLayer:
 
 @dataclass(frozen=True)
 class RasterLayer:
-    """A raster of which only the window that is asked for is read."""
+    """A raster that is read window by window."""
 
     path: Path
     file: Any
     indexes: tuple[int, ...]
-    place: Georeference
+    georeference: Georeference
     raster: bool = True
 
     @property
@@ -133,33 +134,33 @@ class RasterLayer:
 
     def read(self, window: Window) -> Array:
         """Bands (C, h, w); in floats a missing value is NaN. Raises :class:`DataError` where the file cannot be decoded."""
-        with _explained(self.path):
+        with _as_data_error(self.path):
             bands: Array = self.file.read(list(self.indexes), window=_slices(window))
             if bands.dtype.kind == "f" and any(self.file.nodatavals[index - 1] is not None for index in self.indexes):
-                bands = np.where(self._known(window), bands, np.asarray(np.nan, bands.dtype))
+                bands = np.where(self._valid(window), bands, np.asarray(np.nan, bands.dtype))
         return bands
 
     def missing(self, window: Window) -> Array | None:
-        """Where no band has a value (h, w); None where the file has no way to say so."""
+        """True where no band has a value (h, w); None where the file marks no missing values."""
         flags = {flag.name for index in self.indexes for flag in self.file.mask_flag_enums[index - 1]}
         if flags <= {"all_valid"}:
             return None
-        with _explained(self.path):
-            return np.asarray(~self._known(window).any(axis=0))
+        with _as_data_error(self.path):
+            return np.asarray(~self._valid(window).any(axis=0))
 
     def small(self, size: Size) -> Array:
         """All of it at a smaller size, nearest neighbour, without reading all of it where the file has overviews."""
-        with _explained(self.path):
+        with _as_data_error(self.path):
             bands: Array = self.file.read(list(self.indexes), out_shape=(self.bands, *size))
         return bands
 
-    def _known(self, window: Window) -> Array:
+    def _valid(self, window: Window) -> Array:
         return np.asarray(self.file.read_masks(list(self.indexes), window=_slices(window)) > 0)
 
 
 @contextlib.contextmanager
-def open_layer(path: Path, *, wanted: int, bands: Sequence[int] = ()) -> Iterator[Layer]:
-    """Open an image for a network that takes ``wanted`` channels; ``bands`` chooses some of a raster's, counted from 1.
+def open_layer(path: Path, *, channels: int, bands: Sequence[int] = ()) -> Iterator[Layer]:
+    """Open an image for a network that takes ``channels`` channels; ``bands`` chooses some of a raster's, counted from 1.
 
     Raises :class:`DataError` for a file that cannot be read or does not fit.
     """
@@ -169,17 +170,17 @@ def open_layer(path: Path, *, wanted: int, bands: Sequence[int] = ()) -> Iterato
         return
     if bands:
         raise DataError(f"{path.name}: bands are chosen from rasters (GeoTIFF), which are read by rasterio: {RASTERIO_HINT}")
-    yield PictureLayer(path, _read_picture(path, wanted))
+    yield PictureLayer(path, _read_picture(path, channels))
 
 
 def has_rasterio() -> bool:
-    """Whether GeoTIFF can be read as such."""
+    """True where rasterio is installed, which reads GeoTIFF."""
     return importlib.util.find_spec("rasterio") is not None
 
 
-def stored(bands: Array) -> Array:
-    """Bands in a dtype that datasets have, too: doubles and wide integers become float32."""
-    return bands if str(bands.dtype) in _STORED else bands.astype(np.float32)
+def to_stored_dtype(bands: Array) -> Array:
+    """Bands in a dtype that datasets store: doubles and wide integers become float32."""
+    return bands if str(bands.dtype) in _STORED_DTYPES else bands.astype(np.float32)
 
 
 def nearest(values: Array, size: Size) -> Array:
@@ -194,12 +195,12 @@ def nearest(values: Array, size: Size) -> Array:
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _as_data_error(path: Path) -> Iterator[None]:
     try:
         yield
     except DataError:
         raise
-    except Exception as error:  # rasterio passes on whatever GDAL says
+    except Exception as error:  # rasterio may pass on any error of GDAL
         text = first_line(error)
         raise DataError(f"cannot read {path.name}: {text}. Is it complete? Copy or download it again.") from None
 
@@ -211,7 +212,7 @@ def _open_raster(path: Path) -> Iterator[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
-            with _explained(path):
+            with _as_data_error(path):
                 file = rasterio.open(path)
             with file:
                 yield file
@@ -235,7 +236,7 @@ def _georeference(file: Any) -> Georeference:
     return Georeference(file.crs, file.transform if placed else None, tuple(gcps), gcps_crs, file.rpcs, area)
 
 
-def _read_picture(path: Path, wanted: int) -> Array:
+def _read_picture(path: Path, channels: int) -> Array:
     """Pixels (C, H, W): one channel where one is wanted or a file has 16 bits, else three."""
     from PIL import Image
 
@@ -245,7 +246,7 @@ def _read_picture(path: Path, wanted: int) -> Array:
             with Image.open(path) as picture:
                 wide = picture.mode.startswith("I") or picture.mode == "F"
                 grey = wide or picture.mode in ("1", "L", "LA", "La")
-                if wanted == 1 and not grey:
+                if channels == 1 and not grey:
                     raise DataError(f"{path.name} is in colours ({picture.mode}), but the network takes one channel.")
                 plain = picture if wide else picture.convert("L" if grey else "RGB")
                 pixels = np.asarray(plain, (np.float32 if picture.mode == "F" else np.uint16) if wide else np.uint8)

@@ -1,4 +1,4 @@
-"""Masks on disk: class ids in the dataset's colours, as PNG with a palette, or as GeoTIFF that lies where its image lies."""
+"""Masks on disk: class ids in the dataset's colours, as PNG with a palette, or as GeoTIFF with the georeference of its image."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from segbench.prediction.image_files import Georeference, nearest
 from segbench.util.files import explained, replacing
 from segbench.util.image_size import Size
 
-_BLOCK = 256
-_FEW = 256
+_BLOCK_PIXELS = 256
+_PALETTE_COLOURS = 256
 
 Ids = npt.NDArray[Any]
 
@@ -38,10 +38,10 @@ class MaskWriter(Protocol):
     def discard(self) -> None: ...
 
 
-def mask_writer(folder: Path, name: str, size: Size, task: Task, *, raster: bool, place: Georeference) -> MaskWriter:
+def mask_writer(folder: Path, name: str, size: Size, task: Task, *, raster: bool, georeference: Georeference) -> MaskWriter:
     """A GeoTIFF for a raster, else a PNG."""
     if raster:
-        return TiffMask(folder / f"{name}.tif", size, task, place)
+        return TiffMask(folder / f"{name}.tif", size, task, georeference)
     return PngMask(folder / f"{name}.png", size, task)
 
 
@@ -53,7 +53,7 @@ class PngMask:
         self._ids: Ids = np.zeros(size, dtype_of(task))
 
     def write(self, window: Window, ids: Ids) -> None:
-        """Put a piece in its place."""
+        """Add a piece."""
         self._ids[window.top : window.top + window.height, window.left : window.left + window.width] = ids
 
     def finish(self) -> None:
@@ -65,23 +65,23 @@ class PngMask:
             picture.save(unfinished, format="PNG")
 
     def discard(self) -> None:
-        """Forget what was written."""
+        """Do nothing: no file exists before :meth:`finish`."""
 
 
 class TiffMask:
     """A compressed GeoTIFF with a colour table; pixels without data have the ignore index, which the file names as such."""
 
-    def __init__(self, path: Path, size: Size, task: Task, place: Georeference) -> None:
+    def __init__(self, path: Path, size: Size, task: Task, georeference: Georeference) -> None:
         import rasterio
 
         self.path, self._size = path, size
         with warnings.catch_warnings(), explained(path):
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            self._file = rasterio.open(_unfinished(path), "w", **_profile(size, task, place))
-        if place.gcps:
-            self._file.gcps = (list(place.gcps), place.gcps_crs)
-        if place.rpcs is not None:
-            self._file.rpcs = place.rpcs
+            self._file = rasterio.open(_unfinished(path), "w", **_tiff_profile(size, task, georeference))
+        if georeference.gcps:
+            self._file.gcps = (list(georeference.gcps), georeference.gcps_crs)
+        if georeference.rpcs is not None:
+            self._file.rpcs = georeference.rpcs
         if dtype_of(task) == np.uint8:
             table = {index: (*colour, 255) for index, colour in enumerate(colours(task))}
             self._file.write_colormap(1, table)
@@ -90,14 +90,14 @@ class TiffMask:
         self._top = 0
 
     def write(self, window: Window, ids: Ids) -> None:
-        """Take a piece; whole rows of blocks go to disk, as a block that is written twice is compressed twice."""
+        """Add a piece; whole rows of blocks are written to disk, as a block that is written twice is compressed twice."""
         bottom = window.top + window.height
         if bottom > self._top + len(self._rows):
             more = bottom - self._top - len(self._rows)
             self._rows = np.concatenate([self._rows, np.zeros((more, self._size[1]), self._rows.dtype)])
         self._rows[window.top - self._top : bottom - self._top, window.left : window.left + window.width] = ids
         if window.left + window.width == self._size[1]:  # the last piece of a row of pieces: nothing above its bottom changes any more
-            self._flush((bottom // _BLOCK) * _BLOCK if bottom < self._size[0] else bottom)
+            self._write_rows((bottom // _BLOCK_PIXELS) * _BLOCK_PIXELS if bottom < self._size[0] else bottom)
 
     def finish(self) -> None:
         """Close the file and give it its name."""
@@ -111,7 +111,7 @@ class TiffMask:
             self._file.close()
         _unfinished(self.path).unlink(missing_ok=True)
 
-    def _flush(self, until: int) -> None:
+    def _write_rows(self, until: int) -> None:
         count = until - self._top
         if count > 0:
             with explained(self.path):
@@ -121,7 +121,7 @@ class TiffMask:
 
 def dtype_of(task: Task) -> Any:
     """uint8, or uint16 where class ids or the ignore index need it."""
-    return np.uint8 if max(task.num_classes, task.ignore_index + 1) <= _FEW else np.uint16
+    return np.uint8 if max(task.num_classes, task.ignore_index + 1) <= _PALETTE_COLOURS else np.uint16
 
 
 def gap_id(task: Task) -> int | None:
@@ -132,7 +132,7 @@ def gap_id(task: Task) -> int | None:
 def colours(task: Task) -> list[tuple[int, int, int]]:
     """256 colours: the classes', and light grey for every id that is none."""
     own = list(palette_of(task))
-    return [*own, *[IGNORED] * (_FEW - len(own))]
+    return [*own, *[IGNORED] * (_PALETTE_COLOURS - len(own))]
 
 
 def read_small(path: Path, size: Size) -> Ids:
@@ -155,7 +155,7 @@ def to_ids(labels: Tensor, task: Task) -> Ids:
     return ids
 
 
-def _profile(size: Size, task: Task, place: Georeference) -> dict[str, Any]:
+def _tiff_profile(size: Size, task: Task, georeference: Georeference) -> dict[str, Any]:
     profile: dict[str, Any] = {
         "driver": "GTiff",
         "height": size[0],
@@ -166,12 +166,12 @@ def _profile(size: Size, task: Task, place: Georeference) -> dict[str, Any]:
         "bigtiff": "IF_SAFER",
         "nodata": gap_id(task),
     }
-    if min(size) >= _BLOCK:
-        profile |= {"tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK}
-    if place.crs is not None and not place.gcps:
-        profile["crs"] = place.crs
-    if place.transform is not None:
-        profile["transform"] = place.transform
+    if min(size) >= _BLOCK_PIXELS:
+        profile |= {"tiled": True, "blockxsize": _BLOCK_PIXELS, "blockysize": _BLOCK_PIXELS}
+    if georeference.crs is not None and not georeference.gcps:
+        profile["crs"] = georeference.crs
+    if georeference.transform is not None:
+        profile["transform"] = georeference.transform
     return profile
 
 

@@ -1,4 +1,4 @@
-"""A prediction over its image, as a picture of a size that can be looked at."""
+"""Overlays: the colours of a prediction over its image, at a size that a screen can show."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from segbench.data.visualization import overlay, to_rgb
+from segbench.data.visualization import SENTINEL2_BANDS, overlay, to_rgb
 from segbench.plugin.specs import Task
 from segbench.prediction.masks import read_small
 from segbench.prediction.scenes import OpenScene
@@ -15,8 +15,7 @@ from segbench.util.files import explained, replacing
 from segbench.util.image_size import Size
 
 LONGEST = 2048
-"""Longer images are shown smaller: nobody looks at a hundred million pixels, and the picture would have to lie in memory."""
-_SENTINEL2_BANDS = 13
+"""Pixels; longer images are reduced to it, as the picture has to fit into memory."""
 
 
 def write_overlay(path: Path, mask: Path, scene: OpenScene, task: Task, *, alpha: float) -> None:
@@ -30,14 +29,14 @@ def write_overlay(path: Path, mask: Path, scene: OpenScene, task: Task, *, alpha
 
 
 def shown_input(task: Task) -> str:
-    """The input that looks most like what eyes see: colours, else Sentinel-2's bands, else the first.
+    """The input to show: one in colours, else Sentinel-2's bands, else the first.
 
     >>> shown_input(Task(class_names=("land", "water"), inputs={"sar": 2, "optical": 13}, rgb=()))
     'optical'
     """
     if task.rgb:
         return task.rgb[0]
-    several = [name for name, channels in task.inputs.items() if channels in (3, _SENTINEL2_BANDS)]
+    several = [name for name, channels in task.inputs.items() if channels in (3, SENTINEL2_BANDS)]
     return several[0] if several else next(iter(task.inputs))
 
 

@@ -20,7 +20,7 @@ from segbench.networks.network import resize_logits
 from segbench.prediction.masks import gap_id, mask_writer, to_ids
 from segbench.prediction.overlays import write_overlay
 from segbench.prediction.predictor import Predictor
-from segbench.prediction.record import PredictionRecord, open_record, source_of
+from segbench.prediction.record import PredictionRecord, file_states, open_record
 from segbench.prediction.scenes import OpenScene, Scene
 from segbench.prediction.tiles import Grid, blended, grid_of
 from segbench.util.devices import is_out_of_memory
@@ -28,16 +28,16 @@ from segbench.util.image_size import Size, format_size
 
 WHOLE_PIXELS = 1536 * 1536
 TILE = (1024, 1024)
-_MOST_LOGITS = 2**29
+_MOST_LOGIT_VALUES = 2**29
 """Values of logits (K x H x W) that a resized image may have at its own size: 2 GiB."""
 
 Report = Callable[[str, Mapping[str, Any]], None]
-"""Hears ``images`` (count), ``image`` (id, tiles), ``tile`` and ``done`` (id, kept, error, seconds)."""
+"""Receives ``images`` (count), ``image`` (id, tiles), ``tile`` and ``done`` (id, kept, error, seconds)."""
 
 
 @dataclass(frozen=True)
 class PredictSettings:
-    """How images are shown to the network.
+    """Settings by which images are shown to the network.
 
     size     to what images are resized, their shape kept: "own" not at all, "trained" to fit the size that the network was trained at,
              (height, width) to fit that; "auto": "own" for rasters and for tiles, where a pixel is a piece of ground, else "trained"
@@ -53,7 +53,7 @@ class PredictSettings:
     batch_size: int = 1
 
     def identity(self) -> dict[str, Any]:
-        """What predictions depend on, as it stands in the record."""
+        """The settings that predictions depend on, as the record stores them."""
         return {
             "size": self.size if isinstance(self.size, str) else format_size(self.size),
             "tile": format_size(self.tile) if self.tile else "auto",
@@ -64,84 +64,84 @@ class PredictSettings:
 
 @dataclass(frozen=True)
 class PredictSummary:
-    """What came of a call."""
+    """The result of :func:`predict`: numbers of images predicted and kept from before, and the errors of those that failed, by id."""
 
-    book: PredictionRecord
+    record: PredictionRecord
     predicted: int
     kept: int
     failed: Mapping[str, str]
     seconds: float
 
 
-def check_how(how: PredictSettings, predictor: Predictor) -> None:
+def check_settings(settings: PredictSettings, predictor: Predictor) -> None:
     """Raise :class:`ConfigError` for settings that do not go together."""
-    size = None if isinstance(how.size, str) else how.size
-    if how.tile is not None and how.size not in ("auto", "own"):
+    size = None if isinstance(settings.size, str) else settings.size
+    if settings.tile is not None and settings.size not in ("auto", "own"):
         raise ConfigError("--size and --tile do not go together: an image that is resized is shown as a whole.")
-    for flag, given in (("--size", size), ("--tile", how.tile)):
+    for flag, value in (("--size", size), ("--tile", settings.tile)):
         canvas = predictor.canvas
-        if given is not None and canvas is not None and (given[0] > canvas[0] or given[1] > canvas[1]):
-            raise ConfigError(f"{flag} {format_size(given)}: the file was exported for {format_size(canvas)} and takes nothing larger.")
-    tile = how.tile or predictor.canvas or TILE
-    if how.overlap is not None and not 0 <= how.overlap < min(tile):
-        raise ConfigError(f"--overlap {how.overlap} must be at least 0 and less than the tile ({format_size(tile)}).")
+        if value is not None and canvas is not None and (value[0] > canvas[0] or value[1] > canvas[1]):
+            raise ConfigError(f"{flag} {format_size(value)}: the file was exported for {format_size(canvas)} and takes nothing larger.")
+    tile = settings.tile or predictor.canvas or TILE
+    if settings.overlap is not None and not 0 <= settings.overlap < min(tile):
+        raise ConfigError(f"--overlap {settings.overlap} must be at least 0 and less than the tile ({format_size(tile)}).")
 
 
 def predict(
     predictor: Predictor,
     scenes: Sequence[Scene],
     out: Path,
-    how: PredictSettings,
+    settings: PredictSettings,
     *,
     overwrite: bool = False,
-    report: Report = lambda kind, what: None,
+    report: Report = lambda kind, payload: None,
 ) -> PredictSummary:
     """Predict every image into ``out``: ``masks/``, ``overlays/`` and ``predictions.json``; those that are done already are kept.
 
-    An image that cannot be read costs only itself. Raises :class:`SegbenchError` kin for what concerns all of them.
+    An image that cannot be read fails alone; the others are predicted. Raises :class:`SegbenchError` kin for faults that concern all.
     """
-    check_how(how, predictor)
-    book = open_record(out, predictor.record, how.identity(), predictor.task, overwrite=overwrite)
+    check_settings(settings, predictor)
+    record = open_record(out, predictor.record, settings.identity(), predictor.task, overwrite=overwrite)
     report("images", {"count": len(scenes)})
     started, kept = time.perf_counter(), 0
     failed: dict[str, str] = {}
-    todo = []
+    unpredicted = []
     for scene in scenes:
-        if book.done(scene.id, source_of(scene.files), overlay=how.alpha is not None):
+        if record.is_done(scene.id, file_states(scene.files), overlay=settings.alpha is not None):
             kept += 1
             report("done", {"id": scene.id, "kept": True})
         else:
-            todo.append(scene)
-    worker = _Worker(predictor, out, how, book, report)
+            unpredicted.append(scene)
+    worker = _ImagePredictor(predictor, out, settings, record, report)
     try:
-        for scene in todo:
+        for scene in unpredicted:
             error = worker.run(scene)
             if error is not None:
                 failed[scene.id] = error
     finally:
-        book.write()
-    return PredictSummary(book, len(todo) - len(failed), kept, failed, time.perf_counter() - started)
+        record.write()
+    return PredictSummary(record, len(unpredicted) - len(failed), kept, failed, time.perf_counter() - started)
 
 
-class _Worker:
+class _ImagePredictor:
     """Predicts image after image."""
 
-    def __init__(self, predictor: Predictor, out: Path, how: PredictSettings, book: PredictionRecord, report: Report) -> None:
-        self.predictor, self.out, self.how, self.book, self.report = predictor, out, how, book, report
+    def __init__(self, predictor: Predictor, out: Path, settings: PredictSettings, record: PredictionRecord, report: Report) -> None:
+        self.predictor, self.out, self.settings, self.record, self.report = predictor, out, settings, record, report
         self.normalise = Normaliser(predictor.plan, torch.device(predictor.device))
         self.norms = planned_normalisation(predictor.plan)
 
     def run(self, scene: Scene) -> str | None:
-        """Predict one image; the reason where that is impossible."""
-        source = source_of(scene.files)
+        """Predict one image; returns the reason where that is impossible."""
+        source = file_states(scene.files)
         started = time.perf_counter()
         error = None
         try:
             with scene.open(self.predictor.task, self.predictor.plan) as opened, torch.inference_mode():
-                entry = self._image(scene.id, opened)
-            self.book.add(scene.id, {"source": source, **entry, "seconds": round(time.perf_counter() - started, 3)})
+                entry = self._predict_image(scene.id, opened)
+            self.record.add(scene.id, {"source": source, **entry, "seconds": round(time.perf_counter() - started, 3)})
         except SegbenchError as problem:
-            if not isinstance(problem, DataError):  # the disk, the backend: every image would say the same
+            if not isinstance(problem, DataError):  # the disk, the backend: every image would fail alike
                 raise
             error = str(problem)
         except (RuntimeError, MemoryError) as problem:
@@ -149,16 +149,16 @@ class _Worker:
                 raise
             error = "out of memory. Give smaller tiles, as in --tile 512, or --device cpu."
         if error is not None:
-            self.book.fail(scene.id, source, error)
+            self.record.fail(scene.id, source, error)
         self.report("done", {"id": scene.id, "error": error, "seconds": time.perf_counter() - started})
         return error
 
-    def _image(self, name: str, scene: OpenScene) -> dict[str, Any]:
+    def _predict_image(self, name: str, scene: OpenScene) -> dict[str, Any]:
         task = self.predictor.task
         size = self._resize(scene)
         grid = self._grid(scene.size) if size is None else grid_of(scene.size, scene.size, 0)
         self.report("image", {"id": name, "tiles": len(grid)})
-        writer = mask_writer(self.out / "masks", name, scene.size, task, raster=scene.raster, place=scene.place)
+        writer = mask_writer(self.out / "masks", name, scene.size, task, raster=scene.raster, georeference=scene.georeference)
         counts = torch.zeros(task.num_classes, dtype=torch.int64)
         gaps = 0
         gap = gap_id(task)
@@ -177,22 +177,22 @@ class _Worker:
         except BaseException:
             writer.discard()
             raise
-        return self._entry(name, scene, self._shown(grid, size), counts, gaps, writer.path)
+        return self._entry(name, scene, self._describe_input(grid, size), counts, gaps, writer.path)
 
-    def _entry(self, name: str, scene: OpenScene, shown: str, counts: Tensor, gaps: int, mask: Path) -> dict[str, Any]:
+    def _entry(self, name: str, scene: OpenScene, description: str, counts: Tensor, gaps: int, mask: Path) -> dict[str, Any]:
         overlay = None
-        if self.how.alpha is not None:
+        if self.settings.alpha is not None:
             overlay = self.out / "overlays" / f"{name}.png"
             overlay.parent.mkdir(exist_ok=True)
-            write_overlay(overlay, mask, scene, self.predictor.task, alpha=self.how.alpha)
+            write_overlay(overlay, mask, scene, self.predictor.task, alpha=self.settings.alpha)
         pixels = dict(zip(self.predictor.task.class_names, counts.tolist(), strict=True))
         seen = max(1, sum(pixels.values()))
-        area = scene.place.pixel_m2
+        area = scene.georeference.pixel_m2
         return {
             "mask": mask.relative_to(self.out).as_posix(),
             "overlay": overlay.relative_to(self.out).as_posix() if overlay else None,
             "size": list(scene.size),
-            "shown": shown,
+            "shown": description,
             "pixels": pixels,
             "pixels_without_data": gaps,
             "shares": {key: round(count / seen, 6) for key, count in pixels.items()},
@@ -201,19 +201,19 @@ class _Worker:
 
     def _resize(self, scene: OpenScene) -> Size | None:
         """The size at which the image is shown as a whole; None where it is shown at its own."""
-        how = self.how
-        if not isinstance(how.size, str):
-            return evaluation_size(scene.size, how.size, "keep-aspect")
-        own = how.size == "own" or (how.size == "auto" and (scene.raster or how.tile is not None))
-        to = scene.size if own else evaluation_size(scene.size, self.predictor.trained, "keep-aspect")
-        return None if to == scene.size else to
+        settings = self.settings
+        if not isinstance(settings.size, str):
+            return evaluation_size(scene.size, settings.size, "keep-aspect")
+        own = settings.size == "own" or (settings.size == "auto" and (scene.raster or settings.tile is not None))
+        size = scene.size if own else evaluation_size(scene.size, self.predictor.trained, "keep-aspect")
+        return None if size == scene.size else size
 
     def _grid(self, size: Size) -> Grid:
-        tile = self.how.tile or self.predictor.canvas or (size if size[0] * size[1] <= WHOLE_PIXELS else TILE)
-        return grid_of(size, tile, min(tile) // 8 if self.how.overlap is None else self.how.overlap)
+        tile = self.settings.tile or self.predictor.canvas or (size if size[0] * size[1] <= WHOLE_PIXELS else TILE)
+        return grid_of(size, tile, min(tile) // 8 if self.settings.overlap is None else self.settings.overlap)
 
-    def _shown(self, grid: Grid, size: Size | None) -> str:
-        """How the network saw the image, in words."""
+    def _describe_input(self, grid: Grid, size: Size | None) -> str:
+        """A phrase on the form in which the network got the image: resized, in tiles, on a canvas."""
         canvas, seen = self.predictor.canvas, size or grid.tile
         on = f", on a canvas of {format_size(canvas)}" if canvas and canvas != seen else ""
         if size is not None:
@@ -228,24 +228,24 @@ class _Worker:
 
     def _tiles(self, scene: OpenScene, windows: Sequence[Window]) -> Iterable[Tensor]:
         """Logits (K, h, w) of windows of one size."""
-        for start in range(0, len(windows), self.how.batch_size):
-            part = windows[start : start + self.how.batch_size]
-            read = [self._working(scene.read(window)) for window in part]
+        for start in range(0, len(windows), self.settings.batch_size):
+            part = windows[start : start + self.settings.batch_size]
+            read = [self._working_values(scene.read(window)) for window in part]
             logits = self._logits(read, (part[0].height, part[0].width))
             for index in range(len(part)):
                 self.report("tile", {})
                 yield logits[index]
 
-    def _resized(self, scene: OpenScene, to: Size) -> Tensor:
+    def _resized(self, scene: OpenScene, size: Size) -> Tensor:
         """Logits (K, H, W) at the image's own size of the whole image shown at another one, as evaluation does."""
         height, width = scene.size
-        if height * width * self.predictor.task.num_classes > _MOST_LOGITS:
+        if height * width * self.predictor.task.num_classes > _MOST_LOGIT_VALUES:
             raise DataError(f"an image of {height}x{width} is too large to be resized as a whole. Use --size own: it is shown in tiles.")
-        inputs = {name: resize_image(x, to) for name, x in self._working(scene.read(Window(0, 0, height, width))).items()}
+        inputs = {name: resize_image(x, size) for name, x in self._working_values(scene.read(Window(0, 0, height, width))).items()}
         self.report("tile", {})
         return self._logits([inputs], scene.size)[0]
 
-    def _working(self, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _working_values(self, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: working_form(stored[name], norm) for name, norm in self.norms.items()}
 
     def _logits(self, images: Sequence[Mapping[str, Tensor]], size: Size) -> Tensor:

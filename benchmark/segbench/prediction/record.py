@@ -1,4 +1,4 @@
-"""``predictions.json``: what was predicted with what, image by image, and what of it still holds when the command is started again."""
+"""``predictions.json``: network, settings and predicted images of a folder, written as it goes and read again to resume."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class PredictionRecord:
     failures: dict[str, dict[str, Any]] = field(default_factory=dict)
     _written: float = 0.0
 
-    def done(self, name: str, source: Sequence[Mapping[str, Any]], *, overlay: bool) -> bool:
-        """Whether an image was predicted before, from the same files, and all that is asked for still lies there."""
+    def is_done(self, name: str, source: Sequence[Mapping[str, Any]], *, overlay: bool) -> bool:
+        """True where an image was predicted before from the same files, and its mask (and overlay) still exists."""
         entry = self.images.get(name)
         if entry is None or entry.get("source") != list(source):
             return False
@@ -42,19 +42,19 @@ class PredictionRecord:
         return all(file is not None and (self.folder / file).is_file() for file in files)
 
     def add(self, name: str, entry: Mapping[str, Any]) -> None:
-        """Note an image."""
+        """Add an image, and write the record every few seconds."""
         self.images[name] = dict(entry)
         self.failures.pop(name, None)
         if time.monotonic() - self._written > _SECONDS_BETWEEN:
             self.write()
 
     def fail(self, name: str, source: Sequence[Mapping[str, Any]], error: str) -> None:
-        """Note an image that could not be predicted."""
+        """Add an image that could not be predicted."""
         self.images.pop(name, None)
         self.failures[name] = {"id": name, "source": list(source), "error": without_folders(error)}
 
     def write(self) -> None:
-        """Put the record on disk."""
+        """Write ``predictions.json``."""
         with explained(self.folder / FILE):
             write_atomic(self.folder / FILE, (json.dumps(self.document(), indent=1) + "\n").encode())
         self._written = time.monotonic()
@@ -76,14 +76,14 @@ class PredictionRecord:
 
 
 def open_record(folder: Path, network: Mapping[str, Any], settings: Mapping[str, Any], task: Task, *, overwrite: bool) -> PredictionRecord:
-    """Take up what a folder holds. Raises :class:`StoreError` where that was made by another network or under other settings.
+    """The record of a folder, with the images that it holds. Raises :class:`StoreError` for predictions of another network or settings.
 
     With ``overwrite`` all of it is made again; files of images that are not asked for stay.
     """
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"--out '{folder}' is a file: give a folder.")
-    book = PredictionRecord(folder, network, settings, task)
-    before = _before(folder)
+    record = PredictionRecord(folder, network, settings, task)
+    before = _read_previous(folder)
     if not overwrite:
         if before is None and any((folder / name).exists() for name in ("masks", "overlays", FILE)):
             raise StoreError(
@@ -91,22 +91,22 @@ def open_record(folder: Path, network: Mapping[str, Any], settings: Mapping[str,
             )
         if before is not None:
             _refuse_other(folder, before, network, settings)
-            book.images = {entry["id"]: {k: v for k, v in entry.items() if k != "id"} for entry in before["images"]}
+            record.images = {entry["id"]: {k: v for k, v in entry.items() if k != "id"} for entry in before["images"]}
     with explained(folder):
         (folder / "masks").mkdir(parents=True, exist_ok=True)
-    return book
+    return record
 
 
-def source_of(files: Sequence[Path]) -> list[dict[str, Any]]:
-    """Name, size and time of each file: what tells whether an image is still the one that was predicted."""
-    found = []
+def file_states(files: Sequence[Path]) -> list[dict[str, Any]]:
+    """Name, size and modification time of each file, by which a changed image is recognised."""
+    states = []
     for file in files:
         try:
             state = file.stat()
-            found.append({"name": file.name, "bytes": state.st_size, "modified_ns": state.st_mtime_ns})
+            states.append({"name": file.name, "bytes": state.st_size, "modified_ns": state.st_mtime_ns})
         except OSError:
-            found.append({"name": file.name, "bytes": None, "modified_ns": None})
-    return found
+            states.append({"name": file.name, "bytes": None, "modified_ns": None})
+    return states
 
 
 def totals(entries: Any, task: Task) -> dict[str, int]:
@@ -122,24 +122,24 @@ def totals(entries: Any, task: Task) -> dict[str, int]:
     return counts
 
 
-def _before(folder: Path) -> dict[str, Any] | None:
+def _read_previous(folder: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads((folder / FILE).read_bytes())
+        document = json.loads((folder / FILE).read_bytes())
     except (OSError, ValueError):
         return None
-    fits = isinstance(found, dict) and found.get("predictions_version") == FORMAT and isinstance(found.get("images"), list)
-    fits = fits and all(isinstance(entry, dict) and "id" in entry and isinstance(entry.get("pixels"), dict) for entry in found["images"])
-    return found if fits else None
+    fits = isinstance(document, dict) and document.get("predictions_version") == FORMAT and isinstance(document.get("images"), list)
+    fits = fits and all(isinstance(entry, dict) and "id" in entry and isinstance(entry.get("pixels"), dict) for entry in document["images"])
+    return document if fits else None
 
 
 def _refuse_other(folder: Path, before: Mapping[str, Any], network: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    was, now = before.get("network", {}), network
-    if any(was.get(key) != now.get(key) for key in _COMPARED):
-        what = f"another network ({was.get('model')}, {was.get('file')})"
+    recorded, now = before.get("network", {}), network
+    if any(recorded.get(key) != now.get(key) for key in _COMPARED):
+        origin = f"another network ({recorded.get('model')}, {recorded.get('file')})"
     else:
         then = before.get("settings", {})
         changed = [f"{key} {then.get(key)} -> {settings.get(key)}" for key in {**then, **settings} if then.get(key) != settings.get(key)]
         if not changed:
             return
-        what = f"other settings ({', '.join(changed)})"
-    raise StoreError(f"'{folder}' holds predictions of {what}. Choose another --out DIR, or --overwrite to make them again.")
+        origin = f"other settings ({', '.join(changed)})"
+    raise StoreError(f"'{folder}' holds predictions of {origin}. Choose another --out DIR, or --overwrite to make them again.")

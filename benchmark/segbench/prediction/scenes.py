@@ -1,4 +1,4 @@
-"""What is predicted on: which files make up an image, and its inputs (C, h, w) by name for any window."""
+"""Images to predict on: the files of each, and its inputs (C, h, w) by name for any window."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from segbench.errors import ConfigError, DataError
 from segbench.plugin.choice import slug
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import Sample, Task
-from segbench.prediction.image_files import PICTURES, RASTERS, Georeference, Layer, nearest, open_layer, stored
+from segbench.prediction.image_files import PICTURES, RASTERS, Georeference, Layer, nearest, open_layer, to_stored_dtype
 from segbench.util.image_size import Size
 
 _EIGHT_BITS = 1 / 255
 
 
 class OpenScene(Protocol):
-    """An image that can be read."""
+    """An open image."""
 
     @property
     def size(self) -> Size: ...
     @property
     def raster(self) -> bool: ...
     @property
-    def place(self) -> Georeference: ...
+    def georeference(self) -> Georeference: ...
 
     def read(self, window: Window) -> dict[str, Tensor]: ...
 
@@ -68,11 +68,11 @@ class FileScene:
     @contextlib.contextmanager
     def open(self, task: Task, plan: InputPlan) -> Iterator[OpenFiles]:
         """Open all files. Raises :class:`DataError` where one cannot be read, does not fit the task, or they do not fit each other."""
-        wanted = {name: sum(task.inputs.values()) if not name else task.inputs[name] for name in self.paths}
+        channels = {name: sum(task.inputs.values()) if not name else task.inputs[name] for name in self.paths}
         with contextlib.ExitStack() as stack:
-            layers = {n: stack.enter_context(open_layer(p, wanted=wanted[n], bands=self.bands)) for n, p in self.paths.items()}
+            layers = {n: stack.enter_context(open_layer(p, channels=channels[n], bands=self.bands)) for n, p in self.paths.items()}
             for name, layer in layers.items():
-                _check_layer(layer, name, wanted[name], task, plan)
+                _check_layer(layer, name, channels[name], task, plan)
             _check_together(list(layers.values()))
             yield OpenFiles(layers, task)
 
@@ -97,36 +97,36 @@ class OpenFiles:
         return self.first.raster
 
     @property
-    def place(self) -> Georeference:
-        known = [layer.place for layer in self.layers.values() if layer.place.known]
-        return known[0] if known else Georeference()
+    def georeference(self) -> Georeference:
+        georeferences = [layer.georeference for layer in self.layers.values() if layer.georeference.is_known]
+        return georeferences[0] if georeferences else Georeference()
 
     def read(self, window: Window) -> dict[str, Tensor]:
         """Inputs (C, h, w) by name in their stored dtype."""
-        return self._named({name: layer.read(window) for name, layer in self.layers.items()})
+        return self._split_inputs({name: layer.read(window) for name, layer in self.layers.items()})
 
     def missing(self, window: Window) -> Tensor | None:
-        """Where no input has a value (h, w); None where none can be missing."""
-        found = [layer.missing(window) for layer in self.layers.values()]
-        gaps = [gap for gap in found if gap is not None]
-        return torch.from_numpy(np.logical_and.reduce(gaps)) if len(gaps) == len(found) else None
+        """True where no input has a value (h, w); None where none can be missing."""
+        masks = [layer.missing(window) for layer in self.layers.values()]
+        gaps = [gap for gap in masks if gap is not None]
+        return torch.from_numpy(np.logical_and.reduce(gaps)) if len(gaps) == len(masks) else None
 
     def small(self, name: str, size: Size) -> Tensor:
-        """One input (C, *size) as it is to be shown."""
+        """One input (C, *size) for an overlay."""
         layer = self.layers.get(name, self.first)
-        return self._named({name if name in self.layers else "": layer.small(size)})[name]
+        return self._split_inputs({name if name in self.layers else "": layer.small(size)})[name]
 
-    def _named(self, arrays: Mapping[str, Any]) -> dict[str, Tensor]:
-        found = {}
+    def _split_inputs(self, arrays: Mapping[str, Any]) -> dict[str, Tensor]:
+        tensors = {}
         for name, bands in arrays.items():
             if name:
-                found[name] = _tensor(bands, self.task.inputs[name])
+                tensors[name] = _to_tensor(bands, self.task.inputs[name])
                 continue
-            start, together = 0, _tensor(bands, sum(self.task.inputs.values()))
+            start, all_inputs = 0, _to_tensor(bands, sum(self.task.inputs.values()))
             for part, channels in self.task.inputs.items():
-                found[part] = together[start : start + channels]
+                tensors[part] = all_inputs[start : start + channels]
                 start += channels
-        return found
+        return tensors
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class OpenSample:
 
     sample: Sample
     raster: bool = False
-    place: Georeference = field(default_factory=Georeference)
+    georeference: Georeference = field(default_factory=Georeference)
 
     @property
     def size(self) -> Size:
@@ -167,65 +167,65 @@ class OpenSample:
 
     def read(self, window: Window) -> dict[str, Tensor]:
         """Inputs (C, h, w) by name."""
-        return {name: window.of(values) for name, values in self.sample.inputs.items()}
+        return {name: window.crop(values) for name, values in self.sample.inputs.items()}
 
     def missing(self, window: Window) -> None:
-        """A sample says nothing about gaps but in its label."""
+        """None: a sample marks missing values in its label alone."""
 
     def small(self, name: str, size: Size) -> Tensor:
         """One input (C, *size)."""
         return torch.from_numpy(nearest(self.sample.inputs[name].numpy(), size))
 
 
-def image_scenes(given: Sequence[Path], *, bands: tuple[int, ...] = ()) -> list[FileScene]:
+def image_scenes(paths: Sequence[Path], *, bands: tuple[int, ...] = ()) -> list[FileScene]:
     """Images from files and folders (all pictures and rasters in each), sorted, with ids that differ.
 
     Raises :class:`ConfigError` for a path that is not there and for a folder without images.
     """
     files: list[Path] = []
-    for path in given:
-        files += _listed(path)
+    for path in paths:
+        files += _image_files(path)
     files = list(dict.fromkeys(files))
     return [FileScene(name, {"": path}, bands) for name, path in zip(_ids(files), files, strict=True)]
 
 
-def paired_scenes(given: Mapping[str, str], task: Task) -> list[FileScene]:
+def paired_scenes(patterns: Mapping[str, str], task: Task) -> list[FileScene]:
     """Images from one place per input: a folder, whose files are matched by stem, or a pattern whose ``*`` is what they share.
 
     Raises :class:`ConfigError` where a place is missing or files are without a partner.
     """
-    wrong = sorted(set(given) - set(task.inputs))
-    lacking = [name for name in task.inputs if name not in given]
+    wrong = sorted(set(patterns) - set(task.inputs))
+    lacking = [name for name in task.inputs if name not in patterns]
     if wrong or lacking:
         takes = " and ".join(f"{name} ({channels} channels)" for name, channels in task.inputs.items())
         what = f"there is no input '{wrong[0]}'" if wrong else f"'{lacking[0]}' is missing"
         raise ConfigError(f"--input: {what}. The network takes {takes}: --input {' --input '.join(f'{name}=DIR' for name in task.inputs)}")
-    found = {name: _keyed(given[name], name) for name in task.inputs}
-    shared = set.intersection(*(set(files) for files in found.values()))
-    lonely = {name: sorted(set(files) - shared) for name, files in found.items()}
-    examples = [f"{name}: {files[keys[0]].name}" for (name, files), keys in zip(found.items(), lonely.values(), strict=True) if keys]
+    files_by_input = {name: _files_by_key(patterns[name], name) for name in task.inputs}
+    shared = set.intersection(*(set(files) for files in files_by_input.values()))
+    unpaired = {name: sorted(set(files) - shared) for name, files in files_by_input.items()}
+    examples = [f"{name}: {files_by_input[name][keys[0]].name}" for name, keys in unpaired.items() if keys]
     if examples:
-        count = sum(map(len, lonely.values()))
+        count = sum(map(len, unpaired.values()))
         raise ConfigError(
             f"--input: {count} files have no partner of the same name ({'; '.join(examples)}). Where names end differently, give patterns "
             "whose * is what they share, as in --input 'sar=S1/*_S1Hand.tif' --input 'optical=S2/*_S2Hand.tif'."
         )
-    return [FileScene(key, {name: files[key] for name, files in found.items()}) for key in sorted(shared)]
+    return [FileScene(key, {name: files[key] for name, files in files_by_input.items()}) for key in sorted(shared)]
 
 
 def sample_scenes(samples: Sequence[Sample], limit: int | None = None) -> list[SampleScene]:
     """The samples of a split; ids become file names."""
-    known = getattr(samples, "ids", None)
-    names = [str(known[index]) if known is not None else load_sample(samples, index).id for index in range(len(samples))]
+    ids = getattr(samples, "ids", None)
+    names = [str(ids[index]) if ids is not None else load_sample(samples, index).id for index in range(len(samples))]
     return [SampleScene(slug(name), samples, index) for index, name in enumerate(names)][:limit]
 
 
-def _listed(path: Path) -> list[Path]:
+def _image_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise ConfigError(f"there is no image or folder '{path}'.")
-    files = _images(path)
+    files = _images_in_folder(path)
     if not files:
         folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
         inside = f" It has folders ({', '.join(folders[:3])}{', ..' if len(folders) > 3 else ''}): give those." if folders else ""
@@ -233,9 +233,9 @@ def _listed(path: Path) -> list[Path]:
     return files
 
 
-def _images(folder: Path) -> list[Path]:
-    known = PICTURES | RASTERS
-    return sorted(f for f in folder.iterdir() if f.suffix.lower() in known and f.is_file() and not f.name.startswith("."))
+def _images_in_folder(folder: Path) -> list[Path]:
+    suffixes = PICTURES | RASTERS
+    return sorted(f for f in folder.iterdir() if f.suffix.lower() in suffixes and f.is_file() and not f.name.startswith("."))
 
 
 def _ids(files: Sequence[Path]) -> list[str]:
@@ -252,30 +252,30 @@ def _ids(files: Sequence[Path]) -> list[str]:
     return unique
 
 
-def _keyed(place: str, name: str) -> dict[str, Path]:
-    path = Path(place).expanduser()
+def _files_by_key(pattern: str, name: str) -> dict[str, Path]:
+    path = Path(pattern).expanduser()
     if path.is_dir():
-        return {file.stem: file for file in _listed(path)}
+        return {file.stem: file for file in _image_files(path)}
     if path.is_file():
         return {"image" if not path.stem else path.stem: path}
     if path.name.count("*") != 1 or "*" in str(path.parent):
-        hint = " A pattern has one * in the file's name." if "*" in place else ""
-        raise ConfigError(f"--input {name}: there is no folder or file '{place}'.{hint}")
+        hint = " A pattern has one * in the file's name." if "*" in pattern else ""
+        raise ConfigError(f"--input {name}: there is no folder or file '{pattern}'.{hint}")
     before, _, after = path.name.partition("*")
     files = sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
     if not files:
-        raise ConfigError(f"--input {name}: no file is like '{place}'.")
+        raise ConfigError(f"--input {name}: no file is like '{pattern}'.")
     return {file.name.removeprefix(before).removesuffix(after): file for file in files}
 
 
-def _check_layer(layer: Layer, name: str, wanted: int, task: Task, plan: InputPlan) -> None:
-    if layer.bands != wanted and not (layer.bands == 1 and wanted == 3):
-        of = f"'{name}'" if name else " + ".join(f"{n} ({c})" for n, c in task.inputs.items())
+def _check_layer(layer: Layer, name: str, channels: int, task: Task, plan: InputPlan) -> None:
+    if layer.bands != channels and not (layer.bands == 1 and channels == 3):
+        inputs = f"'{name}'" if name else " + ".join(f"{n} ({c})" for n, c in task.inputs.items())
         several = len(task.inputs) > 1 and not name
         advice = f" Give each input by itself: {' '.join(f'--input {n}=DIR' for n in task.inputs)}." if several else ""
-        choose = " Choose some with --bands." if layer.raster and layer.bands > wanted and not several else ""
+        choose = " Choose some with --bands." if layer.raster and layer.bands > channels and not several else ""
         bands = "1 band" if layer.bands == 1 else f"{layer.bands} bands"
-        raise DataError(f"{layer.path.name} has {bands}, the network takes {wanted}: {of}.{advice}{choose}")
+        raise DataError(f"{layer.path.name} has {bands}, the network takes {channels}: {inputs}.{advice}{choose}")
     scales = {plan.normalisation[part].scale for part in ([name] if name else task.inputs) if part in plan.normalisation}
     if np.dtype(layer.dtype).kind in "iu" and layer.dtype != "uint8" and scales == {_EIGHT_BITS}:
         raise DataError(f"{layer.path.name} holds {layer.dtype} values, the network was trained on 8 bits (0 to 255). Convert it.")
@@ -285,18 +285,18 @@ def _check_together(layers: Sequence[Layer]) -> None:
     first = layers[0]
     for other in layers[1:]:
         if other.size != first.size:
-            sizes = f"{first.path.name} has {_by(first.size)} pixels, {other.path.name} {_by(other.size)}"
+            sizes = f"{first.path.name} has {_size_text(first.size)} pixels, {other.path.name} {_size_text(other.size)}"
             raise DataError(f"{sizes}: inputs must be of one size.")
-        if not first.place.agrees(other.place):
+        if not first.georeference.agrees(other.georeference):
             raise DataError(f"{first.path.name} and {other.path.name} do not cover the same ground: warp one onto the other's grid first.")
 
 
-def _by(size: Size) -> str:
+def _size_text(size: Size) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def _tensor(bands: Any, channels: int) -> Tensor:
-    kept = stored(bands)
-    if len(kept) == 1 and channels == 3:  # grey: as datasets read it
-        kept = np.repeat(kept, 3, axis=0)
-    return torch.from_numpy(np.require(kept, requirements=["C", "W"]))
+def _to_tensor(bands: Any, channels: int) -> Tensor:
+    values = to_stored_dtype(bands)
+    if len(values) == 1 and channels == 3:  # grey: as datasets read it
+        values = np.repeat(values, 3, axis=0)
+    return torch.from_numpy(np.require(values, requirements=["C", "W"]))

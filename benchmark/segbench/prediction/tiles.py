@@ -78,7 +78,7 @@ def _starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
 
 
 def _step(starts: Sequence[int], index: int, length: int) -> int:
-    """How far it is from one start to the next one, or to the end."""
+    """The distance from one start to the next one, or to the end."""
     return (starts[index + 1] if index + 1 < len(starts) else length) - starts[index]
 
 

@@ -1,4 +1,4 @@
-"""Seeds, and the mode in which the same command gives the same weights, with the names of what torch cannot make so."""
+"""Seeds, and deterministic training with the names of operations that have no deterministic implementation."""
 
 from __future__ import annotations
 
@@ -42,27 +42,27 @@ def training_mode(*, deterministic: bool) -> Iterator[list[str]]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     cudnn.deterministic, cudnn.benchmark = deterministic, not deterministic
-    found: list[str] = []
+    operations: list[str] = []
     try:
-        with _collected(found):
-            yield found
+        with _collect_operations(operations):
+            yield operations
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         cudnn.deterministic, cudnn.benchmark = before_cudnn
 
 
 @contextlib.contextmanager
-def _collected(found: list[str]) -> Iterator[None]:
-    """Names from torch's warnings about such operations; all other warnings take their usual way."""
+def _collect_operations(operations: list[str]) -> Iterator[None]:
+    """Append names from torch's warnings about such operations to ``operations``; all other warnings are shown as usual."""
     with warnings.catch_warnings():
         usual = warnings.showwarning
 
         def show(message: Any, *args: Any, **kwargs: Any) -> None:
-            named = _WARNING.match(str(message))
-            if named is None:
+            match = _WARNING.match(str(message))
+            if match is None:
                 usual(message, *args, **kwargs)
-            elif named.group(1) not in found:
-                found.append(named.group(1))
+            elif match.group(1) not in operations:
+                operations.append(match.group(1))
 
         warnings.showwarning = show
         warnings.filterwarnings("always", message=_WARNING.pattern)

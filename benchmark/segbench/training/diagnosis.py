@@ -1,4 +1,4 @@
-"""What the curves of a training say, in words, with the figures that say it and the remedy that the training guides give.
+"""Diagnosis of a training from its curves, with the figures behind it and the remedy that the training guides give.
 
 Thresholds are wide on purpose: a run is called unhealthy where a look at its curves would say so.
 """
@@ -20,7 +20,7 @@ _SPIKE = 1.5
 _LEARNT = 0.05
 _MIOU_STEP = 0.01
 _EXPLAINED_BY = {
-    # a curve that never moved is flat, and not on a plateau as well; one that broke or swings is not to be read further
+    # a curve that never moved is flat, and not on a plateau as well; one that broke or swings gets no further diagnosis
     "flat": frozenset({"unstable"}),
     "overfitting": frozenset({"unstable", "oscillating"}),
     "plateau": frozenset({"unstable", "oscillating", "flat", "overfitting"}),
@@ -53,9 +53,9 @@ def diagnose(history: Sequence[Epoch]) -> list[Diagnosis]:
     if len(curves.train_loss) < MIN_EPOCHS and not curves.broken:
         return [Diagnosis(kind="too short", message=f"{len(curves.train_loss)} epochs are too few to tell; {MIN_EPOCHS} are needed.")]
     checks: tuple[Callable[[Curves], Diagnosis | None], ...] = (_unstable, _oscillating, _flat, _overfitting, _plateau, _underfitting)
-    found = [diagnosis for check in checks if (diagnosis := check(curves)) is not None]
-    kinds = {diagnosis.kind for diagnosis in found}
-    return [d for d in found if not kinds & _EXPLAINED_BY.get(d.kind, frozenset())] or [_healthy(curves)]
+    diagnoses = [diagnosis for check in checks if (diagnosis := check(curves)) is not None]
+    kinds = {diagnosis.kind for diagnosis in diagnoses}
+    return [d for d in diagnoses if not kinds & _EXPLAINED_BY.get(d.kind, frozenset())] or [_healthy(curves)]
 
 
 def _unstable(curves: Curves) -> Diagnosis | None:
@@ -78,7 +78,7 @@ def _unstable(curves: Curves) -> Diagnosis | None:
 
 
 def _score_fell(curves: Curves, epoch: int) -> bool:
-    """Whether the validation score agrees that something broke: a loss that changes its definition jumps alone."""
+    """True unless the validation score stayed up: where a loss changes its definition, the loss alone jumps."""
     before = [score for e, score in curves.val_miou if e < epoch]
     after = [score for e, score in curves.val_miou if e >= epoch]
     return not before or not after or after[0] < 0.9 * max(before)

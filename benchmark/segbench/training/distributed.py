@@ -1,4 +1,4 @@
-"""Several processes train one cell: they are spawned here, or were started by torchrun. The command line is never run again."""
+"""Training of one cell in several processes, spawned here or started by torchrun. The command line is never run again."""
 
 from __future__ import annotations
 
@@ -33,36 +33,36 @@ def run_in_processes(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, em
     """Run ``work(job, place, emit)`` in ``world_size`` processes and return the first one's result.
 
     ``work`` is a module-level function. This process is the first; the others are spawned and get ``job`` pickled. Under torchrun
-    every process comes here by itself.
-    Only the first process's events are emitted. A failure in any process is raised here, and ends the others.
+    every process calls this function by itself. Only the first process's events are emitted. A failure in any process is raised
+    here, and ends the others.
     """
-    given = _torchrun_place(world_size, device)
-    if given is not None:
-        with _group(given, "env://"):
-            return work(job, given, emit if given.first else _silent)
+    torchrun_place = _torchrun_place(world_size, device)
+    if torchrun_place is not None:
+        with _process_group(torchrun_place, "env://"):
+            return work(job, torchrun_place, emit if torchrun_place.first else _emit_nothing)
     if world_size == 1:
         return work(job, Place(0, 1, device), emit)
     _require_devices(world_size, device)
-    return _spawned(work, job, emit, world_size, device)
+    return _run_spawned(work, job, emit, world_size, device)
 
 
 def make_fabric(place: Place, precision: Precision) -> Fabric:
-    """Fabric on this process's device. What processes share goes through the functions below, at points that the loop names."""
+    """Fabric on this process's device. Processes exchange data through :mod:`segbench.util.distributed`, where the loop says so."""
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision that segbench chose and records
     kind, _, index = place.device.partition(":")
     return Fabric(accelerator=kind, devices=[int(index)] if index else 1, strategy="auto", precision=FABRIC[precision])
 
 
-def _spawned(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, emit: Emit, world_size: int, device: str) -> ResultT:
+def _run_spawned(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, emit: Emit, world_size: int, device: str) -> ResultT:
     context = server_context(work.__module__)
     followers: list[_Follower] = []
-    with tempfile.TemporaryDirectory() as folder, _threads_shared(world_size):
+    with tempfile.TemporaryDirectory() as folder, _share_cores(world_size):
         rendezvous = (Path(folder) / "rendezvous").as_uri()
         try:
             for rank in range(1, world_size):
                 ours, theirs = context.Pipe()
                 arguments = (work, job, Place(rank, world_size, _device_of(device, rank)), rendezvous, theirs)
-                process = context.Process(target=_follow, args=arguments)
+                process = context.Process(target=_run_follower, args=arguments)
                 with hidden_main():
                     process.start()
                 theirs.close()
@@ -70,7 +70,7 @@ def _spawned(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, emit: Emit
             for follower in followers:
                 follower.wait_until_ready()
             place = Place(0, world_size, _device_of(device, 0))
-            with _group(place, rendezvous):
+            with _process_group(place, rendezvous):
                 result = work(job, place, emit)
             for follower in followers:
                 follower.process.join(timeout=30.0)
@@ -102,7 +102,7 @@ class _Follower:
             )
 
     def failed(self) -> bool:
-        """Whether this process failed by itself, and not because another one left."""
+        """True where this process failed by itself, and not because another one ended."""
         with contextlib.suppress(EOFError, OSError):
             if self.connection.poll(1.0):
                 self.failure = self.connection.recv()
@@ -116,13 +116,13 @@ class _Follower:
         self.connection.close()
 
 
-def _follow(work: Callable[[JobT, Place, Emit], Any], job: JobT, place: Place, rendezvous: str, connection: Connection) -> None:
+def _run_follower(work: Callable[[JobT, Place, Emit], Any], job: JobT, place: Place, rendezvous: str, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the first process, which ends this one
     end_with_parent()
     connection.send("ready")
     try:
-        with _threads_shared(place.world_size), _group(place, rendezvous):
-            work(job, place, _silent)
+        with _share_cores(place.world_size), _process_group(place, rendezvous):
+            work(job, place, _emit_nothing)
     except Exception as error:
         try:
             connection.send(error)
@@ -131,11 +131,11 @@ def _follow(work: Callable[[JobT, Place, Emit], Any], job: JobT, place: Place, r
 
 
 @contextlib.contextmanager
-def _group(place: Place, rendezvous: str) -> Iterator[None]:
+def _process_group(place: Place, rendezvous: str) -> Iterator[None]:
     if place.device.startswith("cuda"):
         torch.cuda.set_device(torch.device(place.device))
     distributed.init_process_group(
-        _backend(place.device), init_method=rendezvous, rank=place.rank, world_size=place.world_size, timeout=_TIMEOUT
+        _collective_backend(place.device), init_method=rendezvous, rank=place.rank, world_size=place.world_size, timeout=_TIMEOUT
     )
     try:
         yield
@@ -144,7 +144,7 @@ def _group(place: Place, rendezvous: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _threads_shared(world_size: int) -> Iterator[None]:
+def _share_cores(world_size: int) -> Iterator[None]:
     """Each process takes its share of the cores: more threads than cores make every one of them slower."""
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // world_size if hasattr(os, "sched_getaffinity") else before // world_size))
@@ -175,11 +175,11 @@ def _device_of(device: str, rank: int) -> str:
     return f"{kind}:{rank}" if kind == "cuda" else kind
 
 
-def _backend(device: str) -> str:
+def _collective_backend(device: str) -> str:
     return "nccl" if device.startswith("cuda") else "gloo"
 
 
-def _silent(event: str, fields: Mapping[str, Any]) -> None:
+def _emit_nothing(event: str, fields: Mapping[str, Any]) -> None:
     pass
 
 
@@ -207,6 +207,6 @@ def choose_precision(setting: Literal["auto", "bf16", "fp16", "off"], device: to
 
 
 def _fast_bf16_cpu() -> bool:
-    """AMX or AVX512-BF16: there a training step takes 0.6 to 0.95 of its time in float32; without either, up to 1.7 of it."""
+    """True with AMX or AVX512-BF16, where a training step takes 0.6 to 0.95 of its time in float32; elsewhere up to 1.7 of it."""
     checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in checks)

@@ -1,4 +1,4 @@
-"""What can end a training, and what to do about it."""
+"""A loss that is not finite, with advice, and the smaller batch to try after running out of memory."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class NonFiniteLossError(TrainingError):
 
     @property
     def message(self) -> str:
-        """What happened."""
+        """The message without advice."""
         name = "not a number" if self.value != self.value else "infinite"
         return f"the training loss became {name} in epoch {self.epoch}, step {self.step}."
 
     @property
     def advice(self) -> str:
-        """What to do, the likeliest first."""
+        """Advice, the likeliest remedy first."""
         steps = [f"lower train.lr (it was {self.lr:g} at that step)"]
         if self.precision != "off":
             steps.append(f"set train.precision = off (it was {self.precision})")
@@ -32,7 +32,7 @@ class NonFiniteLossError(TrainingError):
         return "Try in this order: " + "; ".join(steps) + "."
 
     def __str__(self) -> str:
-        """The message alone: whoever shows the error shows ``advice`` beside it."""
+        """The message alone: callers that show the error show ``advice`` beside it."""
         return self.message
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -22,7 +22,7 @@ from segbench.results.records import Epoch, Training
 from segbench.training.determinism import seed_everything, training_mode
 from segbench.training.distributed import Emit, run_in_processes
 from segbench.training.meter import Meter
-from segbench.training.progress import Ticker
+from segbench.training.progress import ProgressEvents
 from segbench.training.record import record
 from segbench.training.schedules import rate_at, set_rate
 from segbench.training.session import Job, Session, open_session
@@ -57,19 +57,18 @@ def fit(
 
     Without ``val_samples`` the last epoch is the best. Emits ``"epoch"`` (the keys of :class:`~segbench.results.records.Epoch`, ``epochs``,
     ``eta_seconds``) and a few times a second ``"batch"``. ``pictures`` is the folder for pictures every ``eval.pictures_every`` epochs,
-    ``dataset`` what checkpoints say they were trained on, ``parts`` and ``teacher`` checkpoints of what the model is made of and learns
-    from.
+    ``dataset`` the dataset's name in checkpoints, ``parts`` and ``teacher`` the checkpoints that the model is made of and learns from.
 
     Raises :class:`~segbench.training.failures.NonFiniteLossError` where the loss is no number, :class:`~segbench.errors.CheckpointError`,
     :class:`~segbench.errors.DataError`; running out of memory surfaces as torch raises it (``failures.is_out_of_memory``).
     """
-    where = (directory, identity, pictures, dataset, parts, teacher)
-    job = Job(model, loss, task, model_task, plan, train_samples, val_samples, settings, seed, *where)
+    destinations = (directory, identity, pictures, dataset, parts, teacher)
+    job = Job(model, loss, task, model_task, plan, train_samples, val_samples, settings, seed, *destinations)
     return run_in_processes(train, job, emit, world_size=settings.execute.devices, device=device)
 
 
 def train(job: Job, place: Place, emit: Emit) -> Training:
-    """What each process does."""
+    """Train in one process of the group."""
     settings = job.settings.train
     with PeakMemory(place.device) as memory, training_mode(deterministic=settings.deterministic) as nondeterministic:
         session = open_session(job, place)
@@ -84,22 +83,22 @@ def train(job: Job, place: Place, emit: Emit) -> Training:
             world_size=place.world_size,
             device=place.device,
         )
-        state, ticker = session.state, Ticker(emit, epochs=settings.epochs, done=session.state.epochs_done)
+        state, events = session.state, ProgressEvents(emit, epochs=settings.epochs, epochs_before=session.state.epochs_done)
         try:
             while state.epochs_done < settings.epochs and state.stopped is None:
-                row = train_epoch(session, loader, ticker)
+                row = train_epoch(session, loader, events)
                 state.epochs_done = row.epoch
                 row, best = validate(session, row)
                 state.history.append(row)
                 state.nondeterministic = sorted({*state.nondeterministic, *nondeterministic})
                 session.save(best=best)
-                ticker.epoch(row)
+                events.epoch(row)
         finally:
             loader.close()
-    return record(session, peak_memory_mb=memory.peak_mb if ticker.ticked else None)
+    return record(session, peak_memory_mb=memory.peak_mb if events.epoch_ended else None)
 
 
-def train_epoch(session: Session, loader: TrainLoader, ticker: Ticker) -> Epoch:
+def train_epoch(session: Session, loader: TrainLoader, events: ProgressEvents) -> Epoch:
     """One pass over the training split."""
     job, place, state, settings = session.job, session.place, session.state, session.job.settings.train
     steps = math.ceil(len(loader) / settings.accumulate)
@@ -107,7 +106,7 @@ def train_epoch(session: Session, loader: TrainLoader, ticker: Ticker) -> Epoch:
     seed_everything(job.seed, epoch, place.rank)
     loader.set_epoch(epoch, size)
     session.network.train()
-    # on the CPU looking at each loss is free; elsewhere it would make the device wait
+    # on the CPU reading each loss is free; elsewhere it would make the device wait
     every = 1 if place.device == "cpu" and place.world_size == 1 else 20
     meter = Meter(place, job.task.num_classes, job.task.ignore_index, epoch + 1, every, session.precision)
     started = time.perf_counter()
@@ -118,7 +117,7 @@ def train_epoch(session: Session, loader: TrainLoader, ticker: Ticker) -> Epoch:
         norm = optimise(session, group, progress, meter)
         meter.step(norm, lr)
         state.steps_done += 1
-        ticker.batch(epoch + 1, state.steps_done - epoch * steps, steps, meter, lr, images=meter.images * place.world_size)
+        events.batch(epoch + 1, state.steps_done - epoch * steps, steps, meter, lr, images=meter.images * place.world_size)
     meter.read()
     seconds = time.perf_counter() - started
     average_buffers(session.network, place)

@@ -12,15 +12,15 @@ from segbench.networks.losses import LossValue
 from segbench.training.failures import NonFiniteLossError
 from segbench.util.distributed import Place, total
 
-_STRIDE = 8
-_BATCHES = 4
+_PIXEL_STRIDE = 8
+_BATCH_STRIDE = 4
 
 
 @dataclass
 class Meter:
     """Losses as means over valid pixels of all processes, gradient norms, and an estimate of the training mIoU.
 
-    The loss of every step is looked at (``every`` steps at a time): the first one that is not finite raises
+    The loss of every step is read (``every`` steps at a time): the first one that is not finite raises
     :class:`NonFiniteLossError` with its own epoch and step, in all processes alike.
     """
 
@@ -44,17 +44,17 @@ class Meter:
     _matrix: Tensor | None = None
 
     def add(self, value: LossValue, logits: Tensor, mask: Tensor, *, pixels: Tensor) -> None:
-        """One batch. ``value`` is its mean over ``pixels`` valid pixels; ``logits`` (N, K, h, w) are the main head's."""
+        """Add one batch. ``value`` is its mean over ``pixels`` valid pixels; ``logits`` (N, K, h, w) are the main head's."""
         self._names = tuple(value.parts)
         row = torch.stack([value.total.detach(), *value.parts.values(), torch.ones_like(value.total)]).double() * pixels
         self._current = row if self._current is None else self._current + row
         self.images += len(mask)
-        if self._batches % _BATCHES == 0:
+        if self._batches % _BATCH_STRIDE == 0:
             self._count(logits.detach(), mask)
         self._batches += 1
 
     def step(self, norm: Tensor, lr: float) -> None:
-        """One optimiser step has been made of the batches since the last one."""
+        """Note an optimiser step, made of the batches since the last one."""
         assert self._current is not None
         self._pending.append(self._current)
         self._pending_norms.append(norm.detach())
@@ -64,7 +64,7 @@ class Meter:
             self.read()
 
     def read(self) -> None:
-        """Bring the pending steps to the host."""
+        """Copy the pending steps to the host and check their losses."""
         if not self._pending:
             return
         rows = total(torch.stack(self._pending), self.place).tolist()
@@ -99,16 +99,16 @@ class Meter:
             return None
         counts = total(self._matrix, self.place)[: self.num_classes].double()
         hits, labels, predictions = counts.diagonal(), counts.sum(1), counts.sum(0)
-        there = labels > 0
-        return float((hits[there] / (labels + predictions - hits)[there]).mean()) if bool(there.any()) else None
+        labelled = labels > 0
+        return float((hits[labelled] / (labels + predictions - hits)[labelled]).mean()) if bool(labelled.any()) else None
 
     def _count(self, logits: Tensor, mask: Tensor) -> None:
         if self._matrix is None:
             self._matrix = torch.zeros(self.num_classes + 1, self.num_classes, dtype=torch.int64, device=mask.device)
-        labels = mask[:, ::_STRIDE, ::_STRIDE]
+        labels = mask[:, ::_PIXEL_STRIDE, ::_PIXEL_STRIDE]
         (height, width), device = mask.shape[-2:], mask.device
-        ys = torch.arange(0, height, _STRIDE, device=device) * logits.shape[-2] // height
-        xs = torch.arange(0, width, _STRIDE, device=device) * logits.shape[-1] // width
+        ys = torch.arange(0, height, _PIXEL_STRIDE, device=device) * logits.shape[-2] // height
+        xs = torch.arange(0, width, _PIXEL_STRIDE, device=device) * logits.shape[-1] // width
         predicted = logits.index_select(2, ys).index_select(3, xs).max(dim=1).indices
         rows = torch.where(labels == self.ignore_index, self.num_classes, labels)
         # not bincount, which would make the host wait for the device

@@ -14,7 +14,7 @@ from segbench.training.session import Job, Session, State, describe_job
 
 
 def record(session: Session, *, peak_memory_mb: float | None) -> Training:
-    """What ``run.json`` says about this training; makes sure that ``best.pt`` exists."""
+    """The training as ``run.json`` records it; writes ``best.pt`` where no epoch has been the best."""
     job, state, place, settings = session.job, session.state, session.place, session.job.settings.train
     best_epoch = state.stopping.best_epoch
     if best_epoch is None:
@@ -60,7 +60,7 @@ def _images_per_second(state: State) -> float | None:
 
 
 def assemble(job: Job, *, names: str, device: str) -> Training:
-    """Write ``best.pt`` in the job's directory. Raises :class:`CheckpointError` where the members cannot go together."""
+    """Write the ``best.pt`` of a model made of trained ones. Raises :class:`CheckpointError` where the members cannot go together."""
     started = time.perf_counter()
     network = derive_network(job.model, job.model_task, job.parts, plan=job.plan)
     meta: Mapping[str, Any] = describe_job(job)

@@ -1,4 +1,4 @@
-"""All that a training carries from epoch to epoch, and how it is started, saved and resumed."""
+"""The session of a training: its state from epoch to epoch, started, saved and resumed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from segbench.util.image_size import parse_growing_size
 
 @dataclass(frozen=True)
 class Job:
-    """One training, as every process gets it."""
+    """The inputs of one training, the same in every process."""
 
     model: Chosen[ModelSpec]
     loss: Chosen[LossSpec]
@@ -52,7 +52,7 @@ class Job:
 
 @dataclass
 class State:
-    """What is plain data: saved as it is, and all that the record of the training is made of."""
+    """The plain data of a training: saved with it, and the source of its record."""
 
     stopping: Stopping
     plateau: Plateau = field(default_factory=Plateau)
@@ -170,8 +170,8 @@ def open_session(job: Job, place: Place) -> Session:
     settings, device = job.settings.train, torch.device(place.device)
     precision = choose_precision(settings.precision, device)
     fabric = make_fabric(place, precision)
-    previous, notes = _previous(job)
-    network = _network(job, previous)
+    previous, notes = _read_previous(job)
+    network = _build_network(job, previous)
     loss = build_loss(
         job.loss,
         job.task,
@@ -198,8 +198,8 @@ def open_session(job: Job, place: Place) -> Session:
     return session
 
 
-def _network(job: Job, previous: Checkpoint | None) -> Network:
-    """A fresh network, or what a derived model makes of trained ones; one that is resumed does not need those any more."""
+def _build_network(job: Job, previous: Checkpoint | None) -> Network:
+    """A fresh network, or one derived from trained ones, which resuming does not need any more."""
     if job.model.spec.derives is None or not job.parts:
         return build_network(job.model.spec, job.model_task, job.model.options, seed=job.seed)
     if previous is not None:
@@ -207,8 +207,8 @@ def _network(job: Job, previous: Checkpoint | None) -> Network:
     return derive_network(job.model, job.model_task, job.parts)
 
 
-def _previous(job: Job) -> tuple[Checkpoint | None, list[str]]:
-    """The checkpoint to resume from, or why there is none."""
+def _read_previous(job: Job) -> tuple[Checkpoint | None, list[str]]:
+    """The checkpoint to resume from, or None and a note with the reason."""
     last, best = job.directory / "last.pt", job.directory / "best.pt"
     if not last.exists():
         return None, []

@@ -1,4 +1,4 @@
-"""What a training starts from or learns from: trained networks of other cells or files."""
+"""Teachers: trained networks of other cells or files that a training learns from."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Affine = tuple[Tensor, Tensor]
 
 
 class Teacher:
-    """A trained network in eval mode and float32, fed with what the student sees: ``teacher(inputs, size) -> logits``.
+    """A trained network in eval mode and float32, given the student's inputs: ``teacher(inputs, size) -> logits``.
 
-    Inputs that the student normalises in another way are brought to the teacher's own normalisation. It is no module, so that nobody
-    trains it or saves it with the student.
+    Inputs that the student normalises in another way are brought to the teacher's own normalisation. It is no module, so that it
+    is neither trained nor saved with the student.
     """
 
     def __init__(self, network: Network, *, own: InputPlan, student: InputPlan, device: str | torch.device) -> None:
@@ -33,8 +33,10 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, inputs: Sequence[Tensor], size: Size) -> Tensor:
         """Logits (N, K, *size) float32 of inputs (N, C, H, W) as the student gets them."""
-        given = [x.float() if found is None else x.float() * found[0] + found[1] for x, found in zip(inputs, self._maps, strict=True)]
-        return resize_logits(self.network(*given)["logits"].float(), size)
+        normalised = [
+            x.float() if affine is None else x.float() * affine[0] + affine[1] for x, affine in zip(inputs, self._maps, strict=True)
+        ]
+        return resize_logits(self.network(*normalised)["logits"].float(), size)
 
 
 def load_teacher(path: Path, *, task: Task, plan: InputPlan, device: str | torch.device) -> Teacher:

@@ -1,4 +1,4 @@
-"""Import torch and torchvision, or say in one line why they do not go together."""
+"""Import torch and torchvision, with a one-line error where the two do not work together."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def require_torch() -> None:
 
 
 def explain(error: str) -> str:
-    """What is wrong with the installed pair, and the command that mends it."""
-    found = f"torch {_version('torch')} and torchvision {_version('torchvision')}"
+    """A sentence on the installed pair that does not work together, and the command that repairs it."""
+    versions = f"torch {_version('torch')} and torchvision {_version('torchvision')}"
     fix = "Install a matching pair in one step: pip install --upgrade --force-reinstall torch torchvision"
-    return f"{found} do not work together ({error.strip().splitlines()[0] if error.strip() else 'import failed'}). {fix}"
+    return f"{versions} do not work together ({error.strip().splitlines()[0] if error.strip() else 'import failed'}). {fix}"
 
 
 def _version(package: str) -> str:

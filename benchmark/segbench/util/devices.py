@@ -1,4 +1,4 @@
-"""Which device a run uses."""
+"""The device of a run, its usable cores, and errors that mean out of memory."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_SAID = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
+_OUT_OF_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on a GPU or on the host.
+    """True for an error that means out of memory, on a GPU or on the host.
 
     >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("no"))
     (True, False)
     """
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    # by name: whoever only waits for a worker need not import torch; and not every allocator has an exception of its own
-    named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
-    return named or (isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _SAID))
+    # by name: a process that only waits for a worker need not import torch; and not every allocator has an exception of its own
+    is_torch_error = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    return is_torch_error or (isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _OUT_OF_MEMORY_MESSAGES))

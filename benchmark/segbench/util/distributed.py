@@ -15,7 +15,7 @@ ValueT = TypeVar("ValueT")
 
 @dataclass(frozen=True)
 class Place:
-    """One process among those that train together."""
+    """The rank and device of one process among those that train or evaluate together."""
 
     rank: int
     world_size: int
@@ -55,9 +55,9 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place) -> None:
     has = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=place.device)
     flat = torch.cat([has, *(torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters)])
     distributed.all_reduce(flat)
-    somewhere, *means = torch.split(flat, [len(parameters), *(p.numel() for p in parameters)])
-    for parameter, known, mean in zip(parameters, somewhere.tolist(), means, strict=True):
-        if known:
+    any_gradient, *means = torch.split(flat, [len(parameters), *(p.numel() for p in parameters)])
+    for parameter, has_gradient, mean in zip(parameters, any_gradient.tolist(), means, strict=True):
+        if has_gradient:
             parameter.grad = (mean / place.world_size).view_as(parameter)
 
 
@@ -69,7 +69,7 @@ def share_state(module: nn.Module, place: Place) -> None:
 
 
 def average_buffers(module: nn.Module, place: Place) -> None:
-    """Give all processes the mean of their running statistics, so that each image of the epoch has counted."""
+    """Give all processes the mean of their running statistics, so that each image of the epoch counts."""
     if place.world_size > 1:
         for buffer in module.buffers():
             if buffer.is_floating_point():
@@ -77,6 +77,6 @@ def average_buffers(module: nn.Module, place: Place) -> None:
 
 
 def barrier(place: Place) -> None:
-    """Wait until every process is here."""
+    """Wait until every process has reached this point."""
     if place.world_size > 1:
         total(torch.zeros(1), place)

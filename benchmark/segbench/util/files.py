@@ -13,11 +13,14 @@ from typing import Protocol
 
 from segbench.errors import StoreError
 
-_BLOCK = 1 << 20
+MB = 2**20
+"""Bytes of a megabyte, as every figure in MB counts them."""
+
+_BLOCK_BYTES = 1 << 20
 
 
 class Hasher(Protocol):
-    """What :mod:`hashlib` makes."""
+    """The interface of the objects of :mod:`hashlib`."""
 
     def update(self, data: bytes, /) -> None:
         """Take in more bytes."""
@@ -30,7 +33,7 @@ def file_digest(file: Path, hasher: Hasher | None = None) -> str:
     """Hex digits of a file's content, by SHA-256 unless another hasher is given; the file is read block by block. Raises OSError."""
     hasher = hashlib.sha256() if hasher is None else hasher
     with file.open("rb") as stream:
-        while block := stream.read(_BLOCK):
+        while block := stream.read(_BLOCK_BYTES):
             hasher.update(block)
     return hasher.hexdigest()
 
@@ -92,4 +95,4 @@ def folder_bytes(folder: Path) -> int:
 
 def folder_mb(folder: Path) -> float:
     """Megabytes (2**20 bytes) of all files below a folder."""
-    return folder_bytes(folder) / 2**20
+    return folder_bytes(folder) / MB

@@ -19,11 +19,11 @@ def parse_size(value: int | str | tuple[int, int], *, key: str = "image size") -
     if isinstance(value, tuple):
         size = value
     else:
-        found = re.fullmatch(r"\s*(-?\d+)\s*(?:[xX]\s*(-?\d+)\s*)?", str(value))
-        if not found:
+        match = re.fullmatch(r"\s*(-?\d+)\s*(?:[xX]\s*(-?\d+)\s*)?", str(value))
+        if not match:
             raise ConfigError(f"{key} '{value}' is not a size. Write N or HxW (height x width), such as 512 or 360x480.")
-        height = int(found.group(1))
-        size = (height, int(found.group(2)) if found.group(2) else height)
+        height = int(match.group(1))
+        size = (height, int(match.group(2)) if match.group(2) else height)
     if min(size) < 1:
         raise ConfigError(f"{key} '{value}' must be positive, such as 512 or 360x480.")
     return size

@@ -1,4 +1,4 @@
-"""Child processes: forked from a server with everything imported, blind to the user's script, and gone with their parent."""
+"""Child processes: forked from a server with everything imported, without the user's script, and ended with their parent."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def hidden_main() -> Iterator[None]:
 
 
 def end_with_parent(before: Callable[[], object] = lambda: None) -> None:
-    """In a child: end this process, after ``before``, when the process that started it is gone, however that went.
+    """In a child: end this process, after ``before``, when the process that started it has ended in any way.
 
-    The pipe to it tells: the fork server between them lives on for as long as any of its children does.
+    The pipe to that process closes then; the fork server between them lives on for as long as any of its children does.
     """
     parent = multiprocessing.parent_process()
     if parent is None:

@@ -1,4 +1,4 @@
-"""Text that may be published: no folder of the author's machine is in it."""
+"""Text made safe to publish and to print: without folders of the author's machine, without control characters."""
 
 from __future__ import annotations
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def evenly_spaced(count: int, wanted: int) -> tuple[int, ...]:
-    """At most ``wanted`` positions spread evenly over ``count``, the same each time.
+def evenly_spaced(count: int, size: int) -> tuple[int, ...]:
+    """At most ``size`` positions spread evenly over ``count``, the same each time.
 
     >>> evenly_spaced(10, 3), evenly_spaced(2, 5), evenly_spaced(0, 5)
     ((1, 5, 8), (0, 1), ())
     """
-    wanted = min(wanted, count)
-    return tuple(int((i + 0.5) * count / wanted) for i in range(wanted))
+    size = min(size, count)
+    return tuple(int((i + 0.5) * count / size) for i in range(size))
 
 
 def first_line(error: BaseException) -> str:

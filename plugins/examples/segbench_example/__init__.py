@@ -1,4 +1,4 @@
-"""What this package adds to segbench. It imports no torch: segbench reads it each time it lists what is installed."""
+"""The plugins of this package. It imports no torch: segbench reads it each time it lists what is installed."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from segbench_plugins.backends import CompileOptions
 
-_ENOUGH = 10_000
+_RECOMPILE_LIMIT = 10_000
 
 
 def build(network: nn.Module, inputs: tuple[Tensor, ...], options: CompileOptions) -> Run:
@@ -31,7 +31,7 @@ def build(network: nn.Module, inputs: tuple[Tensor, ...], options: CompileOption
             return logits.clone() if reuses else logits
 
     try:
-        with quiet(), _inductor(freezing=options.freezing):
+        with quiet(), _inductor_settings(freezing=options.freezing):
             compiled = torch.compile(in_precision(network, options.precision), mode=options.mode, dynamic=False)
             call(*inputs)
     except Exception as error:
@@ -40,16 +40,16 @@ def build(network: nn.Module, inputs: tuple[Tensor, ...], options: CompileOption
 
 
 @contextmanager
-def _inductor(*, freezing: bool) -> Iterator[None]:
-    """Compile however many sizes this process has seen: past its limit, dynamo would run the network uncompiled without a word."""
+def _inductor_settings(*, freezing: bool) -> Iterator[None]:
+    """Lift dynamo's limit of recompilations, past which it would run the network uncompiled without a warning."""
     import torch._dynamo.config
     import torch._inductor.config
     from torch._inductor.async_compile import shutdown_compile_workers
 
-    limits = {"recompile_limit": _ENOUGH, "accumulated_recompile_limit": _ENOUGH, "suppress_errors": False}
+    limits = {"recompile_limit": _RECOMPILE_LIMIT, "accumulated_recompile_limit": _RECOMPILE_LIMIT, "suppress_errors": False}
     try:
         with torch._dynamo.config.patch(limits), torch._inductor.config.patch(freezing=freezing):
             yield
     finally:
-        # processes that compiled would stay, and be counted as this one's
+        # processes that compiled would go on running, and would be counted as this one's
         shutdown_compile_workers()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def build(network: nn.Module, inputs: tuple[Tensor, ...], options: TorchOptions) -> Run:
-    """The network in eval mode; each call runs without autograd. ``inputs`` say nothing that eager mode needs."""
+    """The network in eval mode; each call runs without autograd. Eager mode does not need ``inputs``."""
     del inputs
     form = in_precision(network, options.precision)
 

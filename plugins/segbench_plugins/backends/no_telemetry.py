@@ -1,4 +1,4 @@
-"""OpenVINO and NNCF without their reports home."""
+"""OpenVINO and NNCF imported without their telemetry."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 
 from segbench_plugins.backends.onnx_graph import quiet
 
-_REPORTER = "openvino_telemetry"
+_TELEMETRY_PACKAGE = "openvino_telemetry"
 
 
 def import_openvino() -> Any:
-    """The package, which otherwise tells its makers of each import and conversion (and writes an id below the home folder)."""
-    return _import("openvino")
+    """OpenVINO, which otherwise reports each import and conversion to its makers (and writes an id below the home folder)."""
+    return _import_without_telemetry("openvino")
 
 
 def import_nncf() -> Any:
-    """NNCF, which otherwise tells its makers of each use, and prints what it does."""
-    _import("openvino")
-    nncf = _import("nncf")
+    """NNCF, which otherwise reports each use to its makers, and prints its progress."""
+    _import_without_telemetry("openvino")
+    nncf = _import_without_telemetry("nncf")
     nncf.set_log_level(logging.ERROR)
     return nncf
 
 
-def _import(name: str) -> Any:
+def _import_without_telemetry(name: str) -> Any:
     if name not in sys.modules:
         # both take a package that cannot be imported for "do not report"
-        sys.modules.setdefault(_REPORTER, None)  # type: ignore[arg-type]
+        sys.modules.setdefault(_TELEMETRY_PACKAGE, None)  # type: ignore[arg-type]
     with quiet():
         return importlib.import_module(name)

@@ -40,7 +40,7 @@ def capture(network: nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgram:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Warnings of exporters, logged ones too, are about their own code."""
+    """Silence the warnings of exporters, logged ones too: they are about the exporters' own code."""
     before = logging.root.manager.disable
     logging.disable(max(before, logging.WARNING))
     try:
@@ -52,7 +52,7 @@ def quiet() -> Iterator[None]:
 
 
 def explain(error: BaseException) -> str:
-    """What went wrong in an exporter, with the operator where any exception of the chain names one, and what to do.
+    """A sentence on the error of an exporter, with the operator where any exception of the chain names one, and advice.
 
     >>> explain(RuntimeError("No conversion rule found for operations: aten::bernoulli"))
     "operator aten::bernoulli has no counterpart. Replace it in the model's forward, or use another backend."
@@ -61,10 +61,10 @@ def explain(error: BaseException) -> str:
     texts = [str(link) for link in chain]
     if any(_DATA_DEPENDENT.search(f"{type(link).__name__} {link}") for link in chain):
         return "its forward branches on the values of a tensor. Write it without that branch (torch.where), or use another backend."
-    for text in reversed(texts):  # the first cause knows best
-        found = _OPERATOR.search(text)
-        if found is not None:
-            operator = found["onnx"] or found["openvino"] or found["operator"] or found[0]
+    for text in reversed(texts):  # the first cause is the most specific
+        match = _OPERATOR.search(text)
+        if match is not None:
+            operator = match["onnx"] or match["openvino"] or match["operator"] or match[0]
             return f"operator {operator.strip()} has no counterpart. Replace it in the model's forward, or use another backend."
     lines = [line for line in texts[-1].splitlines() if line.strip()]
     return f"{type(chain[-1]).__name__}: {lines[0] if lines else 'no message'}. Use another backend for this model."

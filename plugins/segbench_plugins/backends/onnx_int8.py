@@ -46,12 +46,12 @@ def _quantize(source: Path, target: Path, calibration: Sequence[tuple[Tensor, ..
         weight_type=QuantType.QInt8,
         per_channel=True,
         calibrate_method=CalibrationMethod.MinMax,
-        nodes_to_exclude=_attention(prepared),
+        nodes_to_exclude=_attention_nodes(prepared),
         extra_options={"CalibMovingAverage": True},
     )
 
 
-def _attention(path: Path) -> list[str]:
+def _attention_nodes(path: Path) -> list[str]:
     """Names of the softmaxes, and of the products of two activations before and behind them, which stay in float32.
 
     Attention spreads a weight of 1 over hundreds of positions: most are less than 1/256, the quantizer's fixed step, and become 0.

@@ -59,7 +59,7 @@ def write_onnx(network: nn.Module, inputs: tuple[Tensor, ...], path: Path) -> No
 
 
 def load(path: Path, options: OnnxRuntimeOptions, target: Target) -> Run:
-    """A session for one device. Its idle threads sleep: threads that spin would take the cores of whoever runs next."""
+    """A session for one device. Its idle threads sleep: threads that spin would take the cores of the process that runs next."""
     del options
     session = _session(path, target)
     inputs = session.get_inputs()
@@ -118,14 +118,14 @@ def _run_on_cuda(session: Any, device: str) -> Run:
     names, output = [entry.name for entry in session.get_inputs()], session.get_outputs()[0]
     index = torch.device(device).index or 0
 
-    def bound(bind: Any, name: str, tensor: Tensor) -> None:
+    def bind_tensor(bind: Any, name: str, tensor: Tensor) -> None:
         bind(name, "cuda", index, np.float32, tuple(tensor.shape), tensor.data_ptr())
 
     def run(*images: Tensor) -> Tensor:
         binding, logits = session.io_binding(), torch.empty(output.shape, device=device)
         for name, image in zip(names, [image.contiguous() for image in images], strict=True):
-            bound(binding.bind_input, name, image)
-        bound(binding.bind_output, output.name, logits)
+            bind_tensor(binding.bind_input, name, image)
+        bind_tensor(binding.bind_output, output.name, logits)
         torch.cuda.current_stream(index).synchronize()
         session.run_with_iobinding(binding)
         return logits

@@ -54,10 +54,10 @@ def convert(network: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
 
 
 def load(path: Path, options: OpenVinoOptions, target: Target) -> Run:
-    """A compiled model with one stream, whose threads go where the system puts them, as those of every other backend do."""
+    """A compiled model with one stream, whose threads the system places on cores, as those of every other backend."""
     openvino = import_openvino()
     settings: dict[str, Any] = {
-        # the default is bf16 on CPUs with AMX: fp32 has to be asked for
+        # the default is bf16 on CPUs with AMX: fp32 has to be set
         "INFERENCE_PRECISION_HINT": "bf16" if options.precision == "bf16" else "f32",
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,

@@ -1,4 +1,4 @@
-"""What the backends share: a network cast to half the bits, and a check of what a form of fixed size is given."""
+"""Common parts of the backends: a network cast to half the bits, and a check of the input shapes of fixed-size deployments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from segbench import BackendError
 
 Run = Callable[..., Tensor]
-"""A deployed form: float32 images (N, C, H, W) to float32 logits (N, K, H, W)."""
+"""A deployed network: float32 images (N, C, H, W) to float32 logits (N, K, H, W)."""
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -19,7 +19,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 class Cast(nn.Module):
     """A copy of a network in another dtype, with float32 images in and float32 logits out.
 
-    Casting is what is shipped: autocast would keep float32 weights, and cast them again for each image.
+    Casting, not autocast, is deployed: autocast would keep float32 weights, and cast them again for each image.
     """
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
@@ -38,20 +38,21 @@ def in_precision(network: nn.Module, precision: str) -> nn.Module:
     return network if precision == "fp32" else Cast(network, DTYPES[precision]).eval()
 
 
-def for_size(run: Run, shapes: Sequence[Sequence[int]]) -> Run:
+def for_size(run: Run, expected_shapes: Sequence[Sequence[int]]) -> Run:
     """``run`` with a clear :class:`~segbench.BackendError` for inputs of other shapes than those it was made for."""
-    wanted = [tuple(shape) for shape in shapes]
+    expected = [tuple(shape) for shape in expected_shapes]
 
     def call(*images: Tensor) -> Tensor:
-        given = [tuple(image.shape) for image in images]
-        if given != wanted:
+        shapes = [tuple(image.shape) for image in images]
+        if shapes != expected:
             raise BackendError(
-                f"made for inputs of shape {_words(wanted)}, it was given {_words(given)}. Pad or resize the images, or export it again."
+                f"made for inputs of shape {_shapes_text(expected)}, it was given {_shapes_text(shapes)}. "
+                "Pad or resize the images, or export it again."
             )
         return run(*images)
 
     return call
 
 
-def _words(shapes: Sequence[Sequence[int]]) -> str:
+def _shapes_text(shapes: Sequence[Sequence[int]]) -> str:
     return " and ".join("x".join(map(str, shape)) for shape in shapes) or "nothing"

@@ -60,8 +60,8 @@ def load(path: Path, options: TensorRTOptions, target: Target) -> Run:
 
     def run(*images: Tensor) -> Tensor:
         logits = torch.empty(tuple(engine.get_tensor_shape(output)), device=target.device)
-        held = [image.contiguous() for image in images]
-        for name, tensor in zip([*names, output], [*held, logits], strict=True):
+        inputs = [image.contiguous() for image in images]
+        for name, tensor in zip([*names, output], [*inputs, logits], strict=True):
             context.set_tensor_address(name, tensor.data_ptr())
         context.execute_async_v3(torch.cuda.current_stream(target.device).cuda_stream)
         return logits

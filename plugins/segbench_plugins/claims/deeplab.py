@@ -1,6 +1,6 @@
-"""The figures of the "Optimized Lightweight Segmentation Model Guide" (DeepLabV3+ on MobileNetV3, Pascal VOC 2012).
+"""Claims from the "Optimized Lightweight Segmentation Model Guide" (DeepLabV3+ on MobileNetV3, Pascal VOC 2012).
 
-Scores are held against VOC's validation split, scored whole (1 449 images), after training as the guide says. Its figures on speed and
+Scores are measured on VOC's validation split, scored whole (1 449 images), after training as the guide says. Its figures on speed and
 memory name no device (the report names the one they were tested on) and no size; 512 x 512 is the guide's default. Percentages of mIoU
 are read as points, which is how its tables use them.
 

@@ -1,6 +1,6 @@
 """CamVid in the SegNet layout: ``train train.txt trainannot val ..``, label PNGs of ids 0 to 10, 11 = unlabelled.
 
-The lists were written for one machine (``/SegNet/CamVid/train/X.png /SegNet/CamVid/trainannot/X.png``): of each path only the
+The lists name files of one machine (``/SegNet/CamVid/train/X.png /SegNet/CamVid/trainannot/X.png``): of each path only the
 last two parts count, below the data folder.
 """
 
@@ -37,7 +37,7 @@ def task(options: CamvidOptions) -> Task:
 
 def load(root: Path, split: str, options: CamvidOptions) -> PhotoSamples:
     """The samples of one split, in the order of its list."""
-    pairs = _listed(root, split)
+    pairs = _read_list(root, split)
     require((path for pair in pairs for path in pair), split=split, listed=f"{split}.txt")
     ids = tuple(f"{split}/{image.stem}" for image, _ in pairs)
     return PhotoSamples(ids, pairs, ignore_index=task(options).ignore_index, void=VOID)
@@ -45,24 +45,24 @@ def load(root: Path, split: str, options: CamvidOptions) -> PhotoSamples:
 
 def groups(root: Path, split: str, options: CamvidOptions) -> Sequence[str]:
     """The film that each frame is from: ``0001TP``, ``0006R0``, ``0016E5`` or ``Seq05VD``."""
-    return [image.stem.split("_")[0] for image, _ in _listed(root, split)]
+    return [image.stem.split("_")[0] for image, _ in _read_list(root, split)]
 
 
 def check_data(root: Path, options: CamvidOptions) -> list[Problem]:
-    """Splits without a list, and listed files that are not there."""
+    """Splits without a list, and listed files that do not exist."""
     problems = []
     for split in camvid_splits(options):
         try:
-            pairs = _listed(root, split)
+            pairs = _read_list(root, split)
         except DataError as error:
             problems.append(Problem(str(error), "warning" if split == "test" and root.is_dir() else "error", where=split))
             continue
-        gone = missing((path for pair in pairs for path in pair), split=split, listed=f"{split}.txt")
-        problems += [gone] if gone else []
+        problem = missing((path for pair in pairs for path in pair), split=split, listed=f"{split}.txt")
+        problems += [problem] if problem else []
     return problems
 
 
-def _listed(root: Path, split: str) -> tuple[tuple[Path, Path], ...]:
+def _read_list(root: Path, split: str) -> tuple[tuple[Path, Path], ...]:
     base = find_root(root, (".", "CamVid", "SegNet/CamVid"), "train.txt", _LAYOUT)
     file = base / f"{split}.txt"
     if not file.is_file():

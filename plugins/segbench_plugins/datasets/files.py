@@ -1,4 +1,4 @@
-"""What the datasets on disk share: sequences of samples, image and mask files, and messages about files that are missing.
+"""Common parts of the datasets on disk: sequences of samples, image and mask files, and messages about missing files.
 
 torch is imported where a tensor is made and nowhere else, so that a catalogue, a plan or a check of the layout does not wait for it.
 """
@@ -81,10 +81,10 @@ def read_image(path: Path, *, channels: int) -> Array:
     try:
         with Image.open(path) as picture:
             sixteen_bit = picture.mode.startswith("I")
-            has = 1 if sixteen_bit else len({"P": "RGB", "1": "L"}.get(picture.mode, picture.mode).replace("A", ""))
-            if has not in (1, 3) or (channels == 1 and has == 3) or channels not in (1, 3):
-                raise DataError(f"{path} has {has} channels ({picture.mode}), but {channels} are declared.")
-            plain = picture if sixteen_bit else picture.convert("RGB" if has == 3 else "L")
+            stored_channels = 1 if sixteen_bit else len({"P": "RGB", "1": "L"}.get(picture.mode, picture.mode).replace("A", ""))
+            if stored_channels not in (1, 3) or (channels == 1 and stored_channels == 3) or channels not in (1, 3):
+                raise DataError(f"{path} has {stored_channels} channels ({picture.mode}), but {channels} are declared.")
+            plain = picture if sixteen_bit else picture.convert("RGB" if stored_channels == 3 else "L")
             pixels = np.asarray(plain, np.uint16 if sixteen_bit else np.uint8)
     except DataError:
         raise
@@ -120,16 +120,16 @@ def read_raster(path: Path) -> Array:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # where it lies on earth is not needed
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # its position on earth is not needed
             with rasterio.open(path) as file:
                 bands: Array = file.read()
                 return bands
-    except Exception as error:  # rasterio passes on whatever GDAL says
+    except Exception as error:  # rasterio may pass on any error of GDAL
         raise unreadable(path, error) from error
 
 
 def unreadable(path: Path, error: Exception) -> DataError:
-    """The error for a file that is there but cannot be decoded."""
+    """The error for a file that exists but cannot be decoded."""
     return DataError(f"cannot read {path}: {error or type(error).__name__}. Is it complete? Copy or download it again.")
 
 
@@ -151,12 +151,12 @@ def require(files: Iterable[Path], *, split: str, listed: str) -> None:
 
 
 def missing(files: Iterable[Path], *, split: str, listed: str) -> Problem | None:
-    """What is to be said about files that ``listed`` names but that are not there."""
-    gone = [str(path) for path in files if not path.is_file()]
-    if not gone:
+    """The problem of files that ``listed`` names but that do not exist; None where there are none."""
+    names = [str(path) for path in files if not path.is_file()]
+    if not names:
         return None
     return Problem(
-        f"split '{split}': {some(gone)} not there, but listed in {listed}. Copy them, or shorten the list.",
+        f"split '{split}': {some(names)} not there, but listed in {listed}. Copy them, or shorten the list.",
         where=split,
     )
 

@@ -62,7 +62,7 @@ class SceneSamples(Samples):
         radar, optical = _radar(water, rng), _optical(water, rng, cloudy=rng.random() < self.options.clouds)
         mask = water.astype(np.int64)
         if rng.random() < self.options.unlabelled:
-            mask[_field(size, 3, rng) > 1.2] = IGNORE_INDEX
+            mask[_smooth_field(size, 3, rng) > 1.2] = IGNORE_INDEX
         return Sample({"sar": tensor(radar), "optical": tensor(optical)}, tensor(mask), self.ids[index])
 
 
@@ -74,11 +74,11 @@ def load(root: Path | None, split: str, options: FloodShapesOptions) -> SceneSam
 
 def _water(size: int, rng: np.random.Generator) -> Array:
     """Flooded low ground, and in most scenes a winding river: bool (size, size)."""
-    ground = _field(size, 4, rng) + 0.5 * _field(size, 9, rng) + 0.15 * _field(size, 24, rng)
+    ground = _smooth_field(size, 4, rng) + 0.5 * _smooth_field(size, 9, rng) + 0.15 * _smooth_field(size, 24, rng)
     water: Array = ground < rng.uniform(-1.4, 0.2)
     if rng.random() < 0.7:
-        course = rng.uniform(0.2, 0.8) + 0.12 * _line(size, 4, rng) + 0.03 * _line(size, 12, rng)
-        width = rng.uniform(0.01, 0.04) * (1 + 0.3 * _line(size, 6, rng)).clip(0.4, None)
+        course = rng.uniform(0.2, 0.8) + 0.12 * _smooth_line(size, 4, rng) + 0.03 * _smooth_line(size, 12, rng)
+        width = rng.uniform(0.01, 0.04) * (1 + 0.3 * _smooth_line(size, 6, rng)).clip(0.4, None)
         river = np.abs(np.linspace(0, 1, size)[:, None] - course[None, :]) < width[None, :]
         water |= river if rng.random() < 0.5 else river.T
     return water
@@ -89,18 +89,18 @@ def _radar(water: Array, rng: np.random.Generator) -> Array:
     speckle_mean, speckle_variance = _speckle_moments()
     slow_deviation = np.sqrt(RADAR_DEVIATION**2 - speckle_variance)
     classes = water.astype(np.intp)
-    slow = np.stack([_slow(len(water), rng) for _ in (LAND, WATER)], axis=1)  # (polarisation, class, size, size)
+    slow = np.stack([_slow_changes(len(water), rng) for _ in (LAND, WATER)], axis=1)  # (polarisation, class, size, size)
     slow = np.where(water, slow[:, WATER], slow[:, LAND])
     speckle = 10 * np.log10(rng.standard_gamma(LOOKS, (2, *water.shape)) / LOOKS) - speckle_mean
     radar: Array = (RADAR_MEAN[:, classes] + slow_deviation[:, classes] * slow + speckle).astype(np.float32)
     return radar
 
 
-def _slow(size: int, rng: np.random.Generator) -> Array:
+def _slow_changes(size: int, rng: np.random.Generator) -> Array:
     """Two correlated smooth fields of unit variance, (2, size, size)."""
 
     def one() -> Array:
-        return math.sqrt(_PER_SCENE) * rng.standard_normal() + math.sqrt(1 - _PER_SCENE) * _field(size, 10, rng)
+        return math.sqrt(_PER_SCENE) * rng.standard_normal() + math.sqrt(1 - _PER_SCENE) * _smooth_field(size, 10, rng)
 
     shared = one()
     return np.stack([math.sqrt(_SHARED) * shared + math.sqrt(1 - _SHARED) * one() for _ in range(2)])
@@ -118,15 +118,15 @@ def _speckle_moments() -> tuple[float, float]:
 def _optical(water: Array, rng: np.random.Generator, *, cloudy: bool) -> Array:
     """Reflectance x 10 000, int16 (13, size, size)."""
     size = len(water)
-    growth = (0.5 + 0.45 * _field(size, 8, rng) + 0.2 * rng.standard_normal()).clip(0, 1)
-    mud = (rng.random() + 0.2 * _field(size, 5, rng)).clip(0, 1)
+    growth = (0.5 + 0.45 * _smooth_field(size, 8, rng) + 0.2 * rng.standard_normal()).clip(0, 1)
+    mud = (rng.random() + 0.2 * _smooth_field(size, 5, rng)).clip(0, 1)
     share = np.where(water, mud, growth)
     first = np.where(water, _spectrum(CLEAR_WATER), _spectrum(SOIL))
     second = np.where(water, _spectrum(MUDDY_WATER), _spectrum(PLANTS))
     scene = first + (second - first) * share
-    scene *= np.exp(0.1 * _field(size, 16, rng) + 0.04 * rng.standard_normal(water.shape))  # illumination: the same in all bands
+    scene *= np.exp(0.1 * _smooth_field(size, 16, rng) + 0.04 * rng.standard_normal(water.shape))  # illumination: the same in all bands
     if cloudy:
-        cover = _field(size, 5, rng) + 0.35 * _field(size, 14, rng)
+        cover = _smooth_field(size, 5, rng) + 0.35 * _smooth_field(size, 14, rng)
         opacity = (1.2 * (cover - rng.uniform(0.2, 1.2))).clip(0, 0.97)
         shift = max(2, size // 16)
         scene *= 1 - 0.55 * np.roll(opacity, (shift, -shift), axis=(0, 1))  # the shadow falls beside its cloud
@@ -140,19 +140,19 @@ def _spectrum(values: tuple[int, ...]) -> Array:
     return np.array(values, np.float32)[:, None, None]
 
 
-def _field(size: int, cells: int, rng: np.random.Generator) -> Array:
+def _smooth_field(size: int, cells: int, rng: np.random.Generator) -> Array:
     """Smooth noise (size, size), normal with mean 0 and variance 1 at each pixel."""
-    weights = _grow(size, cells)
+    weights = _interpolation(size, cells)
     field: Array = weights @ rng.standard_normal((cells, cells), np.float32) @ weights.T
     return field
 
 
-def _line(size: int, cells: int, rng: np.random.Generator) -> Array:
-    return _grow(size, cells) @ rng.standard_normal(cells, np.float32)
+def _smooth_line(size: int, cells: int, rng: np.random.Generator) -> Array:
+    return _interpolation(size, cells) @ rng.standard_normal(cells, np.float32)
 
 
 @functools.cache
-def _grow(size: int, cells: int) -> Array:
+def _interpolation(size: int, cells: int) -> Array:
     """Matrix (size, cells) that interpolates smoothly from a coarse grid; rows have unit length, which keeps the variance."""
     position = np.linspace(0, cells - 1, size, dtype=np.float32)[:, None]
     weights = np.exp(-((position - np.arange(cells, dtype=np.float32)) ** 2) / 0.8)

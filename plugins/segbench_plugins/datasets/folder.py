@@ -29,7 +29,7 @@ from segbench_plugins.datasets.folder_layout import image_folders, scene_of, spl
 from segbench_plugins.datasets.value_map import ValueMap, parse_value_map
 
 RASTERS = frozenset((".tif", ".tiff"))
-_STORED = (np.uint8, np.int16, np.uint16, np.float32)
+_STORED_DTYPES = (np.uint8, np.int16, np.uint16, np.float32)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class FolderSamples(Samples):
 
 
 def task(options: FolderOptions) -> Task:
-    """What the options declare; raises :class:`OptionError` where they contradict each other."""
+    """The task that the options declare; raises :class:`OptionError` where they contradict each other."""
     inputs = _inputs(options)
     if 0 <= options.ignore < len(options.classes) or len(options.classes) < 2 or len(set(options.classes)) < len(options.classes):
         raise OptionError(
@@ -74,8 +74,8 @@ def task(options: FolderOptions) -> Task:
 
 def load(root: Path, split: str, options: FolderOptions) -> FolderSamples:
     """The samples of one split: in the order of its list file, else by stem. Raises :class:`DataError` for images without a mask."""
-    files, lonely = split_files(root, split, options)
-    for problem in lonely:
+    files, layout_problems = split_files(root, split, options)
+    for problem in layout_problems:
         if problem.severity == "error":
             raise DataError(f"split '{split}': {problem.message}")
     return FolderSamples(tuple(files), tuple(files.values()), _inputs(options), _value_map(options), options.fill)
@@ -91,11 +91,11 @@ def check_data(root: Path, options: FolderOptions) -> list[Problem]:
     problems = []
     for split in folder_splits(options):
         try:
-            _, lonely = split_files(root, split, options)
-            problems += lonely
+            _, layout_problems = split_files(root, split, options)
+            problems += layout_problems
         except DataError as error:
             problems.append(Problem(str(error), where=split))
-    # with hashed splits all look at the same folders and say the same
+    # with hashed splits all splits have the same folders and the same problems
     return list({problem.message: problem for problem in problems}.values())
 
 
@@ -145,8 +145,8 @@ def _read_input(path: Path, bands: int, fill: float | None) -> Array:
     pixels = _read_tiff(path, bands)
     if len(pixels) != bands:
         raise DataError(f"{path} has {len(pixels)} bands, but {bands} are declared. Set bands=({len(pixels)}).")
-    if pixels.dtype not in _STORED:
-        pixels = _narrowed(pixels, path)
+    if pixels.dtype not in _STORED_DTYPES:
+        pixels = _to_stored_dtype(pixels, path)
     if fill is not None and pixels.dtype == np.float32:
         pixels = np.where(np.isfinite(pixels), pixels, np.float32(fill))
     return pixels
@@ -160,7 +160,7 @@ def _read_tiff(path: Path, bands: int) -> Array:
     raise DataError(f"{path}: {RASTERIO_HINT}")
 
 
-def _narrowed(pixels: Array, path: Path) -> Array:
+def _to_stored_dtype(pixels: Array, path: Path) -> Array:
     """Doubles as floats; whole numbers as int16 or uint16 where they fit."""
     if pixels.dtype == np.float64:
         return pixels.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Which files of a ``folder`` dataset belong together, and in which split.
+"""The samples and splits of a ``folder`` dataset, from its files.
 
 Files with equal stems are one sample. Splits come from shares of hashed stems, from list files, or from sub-folders.
 """
@@ -22,19 +22,19 @@ Files = dict[str, tuple[Path, ...]]
 
 
 def split_files(root: Path, split: str, options: FolderOptions) -> tuple[Files, list[Problem]]:
-    """The files of a split, and what is wrong with the folders they are in."""
+    """The files of a split, and problems of the folders they are in."""
     named = getattr(options, split)
     if named is None:
-        files, lonely = _paired(root, [root / name for name in image_folders(options)], root / options.masks, options)
-        return _share(files, split, options), lonely
+        files, problems = _pair_files(root, [root / name for name in image_folders(options)], root / options.masks, options)
+        return _cut_by_share(files, split, options), problems
     if (root / named).is_file():
-        files, _ = _paired(root, [root / name for name in image_folders(options)], root / options.masks, options)
-        return _listed(root / named, files, options), []  # files beside the list are nobody's business
+        files, _ = _pair_files(root, [root / name for name in image_folders(options)], root / options.masks, options)
+        return _read_list(root / named, files, options), []  # files that are not listed are no problem
     if not (root / named).is_dir() and not any((root / name / named).is_dir() for name in image_folders(options)):
         raise DataError(f"{split} = '{named}': there is no such list file or sub-folder in {root} or in its image folder.")
     inner = (root / named).is_dir()
     folders = [root / named / name if inner else root / name / named for name in image_folders(options)]
-    return _paired(root, folders, root / named / options.masks if inner else root / options.masks / named, options)
+    return _pair_files(root, folders, root / named / options.masks if inner else root / options.masks / named, options)
 
 
 def image_folders(options: FolderOptions) -> tuple[str, ...]:
@@ -44,56 +44,55 @@ def image_folders(options: FolderOptions) -> tuple[str, ...]:
 
 def scene_of(stem: str, options: FolderOptions) -> str:
     """The scene that an image is from: what the ``group`` pattern (its first parentheses, if any) matches in the stem, else the stem."""
-    found = re.search(options.group, stem) if options.group else None
-    return found.group(found.lastindex or 0) if found else stem
+    match = re.search(options.group, stem) if options.group else None
+    return match.group(match.lastindex or 0) if match else stem
 
 
-def _paired(root: Path, images: Sequence[Path], masks: Path, options: FolderOptions) -> tuple[Files, list[Problem]]:
+def _pair_files(root: Path, images: Sequence[Path], masks: Path, options: FolderOptions) -> tuple[Files, list[Problem]]:
     find_root(root, (".",), ".", "Give the folder that holds your images and masks as --data DIR.")
     suffixes = (options.image_suffix,) * len(images) if isinstance(options.image_suffix, str) else options.image_suffix
     if len(suffixes) != len(images):
         raise OptionError(f"folder: image_suffix needs one entry, or one for each of {len(images)} inputs")
-    columns = [_by_stem(folder, suffix) for folder, suffix in zip(images, suffixes, strict=True)]
-    labels = _by_stem(masks, options.mask_suffix)
+    columns = [_files_by_stem(folder, suffix) for folder, suffix in zip(images, suffixes, strict=True)]
+    labels = _files_by_stem(masks, options.mask_suffix)
     common = sorted(stem for stem in columns[0] if stem in labels and all(stem in column for column in columns))
     problems = []
     for folder, column in zip(images, columns, strict=True):
-        alone = sorted(set(column) - set(common))
-        if alone:
-            problems.append(
-                Problem(f"{some(alone)} in {folder}, but without a partner of the same stem in {_others(folder, images, masks)}. {_ADVICE}")
-            )
-    alone = sorted(set(labels) - set().union(*columns))
-    if alone:
-        problems.append(Problem(f"{some(alone)} in {masks}, but without an image of the same stem.", "warning"))
+        unpaired = sorted(set(column) - set(common))
+        if unpaired:
+            others = _other_folders(folder, images, masks)
+            problems.append(Problem(f"{some(unpaired)} in {folder}, but without a partner of the same stem in {others}. {_ADVICE}"))
+    unpaired = sorted(set(labels) - set().union(*columns))
+    if unpaired:
+        problems.append(Problem(f"{some(unpaired)} in {masks}, but without an image of the same stem.", "warning"))
     if not common:
         raise DataError(f"no image in {images[0]} has a mask of the same stem in {masks}. {_ADVICE}")
     return {stem: (*(column[stem] for column in columns), labels[stem]) for stem in common}, problems
 
 
-def _others(folder: Path, images: Sequence[Path], masks: Path) -> str:
+def _other_folders(folder: Path, images: Sequence[Path], masks: Path) -> str:
     return " or ".join(str(path) for path in (*images, masks) if path != folder)
 
 
-def _by_stem(folder: Path, suffix: str) -> dict[str, Path]:
+def _files_by_stem(folder: Path, suffix: str) -> dict[str, Path]:
     if not folder.is_dir():
         near = did_you_mean(folder.name, (path.name for path in folder.parent.iterdir())) if folder.parent.is_dir() else ""
         raise DataError(f"the folder {folder} is not there.{near} Name yours: folder[images=..,masks=..]")
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in PICTURES or path.name.startswith(".") or not path.stem.endswith(suffix):
             continue
         stem = path.stem.removesuffix(suffix)
-        if stem in found:
-            raise DataError(f"{found[stem]} and {path} have the same stem: which of them counts? Remove one.")
-        found[stem] = path
-    if not found:
+        if stem in files:
+            raise DataError(f"{files[stem]} and {path} have the same stem: which of them counts? Remove one.")
+        files[stem] = path
+    if not files:
         raise DataError(f"{folder} holds no pictures ({', '.join(sorted(PICTURES))}){f' ending in {suffix}' if suffix else ''}.")
-    return found
+    return files
 
 
-def _share(files: Files, split: str, options: FolderOptions) -> Files:
-    """Scenes in the order of their hashes, cut at the shares: sizes are exact, and independent of the order of files on disk."""
+def _cut_by_share(files: Files, split: str, options: FolderOptions) -> Files:
+    """The files of one split: scenes in the order of their hashes, cut at the shares, whatever the order of files on disk."""
     scenes = sorted({scene_of(stem, options) for stem in files}, key=lambda scene: hashlib.sha256(scene.encode()).digest())
     names = folder_splits(options)
     if len(scenes) < len(names):
@@ -106,7 +105,7 @@ def _share(files: Files, split: str, options: FolderOptions) -> Files:
     return {stem: paths for stem, paths in files.items() if scene_of(stem, options) in chosen}
 
 
-def _listed(file: Path, files: Files, options: FolderOptions) -> Files:
+def _read_list(file: Path, files: Files, options: FolderOptions) -> Files:
     """The files that a list names, one stem or file name a line (of several words the first counts)."""
     suffix = options.image_suffix if isinstance(options.image_suffix, str) else options.image_suffix[0]
     names = [re.split(r"[\s,;]", line.strip())[0] for line in file.read_text().splitlines() if line.strip()]

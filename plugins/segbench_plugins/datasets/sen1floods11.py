@@ -57,19 +57,19 @@ class ChipSamples(Samples):
 
     def read(self, index: int) -> Sample:
         radar_file, optical_file, label_file = self.chips[index]
-        radar, radar_missing = _filled(_bands(radar_file, 2).astype(np.float32), self.fill_db)
-        optical = _bands(optical_file, 13).astype(np.int16)
-        label = _bands(label_file, 1)[0].astype(np.int64)
+        radar, radar_missing = _fill_missing(_read_bands(radar_file, 2).astype(np.float32), self.fill_db)
+        optical = _read_bands(optical_file, 13).astype(np.int16)
+        label = _read_bands(label_file, 1)[0].astype(np.int64)
         label[label == UNLABELLED] = IGNORE_INDEX
-        nothing_seen = radar_missing & (optical == 0).all(axis=0) if radar_missing.shape == optical.shape[1:] else radar_missing
-        if nothing_seen.shape == label.shape:  # unequal sizes are the harness's to report
-            label[nothing_seen] = IGNORE_INDEX
+        all_missing = radar_missing & (optical == 0).all(axis=0) if radar_missing.shape == optical.shape[1:] else radar_missing
+        if all_missing.shape == label.shape:  # the harness reports unequal sizes
+            label[all_missing] = IGNORE_INDEX
         return Sample({"sar": tensor(radar), "optical": tensor(optical)}, tensor(label), self.ids[index])
 
 
 def load(root: Path, split: str, options: Sen1Floods11Options) -> ChipSamples:
     """The samples of one split, in the order of its list."""
-    file, chips = _listed(root, split)
+    file, chips = _listed_chips(root, split)
     if options.partial:
         chips = {name: chip for name, chip in chips.items() if all(path.is_file() for path in chip)}
     require((path for chip in chips.values() for path in chip), split=split, listed=file.name)
@@ -82,22 +82,22 @@ def groups(root: Path, split: str, options: Sen1Floods11Options) -> Sequence[str
 
 
 def check(task: Task, options: Sen1Floods11Options) -> list[str]:
-    """Whether GeoTIFF can be read at all."""
+    """rasterio has to be installed, to read GeoTIFF."""
     return [] if importlib.util.find_spec("rasterio") else [RASTERIO_HINT]
 
 
 def check_data(root: Path, options: Sen1Floods11Options) -> list[Problem]:
-    """Lists that are not there, and listed chips that are not there."""
+    """Lists and listed chips that do not exist."""
     problems = []
     for split in LISTS:
         try:
-            file, chips = _listed(root, split)
+            file, chips = _listed_chips(root, split)
         except DataError as error:
             severity = "warning" if split == "bolivia" and root.is_dir() else "error"
             problems.append(Problem(str(error), severity, where=split))  # type: ignore[arg-type]
             continue
-        gone = None if options.partial else missing((path for chip in chips.values() for path in chip), split=split, listed=file.name)
-        problems += [gone] if gone else []
+        problem = None if options.partial else missing((path for chip in chips.values() for path in chip), split=split, listed=file.name)
+        problems += [problem] if problem else []
     return problems
 
 
@@ -115,7 +115,7 @@ def _download(target: str) -> Download:
     return Download(target=target, urls=(f"{BUCKET}/{target}",))
 
 
-def _listed(root: Path, split: str) -> tuple[Path, dict[str, Chip]]:
+def _listed_chips(root: Path, split: str) -> tuple[Path, dict[str, Chip]]:
     base, folders = _chip_folders(root)
     file = _list_file(root, split)
     radar, optical, label = (base / folder for folder in folders)
@@ -157,14 +157,14 @@ def _names(file: Path) -> list[str]:
     return names
 
 
-def _bands(path: Path, count: int) -> Array:
+def _read_bands(path: Path, count: int) -> Array:
     bands = read_raster(path)
     if len(bands) != count:
         raise unreadable(path, ValueError(f"it has {len(bands)} bands instead of {count}"))
     return bands
 
 
-def _filled(radar: Array, fill_db: Sequence[float]) -> tuple[Array, Array]:
+def _fill_missing(radar: Array, fill_db: Sequence[float]) -> tuple[Array, Array]:
     """Radar without NaN, and where any band was missing."""
     gaps: Array = ~np.isfinite(radar)
     return np.where(gaps, np.asarray(fill_db, radar.dtype)[:, None, None], radar), np.asarray(gaps.any(axis=0))

@@ -1,8 +1,8 @@
 """Generated pictures of shapes: the embedded default, learnable in minutes on two CPU cores.
 
 Each picture has a soft two-coloured ground with unlabelled blotches, and three to six shapes that overlap. A class has a hue of its own,
-but hues scatter: disk and ring, and box and bar, share most of theirs, so that form must be told from form. Rings and bars are
-thin (5 to 9 hundredths of the side), which costs a network that decides on a coarse grid. Pixel noise covers everything.
+but hues scatter: disk and ring, and box and bar, share most of theirs, so that the network has to learn their forms. Rings and bars are
+thin (5 to 9 hundredths of the side), so that a network that decides on a coarse grid loses accuracy. Pixel noise covers everything.
 """
 
 from __future__ import annotations
@@ -63,22 +63,22 @@ def load(root: Path | None, split: str, options: ShapesOptions) -> ShapeSamples:
 
 def draw(size: int, noise: float, rng: np.random.Generator) -> tuple[Array, Array]:
     """One picture: image uint8 (3, size, size) and mask int64 (size, size)."""
-    image = _ground(size, rng)
+    image = _draw_ground(size, rng)
     mask = np.zeros((size, size), np.int64)
     for _ in range(rng.integers(3, 7)):
         name = list(_FORMS)[rng.integers(len(_FORMS))]
-        inside = _place(_FORMS[name], size, rng)
+        inside = _draw_form(_FORMS[name], size, rng)
         mask[inside] = list(CLASSES).index(name)
-        image[:, inside] = _paint(name, inside, rng)
+        image[:, inside] = _draw_colours(name, inside, rng)
     if noise:
         image += rng.standard_normal(image.shape, np.float32) * np.float32(noise)
     return (image.clip(0, 1) * 255 + 0.5).astype(np.uint8), mask
 
 
-def _ground(size: int, rng: np.random.Generator) -> Array:
+def _draw_ground(size: int, rng: np.random.Generator) -> Array:
     """A smooth blend of two dull colours, with blotches in any hue that belong to no class."""
     first, second = 0.35 + 0.3 * rng.random((2, 3, 1, 1), np.float32)
-    blend = _grow(size) @ rng.random((_GROUND_CELLS, _GROUND_CELLS), np.float32) @ _grow(size).T
+    blend = _interpolation(size) @ rng.random((_GROUND_CELLS, _GROUND_CELLS), np.float32) @ _interpolation(size).T
     image: Array = first + (second - first) * blend
     for _ in range(rng.integers(0, 4)):
         y, x = rng.integers(0, size - 3, 2)
@@ -87,7 +87,7 @@ def _ground(size: int, rng: np.random.Generator) -> Array:
     return image
 
 
-def _place(form: ShapeMask, size: int, rng: np.random.Generator) -> Array:
+def _draw_form(form: ShapeMask, size: int, rng: np.random.Generator) -> Array:
     """Pixels (size, size) inside a form at a random place, turned by a random angle."""
     y, x = rng.uniform(0.1, 0.9, 2) * size
     angle = rng.uniform(0, 2 * math.pi)
@@ -97,7 +97,7 @@ def _place(form: ShapeMask, size: int, rng: np.random.Generator) -> Array:
     return form(cos * columns + sin * rows, cos * rows - sin * columns, float(size), rng)
 
 
-def _paint(name: str, inside: Array, rng: np.random.Generator) -> Array:
+def _draw_colours(name: str, inside: Array, rng: np.random.Generator) -> Array:
     """Colours (3, pixels inside): the class's hue, shaded from one side to the other."""
     colour = _colour(_HUES[name] + rng.normal(0, _HUE_DEVIATION), rng)
     rows, columns = np.nonzero(inside)
@@ -149,7 +149,7 @@ _FORMS: dict[str, ShapeMask] = {"disk": _disk, "box": _box, "triangle": _triangl
 
 
 @functools.cache
-def _grow(size: int) -> Array:
+def _interpolation(size: int) -> Array:
     """Matrix (size, cells) that interpolates linearly from a coarse grid."""
     position = np.linspace(0, _GROUND_CELLS - 1, size, dtype=np.float32)[:, None]
     weights: Array = (1 - np.abs(position - np.arange(_GROUND_CELLS, dtype=np.float32))).clip(0, 1)

@@ -1,4 +1,4 @@
-"""Mask values to class ids, as a user writes it: ``"0:0,255:1"``, ``"1-9:1"``, ``"*:0"``, ``"7:ignore"``."""
+"""Mask values mapped to class ids by rules as users write them: ``"0:0,255:1"``, ``"1-9:1"``, ``"*:0"``, ``"7:ignore"``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from segbench import DataError, OptionError
 from segbench_plugins.datasets.files import Array
 
 _RULE = re.compile(r"(?:(-?\d+)(?:-(\d+))?|\*):(-?\d+|ignore)")
-_WIDEST = 65536  # masks have at most 16 bits
+_MOST_VALUES = 65536  # masks have at most 16 bits
 
 
 @dataclass(frozen=True)
 class ValueMap:
-    """Which class id each mask value becomes; ``others`` is for values without a rule of their own (None: they are an error)."""
+    """The class id of each mask value; ``others`` is that of values without a rule of their own (None: they are an error)."""
 
     rules: Mapping[int, int] = field(default_factory=dict)
     others: int | None = None
@@ -29,7 +29,8 @@ class ValueMap:
         unknown = [int(v) for v in values if int(v) not in self.rules]
         if unknown and self.others is None:
             raise DataError(
-                f"{path} holds {_values(unknown)}, which value_map does not name. Add a rule for each, or '*:ignore' for all others."
+                f"{path} holds {_describe_values(unknown)}, which value_map does not name. "
+                "Add a rule for each, or '*:ignore' for all others."
             )
         ids = np.array([self.rules.get(int(v), self.others or 0) for v in values], np.int64)
         result: Array = ids[where.reshape(mask.shape)]
@@ -59,10 +60,10 @@ def parse_value_map(text: str, *, num_classes: int, ignore: int) -> ValueMap | N
         if first is None:
             others = to
         else:
-            rules.update(dict.fromkeys(range(int(first), min(int(last or first), _WIDEST) + 1), to))
+            rules.update(dict.fromkeys(range(int(first), min(int(last or first), _MOST_VALUES) + 1), to))
     return ValueMap(rules, others)
 
 
-def _values(values: list[int]) -> str:
-    shown = ", ".join(map(str, values[:8])) + (", .." if len(values) > 8 else "")
-    return f"the value {shown}" if len(values) == 1 else f"the values {shown}"
+def _describe_values(values: list[int]) -> str:
+    text = ", ".join(map(str, values[:8])) + (", .." if len(values) > 8 else "")
+    return f"the value {text}" if len(values) == 1 else f"the values {text}"

@@ -52,7 +52,7 @@ def load(root: Path, split: str, options: VocOptions) -> PhotoSamples:
 
 
 def check_data(root: Path, options: VocOptions) -> list[Problem]:
-    """Lists that are not there, and listed images or masks that are not there."""
+    """Lists, listed images and listed masks that do not exist."""
     try:
         base = _base(root)
     except DataError as error:
@@ -64,8 +64,8 @@ def check_data(root: Path, options: VocOptions) -> list[Problem]:
         except DataError as error:
             problems.append(Problem(str(error), where=split))
             continue
-        gone = missing((path for pair in pairs.values() for path in pair), split=split, listed=f"{_LISTS}/{split}.txt")
-        problems += [gone] if gone else []
+        problem = missing((path for pair in pairs.values() for path in pair), split=split, listed=f"{_LISTS}/{split}.txt")
+        problems += [problem] if problem else []
     return problems
 
 

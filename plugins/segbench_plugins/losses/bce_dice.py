@@ -19,7 +19,7 @@ class BceDice(nn.Module):
 
     bce    foreground pixels weigh ``pos_weight``; averaged over all valid pixels of the batch
     dice   ``1 - soft Dice`` of each image, averaged over the images that have valid foreground. An image without any (or without a
-           valid pixel) has no Dice worth the name and is skipped; its false alarms count in the cross-entropy.
+           valid pixel) has no meaningful Dice and is skipped; its false positives count in the cross-entropy.
     """
 
     pos_weight: Tensor

@@ -1,4 +1,4 @@
-"""What the losses of this page can say at planning: options that do not fit the task. No torch here."""
+"""Checks of losses at planning: options that do not fit the task. No torch is imported here."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ def modulate(cross_entropy: Tensor, missing: Tensor, *, gamma: float) -> Tensor:
 
 
 def worked_figures() -> list[tuple[str, float, float]]:
-    """What the guide to the bench works out for an easy and a hard pixel with gamma 2: statement, its figure, and ours."""
-    given = ((0.9, 0.1, 0.001), (0.3, 2.5, 1.225))
-    return [(f"p_t {p}, cross-entropy {ce}", told, float(_modulated(ce, p))) for p, ce, told in given]
+    """The guide's worked example of an easy and a hard pixel with gamma 2: statement, the guide's figure, and the loss's."""
+    example = ((0.9, 0.1, 0.001), (0.3, 2.5, 1.225))
+    return [(f"p_t {p}, cross-entropy {ce}", guide_figure, float(_modulated(ce, p))) for p, ce, guide_figure in example]
 
 
 def _modulated(cross_entropy: float, probability: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Valid pixels: what every loss of this page does first and last."""
+"""Valid pixels: ignored ones left out of the logits, and the mean over the others, for every built-in loss."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 def valid_pixels(mask: Tensor, ignore_index: int) -> Tensor:
-    """Which pixels count: bool, the mask's shape."""
+    """True where a pixel is not ignored: bool, the mask's shape."""
     return mask != ignore_index
 
 
 def without_ignored(logits: Tensor, valid: Tensor) -> Tensor:
     """Logits (N, K, H, W) in float32 (float64 stays), zero at ignored pixels, where no gradient passes either.
 
-    Leaving ignored pixels out of the sum is not enough: a nan or inf there would come back through the gradient of the softmax.
+    Leaving ignored pixels out of the sum is not enough: a nan or inf at one would pass through the gradient of the softmax.
 
     >>> logits = torch.tensor([[1.0, float("nan")], [2.0, float("inf")]]).reshape(1, 2, 1, 2)
     >>> without_ignored(logits, torch.tensor([[[True, False]]])).flatten().tolist()

@@ -1,6 +1,6 @@
-"""The formulas of this page's losses, pixel by pixel in float64 numpy: ``segbench verify`` holds the losses against them.
+"""Reference formulas of the built-in losses, pixel by pixel in float64 numpy: ``segbench verify`` compares the losses with them.
 
-Written for the eye, from the papers and the catalogue's sentences; nothing here is shared with the losses. Slow, and meant to be.
+Written to be read, from the papers and the catalogue's sentences; no code is shared with the losses, and speed does not matter.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def cross_entropy(logits: Floats, mask: Labels, *, ignore_index: int, options: C
     classes, s = logits.shape[1], options.label_smoothing
     weights = options.weights or (1.0,) * classes
     terms = []
-    for log_p, label in _pixels(logits, mask, ignore_index):
+    for log_p, label in _valid_pixels(logits, mask, ignore_index):
         spread = sum(weights[k] * log_p[k] for k in range(classes)) / classes
         terms.append(-(1 - s) * weights[label] * log_p[label] - s * spread)
     return _mean(terms)
@@ -31,7 +31,7 @@ def cross_entropy(logits: Floats, mask: Labels, *, ignore_index: int, options: C
 def focal(logits: Floats, mask: Labels, *, ignore_index: int, options: FocalOptions, share: float = 0.0) -> float:
     """Mean over valid pixels of ``-alpha (1 - p[y]) ** gamma log p[y]`` (Lin et al. 2017, equation 5)."""
     terms = []
-    for log_p, label in _pixels(logits, mask, ignore_index):
+    for log_p, label in _valid_pixels(logits, mask, ignore_index):
         alpha = options.alpha[label] if isinstance(options.alpha, tuple) else options.alpha
         terms.append(-alpha * (1 - np.exp(log_p[label])) ** options.gamma * log_p[label])
     return _mean(terms)
@@ -41,7 +41,7 @@ def dice(logits: Floats, mask: Labels, *, ignore_index: int, options: DiceOption
     """Mean over the classes present of ``1 - (2 sum p t + smooth) / (sum p + sum t + smooth)``, sums over valid pixels."""
     classes = logits.shape[1]
     overlap, predicted, labelled = [0.0] * classes, [0.0] * classes, [0] * classes
-    for log_p, label in _pixels(logits, mask, ignore_index):
+    for log_p, label in _valid_pixels(logits, mask, ignore_index):
         overlap[label] += np.exp(log_p[label])
         labelled[label] += 1
         for k in range(classes):
@@ -69,7 +69,7 @@ def bce_dice(logits: Floats, mask: Labels, *, ignore_index: int, options: BceDic
     terms, images = [], []
     for image, labels in zip(logits, mask, strict=True):
         overlap, predicted, labelled = 0.0, 0.0, 0
-        for log_p, label in _pixels(image[None], labels[None], ignore_index):
+        for log_p, label in _valid_pixels(image[None], labels[None], ignore_index):
             terms.append(-(options.pos_weight if label == 1 else 1.0) * log_p[label])
             overlap += np.exp(log_p[1]) * label
             predicted += np.exp(log_p[1])
@@ -88,13 +88,13 @@ _INNER: dict[str, tuple[Any, type[Options]]] = {
 }
 
 
-def _pixels(logits: Floats, mask: Labels, ignore_index: int) -> list[tuple[Floats, int]]:
+def _valid_pixels(logits: Floats, mask: Labels, ignore_index: int) -> list[tuple[Floats, int]]:
     """Log-probabilities (K,) and label of every valid pixel."""
-    found = []
+    pixels = []
     for n, y, x in zip(*np.nonzero(mask != ignore_index), strict=True):
         pixel = logits[n, :, y, x]
-        found.append((pixel - np.log(np.exp(pixel).sum()), int(mask[n, y, x])))
-    return found
+        pixels.append((pixel - np.log(np.exp(pixel).sum()), int(mask[n, y, x])))
+    return pixels
 
 
 def _mean(terms: list[float]) -> float:

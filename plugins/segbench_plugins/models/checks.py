@@ -1,6 +1,6 @@
-"""What the built-in models say at planning: does the encoder fit, are its weights here, and which normalisation do they want.
+"""Checks of the built-in models at planning: whether the encoder fits, whether its weights are available, and its normalisation.
 
-torch and timm are imported only where a question needs them: the usual encoders, from scratch, need no answer.
+torch and timm are imported only where a check needs them: the usual encoders, from scratch, need no check.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 FITTING = frozenset(
     {"mobilenetv3_small_100", "tf_efficientnet_lite0", "resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b1"}
 )
-"""Encoders that are known to fit both networks (a test says so)."""
+"""Encoders that fit both networks, as a test shows."""
 
 
 def check_deeplab(task: Task, options: EncoderOptions) -> list[str]:
-    """What keeps a DeepLab from being built, and what to do about it."""
+    """Problems that keep a DeepLab from being built, with advice."""
     return _check(options, strides="DEEPLAB_STRIDES", in_channels=sum(task.inputs.values()))
 
 
 def check_flood(_task: Task, options: EncoderOptions) -> list[str]:
-    """What keeps a flood network from being built, and what to do about it. Its encoder sees three projected channels."""
+    """Problems that keep a flood network from being built, with advice. Its encoder sees three projected channels."""
     return _check(options, strides="FLOOD_STRIDES", in_channels=3)
 
 

@@ -26,7 +26,7 @@ _NO_WEIGHTS = (
 
 
 class EncoderOptions(Protocol):
-    """What a network's options say about its encoder."""
+    """The options of a network that concern its encoder."""
 
     @property
     def encoder(self) -> str: ...
@@ -38,7 +38,7 @@ class EncoderOptions(Protocol):
 
 @dataclass(frozen=True)
 class Taps:
-    """Which of an encoder's features to take (indices as timm counts them), their channels, and the stride to dilate it to, if any."""
+    """The features to take from an encoder (indices as timm counts them), their channels, and the stride to dilate it to, if any."""
 
     indices: tuple[int, ...]
     channels: tuple[int, ...]
@@ -56,7 +56,7 @@ def create_encoder(options: EncoderOptions, in_channels: int, *, strides: tuple[
         encoder = _create(options.encoder, taps, in_channels)
         load_encoder(encoder, read_state(options.weights), name=options.encoder, source=options.weights, in_channels=in_channels)
     elif options.pretrained:
-        encoder = _download(options.encoder, taps, in_channels)
+        encoder = _create_pretrained(options.encoder, taps, in_channels)
     else:
         encoder = _create(options.encoder, taps, in_channels)
     return encoder, taps.channels
@@ -64,15 +64,15 @@ def create_encoder(options: EncoderOptions, in_channels: int, *, strides: tuple[
 
 @functools.cache
 def find_taps(name: str, strides: tuple[int, ...], in_channels: int = 3) -> Taps:
-    """Where ``name`` offers the strides; raises ConfigError with the reason where it does not. Computes no values, so it is cheap."""
+    """The features of encoder ``name`` at the strides, found without computing values; raises ConfigError where it has none."""
     require_known(name)
     for output_stride in (strides[-1], None) if strides[-1] < 32 else (None,):
-        found = _try_taps(name, strides, output_stride, in_channels)
-        if isinstance(found, Taps):
-            return found
-    wanted = ", ".join(map(str, strides))
+        taps_or_reason = _try_taps(name, strides, output_stride, in_channels)
+        if isinstance(taps_or_reason, Taps):
+            return taps_or_reason
+    needed = ", ".join(map(str, strides))
     raise ConfigError(
-        f"encoder '{name}' does not fit: {found}. The network needs features at stride {wanted} for images of any size; "
+        f"encoder '{name}' does not fit: {taps_or_reason}. The network needs features at stride {needed} for images of any size; "
         f"resnet18, efficientnet_b0 and tf_efficientnet_lite0 have them."
     )
 
@@ -89,10 +89,10 @@ def require_known(name: str) -> None:
 
 def encoder_normalisation(name: str) -> Normalisation | None:
     """The normalisation under which timm's weights of that encoder were trained, for 8-bit RGB images."""
-    known = timm.get_pretrained_cfg(name)
-    if known is None or len(known.mean) != 3:
+    config = timm.get_pretrained_cfg(name)
+    if config is None or len(config.mean) != 3:
         return None
-    return Normalisation(mean=tuple(known.mean), std=tuple(known.std), scale=1 / 255)
+    return Normalisation(mean=tuple(config.mean), std=tuple(config.std), scale=1 / 255)
 
 
 def check_weights(path: str, name: str, strides: tuple[int, ...], in_channels: int) -> None:
@@ -104,10 +104,10 @@ def check_weights(path: str, name: str, strides: tuple[int, ...], in_channels: i
 
 @functools.lru_cache(maxsize=64)
 def _check_weights(path: str, _stamp: tuple[int, int], name: str, strides: tuple[int, ...], in_channels: int) -> None:
-    given = read_state(path)
+    tensors = read_state(path)
     with torch.device("meta"):
         encoder = _create(name, find_taps(name, strides, in_channels), in_channels)
-    match_encoder(encoder, given, name=name, source=path, in_channels=in_channels)
+    match_encoder(encoder, tensors, name=name, source=path, in_channels=in_channels)
 
 
 def _try_taps(name: str, strides: tuple[int, ...], output_stride: int | None, in_channels: int) -> Taps | str:
@@ -124,15 +124,15 @@ def _try_taps(name: str, strides: tuple[int, ...], output_stride: int | None, in
 
 def _match_strides(name: str, strides: tuple[int, ...], output_stride: int | None, in_channels: int) -> Taps:
     with torch.device("meta"):
-        info = _timm(name, in_channels, output_stride=output_stride).feature_info
+        info = _create_timm(name, in_channels, output_stride=output_stride).feature_info
     offered = list(info.reduction())
     if not set(strides) <= set(offered):
         raise ConfigError(f"it offers strides {', '.join(map(str, sorted(set(offered))))} only")
     last = {stride: index for index, stride in enumerate(offered)}
-    found = tuple(last[stride] for stride in strides)
+    positions = tuple(last[stride] for stride in strides)
     return Taps(
-        indices=tuple(info.out_indices[i] for i in found),
-        channels=tuple(info.channels()[i] for i in found),
+        indices=tuple(info.out_indices[i] for i in positions),
+        channels=tuple(info.channels()[i] for i in positions),
         output_stride=output_stride,
     )
 
@@ -143,18 +143,18 @@ def _require_any_size(name: str, taps: Taps, in_channels: int) -> None:
         encoder = _create(name, taps, in_channels).eval()
         try:
             features = encoder(torch.empty(1, in_channels, *_ODD_SIZE))
-        except Exception as error:  # whatever an encoder raises on a size that it cannot take
+        except Exception as error:  # an encoder may raise anything on a size that it cannot take
             raise ConfigError(f"it cannot take images of any size ({first_line(error)})") from error
     if tuple(feature.shape[1] for feature in features) != taps.channels:
         raise ConfigError("its features are not of the form (N, C, H, W)")
 
 
 def _create(name: str, taps: Taps, in_channels: int, *, pretrained: bool = False) -> nn.Module:
-    encoder: nn.Module = _timm(name, in_channels, output_stride=taps.output_stride, out_indices=taps.indices, pretrained=pretrained)
+    encoder: nn.Module = _create_timm(name, in_channels, output_stride=taps.output_stride, out_indices=taps.indices, pretrained=pretrained)
     return encoder
 
 
-def _timm(
+def _create_timm(
     name: str, in_channels: int, *, output_stride: int | None, out_indices: tuple[int, ...] | None = None, pretrained: bool = False
 ) -> Any:
     return timm.create_model(  # timm leaves out arguments that are None
@@ -162,26 +162,26 @@ def _timm(
     )
 
 
-def _download(name: str, taps: Taps, in_channels: int) -> nn.Module:
+def _create_pretrained(name: str, taps: Taps, in_channels: int) -> nn.Module:
     missing = missing_weights(name)
-    if missing:  # asked first, as the hub's own retries take most of a minute
+    if missing:  # checked first, as the hub's own retries take most of a minute
         raise CheckpointError(missing)
-    heard = _Warnings()
+    warnings_seen = _RandomValueWarnings()
     logger = logging.getLogger("timm")
-    logger.addHandler(heard)
+    logger.addHandler(warnings_seen)
     try:
         encoder = _create(name, taps, in_channels, pretrained=True)
     except Exception as error:  # hub, network and file errors of several packages
         raise CheckpointError(_NO_WEIGHTS.format(name=name, reason=first_line(error))) from error
     finally:
-        logger.removeHandler(heard)
-    if heard.random:  # timm only warns where it leaves values random
-        raise CheckpointError(_NO_WEIGHTS.format(name=name, reason=heard.random[0]))
+        logger.removeHandler(warnings_seen)
+    if warnings_seen.random:  # timm only warns where it leaves values random
+        raise CheckpointError(_NO_WEIGHTS.format(name=name, reason=warnings_seen.random[0]))
     return encoder
 
 
-class _Warnings(logging.Handler):
-    """Keeps what timm says about values that it leaves random."""
+class _RandomValueWarnings(logging.Handler):
+    """Collects timm's warnings about values that it leaves random."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Flood mapping from radar and optical images together: a shared encoder, two decoders, and a fusion of what they say.
+"""Flood mapping from radar and optical images together: a shared encoder, two decoders, and a fusion of their logits.
 
 ``flood-original`` carries ASPP (Chen et al. 2017), CBAM (Woo et al. 2018) and non-local attention (Wang et al. 2018);
 ``flood-efficient`` replaces them by lighter parts. Counts of parameters are in the tests.

@@ -39,8 +39,8 @@ class Up(nn.Sequential):
         )
 
 
-def resize(maps: Tensor, like: Tensor) -> Tensor:
-    """``maps`` bilinearly at the height and width of ``like`` (align_corners=False)."""
-    if maps.shape[-2:] == like.shape[-2:]:
+def resize(maps: Tensor, reference: Tensor) -> Tensor:
+    """``maps`` bilinearly at the height and width of ``reference`` (align_corners=False)."""
+    if maps.shape[-2:] == reference.shape[-2:]:
         return maps
-    return interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=False)
+    return interpolate(maps, size=reference.shape[-2:], mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""How weights files spell the names of an encoder's values, and how timm does."""
+"""Names of an encoder's values, translated from those of weights files to timm's."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def canonical(key: str) -> str:
     return key.removeprefix("model.").replace("_", ".")
 
 
-def to_timm(given: Mapping[str, Tensor], full: Iterable[str]) -> dict[str, Tensor]:
+def to_timm(tensors: Mapping[str, Tensor], full: Iterable[str]) -> dict[str, Tensor]:
     """Translate the names of the ``efficientnet_pytorch`` family (flat ``_blocks.7._expand_conv``) to timm's; others pass as they are.
 
     timm counts blocks per stage, and its batch norms in the order of the convolutions, so that a block without expansion starts at bn1.
     """
-    if not any(key.startswith("_blocks.") for key in given):
-        return dict(given)
-    blocks = list(dict.fromkeys(found[0] for key in full if (found := re.match(r"blocks\.\d+\.\d+", key))))
-    expanded = {key.split(".")[1] for key in given if "._expand_conv." in key}
-    return {_rename(key, blocks, expanded): tensor for key, tensor in given.items()}
+    if not any(key.startswith("_blocks.") for key in tensors):
+        return dict(tensors)
+    blocks = list(dict.fromkeys(block[0] for key in full if (block := re.match(r"blocks\.\d+\.\d+", key))))
+    expanded = {key.split(".")[1] for key in tensors if "._expand_conv." in key}
+    return {_rename(key, blocks, expanded): tensor for key, tensor in tensors.items()}
 
 
 def _rename(key: str, blocks: list[str], expanded: set[str]) -> str:

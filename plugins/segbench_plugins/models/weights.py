@@ -23,7 +23,7 @@ from segbench_plugins.models.weight_names import canonical, to_timm
 _LOG = logging.getLogger(__name__)
 _WRAPPERS = ("state_dict", "model")
 _HEADS = ("fc.", "classifier.", "head.", "head.fc.")
-_SHOWN = 3
+_MOST_NAMED = 3
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -41,13 +41,13 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     return tensors
 
 
-def load_encoder(encoder: nn.Module, given: Mapping[str, Tensor], *, name: str, source: str, in_channels: int) -> list[str]:
+def load_encoder(encoder: nn.Module, tensors: Mapping[str, Tensor], *, name: str, source: str, in_channels: int) -> list[str]:
     """Fill a timm encoder from tensors by name; returns the names that were left over (the classification head's).
 
     Raises CheckpointError where a value is missing, has another shape or is not finite, and where the file is of another network.
     For images of other than 3 channels the first convolution is adapted as timm does it (repeated, or summed for one channel).
     """
-    state, left_over = match_encoder(encoder, given, name=name, source=source, in_channels=in_channels)
+    state, left_over = match_encoder(encoder, tensors, name=name, source=source, in_channels=in_channels)
     encoder.load_state_dict(state)
     if left_over:
         _LOG.info("%s: not needed by the encoder: %s", source, ", ".join(left_over))
@@ -55,29 +55,29 @@ def load_encoder(encoder: nn.Module, given: Mapping[str, Tensor], *, name: str, 
 
 
 def match_encoder(
-    encoder: nn.Module, given: Mapping[str, Tensor], *, name: str, source: str, in_channels: int
+    encoder: nn.Module, tensors: Mapping[str, Tensor], *, name: str, source: str, in_channels: int
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """The encoder's state from ``given``, and the names in ``given`` that it does not need; see :func:`load_encoder` for errors."""
+    """The encoder's state from ``tensors``, and the names in it that it does not need; see :func:`load_encoder` for errors."""
     full = _full_keys(name)
-    named = {canonical(key): (key, tensor) for key, tensor in to_timm(given, full).items()}
+    named = {canonical(key): (key, tensor) for key, tensor in to_timm(tensors, full).items()}
     state, missing, wrong = {}, [], []
     for key, own in encoder.state_dict().items():
-        found = named.pop(canonical(key), None)
-        if found is None:
+        entry = named.pop(canonical(key), None)
+        if entry is None:
             if key.endswith("num_batches_tracked"):  # not in files from before torch 0.4.1, and of no influence here
                 state[key] = torch.zeros_like(own)
             else:
                 missing.append(key)
             continue
-        tensor = _adapt(found[1], own, in_channels)
+        tensor = _adapt(entry[1], own, in_channels)
         if tensor.shape != own.shape:
-            wrong.append(f"{key} is {_shape(tensor)} and should be {_shape(own)}")
+            wrong.append(f"{key} is {_shape_text(tensor)} and should be {_shape_text(own)}")
         elif tensor.is_floating_point() and not torch.isfinite(tensor).all():
             wrong.append(f"{key} has values that are not finite")
         state[key] = tensor
-    known = {canonical(key) for key in full}
-    foreign = [key for spelled, (key, _) in named.items() if spelled not in known and not key.startswith(_HEADS)]
-    _refuse(source, name, missing, wrong, foreign)
+    full_names = {canonical(key) for key in full}
+    foreign = [key for spelled, (key, _) in named.items() if spelled not in full_names and not key.startswith(_HEADS)]
+    _refuse_faults(source, name, missing, wrong, foreign)
     return state, [key for key, _ in named.values()]
 
 
@@ -87,9 +87,9 @@ def _named_tensors(content: Any) -> dict[str, Tensor]:
     return {k.removeprefix("module."): v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
 
 
-def _refuse(source: str, name: str, missing: list[str], wrong: list[str], foreign: list[str]) -> None:
+def _refuse_faults(source: str, name: str, missing: list[str], wrong: list[str], foreign: list[str]) -> None:
     faults = [
-        f"{len(names)} {what} ({', '.join(names[:_SHOWN])}{', ..' if len(names) > _SHOWN else ''})"
+        f"{len(names)} {what} ({', '.join(names[:_MOST_NAMED])}{', ..' if len(names) > _MOST_NAMED else ''})"
         for names, what in ((missing, "missing"), (wrong, "not fitting"), (foreign, "of another network"))
         if names
     ]
@@ -112,7 +112,7 @@ def _read_safetensors(file: Path) -> Any:
 
 def _read_torch(file: Path) -> Any:
     try:
-        with warnings.catch_warnings():  # what torch has to say of foreign pickles ends in the refusal below
+        with warnings.catch_warnings():  # torch's warnings about foreign pickles are covered by the refusal below
             warnings.simplefilter("ignore")
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -138,5 +138,5 @@ def _adapt(tensor: Tensor, own: Tensor, in_channels: int) -> Tensor:
     return adapted
 
 
-def _shape(tensor: Tensor) -> str:
+def _shape_text(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a scalar"

@@ -25,11 +25,11 @@ ADAMW_ONECYCLE: Mapping[str, Any] = {
     "train.select_on": "val",
     "eval.every": 1,
 }
-"""What holds unless a recipe says otherwise; the optimiser is AdamW throughout."""
+"""Settings of every recipe unless it sets another value; the optimiser is AdamW throughout."""
 
 TRAINVAL: Mapping[str, Any] = {
     "train.split": "trainval",
-    # val is among the training images now, so that it can choose no checkpoint: the last one is kept
+    # val is among the training images now, so that it cannot choose a checkpoint: the last one is kept
     "train.select_on": "none",
 }
 

@@ -1,4 +1,4 @@
-"""Variants of models: smaller ones that learn from larger ones or are cut out of them, and several taken together."""
+"""Catalogue of variants of models: distillation, pruning and ensembles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is missing, and how results call these models. No torch here."""
+"""Checks of derived models at planning, and the words that stand before their parts' names. No torch is imported here."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from segbench_plugins.variants import EnsembleOptions, PruneOptions
 
 
 def check_prune(task: Task, options: PruneOptions) -> list[str]:
-    """torch-pruning is there."""
+    """torch-pruning has to be installed."""
     if importlib.util.find_spec("torch_pruning") is None:
         return ["pruning needs torch-pruning: pip install 'segbench[prune]'"]
     return []
 
 
 def describe_prune(options: PruneOptions) -> str:
-    """What stands before the base's name.
+    """The words before the base's name in results.
 
     >>> describe_prune(PruneOptions(share=0.25))
     '25 % of the channels pruned from'
@@ -25,5 +25,5 @@ def describe_prune(options: PruneOptions) -> str:
 
 
 def describe_ensemble(options: EnsembleOptions) -> str:
-    """What stands before the members' names."""
+    """The words before the members' names in results."""
     return "ensemble of"

@@ -40,5 +40,5 @@ def rebuild(bases: Sequence[nn.Module], state: Mapping[str, Tensor], task: Task,
 
 
 def build(task: Task, options: EnsembleOptions) -> nn.Module:
-    """Refuses: an ensemble has no network of its own."""
+    """Refuse: an ensemble has no network of its own."""
     raise PluginError("an ensemble is made of models: write ensemble[of=(a,b)]")

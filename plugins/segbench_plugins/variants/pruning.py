@@ -1,4 +1,4 @@
-"""Structured pruning: whole channels go, so that the network is smaller wherever it runs.
+"""Structured pruning: whole channels are removed, so that the network is smaller on every backend.
 
 In every layer the same share of output channels is removed: those whose weights, together with all weights that are tied to them through
 the network, have the smallest L2 norm (torch-pruning's GroupMagnitudeImportance). The share is the same in every layer, so that the
@@ -32,19 +32,19 @@ def make(bases: Sequence[nn.Module], inputs: Sequence[Tensor], task: Task, optio
     (model,) = bases
     before = sum(p.numel() for p in model.parameters())
     modes = {module: module.training for module in model.modules()}
-    wanted = {name: p.requires_grad for name, p in model.named_parameters()}
+    trainable = {name: p.requires_grad for name, p in model.named_parameters()}
     try:
-        with torch.enable_grad(), warnings.catch_warnings(), _limited(_TRACING_SECONDS):
-            warnings.simplefilter("ignore")  # of parameters that no layer holds: what goes wrong shows in the check below
+        with torch.enable_grad(), warnings.catch_warnings(), _limit_time(_TRACING_SECONDS):
+            warnings.simplefilter("ignore")  # of parameters that no layer holds: a fault shows in the check below
             _prune(model.requires_grad_(True), tuple(inputs), task.num_classes, options)
-            _check(model, inputs, task.num_classes)
-    except Exception as error:  # whatever tracing a foreign network raises
+            _check_output(model, inputs, task.num_classes)
+    except Exception as error:  # tracing a foreign network may raise anything
         reason = first_line(error)
         raise TrainingError(f"{options.of} cannot be pruned: {reason}") from error
     for module, training in modes.items():
         module.training = training
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(wanted.get(name, True))
+        parameter.requires_grad_(trainable.get(name, True))
         parameter.grad = None
     if sum(p.numel() for p in model.parameters()) >= before:
         raise TrainingError(f"{options.of} cannot be pruned by {options.share:g}: no layer has a channel to spare. Choose a larger share.")
@@ -57,12 +57,12 @@ def rebuild(bases: Sequence[nn.Module], state: Mapping[str, Tensor], task: Task,
 
 
 def build(task: Task, options: PruneOptions) -> nn.Module:
-    """Refuses: there is nothing to prune."""
+    """Refuse: without a base there is nothing to prune."""
     raise PluginError("a pruned model is made of another: write prune[of=deeplab-original,share=0.3]")
 
 
 @contextlib.contextmanager
-def _limited(seconds: float) -> Iterator[None]:
+def _limit_time(seconds: float) -> Iterator[None]:
     """Raise TimeoutError after so much processor time: following channels through reshaped maps (attention) may never end."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
@@ -92,19 +92,19 @@ def _prune(model: nn.Module, inputs: tuple[Tensor, ...], num_classes: int, optio
         pruning_ratio=options.share,
         ignored_layers=_class_layers(model, inputs, num_classes),
         round_to=options.multiple if options.multiple > 1 else None,
-        forward_fn=_every_head,
+        forward_fn=_all_outputs,
     )
     pruner.step()
 
 
-def _every_head(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
-    """All outputs, those among them that only training has; two images, as normalisation over one pixel of one image is none."""
+def _all_outputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    """All outputs, auxiliary ones of training included; on two images, as normalisation over one pixel of one image is undefined."""
     with _trained_mode(model):
         return list(_tensors(model(*(torch.cat([x, x]) for x in inputs))))
 
 
 class _trained_mode:  # noqa: N801 - a context
-    """Training mode for whatever chooses heads by it, evaluation mode for normalisation, whose statistics stay as they are."""
+    """Training mode for modules that choose heads by it, evaluation mode for normalisation, whose statistics stay as they are."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -133,7 +133,7 @@ def _tensors(output: Any) -> Iterator[Tensor]:
 
 
 def _class_layers(model: nn.Module, inputs: tuple[Tensor, ...], num_classes: int) -> list[nn.Module]:
-    """Layers whose output channels are classes: those through which changing the number of channels would change an output's.
+    """Layers whose output channels are classes: removing one of their channels would remove one of an output.
 
     A binary model may have one channel for its two classes.
     """
@@ -143,11 +143,13 @@ def _class_layers(model: nn.Module, inputs: tuple[Tensor, ...], num_classes: int
 
 
 def _reaches_output(model: nn.Module, layer: nn.Module, inputs: tuple[Tensor, ...]) -> bool:
-    """Whether one channel of a layer, made infinite, touches one channel of an output and no other: channels that are classes are not
-    mixed after their layer."""
+    """True where NaN in one channel of a layer reaches one channel of an output and no other.
+
+    Channels that are classes are not mixed after their layer.
+    """
     last = _out_channels(layer) - 1
 
-    def mark(module: nn.Module, given: Any, output: Tensor) -> Tensor:
+    def mark(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         marked = output.clone()
         marked[:, last] = torch.nan
         return marked
@@ -155,7 +157,7 @@ def _reaches_output(model: nn.Module, layer: nn.Module, inputs: tuple[Tensor, ..
     handle = layer.register_forward_hook(mark)
     try:
         with torch.no_grad():
-            outputs = [value for value in _every_head(model, inputs) if value.ndim == 4]
+            outputs = [value for value in _all_outputs(model, inputs) if value.ndim == 4]
     finally:
         handle.remove()
     touched = [value.isnan().flatten(2).any(-1).any(0) for value in outputs]
@@ -166,7 +168,7 @@ def _out_channels(module: nn.Module) -> int:
     return int(module.out_features if isinstance(module, nn.Linear) else module.out_channels)  # type: ignore[arg-type]
 
 
-def _check(model: nn.Module, inputs: Sequence[Tensor], num_classes: int) -> None:
+def _check_output(model: nn.Module, inputs: Sequence[Tensor], num_classes: int) -> None:
     with torch.no_grad():
         logits = next(_tensors(model.eval()(*inputs)))
     if logits.shape[1] not in (num_classes, 1 if num_classes == 2 else num_classes):

@@ -1,4 +1,4 @@
-"""A network cut down to the shapes of given weights: how a pruned checkpoint is loaded without pruning anything again."""
+"""A network reduced to the shapes of given weights, so that a pruned checkpoint is loaded without pruning again."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ def shrink_to(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     """
     for path, module in model.named_modules():
         prefix = f"{path}." if path else ""
-        changed = _resize(module, {name: state[prefix + name] for name in _own_names(module) if prefix + name in state})
+        changed = _resize(module, {name: state[prefix + name] for name in _tensor_names(module) if prefix + name in state})
         if changed:
-            _recount(module)
+            _update_counts(module)
     return model
 
 
-def _own_names(module: nn.Module) -> list[str]:
+def _tensor_names(module: nn.Module) -> list[str]:
     return [*dict(module.named_parameters(recurse=False)), *dict(module.named_buffers(recurse=False))]
 
 
-def _resize(module: nn.Module, wanted: Mapping[str, Tensor]) -> bool:
+def _resize(module: nn.Module, tensors: Mapping[str, Tensor]) -> bool:
     changed = False
-    for name, like in wanted.items():
+    for name, tensor in tensors.items():
         own = getattr(module, name)
-        if own.shape == like.shape:
+        if own.shape == tensor.shape:
             continue
-        empty = torch.zeros(like.shape, dtype=own.dtype, device=own.device)
+        empty = torch.zeros(tensor.shape, dtype=own.dtype, device=own.device)
         if isinstance(own, nn.Parameter):
             setattr(module, name, nn.Parameter(empty, requires_grad=own.requires_grad))
         else:
@@ -45,8 +45,8 @@ def _resize(module: nn.Module, wanted: Mapping[str, Tensor]) -> bool:
     return changed
 
 
-def _recount(module: nn.Module) -> None:
-    """What a layer remembers of its shape beside its weights."""
+def _update_counts(module: nn.Module) -> None:
+    """Update the attributes in which a layer stores its shape."""
     if isinstance(module, nn.ConvTranspose2d):
         module.in_channels, module.out_channels = module.weight.shape[0], module.weight.shape[1] * module.groups
     elif isinstance(module, nn.Conv2d):

@@ -21,7 +21,7 @@ SIZE = (96, 128)
 
 
 class Small(nn.Module):
-    """What the built-in models are made of, in 3 000 parameters: two inputs, BatchNorm, hard swish, attention, two resizes."""
+    """A network with the parts of the built-in models in 3 000 parameters: two inputs, BatchNorm, hard swish, attention, two resizes."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -66,7 +66,7 @@ def test_flood_efficient_pools_its_attention_above_a_size(builtin_models: Any, t
 
     subject = builtin_models("flood-efficient")
     images = tuple(torch.randn(1, channels, 544, 544) for channels in subject.channels)
-    module = importlib.import_module(f"segbench_plugins.backends.{'onnx_runtime' if text == 'onnxruntime' else 'open_vino'}")
+    module = importlib.import_module(f"segbench_plugins.backends.{'onnx_runtime' if text == 'onnxruntime' else 'openvino_runtime'}")
     options = OnnxRuntimeOptions() if text == "onnxruntime" else OpenVinoOptions()
     run = module.load(module.export(subject.network, images, tmp_path, options, ()), options, Target("cpu", 1))
     with torch.inference_mode():

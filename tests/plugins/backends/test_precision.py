@@ -1,4 +1,4 @@
-"""What every backend promises of a deployed network, held against the eager one."""
+"""Rules that every backend keeps, checked against the eager network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in the way of a deployment is said in one message: which operator, which package, what to do."""
+"""Refused deployments: one message names the operator or the package, with advice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every loss promises, whatever its formula: ignored pixels, empty batches, extreme values, gradients."""
+"""Rules that every loss keeps, whatever its formula: ignored pixels, empty batches, extreme values, gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the catalogue page says of the models is true of the networks."""
+"""The networks against the catalogue page's statements about the models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which encoders fit, what is said of those that do not, and what a plan is told about pretrained weights."""
+"""Encoders that fit, messages about those that do not, and checks of pretrained weights at planning."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_pretrained_without_network_and_file_fails_at_planning_and_at_building(o
 
 
 def cached(hub: Path) -> Path:
-    """Where the hub's client keeps the file of resnet18's default weights."""
+    """The path of resnet18's default weights in the cache of the hub's client."""
     repository, revision = hub / "models--timm--resnet18.a1_in1k", "0" * 40
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text(revision)

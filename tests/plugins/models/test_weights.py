@@ -36,7 +36,7 @@ def options(path: Path, **more: Any) -> DeepLabOptions:
 
 
 def refusal(path: Path, task: Task) -> str:
-    """What building says of a file; planning must say the same."""
+    """The error of building with a file; planning must report the same."""
     with pytest.raises(CheckpointError) as refused:
         deeplab.build(task, options(path))
     assert check_deeplab(task, options(path)) == [str(refused.value)]

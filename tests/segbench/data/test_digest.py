@@ -79,13 +79,13 @@ def test_data_that_is_unpacked_anew_is_the_same_data(folder: Path, tmp_path: Pat
 def test_a_file_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data_digest(folder)
     read: list[str] = []
-    real = digest_module._hash
+    real = digest_module._hash_file
 
     def heard(file: Path) -> str:
         read.append(file.name)
         return real(file)
 
-    monkeypatch.setattr(digest_module, "_hash", heard)
+    monkeypatch.setattr(digest_module, "_hash_file", heard)
     data_digest(folder)
     assert read == []
     (folder / "images/c.png").write_bytes(b"new")
@@ -95,7 +95,7 @@ def test_a_file_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_folder_too_large_to_read_is_known_by_sizes_and_times(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digest_module, "READ_AT_MOST", 10)
-    monkeypatch.setattr(digest_module, "_hash", lambda file: pytest.fail(f"{file} was read"))
+    monkeypatch.setattr(digest_module, "_hash_file", lambda file: pytest.fail(f"{file} was read"))
     before = data_digest(folder)
     os.utime(folder / "list.txt", ns=(0, 0))
     assert data_digest(folder) != before

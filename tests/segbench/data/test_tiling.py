@@ -24,7 +24,7 @@ def test_windows_cover_every_pixel_and_stay_inside(size: tuple[int, int], tile: 
         assert min(window.top, window.left) >= 0
         assert window.top + window.height <= size[0]
         assert window.left + window.width <= size[1]
-        window.of(covered).add_(1)
+        window.crop(covered).add_(1)
     assert covered.min() >= 1
 
 

@@ -1,4 +1,4 @@
-"""What runs before a contender must not show in its figures: a simulated machine that is deterministic, and real processes."""
+"""Independence of a contender's figures from what runs before it: a simulated machine that is deterministic, and real processes."""
 
 from __future__ import annotations
 

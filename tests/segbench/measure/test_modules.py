@@ -1,4 +1,4 @@
-"""Where a network's time goes: known sleeps come back at the module that slept, and nothing is counted twice."""
+"""Times of modules: known sleeps are found at the module that slept, and nothing is counted twice."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_a_mask_lies_where_its_image_lies(predictor: Predictor, geotiff: Callabl
         assert mask.colormap(1)[1] == (200, 210, 220, 255)
         assert mask.tags(1)["class_1"] == "bright"
         assert np.array_equal(mask.read(1), values.astype(float).mean(axis=0) > 127.5)
-    (entry,) = done.book.images.values()
+    (entry,) = done.record.images.values()
     assert entry["area_m2"] == {name: count * 100.0 for name, count in entry["pixels"].items()}
     with Image.open(tmp_path / "out" / "overlays" / "scene.png") as overlay:
         assert overlay.size == (410, 300)
@@ -55,7 +55,7 @@ def test_degrees_have_no_area_and_rasters_without_place_have_none(
     for name, crs in (("degrees.tif", "EPSG:4326"), ("nowhere.tif", None)):
         path = geotiff(name, _values(3, 20, 20), crs=crs)
         done = _run(predictor, path, tmp_path / name)
-        assert next(iter(done.book.images.values()))["area_m2"] is None
+        assert next(iter(done.record.images.values()))["area_m2"] is None
         with rasterio.open(path) as image, rasterio.open(tmp_path / name / "masks" / name) as mask:
             assert mask.crs == image.crs
 
@@ -88,7 +88,7 @@ def test_pixels_without_data_are_no_class_and_do_not_spread(
     assert (found[:10] == 255).all()
     assert (found[10:, :20] == 0).all()
     assert (found[10:, 20:] == 1).all()
-    (entry,) = done.book.images.values()
+    (entry,) = done.record.images.values()
     assert entry["pixels"] == {"dark": 400, "bright": 400}
     assert entry["pixels_without_data"] == 400
 
@@ -114,8 +114,8 @@ def test_a_raster_is_shown_at_its_own_size_and_a_picture_at_that_of_training(
 ) -> None:
     raster = _run(predictor, geotiff("a.tif", _values(3, 64, 64)), tmp_path / "raster")
     picture = _run(predictor, photo("a.png", (64, 64)), tmp_path / "picture")
-    assert raster.book.images["a"]["shown"] == "at its own size"
-    assert picture.book.images["a"]["shown"] == "resized to 32"
+    assert raster.record.images["a"]["shown"] == "at its own size"
+    assert picture.record.images["a"]["shown"] == "resized to 32"
 
 
 def test_a_raster_cut_off_in_the_middle_leaves_no_mask(predictor: Predictor, geotiff: Callable[..., Path], tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_picture_is_shown_at_the_size_of_training_and_its_logits_are_resized_b
     image = photo("a.png", (40, 80))
     done = _run(predictor_of(logits=logits, trained=(32, 32)), image, tmp_path / "out", PredictSettings())
     assert seen == [(1, 3, 16, 32)]
-    assert done.book.images["a"]["shown"] == "resized to 16x32"
+    assert done.record.images["a"]["shown"] == "resized to 16x32"
     small = functional.interpolate(
         torch.from_numpy(np.array(Image.open(image))).permute(2, 0, 1)[None].float(), (16, 32), mode="bilinear", antialias=True
     )
@@ -114,8 +114,8 @@ def test_an_image_larger_than_the_file_of_fixed_size_is_tiled_and_a_smaller_one_
     for name, size in (("large.png", (40, 20)), ("small.png", (10, 12))):
         photo(name, size)
     done = _run(predictor, tmp_path / "images", tmp_path / "out")
-    assert done.book.images["large"]["shown"] == "in 6 tiles of 16"
-    assert done.book.images["small"]["shown"] == "at its own size, on a canvas of 16"
+    assert done.record.images["large"]["shown"] == "in 6 tiles of 16"
+    assert done.record.images["small"]["shown"] == "at its own size, on a canvas of 16"
     for name in ("large", "small"):
         mask = np.asarray(Image.open(tmp_path / "out" / "masks" / f"{name}.png"))
         assert np.array_equal(mask, _bright(tmp_path / "images" / f"{name}.png"))
@@ -255,7 +255,7 @@ def test_more_than_256_classes_are_kept_in_16_bits(
 def test_an_image_is_not_resized_where_its_logits_would_not_fit(
     predictor: Predictor, photo: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_LOGITS", 100)
+    monkeypatch.setattr(module, "_MOST_LOGIT_VALUES", 100)
     done = _run(predictor, photo("a.png", (64, 64)), tmp_path / "out", PredictSettings(size="trained"))
     assert "too large to be resized" in done.failed["a"]
 

@@ -20,11 +20,11 @@ def _pixelwise(image: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
 
     def predict(windows: Sequence[Window]) -> Iterator[Tensor]:
         for window in windows:
-            yield window.of(image).clone()
+            yield window.crop(image).clone()
 
     for window, piece in blended(predict, grid):
-        window.of(result).copy_(piece)
-        window.of(given).add_(1)
+        window.crop(result).copy_(piece)
+        window.crop(given).add_(1)
     return result, given
 
 
@@ -63,8 +63,8 @@ def test_blending_is_that_of_evaluation_where_the_tiles_are_the_same() -> None:
     assert grid.tops == (0, 12, 24)
     assert grid.lefts == (0, 12, 24, 36)
     result = torch.zeros_like(expected)
-    for window, piece in blended(lambda windows: (network(w.of(image))[0] for w in windows), grid):
-        window.of(result).copy_(piece)
+    for window, piece in blended(lambda windows: (network(w.crop(image))[0] for w in windows), grid):
+        window.crop(result).copy_(piece)
     torch.testing.assert_close(result, expected)
 
 
@@ -74,9 +74,9 @@ def test_a_network_that_sees_one_pixel_far_gives_the_whole_images_logits_inside_
     whole = functional.conv2d(image, weight, padding=1)[0]
     result = torch.zeros_like(whole)
     for window, piece in blended(
-        lambda windows: (functional.conv2d(w.of(image), weight, padding=1)[0] for w in windows), grid_of((30, 30), (20, 20), 8)
+        lambda windows: (functional.conv2d(w.crop(image), weight, padding=1)[0] for w in windows), grid_of((30, 30), (20, 20), 8)
     ):
-        window.of(result).copy_(piece)
+        window.crop(result).copy_(piece)
     # tiles begin at 0 and 10: their borders at 10 and 19 differ by the padding, and nothing else
     torch.testing.assert_close(result[:, :9, :9], whole[:, :9, :9])
     torch.testing.assert_close(result[:, 21:, 21:], whole[:, 21:, 21:])

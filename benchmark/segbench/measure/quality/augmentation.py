@@ -1,6 +1,6 @@
 """Test-time augmentation: probabilities averaged over mirror images and scales of the same image.
 
-Probabilities, not logits, are averaged, at the size of the network's input, every view with the same weight; what is handed on is the
+Probabilities, not logits, are averaged, at the size of the network's input, every view with the same weight; the result is the
 logarithm of the mean. Views are made of the normalised inputs, by bilinear interpolation without antialiasing.
 """
 
@@ -20,12 +20,12 @@ Predict = Callable[[tuple[Tensor, ...]], Tensor]
 
 
 def is_augmented(settings: EvalSettings) -> bool:
-    """Whether more than the plain image is looked at."""
+    """True where mirror images or further scales are evaluated beside the plain image."""
     return settings.flip or settings.scales != (1.0,)
 
 
-def without(settings: EvalSettings) -> EvalSettings:
-    """The same evaluation of the plain image alone."""
+def without_augmentation(settings: EvalSettings) -> EvalSettings:
+    """The same settings for the plain image alone."""
     return settings.model_copy(update={"flip": False, "scales": (1.0,)})
 
 
@@ -41,25 +41,25 @@ def augmented_logits(
     total: Tensor | None = None
     for scale in scales:
         for mirrored in (False, True) if flip else (False,):
-            views = tuple(_mirrored(x, content) for x in inputs) if mirrored else inputs
+            views = tuple(_mirror(x, content) for x in inputs) if mirrored else inputs
             if scale != 1.0:
-                views = tuple(_scaled(x, scale) for x in views)
+                views = tuple(_rescale(x, scale) for x in views)
             probabilities = resize_logits(predict(views).float(), size).softmax(dim=1)
-            probabilities = _mirrored(probabilities, content) if mirrored else probabilities
+            probabilities = _mirror(probabilities, content) if mirrored else probabilities
             total = probabilities if total is None else total + probabilities
     assert total is not None
     mean = total / (len(scales) * (2 if flip else 1))
     return mean.clamp(min=torch.finfo(mean.dtype).tiny).log()
 
 
-def _mirrored(values: Tensor, content: Sequence[Size]) -> Tensor:
+def _mirror(values: Tensor, content: Sequence[Size]) -> Tensor:
     """Each image (C, H, W) of a batch mirrored left to right within its content."""
-    found = values.clone()
+    mirrored = values.clone()
     for position, (height, width) in enumerate(content):
-        found[position, :, :height, :width] = values[position, :, :height, :width].flip(-1)
-    return found
+        mirrored[position, :, :height, :width] = values[position, :, :height, :width].flip(-1)
+    return mirrored
 
 
-def _scaled(values: Tensor, scale: float) -> Tensor:
+def _rescale(values: Tensor, scale: float) -> Tensor:
     size = tuple(max(1, round(length * scale)) for length in values.shape[-2:])
     return functional.interpolate(values, size=size, mode="bilinear", align_corners=False)

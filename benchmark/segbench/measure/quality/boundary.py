@@ -31,15 +31,15 @@ def boundary_counts(prediction: Tensor, mask: Tensor, *, num_classes: int, ignor
     predicted = prediction.to(labels.device, small, copy=True).masked_fill_(ignored, num_classes)
     in_label, in_prediction = is_boundary(labels, reach), is_boundary(predicted, reach)
     both = in_label & in_prediction & (labels == predicted)
-    shared, labelled, found = (
+    shared, labelled, predicted_counts = (
         torch.bincount(values.masked_fill(~region, num_classes).flatten(), minlength=num_classes + 1)[:num_classes]
         for values, region in ((labels, both), (labels, in_label), (predicted, in_prediction))
     )
-    return torch.stack([shared, labelled + found - shared]).cpu()
+    return torch.stack([shared, labelled + predicted_counts - shared]).cpu()
 
 
 def boundary_distance(height: int, width: int) -> int:
-    """How many pixels a boundary region reaches inwards.
+    """The number of pixels that a boundary region reaches inwards.
 
     >>> boundary_distance(360, 480), boundary_distance(10, 10)
     (12, 1)
@@ -48,9 +48,9 @@ def boundary_distance(height: int, width: int) -> int:
 
 
 def is_boundary(labels: Tensor, reach: int) -> Tensor:
-    """Where the window of ``reach`` pixels to each side holds another label, or leaves the image: (H, W) bool.
+    """True where the window of ``reach`` pixels to each side holds another label, or leaves the image: (H, W) bool.
 
-    A window holds one label only where no two neighbours in it differ, so that one look serves all classes.
+    A window holds one label only where no two neighbours in it differ, so that one pass serves all classes.
     """
     height, width = labels.shape
     boundary = torch.ones(height, width, dtype=torch.bool, device=labels.device)
@@ -71,11 +71,11 @@ def boundary_iou(counts: npt.NDArray[np.int64], labelled: npt.NDArray[np.bool_])
 
 
 def _any_of(flags: Tensor, length: int, *, dim: int) -> Tensor:
-    """Whether any of ``length`` consecutive flags along ``dim`` is set, doubling the stretch at each step."""
+    """True where any of ``length`` consecutive flags along ``dim`` is set, doubling the stretch at each step."""
     reached = 1
     while reached < length:
         step = min(reached, length - reached)
-        kept = flags.shape[dim] - step
-        flags = flags.narrow(dim, 0, kept) | flags.narrow(dim, step, kept)
+        new_length = flags.shape[dim] - step
+        flags = flags.narrow(dim, 0, new_length) | flags.narrow(dim, step, new_length)
         reached += step
     return flags

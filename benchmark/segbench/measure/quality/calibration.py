@@ -1,4 +1,4 @@
-"""Calibration: does a network that says 80 % hit 80 % of the time? Expected calibration error and the curve behind it.
+"""Calibration (a calibrated network that says 80 % is right 80 % of the time): expected calibration error and reliability curve.
 
 Pixels are sorted by the highest softmax probability into 15 bins of equal width; the error is the mean over pixels of the distance
 between the bin's mean confidence and its share of right pixels (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017).
@@ -15,7 +15,7 @@ from segbench.results.records import ReliabilityBin
 
 BINS = 15
 
-_STRIP = 32
+_STRIP_ROWS = 32
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,7 +25,7 @@ def highest_probability(logits: Tensor, highest: Tensor) -> Tensor:
 
     On a CPU in strips that stay in its cache, two to three times as fast as in one piece.
     """
-    rows = _STRIP if logits.device.type == "cpu" else logits.shape[1]
+    rows = _STRIP_ROWS if logits.device.type == "cpu" else logits.shape[1]
     total = torch.empty_like(highest)
     for top in range(0, logits.shape[1], rows):
         strip = slice(top, top + rows)
@@ -40,12 +40,12 @@ def confidence_sums(confidence: Tensor, predicted: Tensor, mask: Tensor, *, igno
     pixel in one order, so that no sum depends on what else was evaluated.
     """
     # one byte a pixel; right and wrong ones of a bin are counted apart, ignored ones have a place of their own
-    place = (confidence * BINS).to(torch.uint8).clamp_(max=BINS - 1)
-    place += BINS * (predicted == mask).to(torch.uint8)
-    place = place.masked_fill_(mask == ignore_index, 2 * BINS).flatten()
-    pixels = torch.bincount(place, minlength=2 * BINS + 1)[: 2 * BINS].view(2, BINS).double()
-    sure = torch.bincount(place, weights=confidence.flatten().double(), minlength=2 * BINS + 1)[: 2 * BINS].view(2, BINS)
-    return torch.stack([pixels.sum(0), pixels[1], sure.sum(0)]).cpu()
+    bins = (confidence * BINS).to(torch.uint8).clamp_(max=BINS - 1)
+    bins += BINS * (predicted == mask).to(torch.uint8)
+    bins = bins.masked_fill_(mask == ignore_index, 2 * BINS).flatten()
+    pixels = torch.bincount(bins, minlength=2 * BINS + 1)[: 2 * BINS].view(2, BINS).double()
+    confidences = torch.bincount(bins, weights=confidence.flatten().double(), minlength=2 * BINS + 1)[: 2 * BINS].view(2, BINS)
+    return torch.stack([pixels.sum(0), pixels[1], confidences.sum(0)]).cpu()
 
 
 def reliability(sums: Floats) -> list[ReliabilityBin]:

@@ -39,7 +39,7 @@ def confusion_matrices(prediction: Tensor, mask: Tensor, *, num_classes: int, ig
     if mask.numel() == 0:
         return torch.zeros(len(mask), num_classes, num_classes, dtype=torch.int64)
     if mask.device.type != "cpu":
-        return _on_device(prediction, mask, num_classes=num_classes, ignore_index=ignore_index)
+        return _count_on_device(prediction, mask, num_classes=num_classes, ignore_index=ignore_index)
     # numpy and one image at a time: the codes stay in the cache, and no thread pool competes with the loader's workers.
     counted = np.empty((len(mask), num_classes, num_classes), dtype=np.int64)
     for image, (predicted, labels) in enumerate(zip(prediction.numpy(), mask.numpy(), strict=True)):
@@ -61,20 +61,20 @@ def _count(predicted: Integers, labels: Integers, num_classes: int, ignore_index
         codes -= first * num_classes
     table = np.bincount(codes.ravel(), minlength=rows * num_classes).reshape(rows, num_classes)
     # rows beyond the classes hold the ignored pixels, or a mistake
-    _refuse_strangers(table, first=first, num_classes=num_classes, ignore_index=ignore_index)
+    _refuse_unknown_labels(table, first=first, num_classes=num_classes, ignore_index=ignore_index)
     return table[-first : num_classes - first]
 
 
-def _on_device(prediction: Tensor, mask: Tensor, *, num_classes: int, ignore_index: int) -> Tensor:
+def _count_on_device(prediction: Tensor, mask: Tensor, *, num_classes: int, ignore_index: int) -> Tensor:
     """All images in one histogram: on a GPU launches and copies cost more than counting."""
     valid = mask != ignore_index
     labels = torch.where(valid, mask, num_classes).long()
     lowest, highest = (int(v) for v in torch.stack(torch.aminmax(labels)).tolist())
     if lowest < 0 or highest > num_classes:
-        strange = labels[(labels < 0) | (labels > num_classes)]
-        raise _stranger(torch.unique(strange).tolist(), num_classes, ignore_index)
+        unknown = labels[(labels < 0) | (labels > num_classes)]
+        raise _unknown_labels_error(torch.unique(unknown).tolist(), num_classes, ignore_index)
     if bool((valid & (labels == num_classes)).any()):
-        raise _stranger([num_classes], num_classes, ignore_index)
+        raise _unknown_labels_error([num_classes], num_classes, ignore_index)
     rows = num_classes + 1
     image = torch.arange(len(mask), device=mask.device).view(-1, *[1] * (mask.dim() - 1))
     codes = (image * rows + labels) * num_classes + prediction
@@ -84,26 +84,26 @@ def _on_device(prediction: Tensor, mask: Tensor, *, num_classes: int, ignore_ind
 
 def _without_ignored(predicted: Integers, labels: Integers, num_classes: int, ignore_index: int) -> tuple[Integers, Integers]:
     valid = labels != ignore_index
-    kept = labels[valid].astype(np.int64)
-    strange = kept[(kept < 0) | (kept >= num_classes)]
-    if strange.size:
-        raise _stranger(np.unique(strange).tolist(), num_classes, ignore_index)
-    return predicted[valid].astype(np.int64), kept
+    valid_labels = labels[valid].astype(np.int64)
+    unknown = valid_labels[(valid_labels < 0) | (valid_labels >= num_classes)]
+    if unknown.size:
+        raise _unknown_labels_error(np.unique(unknown).tolist(), num_classes, ignore_index)
+    return predicted[valid].astype(np.int64), valid_labels
 
 
-def _refuse_strangers(table: Integers, *, first: int, num_classes: int, ignore_index: int) -> None:
+def _refuse_unknown_labels(table: Integers, *, first: int, num_classes: int, ignore_index: int) -> None:
     if len(table) == num_classes:
         return
     labels = np.flatnonzero(table.any(axis=1)) + first
-    strange = [int(label) for label in labels if not 0 <= label < num_classes and label != ignore_index]
-    if strange:
-        raise _stranger(strange, num_classes, ignore_index)
+    unknown = [int(label) for label in labels if not 0 <= label < num_classes and label != ignore_index]
+    if unknown:
+        raise _unknown_labels_error(unknown, num_classes, ignore_index)
 
 
-def _stranger(labels: list[int], num_classes: int, ignore_index: int) -> DataError:
-    shown = ", ".join(str(label) for label in labels[:5]) + (", .." if len(labels) > 5 else "")
+def _unknown_labels_error(labels: list[int], num_classes: int, ignore_index: int) -> DataError:
+    names = ", ".join(str(label) for label in labels[:5]) + (", .." if len(labels) > 5 else "")
     noun = "label" if len(labels) == 1 else "labels"
     return DataError(
-        f"{noun} {shown} among {num_classes} classes (0 .. {num_classes - 1}; ignored: {ignore_index}). "
+        f"{noun} {names} among {num_classes} classes (0 .. {num_classes - 1}; ignored: {ignore_index}). "
         "Set the dataset's ignore index, or map the value to a class; 'segbench data check' lists all values."
     )

@@ -90,14 +90,14 @@ def evaluate(
         world_size=world_size,
         device=device,
     )
-    with _evaluating(network):
+    with _evaluation_mode(network):
         for batch in loader:
             ids.update(zip(batch.indices, batch.ids, strict=True))
             outputs = _augmented(network, batch, settings) if is_augmented(settings.eval) else _outputs(network, batch.inputs, settings)
             for position, index in enumerate(batch.indices):
-                image = _image(outputs, batch, position)
+                image = _outputs_of_image(outputs, batch, position)
                 mask = batch.masks[position]
-                highest, prediction = (found[0] for found in image["logits"].max(dim=1))  # four times as fast as argmax on a CPU
+                highest, prediction = (values[0] for values in image["logits"].max(dim=1))  # four times as fast as argmax on a CPU
                 matrices[index] = confusion_matrix(prediction, mask, num_classes=classes, ignore_index=task.ignore_index)
                 if boundary is not None:
                     boundary[index] = boundary_counts(prediction, mask, num_classes=classes, ignore_index=task.ignore_index)
@@ -107,7 +107,7 @@ def evaluate(
                 if index in want_pictures:
                     predictions[index] = prediction.to(torch.uint8 if classes <= 256 else torch.int64).cpu()
                 if loss is not None:
-                    losses += _loss(loss, image, batch, position, task, progress or Progress(0, 1, 0, 1))
+                    losses += _sum_loss(loss, image, batch, position, task, progress or Progress(0, 1, 0, 1))
     value, pixels = total(losses, place).tolist()
     ids = gathered(ids, place)
     return Evaluation(
@@ -156,20 +156,20 @@ def _outputs(network: Network, inputs: tuple[Tensor, ...], settings: Settings) -
     return {"logits": tiled_logits(predict, inputs, tile=tile, overlap=settings.eval.overlap)}
 
 
-def _image(outputs: Mapping[str, Tensor], batch: EvalBatch, position: int) -> dict[str, Tensor]:
+def _outputs_of_image(outputs: Mapping[str, Tensor], batch: EvalBatch, position: int) -> dict[str, Tensor]:
     """One image's outputs (1, K, H, W) float32 at the size of its label."""
     mask = batch.masks[position]
     padded, content = (batch.inputs[0].shape[-2], batch.inputs[0].shape[-1]), batch.content[position]
-    found = {}
+    resized = {}
     for name, value in outputs.items():
         logits = value[position : position + 1].float()
         if padded != content:
             logits = resize_logits(logits, padded)[..., : content[0], : content[1]]
-        found[name] = resize_logits(logits, (mask.shape[0], mask.shape[1]))
-    return found
+        resized[name] = resize_logits(logits, (mask.shape[0], mask.shape[1]))
+    return resized
 
 
-def _loss(loss: AppliedLoss, outputs: Mapping[str, Tensor], batch: EvalBatch, position: int, task: Task, progress: Progress) -> Tensor:
+def _sum_loss(loss: AppliedLoss, outputs: Mapping[str, Tensor], batch: EvalBatch, position: int, task: Task, progress: Progress) -> Tensor:
     """Loss times valid pixels, and valid pixels, of one image."""
     mask = batch.masks[position]
     extras = {name: value[None].to(mask.device) for name, value in loss.prepare(mask.cpu()).items()} if loss.prepare else {}
@@ -183,7 +183,7 @@ def _loss(loss: AppliedLoss, outputs: Mapping[str, Tensor], batch: EvalBatch, po
 
 
 @contextlib.contextmanager
-def _evaluating(network: Network) -> Iterator[None]:
+def _evaluation_mode(network: Network) -> Iterator[None]:
     was_training = network.training
     network.eval()
     try:

@@ -58,23 +58,23 @@ def score(
     labelled = total.sum(axis=1)
     iou, f1, precision, recall = _per_class(total)
     imagewise = _mean_rows(_iou(per_image))
-    edges = boundary_iou(boundary, labelled > 0) if boundary is not None else None
+    boundary_ious = boundary_iou(boundary, labelled > 0) if boundary is not None else None
     summary: dict[str, float | None] = {
         "miou": _mean(iou),
         "miou_micro": _ratio(np.trace(total), _union(total).sum()),
         "miou_imagewise": _mean(imagewise),
-        "miou_worst_decile": _mean(_worst(imagewise)),
+        "miou_worst_decile": _mean(_worst_tenth(imagewise)),
         "miou_frequency_weighted": _ratio(np.nansum(iou * labelled), labelled.sum()),
         "pixel_accuracy": _ratio(np.trace(total), total.sum()),
         "mean_accuracy": _mean(recall),
-        "headline_iou": _number(iou[list(class_names).index(headline)]) if headline is not None else None,
-        "boundary_iou": _mean(edges) if edges is not None else None,
+        "headline_iou": _none_for_nan(iou[list(class_names).index(headline)]) if headline is not None else None,
+        "boundary_iou": _mean(boundary_ious) if boundary_ious is not None else None,
         "ece": expected_calibration_error(calibration) if calibration is not None else None,
     }
     training_score = summary["miou"] if trained_on else None
     if trained_on:
         summary = dict.fromkeys(summary)
-    certain = miou_interval(per_image, groups=groups) if interval and not trained_on else None
+    estimate = miou_interval(per_image, groups=groups) if interval and not trained_on else None
     return Quality(
         split=split,
         images=len(per_image),
@@ -82,13 +82,13 @@ def score(
         selected_on=selected_on,
         headline_class=headline,
         class_names=list(class_names),
-        iou_per_class=_numbers(iou),
-        f1_per_class=_numbers(f1),
-        precision_per_class=_numbers(precision),
-        recall_per_class=_numbers(recall),
+        iou_per_class=_none_for_nans(iou),
+        f1_per_class=_none_for_nans(f1),
+        precision_per_class=_none_for_nans(precision),
+        recall_per_class=_none_for_nans(recall),
         label_pixels_per_class=labelled.tolist(),
-        miou_ci95=(certain.low, certain.high) if certain and certain.low is not None and certain.high is not None else None,
-        boundary_iou_per_class=_numbers(edges) if edges is not None else [],
+        miou_ci95=(estimate.low, estimate.high) if estimate and estimate.low is not None and estimate.high is not None else None,
+        boundary_iou_per_class=_none_for_nans(boundary_ious) if boundary_ious is not None else [],
         reliability=reliability(calibration) if calibration is not None else [],
         image_size=image_size,
         resize=resize,
@@ -110,9 +110,9 @@ def _counts(matrices: Tensor | npt.NDArray[Any], class_names: Sequence[str]) -> 
 def _per_class(total: Counts) -> tuple[Floats, Floats, Floats, Floats]:
     """IoU, F1, precision and recall of each class; NaN without label pixels."""
     hits, labelled, predicted = np.diagonal(total), total.sum(axis=1), total.sum(axis=0)
-    there = labelled > 0
-    precision = _divide(hits, np.maximum(predicted, 1), there)
-    return _iou(total), _divide(2 * hits, labelled + predicted, there), precision, _divide(hits, labelled, there)
+    present = labelled > 0
+    precision = _divide(hits, np.maximum(predicted, 1), present)
+    return _iou(total), _divide(2 * hits, labelled + predicted, present), precision, _divide(hits, labelled, present)
 
 
 def _iou(matrices: Counts) -> Floats:
@@ -134,28 +134,28 @@ def _divide(above: Counts | Floats, below: Counts, where: npt.NDArray[np.bool_])
 
 
 def _mean_rows(values: Floats) -> Floats:
-    there = ~np.isnan(values)
-    return _divide(np.where(there, values, 0.0).sum(axis=1), there.sum(axis=1), there.sum(axis=1) > 0)
+    present = ~np.isnan(values)
+    return _divide(np.where(present, values, 0.0).sum(axis=1), present.sum(axis=1), present.sum(axis=1) > 0)
 
 
-def _worst(values: Floats) -> Floats:
+def _worst_tenth(values: Floats) -> Floats:
     """The lowest tenth, rounded up."""
-    there = np.sort(values[~np.isnan(values)])
-    return there[: -(-len(there) // 10)]
+    scores = np.sort(values[~np.isnan(values)])
+    return scores[: -(-len(scores) // 10)]
 
 
 def _mean(values: Floats) -> float | None:
-    there = values[~np.isnan(values)]
-    return float(there.mean()) if there.size else None
+    present = values[~np.isnan(values)]
+    return float(present.mean()) if present.size else None
 
 
 def _ratio(above: Any, below: Any) -> float | None:
     return float(above) / float(below) if below else None
 
 
-def _number(value: float) -> float | None:
+def _none_for_nan(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _numbers(values: Floats) -> list[float | None]:
-    return [_number(value) for value in values]
+def _none_for_nans(values: Floats) -> list[float | None]:
+    return [_none_for_nan(value) for value in values]

@@ -14,6 +14,7 @@ import torch
 
 from segbench.measure import memory
 from segbench.testing.instruments.findings import Finding, judged, skipped
+from segbench.util.files import MB
 
 TENSOR_MB = 200
 PARENT_MB = 1536
@@ -58,7 +59,7 @@ def _fresh(where: str, sizes: list[int]) -> Finding:
 
 def _cuda() -> Finding:
     with memory.PeakMemory("cuda") as meter:
-        tensor = torch.ones(TENSOR_MB * memory.MB // 4, device="cuda")
+        tensor = torch.ones(TENSOR_MB * MB // 4, device="cuda")
         del tensor
     increase = meter.increase_mb
     return judged(

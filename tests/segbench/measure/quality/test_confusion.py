@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from segbench.errors import DataError
-from segbench.measure.quality.confusion import _on_device, confusion_matrices, confusion_matrix
+from segbench.measure.quality.confusion import _count_on_device, confusion_matrices, confusion_matrix
 
 Labels = npt.NDArray[np.int64]
 
@@ -46,7 +46,7 @@ def test_agrees_with_torchmetrics_image_by_image(num_classes: int, ignore_index:
 @pytest.mark.parametrize("ignore_index", [255, -1, -100_000])
 def test_the_gpu_path_counts_the_same(ignore_index: int) -> None:
     prediction, mask = _pair(5, ignore_index)
-    on_device = _on_device(prediction, mask, num_classes=5, ignore_index=ignore_index)
+    on_device = _count_on_device(prediction, mask, num_classes=5, ignore_index=ignore_index)
     assert torch.equal(on_device, confusion_matrices(prediction, mask, num_classes=5, ignore_index=ignore_index))
 
 
@@ -93,7 +93,7 @@ def test_inputs_are_left_alone_and_need_not_be_contiguous() -> None:
     assert torch.equal(mask, before)
 
 
-@pytest.mark.parametrize("counted", [confusion_matrices, _on_device])
+@pytest.mark.parametrize("counted", [confusion_matrices, _count_on_device])
 @pytest.mark.parametrize(
     ("label", "ignore_index"), [(37, 255), (21, 255), (-1, 255), (255, -1), (2**40, 255), (-(2**40), 255), (254, 65_535), (-2, -100_000)]
 )
