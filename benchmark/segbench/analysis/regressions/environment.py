@@ -1,4 +1,4 @@
-"""Whether figures come from machines that are alike in what they depend on."""
+"""Differences between the machines and the environments of two runs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def unlike_machines(old: Mapping[str, str], new: Mapping[str, str], *, keys: Seq
     >>> unlike_machines({"cpu": "a", "torch": "2.14"}, {"cpu": "b", "torch": "2.14"})
     'another machine: cpu a -> b'
     """
-    told = [f"{key} {old.get(key, 'unknown')} -> {new.get(key, 'unknown')}" for key in keys if old.get(key) != new.get(key)]
-    if not told and not (old and new):
+    differing = [f"{key} {old.get(key, 'unknown')} -> {new.get(key, 'unknown')}" for key in keys if old.get(key) != new.get(key)]
+    if not differing and not (old and new):
         return "the machine is not known"
-    return f"another machine: {', '.join(told)}" if told else ""
+    return f"another machine: {', '.join(differing)}" if differing else ""
 
 
 def environment_differences(old: RunResult, new: RunResult) -> Iterator[RunDifference]:
     """What differs between two runs beside their results, and for which quantities that matters."""
     ours, theirs = old.environment, new.environment
-    found: list[tuple[str, object, object, list[str]]] = [
+    compared: list[tuple[str, object, object, list[str]]] = [
         ("dataset", old.task.get("dataset"), new.task.get("dataset"), ["quality"]),
         ("processor", ours.cpu, theirs.cpu, ["latency"]),
         ("cores", ours.cpu_cores, theirs.cpu_cores, ["latency"]),
@@ -38,8 +38,8 @@ def environment_differences(old: RunResult, new: RunResult) -> Iterator[RunDiffe
         *((name, ours.packages.get(name), theirs.packages.get(name), concerns) for name, concerns in _PACKAGES.items()),
     ]
     versions = [{plugin.name: plugin.version for plugin in side.plugins} for side in (ours, theirs)]
-    found += [(f"plugin {name}", versions[0].get(name), versions[1].get(name), []) for name in {**versions[0], **versions[1]}]
-    for what, one, other, concerns in found:
+    compared += [(f"plugin {name}", versions[0].get(name), versions[1].get(name), []) for name in {**versions[0], **versions[1]}]
+    for what, one, other, concerns in compared:
         if one != other:
             yield RunDifference(what=what, baseline=_text(one), new=_text(other), concerns=concerns)
 
