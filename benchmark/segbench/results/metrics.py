@@ -69,8 +69,8 @@ class Metric:
               with one decimal and all else with three significant digits
     better    which direction is an improvement; None where neither is
     compare   two models or runs are compared by ratio, in points of a score, or (None) not at all
-    noise     what makes it vary: nothing (a count), what its memory meter resolves, calls, epochs, seeds and images (a score that can be
-              taken of any set of images), or seeds only
+    noise     what makes it vary: nothing (a count), what its memory meter resolves, calls, epochs, seeds and images (``scores`` that
+              ``segbench.analysis.statistics.scores`` takes of drawn images), or ``seeds`` only
     depends   what a claim must hold fixed: the ``network`` (and where it runs), or also its ``training``; None: no claim can name it
     of_class  of the task's headline class, whose name stands behind the title
     at_input  counted for the input shape that the cell states

@@ -25,13 +25,11 @@ from segbench.analysis.statistics.bootstrap import (
     Interval,
     Resampled,
     Statistic,
-    class_iou_of,
     mean_of,
-    miou_columns,
-    miou_of,
     resample,
     sampling,
 )
+from segbench.analysis.statistics.scores import statistic_of
 from segbench.analysis.statistics.timing import holm
 from segbench.results.metrics import METRICS, Metric
 from segbench.results.records import CellResult, Comparison, RunResult
@@ -200,11 +198,8 @@ def _columns(cell: CellResult, images: Images, quantity: str) -> tuple[Any, Stat
     if quantity == "boundary_iou":
         assert images.boundary is not None
         return np.concatenate([images.boundary[:, 0], images.boundary[:, 1], images.matrices.sum(axis=2)], axis=1), _boundary_iou_of
-    if quantity == "headline_iou":
-        assert cell.quality is not None
-        assert cell.quality.headline_class is not None
-        return miou_columns(images.matrices), class_iou_of(cell.quality.class_names.index(cell.quality.headline_class))
-    return miou_columns(images.matrices), miou_of
+    columns, statistic = statistic_of(quantity, cell)
+    return columns(images.matrices), statistic
 
 
 def _boundary_iou_of(sums: Floats) -> Floats:
