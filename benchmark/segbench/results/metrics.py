@@ -121,6 +121,15 @@ class Metric:
         return (self.column.key if self.column else "") or self.name
 
     @property
+    def column_unit(self) -> str:
+        """The second line of its heading in tables; ``{batch}`` stands for the timed batch."""
+        return (self.column.unit if self.column else "") or self.unit
+
+    def heading(self, headline: str) -> str:
+        """The first line of its heading in tables of a task with this headline class."""
+        return f"{self.title} {headline}" if self.of_class else self.title
+
+    @property
     def change_name(self) -> str:
         """Its name in comparisons of two runs and in ``--fail-on``."""
         return (self.change.name if self.change else "") or self.name
@@ -143,7 +152,7 @@ class Metric:
     @property
     def axis_title(self) -> str:
         """``latency, batch 1 (ms)``."""
-        unit, _, under = ((self.column.unit if self.column else "") or self.unit).partition(", ")
+        unit, _, under = self.column_unit.partition(", ")
         return f"{self.axis}, {under} ({unit})" if under else f"{self.axis} ({unit})"
 
     @property

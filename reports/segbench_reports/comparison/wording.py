@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from segbench import Change, RunComparison, RunDifference
+from segbench import METRICS, Change, RunComparison, RunDifference
 from segbench_reports.text import numbers as wording
 from segbench_reports.view.cells import finite
 
 VERDICTS = ("regressed", "improved", "no difference shown", "cannot tell")
-_TITLES = {
-    "miou": "mIoU",
-    "headline_iou": "IoU",
-    "boundary_iou": "boundary IoU",
-    "params": "params",
-    "macs": "MACs",
-    "size": "weights",
-    "file": "file",
-    "latency": "latency",
-    "throughput": "throughput",
-    "memory": "memory",
-}
 
 
 def title(row: Change) -> str:
@@ -29,7 +17,7 @@ def title(row: Change) -> str:
     >>> title(Change(model="a", baseline_model="a", quantity="headline_iou", context={"class": "crack"}))
     'IoU crack'
     """
-    name = _TITLES.get(row.quantity, row.quantity)
+    name = _title(row.quantity)
     told = [str(row.context[key]) for key in ("class", "input_size") if row.context.get(key)]
     told += [f"batch {row.context['batch_size']}"] if row.context.get("batch_size") else []
     return " ".join([name, *told])
@@ -47,8 +35,8 @@ def value(row: Change, number: float | None) -> str:
         return wording.NOT_MEASURED
     if row.unit == "share":
         return f"{wording.percent(number)} %"
-    if row.quantity in ("params", "macs"):
-        return _counted(number, giga=row.quantity == "macs")
+    if row.quantity in METRICS and METRICS[row.quantity].scale < 1:
+        return _counted(number, giga=METRICS[row.quantity].unit == "G")
     return " ".join([wording.significant(number), *([row.unit] if row.unit else [])])
 
 
@@ -143,7 +131,7 @@ def methods(rows: Iterable[Change]) -> list[str]:
     for row in rows:
         if row.method and not row.exact:
             scope = f"; about {row.scope}" if row.scope else ""
-            found.setdefault(f"{row.method}{scope}", []).append(_TITLES.get(row.quantity, row.quantity))
+            found.setdefault(f"{row.method}{scope}", []).append(_title(row.quantity))
     return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in found.items()]
 
 
@@ -163,6 +151,10 @@ def several(names: Sequence[str], most: int = 3) -> str:
     'a, b and 2 more'
     """
     return f"{', '.join(names[:most])}{_rest(names, most)}"
+
+
+def _title(quantity: str) -> str:
+    return METRICS[quantity].change_title if quantity in METRICS else quantity
 
 
 def _counted(number: float, *, giga: bool) -> str:

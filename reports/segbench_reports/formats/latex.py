@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from segbench import ReportTarget, RunResult, slug
+from segbench import ReportTarget, RunResult, metric, slug
 from segbench_reports.formats.latex_table import Head, tables
 from segbench_reports.sections import deployment
-from segbench_reports.sections.meaning import MEANINGS
 from segbench_reports.text import numbers as wording
 from segbench_reports.text.escape import plain
 from segbench_reports.text.latex import breakable, latex
@@ -22,19 +21,25 @@ _CAPTION = 300
 _REMARK = 600
 _MOST_REMARKS = 8
 
+
+def _head(name: str) -> Head:
+    shown = metric(name)
+    return Head(shown.change_title, shown.column_unit)
+
+
 _FORMS = {
     0: Head("model", name=True),
     1: Head("form", name=True),
     2: Head("precision", name=True),
-    3: Head("file", "MB"),
+    3: _head("deployed_file_mb"),
     5: Head("drift", "largest"),
     6: Head("drift, mean", "% of deviation"),
     7: Head("labels agree", "%"),
-    8: Head("mIoU", "%"),
+    8: _head("miou"),
     9: Head("against eager", "points"),
-    10: Head("latency", "ms, batch 1"),
+    10: _head("latency_ms"),
     11: Head("time against", "eager"),
-    13: Head("memory", "MB"),
+    13: _head("inference_memory_mb"),
 }
 """Columns of the table of deployed forms, by their place in :func:`segbench_reports.sections.deployment.figures`."""
 
@@ -111,7 +116,7 @@ def _notes(result: RunResult, table: Table) -> list[str]:
     said = ["Bold: best of its column, as far as digits and intervals tell." if "best" in marks else ""]
     said.append("Underlined: second best." if "second" in marks else "")
     said += _bounds(table)
-    said += [MEANINGS.get(column.key, "") for column in table.columns]
+    said += [column.metric.meaning for column in table.columns]
     remarks = table_notes(result, table, ratios=False)
     left = len(remarks) - _MOST_REMARKS
     more = f"{left} more remarks stand in the other reports" if left > 0 else ""

@@ -29,8 +29,6 @@ from segbench_reports.view.verification import instruments
 
 _GAP = 3
 _SHORTEST_NAME = 18
-_HEADINGS = {"training score": "train score", "peak memory": "memory", "throughput": "images/s", "training": "training"}
-_UNITS = {"latency_ms": "ms", "images_per_second": "batch {}"}
 
 
 def render(result: RunResult, target: ReportTarget) -> str:
@@ -105,7 +103,7 @@ def _fitting(table: Table, width: int) -> list[Column]:
     """Columns that fit beside the names: the least important go first, numbers are never broken."""
     shown = list(table.columns)
     while len(shown) > 1 and _name_width(table, width) + sum(_width(column, table) + _GAP for column in shown) > width:
-        shown.remove(max(shown, key=lambda column: column.priority))
+        shown.remove(max(shown, key=lambda column: column.layout.priority))
     return shown
 
 
@@ -120,10 +118,9 @@ def _width(column: Column, table: Table) -> int:
 
 
 def _heading(column: Column) -> str:
-    unit = column.unit
-    if column.key in _UNITS:
-        unit = _UNITS[column.key].format(unit.rpartition(" ")[2])
-    return f"{plain(_HEADINGS.get(column.title, column.title))}\n{unit}"
+    batch = column.unit.rpartition(" ")[2]
+    unit = column.layout.narrow_unit.format(batch=batch) or column.unit
+    return f"{plain(column.layout.narrow_title or column.title)}\n{unit}"
 
 
 def _grid(table: Table, columns: Sequence[Column], target: ReportTarget) -> Grid:

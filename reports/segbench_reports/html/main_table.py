@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segbench import Comparison, RunResult
+from segbench import Comparison, RunResult, ShownValue
 from segbench_reports.html.embed import rounded, shown
-from segbench_reports.sections.meaning import MEANINGS
 from segbench_reports.text import numbers as wording
 from segbench_reports.view.cells import cell_name, group_key
-from segbench_reports.view.main_table import Column, Row, ShownValue, Table
+from segbench_reports.view.main_table import Column, Row, Table
 
 _MOST_COMPARISONS = 3000
 _NAME = 80
@@ -72,7 +71,7 @@ def table_data(result: RunResult, table: Table) -> dict[str, Any]:
     return {
         "axes": list(table.axes),
         "columns": [
-            {"key": c.key, "title": shown(c.title), "unit": c.unit, "better": c.better, "compare": c.compare} for c in table.columns
+            {"key": c.key, "title": shown(c.title), "unit": c.unit, "better": c.metric.better, "compare": c.compare} for c in table.columns
         ],
         "rows": [
             {
@@ -92,7 +91,7 @@ def winners(table: Table) -> list[tuple[str, str, str]]:
     found = []
     axes = [axis for axis in table.axes if axis != "seed"]
     for column in table.columns:
-        question = _QUESTIONS.get(column.key)
+        question = column.layout.question
         best = [row for row in table.rows if column.key in row.best]
         if question and best and len(best) < len([row for row in table.rows if row.ranked]):
             names = wording.listed([shown(cell_name(row.cell, axes), _SHORT_NAME) for row in best[:3]])
@@ -102,16 +101,6 @@ def winners(table: Table) -> list[tuple[str, str, str]]:
     return found
 
 
-_QUESTIONS = {
-    "miou": "Highest mIoU",
-    "latency_ms": "Shortest latency, batch 1",
-    "images_per_second": "Highest throughput",
-    "params": "Fewest parameters",
-    "macs": "Fewest MACs",
-    "inference_peak_mb": "Least memory",
-}
-
-
 def _row_name(row: Row, table: Table) -> str:
     axes = [axis for axis in table.axes if axis != "seed"] if row.kind == "mean" else table.axes
     name = cell_name(row.cell, axes)
@@ -119,7 +108,7 @@ def _row_name(row: Row, table: Table) -> str:
 
 
 def _meaning(column: Column) -> str:
-    return re.sub(r"\*\*(.+?)\*\*", r"\1", MEANINGS.get(column.key, "")).strip()
+    return re.sub(r"\*\*(.+?)\*\*", r"\1", column.metric.meaning).strip()
 
 
 def _line(row: Row, name: str, table: Table) -> Line:
@@ -136,7 +125,7 @@ def _number(figure: ShownValue | None, column: Column) -> list[Any] | None:
     """Value and spread in the column's unit."""
     if figure is None:
         return None
-    scale = 100.0 if column.unit == "%" else column.scale
+    scale = column.metric.scale
     return [round(figure.value * scale, 6), None if figure.spread is None else rounded(figure.spread * scale)]
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segbench import CellResult, Comparison, RunResult
+from segbench import CellResult, Comparison, RunResult, metric
 from segbench_reports.text import numbers as wording
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
 from segbench_reports.view.cells import axis_text, varying_axes
-from segbench_reports.view.quality_comparisons import QUALITIES, interval, of_quality
+from segbench_reports.view.quality_comparisons import interval, of_quality
 
 _MOST_PAIRS = 200
 
@@ -51,7 +51,7 @@ def _under(result: RunResult) -> list[str]:
 
 
 def _identity(found: Comparison, under: Sequence[str]) -> list[str]:
-    score = QUALITIES[found.quantity] + (f" {found.context['class']}" if found.context.get("class") else "")
+    score = metric(found.quantity).title + (f" {found.context['class']}" if found.context.get("class") else "")
     shared = [_shared(found, axis) for axis in under]
     return [markdown(text) or wording.NOT_MEASURED for text in (found.subject, found.baseline, *shared, score)]
 

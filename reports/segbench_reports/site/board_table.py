@@ -6,7 +6,7 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from segbench import Latency, RunResult
+from segbench import Latency, RunResult, half_interval, metric
 from segbench_reports.html.embed import shown
 from segbench_reports.site.boards import Board, Entry
 from segbench_reports.text import numbers as wording
@@ -73,6 +73,12 @@ _MIOU = (
 )
 
 
+def _column(name: str, meaning: str, *, headline: str = "", sorts: bool = True) -> BoardColumn:
+    """A metric's head; a board sorts what is better when higher from the top."""
+    ranked = metric(name)
+    return BoardColumn(ranked.heading(headline), ranked.column_unit, meaning, sorts=sorts, falls=ranked.better == "higher")
+
+
 def _rank(board: Board, entry: Entry) -> BoardCell:
     rank = board.rank(entry)
     return BoardCell(wording.NOT_MEASURED if rank is None else str(rank), order=rank)
@@ -101,7 +107,7 @@ def _scores(board: Board) -> _Part:
         spread = "" if entry.deviation is None else f" ±{wording.percent(entry.deviation)}"
         bounds = f"[{wording.percent(entry.interval[0])}, {wording.percent(entry.interval[1])}]" if entry.interval else ""
         cells.append(BoardCell(wording.percent(entry.miou) + spread, bounds, "best" if leads and not all(best) else "", entry.miou))
-    return BoardColumn("mIoU", "%", _MIOU, falls=True), cells
+    return _column("miou", _MIOU), cells
 
 
 def _headline(board: Board) -> _Part | None:
@@ -115,12 +121,13 @@ def _headline(board: Board) -> _Part | None:
         known = [value for value in values if value is not None]
         mean = sum(known) / len(known) if known else None
         cells.append(BoardCell(wording.NOT_MEASURED if mean is None else wording.percent(mean), order=mean))
-    return BoardColumn(f"IoU {shown(name, 40)}", "%", "The same for the class that the task is about.", falls=True), cells
+    return _column("headline_iou", "The same for the class that the task is about.", headline=shown(name, 40)), cells
 
 
 def _params(board: Board) -> _Part:
     values = [entry.cell.params for entry in board.entries]
-    return BoardColumn("params", "M", "Parameters of the model as deployed, in millions."), _least(values, 1e-6, [""] * len(values))
+    column = _column("params", "Parameters of the model as deployed, in millions.")
+    return column, _least(values, metric("params").scale, [""] * len(values))
 
 
 def _macs(board: Board) -> _Part:
@@ -128,8 +135,8 @@ def _macs(board: Board) -> _Part:
     sizes = [_shape(entry) for entry in board.entries]
     same = len({size for size, value in zip(sizes, values, strict=True) if value is not None}) < 2
     meaning = "Multiply-adds of convolutions, linear layers and matrix products for one image, in thousand millions."
-    column = BoardColumn("MACs", "G", meaning if same else f"{meaning} Counted at different input sizes: not compared.", sorts=same)
-    return column, _least(values, 1e-9, [""] * len(values) if same else sizes, marked=same)
+    column = _column("macs", meaning if same else f"{meaning} Counted at different input sizes: not compared.", sorts=same)
+    return column, _least(values, metric("macs").scale, [""] * len(values) if same else sizes, marked=same)
 
 
 def _least(values: Sequence[int | None], scale: float, small: Sequence[str], *, marked: bool = True) -> list[BoardCell]:
@@ -161,15 +168,14 @@ def _latencies(board: Board) -> _Part | None:
         cells = [
             replace(cell, mark="best") if _is_fastest(board, entry) else cell for cell, entry in zip(cells, board.entries, strict=True)
         ]
-    return BoardColumn("latency", "ms, batch 1", meaning, sorts=not apart), cells
+    return _column("latency_ms", meaning, sorts=not apart), cells
 
 
 def _latency(board: Board, entry: Entry, races: Sequence[tuple[str, str | None]]) -> BoardCell:
     timing = entry.timing
     if timing is None or timing.p50_ms is None:
         return BoardCell(wording.NOT_MEASURED)
-    bounds = timing.ci95_ms
-    half = max(bounds[1] - timing.p50_ms, timing.p50_ms - bounds[0], 0.0) if bounds else None
+    half = half_interval(timing)
     text = wording.significant(timing.p50_ms) if half is None else wording.margin(timing.p50_ms, half)
     base = _reference(board, entry, timing)
     ratio = wording.times(timing.p50_ms / base) if base else ""

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from segbench import CellResult, Comparison, RunResult
+from segbench import METRICS, CellResult, Comparison, RunResult
 from segbench_reports.text import numbers as wording
 from segbench_reports.view.cells import finite
-
-QUALITIES = {"miou": "mIoU", "headline_iou": "IoU", "boundary_iou": "boundary IoU"}
 
 
 def of_quality(result: RunResult, *, headline: bool) -> list[Comparison]:
     """Those of scores: against the run's first model, or of all pairs; an ablation's steps are told by their own section."""
-    return [c for c in result.comparisons if c.quantity in QUALITIES and c.headline is headline and "step" not in c.context]
+    scores = {metric.name for metric in METRICS.scores}
+    return [c for c in result.comparisons if c.quantity in scores and c.headline is headline and "step" not in c.context]
 
 
 def between(result: RunResult, subject: CellResult, baseline: CellResult, quantity: str = "miou") -> Comparison | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from segbench import Comparison, Latency, RunResult
+from segbench import Comparison, Latency, RunResult, ShownValue, metric
 from segbench_reports.sections.claims import concerning
 from segbench_reports.text import numbers as wording
 from segbench_reports.view.ablation import sentences as ablation_sentences
 from segbench_reports.view.cells import cell_name, dataset_name, deployment, scored_splits, single_latency, unfinished, variant
-from segbench_reports.view.main_table import Row, ShownValue, Table, overlap
+from segbench_reports.view.main_table import Row, Table, overlap
 from segbench_reports.view.quality_comparisons import basis, between, interval, not_shown_better, of_quality
 from segbench_reports.view.timed_models import TimedModel
 
@@ -108,10 +108,10 @@ def _against(result: RunResult, row: Row, base: Row, table: Table, where: str) -
 
 def _costs(row: Row, base: Row) -> list[str]:
     phrases = []
-    for key, name in (("params", "parameters"), ("macs", "MACs")):
-        ratio = _ratio(row, base, key)
+    for count in (metric("params"), metric("macs")):
+        ratio = _ratio(row, base, count.column_key)
         if ratio is not None:
-            phrases.append(f"the same {name}" if ratio == 1 else f"{wording.factor(ratio)}x the {name}")
+            phrases.append(f"the same {count.axis}" if ratio == 1 else f"{wording.factor(ratio)}x the {count.axis}")
     return [f"has {wording.listed(phrases)}"] if phrases else []
 
 
