@@ -28,7 +28,7 @@ class TableColumn:
     narrow_title  heading in the terminal, with ``narrow_unit``
     relative      a row's ratio or points against the first row stand below the value
     quiet         the value is shown without its spread
-    question      what the best of the column answers ("Fewest parameters"); empty where nobody asks
+    question      what the best of the column answers ("Fewest parameters"); empty for none
     """
 
     order: int = 100
@@ -45,6 +45,8 @@ class TableColumn:
 @dataclass(frozen=True)
 class ChangeRow:
     """A metric's row in a comparison of two runs, and the conditions that ``--fail-on`` takes.
+
+    Counts (no ``noise``) and scores get their rows from this entry alone; for times and memory the comparison knows how to relate two runs.
 
     name   in the comparison's document and in conditions, where it is not the metric's
     title  in the comparison's table, where it is not the metric's

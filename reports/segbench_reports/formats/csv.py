@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from segbench import METRICS, CellResult, Deployment, ReportTarget, RunResult, batch_timing, single_timing
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import spreadsheet
 from segbench_reports.view.ablation import walks
 from segbench_reports.view.cells import deployment
@@ -104,7 +104,7 @@ def _uncertainty(result: RunResult, cell: CellResult) -> dict[str, Any]:
 
 
 def _ablation_steps(result: RunResult) -> dict[str, dict[str, Any]]:
-    """By cell: the step of an ablation that it ends, and the effect of that step."""
+    """Each cell's step of an ablation, and the effect of that step."""
     steps: dict[str, dict[str, Any]] = {}
     for walk in walks(result):
         steps |= {cell.id: {"ablation_step": 0} for cell in walk.start}
@@ -143,5 +143,5 @@ def _field(value: Any) -> str:
     if isinstance(value, (int, float)):
         return repr(value)
     if isinstance(value, tuple):
-        return wording.size(value)
+        return numbers.size(value)
     return spreadsheet(str(value))

@@ -16,7 +16,7 @@ from segbench import ReportTarget, RunResult
 from segbench_reports.sections.ablation import plain_rows
 from segbench_reports.sections.claims import concerning, judged
 from segbench_reports.sections.deployment import SHORT, figures
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import plain
 from segbench_reports.view.ablation import walks
 from segbench_reports.view.cells import dataset_name, scored_splits, variant
@@ -71,7 +71,7 @@ def _blocks(result: RunResult, target: ReportTarget) -> Iterable[RenderableType]
 
 
 def _title(result: RunResult) -> Text:
-    splits = wording.listed(scored_splits(result))
+    splits = numbers.listed(scored_splits(result))
     name = plain(dataset_name(result) or _untrained_title(result)) + (f", scored on {splits}" if splits else "")
     title = Text(name, style="bold")
     protocol = plain(protocol_line(result))
@@ -95,7 +95,7 @@ def _notes(result: RunResult, table: Table, hidden: Sequence[str], *, color: boo
     if table.single_seeds:
         notes.append("Each seed by itself is in the Markdown and CSV reports.")
     if hidden:
-        notes.append(f"Not shown at this width: {wording.listed(hidden)}.")
+        notes.append(f"Not shown at this width: {numbers.listed(hidden)}.")
     return notes
 
 
@@ -153,17 +153,17 @@ def _figure(row: Row, column: Column, table: Table, *, color: bool) -> Text:
     interval = row.figures[column.key].interval if column.key in row.figures else None
     if starred:
         text.append("*" if best else " ")
-    for below in (wording.shares(interval) if interval else "", table.relative_text(row, column)):
+    for below in (numbers.shares(interval) if interval else "", table.relative_text(row, column)):
         text.append(f"\n{below}{' ' if starred else ''}" if below else "", style="not bold dim")
     return text
 
 
 def _failures(result: RunResult) -> Iterable[RenderableType]:
-    found = failures(result)
-    if not found:
+    failed = failures(result)
+    if not failed:
         return
     yield Text("\nCells without a result", style="bold")
-    for failure in found:
+    for failure in failed:
         line = Text(plain(failure.name)).append(f"  {plain(failure.what)}", style="bold red")
         yield line
         yield Padding(Text(" ".join(part for part in (plain(failure.message), plain(failure.advice)) if part)), (0, 0, 0, 2))
@@ -193,7 +193,7 @@ def _deployed(result: RunResult) -> Iterable[RenderableType]:
         grid.add_column(title, justify="left" if title == "form" else "right", no_wrap=title != "form", overflow="fold")
     shown = ""
     for row in figures(forms):
-        grid.add_row(Text(plain(row[0] if row[0] != shown else "")), *(Text(plain(row[i] or wording.NOT_MEASURED)) for _, i in SHORT))
+        grid.add_row(Text(plain(row[0] if row[0] != shown else "")), *(Text(plain(row[i] or numbers.NOT_MEASURED)) for _, i in SHORT))
         shown = row[0]
     yield grid
     yield _paragraphs(plain(text) for text in sentences(forms))
@@ -203,20 +203,20 @@ def _deployed(result: RunResult) -> Iterable[RenderableType]:
 
 
 def _claims(result: RunResult) -> Iterable[RenderableType]:
-    found = judged(result)
-    untested = len(concerning(result)) - len(found)
-    if not found and not untested:
+    tested = judged(result)
+    untested = len(concerning(result)) - len(tested)
+    if not tested and not untested:
         return
     yield Text("\nPublished claims", style="bold")
-    if found:
+    if tested:
         grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
         grid.add_column("claim", ratio=1, overflow="fold")
         for heading in ("claimed", "measured", "verdict"):
             grid.add_column(heading, overflow="fold")
-        for verdict in found:
+        for verdict in tested:
             style = {"broken": "red", "cannot tell": "yellow"}.get(verdict.verdict, "green")
-            cells = (verdict.summary, verdict.claimed, verdict.measured or wording.NOT_MEASURED)
+            cells = (verdict.summary, verdict.claimed, verdict.measured or numbers.NOT_MEASURED)
             grid.add_row(*(Text(plain(cell)) for cell in cells), Text(verdict.verdict, style=style))
         yield grid
     if untested:
-        yield Text(f"{wording.counted(untested, 'claim')} not tested here: the conditions differ.", style="dim")
+        yield Text(f"{numbers.counted(untested, 'claim')} not tested here: the conditions differ.", style="dim")

@@ -59,13 +59,13 @@ def _axes(names: Sequence[str], points: Sequence[dict[str, Any]]) -> dict[str, s
 
 
 def _fronts(points: Sequence[dict[str, Any]], costs: dict[str, str], qualities: dict[str, str]) -> dict[str, list[int]]:
-    found = {}
+    fronts = {}
     for cost in costs:
         for quality in qualities:
             both = [place for place, point in enumerate(points) if cost in point["x"] and quality in point["y"]]
             best = undominated([(points[place]["x"][cost][0], points[place]["y"][quality][0]) for place in both])
-            found[f"{quality}/{cost}"] = [both[place] for place in best]
-    return found
+            fronts[f"{quality}/{cost}"] = [both[place] for place in best]
+    return fronts
 
 
 def _point(result: RunResult, row: Row, name: str) -> dict[str, Any]:

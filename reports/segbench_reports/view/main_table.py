@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from segbench import METRICS, CellResult, Metric, RunResult, SeedSummary, ShownValue, TableColumn
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import axis_text, group_key, throughput, varying_axes
 
 
@@ -23,7 +23,7 @@ class Column:
 
     @property
     def layout(self) -> TableColumn:
-        """What the table of metrics says of it as a column."""
+        """The metric's entry for this table."""
         return self.metric.column or TableColumn()
 
     @property
@@ -43,14 +43,14 @@ class Column:
     def text(self, figure: ShownValue | None) -> str:
         """The figure in the column's unit, an en dash where nothing was measured."""
         if figure is None:
-            return wording.NOT_MEASURED
+            return numbers.NOT_MEASURED
         if self.is_share:
-            spread = "" if figure.spread is None else f" ±{wording.percent(figure.spread)}"
-            return wording.percent(figure.value) + spread
+            spread = "" if figure.spread is None else f" ±{numbers.percent(figure.spread)}"
+            return numbers.percent(figure.value) + spread
         value = figure.value * self.metric.scale
         if figure.spread is None or self.layout.quiet:
-            return wording.significant(value)
-        return wording.margin(value, figure.spread * self.metric.scale)
+            return numbers.significant(value)
+        return numbers.margin(value, figure.spread * self.metric.scale)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Table:
         return tuple(row for row in self.rows if not row.ranked)
 
     def mark(self, row: Row, column: Column) -> Literal["best", "second", ""]:
-        """How a figure stands in its column, as far as its digits and interval tell."""
+        """Best or second best of a column, as far as digits and intervals tell."""
         if column.key in row.best:
             return "best"
         figure = row.figures.get(column.key)
@@ -110,7 +110,7 @@ class Table:
         value = row.relative.get(column.key)
         if value is None or (column.compare == "ratio" and value == 1):
             return ""
-        return wording.points(value) if column.compare == "points" else wording.times(value)
+        return numbers.points(value) if column.compare == "points" else numbers.times(value)
 
 
 def main_table(result: RunResult) -> Table:
@@ -162,11 +162,11 @@ def _mean_row(group: Sequence[Row], axes: Sequence[str], columns: Sequence[Colum
     labels = {axis: group[0].labels[axis] for axis in axes} | {"seed": f"mean of {len(group)}"}
     figures = {}
     for column in columns:
-        found = [row.figures[column.key] for row in group if column.key in row.figures]
-        values = [figure.value for figure in found]
-        if found and not column.is_share and len(set(found)) == 1:
-            figures[column.key] = found[0]  # measured once for all seeds
-        elif found:
+        measured = [row.figures[column.key] for row in group if column.key in row.figures]
+        values = [figure.value for figure in measured]
+        if measured and not column.is_share and len(set(measured)) == 1:
+            figures[column.key] = measured[0]  # measured once for all seeds
+        elif measured:
             spread = statistics.stdev(values) if column.is_share and len(values) > 1 else None
             figures[column.key] = ShownValue(statistics.fmean(values), spread, _interval(group, column, known))
     return Row(group[0].cell, labels, figures, kind="mean")
@@ -175,8 +175,8 @@ def _mean_row(group: Sequence[Row], axes: Sequence[str], columns: Sequence[Colum
 def _interval(group: Sequence[Row], column: Column, known: Sequence[SeedSummary]) -> tuple[float, float] | None:
     """The interval of the mean over these cells, as the run has it."""
     cells = {row.cell.id for row in group if column.key in row.figures}
-    found = next((summary for summary in known if summary.quantity == column.metric.name and set(summary.cells) == cells), None)
-    return None if found is None or found.low is None or found.high is None else (found.low, found.high)
+    seeds = next((summary for summary in known if summary.quantity == column.metric.name and set(summary.cells) == cells), None)
+    return None if seeds is None or seeds.low is None or seeds.high is None else (seeds.low, seeds.high)
 
 
 def _judged(row: Row, tops: Mapping[str, ShownValue | None], reference: Row | None, columns: Sequence[Column]) -> Row:
@@ -196,7 +196,7 @@ def _top(ranked: Sequence[Row], column: Column) -> ShownValue | None:
 
 
 def _is_best(row: Row, top: ShownValue | None, column: Column) -> bool:
-    """Whether no row is better, as far as the shown digits and the interval can tell."""
+    """True where no row is better, as far as the shown digits and the interval can tell."""
     own = row.figures.get(column.key)
     if own is None or top is None:
         return False
@@ -210,7 +210,7 @@ def _bare(column: Column, figure: ShownValue) -> str:
 
 
 def overlap(one: ShownValue, other: ShownValue) -> bool:
-    """Whether two intervals meet; False where either has none."""
+    """True where two intervals meet; False where either has none."""
     if one.spread is None or other.spread is None:
         return False
     return abs(one.value - other.value) <= one.spread + other.spread

@@ -20,7 +20,7 @@ _WORDS = {
 
 
 def unmet(key: str, wanted: Any, actual: Any) -> str:
-    """What is missing, or an empty text. ``wanted`` is one value, or several of which any will do.
+    """The missing condition in words, or an empty text. ``wanted`` is one value, or several of which any will do.
 
     >>> unmet("dataset", "voc2012", "camvid"), unmet("input_size", 512, "512x512"), unmet("num_classes", (2, 3), 3)
     ('needs dataset voc2012, this run has camvid', '', '')

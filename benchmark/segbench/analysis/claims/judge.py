@@ -114,7 +114,7 @@ class _CellIndex:
         return [s for s in comparable if not any(unmet(key, item, self.actual(key, s)) for key, item in claim.baseline_conditions.items())]
 
     def actual(self, key: str, sample: MetricValue) -> Any:
-        """What holds for a reading under a condition's key: a circumstance, a field of its row, or a setting such as train.epochs."""
+        """The value of a condition's key for a reading: a circumstance, a field of its row, or a setting such as train.epochs."""
         cell, circumstances = sample.cell, sample.reading.circumstances
         if key in circumstances:
             return circumstances[key]
@@ -175,7 +175,7 @@ def _changed_protocol(cell: CellResult, metric: Metric) -> str | None:
 
 
 def _lacks(claim: Claim, group: Sequence[MetricValue], index: _CellIndex, metric: Metric) -> str:
-    """What keeps a group from judging the claim, in words; empty where nothing does."""
+    """Conditions that a group does not meet, in words; empty where it can judge the claim."""
     lacks = [unmet(key, wanted, index.actual(key, group[0])) for key, wanted in claim.conditions.items()]
     changed = next(filter(None, (_changed_protocol(s.cell, metric) for s in group)), None)
     if changed:
@@ -232,7 +232,7 @@ def _verdict(claim: Claim, metric: Metric, group: Sequence[MetricValue], index: 
 
 
 def _outcome(claim: Claim, measured: MeasuredValue) -> Literal["kept", "kept (exceeded)", "broken", "cannot tell"]:
-    """What holds for all of the interval; what keeps a claim has no gaps, so its ends speak for it."""
+    """The outcome of the whole interval; values that keep a claim have no gaps, so that the ends decide."""
     if measured.exact:
         return outcome(claim, measured.value)
     if measured.low is None or measured.high is None:

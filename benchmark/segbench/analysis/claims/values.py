@@ -85,7 +85,7 @@ def printed(value: float, metric: Metric) -> str:
 
 
 def circumstance(key: str, value: Any) -> str:
-    """What a measured value holds for, as it stands in brackets behind it.
+    """A circumstance of a measured value, as it stands in brackets behind it.
 
     >>> circumstance("batch_size", 1), circumstance("device", "cpu"), circumstance("images", 51)
     ('batch 1', 'cpu', '51 images')

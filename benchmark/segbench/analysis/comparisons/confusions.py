@@ -18,7 +18,7 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Images:
-    """Of one cell: ids and matrices (N, K, K), boundary counts (N, 2, K) and groups where they were kept."""
+    """Images of one cell: ids and matrices (N, K, K), boundary counts (N, 2, K) and groups where they were kept."""
 
     ids: tuple[str, ...]
     matrices: Counts
@@ -55,7 +55,7 @@ class ConfusionFiles:
 
 
 def same_images(cells: Mapping[str, Images | None]) -> str:
-    """Why not all of these cells were scored on the same images with the same labels; empty where they were."""
+    """The reason why these cells were not scored on the same images and labels; empty where they were."""
     missing = [name for name, images in cells.items() if images is None]
     if missing:
         return f"the confusion matrices of {' and '.join(missing)} are missing: segbench run --fresh, or evaluate it again"

@@ -64,7 +64,7 @@ def compare_quality(result: RunResult, directory: Path) -> list[Comparison]:
 
 
 def _is_wanted(cells: Sequence[CellResult], quantity: str) -> bool:
-    """Whether there is a score, or none of mIoU because something went wrong; a profile scores nothing, and nothing is missing."""
+    """True where there is a score, or none of mIoU because something went wrong; a profile scores nothing, and nothing is missing."""
     scored = any(score_of(cell, quantity) is not None for cell in cells)
     return scored or (quantity == "miou" and any(cell.status != "ok" or cell.training is not None for cell in cells))
 
@@ -123,10 +123,11 @@ class ScoreComparator:
         return record.model_copy(update=self._over_images(pair))
 
     def _unlike(self, pair: _Pair) -> str:
-        """Why the cells were not scored on the same images."""
+        """The reason why the cells were not scored on the same images; empty where they were."""
         unlike = _unlike_records(pair.cells)
         images = {cell.id: self._files.images(cell) for cell in pair.cells}
-        if unlike or (len(pair.subject) >= LEAST_SEEDS and None in images.values()):
+        needs_images = self._metric.noise != "seeds" and len(pair.subject) < LEAST_SEEDS
+        if unlike or (not needs_images and None in images.values()):
             return unlike
         if self._metric.name == "boundary_iou" and any(each and each.boundary is None for each in images.values()):
             return "the boundary counts of the images are missing: evaluate the cells again"
@@ -194,7 +195,7 @@ def _resampled(cells: Sequence[CellResult], quantity: str, files: ConfusionFiles
 
 
 def _columns(cell: CellResult, images: Images, quantity: str) -> tuple[Any, Statistic]:
-    """What of each image is summed, and the score of the sums."""
+    """Each image's counts, and the score of their sum."""
     if quantity == "boundary_iou":
         assert images.boundary is not None
         return np.concatenate([images.boundary[:, 0], images.boundary[:, 1], images.matrices.sum(axis=2)], axis=1), _boundary_iou_of
@@ -251,7 +252,7 @@ def _nothing_shared(subject: Sequence[CellResult], baseline: Sequence[CellResult
 
 
 def _unlike_records(cells: Sequence[CellResult]) -> str:
-    """What of the scores themselves says that they are of different images."""
+    """A difference between the scores' records which shows that they are of different images."""
     first, *others = cells
     for name, words in (
         ("split", "splits"),

@@ -23,7 +23,7 @@ def unlike_machines(old: Mapping[str, str], new: Mapping[str, str], *, keys: Seq
 
 
 def environment_differences(old: RunResult, new: RunResult) -> Iterator[RunDifference]:
-    """What differs between two runs beside their results, and for which quantities that matters."""
+    """Differences between two runs beside their results, and the metrics for which each matters."""
     ours, theirs = old.environment, new.environment
     compared: list[tuple[str, object, object, list[str]]] = [
         ("dataset", old.task.get("dataset"), new.task.get("dataset"), ["quality"]),

@@ -39,7 +39,7 @@ class Clause:
         return min(usual, share)
 
     def is_beyond(self, row: Change) -> bool:
-        """Whether the whole interval of the row's change lies beyond the threshold."""
+        """True where the whole interval of the row's change lies beyond the threshold."""
         if row.low is None or row.high is None:
             return False
         ends = [self._as_threshold(end, row) for end in (row.low, row.high)]

@@ -46,13 +46,13 @@ class Pair:
 
     @property
     def context(self) -> dict[str, Any]:
-        """What tells this pair from others of the same model."""
+        """The settings that tell this pair from others of the same model."""
         return {key: value for key, value in self.new.context.items() if value}
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """What was matched, and what is in one run only."""
+    """The pairs of two runs, and what is in one run only."""
 
     pairs: Sequence[Pair]
     only_in_baseline: Sequence[str] = ()

@@ -67,7 +67,7 @@ def quality_rows(
 
 
 def unlike_protocol(pair: Pair, metric: Metric, *, across_settings: bool) -> str:
-    """Why two scores are not of the same thing; with ``across_settings`` only what was scored counts, not how it was trained."""
+    """The reason why two scores are not of the same thing; with ``across_settings`` only what was scored counts, not how it was trained."""
     for seed in shared_seeds(pair.new.cells, pair.baseline.cells, metric.name):
         old, new = pair.baseline.cells[seed], pair.new.cells[seed]
         if old.dataset != new.dataset and not _same_source(old, new):
@@ -91,7 +91,7 @@ def unlike_protocol(pair: Pair, metric: Metric, *, across_settings: bool) -> str
 
 
 def _no_matrices(old: CellsBySeed, new: CellsBySeed, metric: Metric, files: ConfusionFiles) -> str:
-    """Which run has scores without the matrices that tell how sure they are; over seeds they are not needed."""
+    """The runs whose scores lack the matrices that an interval needs; over seeds none are needed."""
     seeds = shared_seeds(new, old, metric.name)
     if not seeds or len(seeds) >= LEAST_SEEDS or metric.noise == "seeds":
         return ""
@@ -148,7 +148,7 @@ def _blank(pair: Pair, metric: Metric, old: CellsBySeed, new: CellsBySeed, margi
 
 
 def _versions(pair: Pair, seeds: Sequence[int | None]) -> list[str]:
-    """What may move a score a little without any change of code: another torch, another kind of processor."""
+    """Versions and devices that may move a score a little without any change of code."""
     notes = []
     for seed in seeds[:1]:
         old, new = pair.baseline.cells[seed].machine, pair.new.cells[seed].machine
@@ -184,7 +184,7 @@ def _renamed(side: CellsBySeed, which: str) -> CellsBySeed:
 
 
 def _same_source(old: CellResult, new: CellResult) -> bool:
-    """Whether two datasets' names differ in nothing but what one of them spells out."""
+    """True where two datasets' names differ in nothing but what one of them spells out."""
     names = [str(cell.dataset).partition("[")[0] for cell in (old, new)]
     options = [cell.resolved.get("dataset_options") for cell in (old, new)]
     return names[0] == names[1] and options[0] is not None and options[0] == options[1]
