@@ -104,10 +104,10 @@ def _uncertainty(result: RunResult, cell: CellResult) -> dict[str, Any]:
 
 
 def _ablation_steps(result: RunResult) -> dict[str, dict[str, Any]]:
-    """Each cell's step of an ablation, and the effect of that step."""
-    steps: dict[str, dict[str, Any]] = {}
+    """By cell: which step of an ablation it ends, and what that step was found to do."""
+    found: dict[str, dict[str, Any]] = {}
     for walk in walks(result):
-        steps |= {cell.id: {"ablation_step": 0} for cell in walk.start}
+        found |= {cell.id: {"ablation_step": 0} for cell in walk.start}
         for step in walk.steps:
             miou = step.miou
             values = {
@@ -118,8 +118,8 @@ def _ablation_steps(result: RunResult) -> dict[str, dict[str, Any]]:
                 "miou_low": miou and miou.low,
                 "miou_high": miou and miou.high,
             }
-            steps |= {cell.id: {f"ablation_{key}": value for key, value in values.items()} for cell in step.after}
-    return steps
+            found |= {cell.id: {f"ablation_{key}": value for key, value in values.items()} for cell in step.after}
+    return found
 
 
 def _values(record: BaseModel | None, columns: str, prefix: str = "") -> dict[str, Any]:

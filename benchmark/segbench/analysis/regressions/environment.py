@@ -25,7 +25,7 @@ def unlike_machines(old: Mapping[str, str], new: Mapping[str, str], *, keys: Seq
 def environment_differences(old: RunResult, new: RunResult) -> Iterator[RunDifference]:
     """Differences between two runs beside their results, and the metrics for which each matters."""
     ours, theirs = old.environment, new.environment
-    compared: list[tuple[str, object, object, list[str]]] = [
+    found: list[tuple[str, object, object, list[str]]] = [
         ("dataset", old.task.get("dataset"), new.task.get("dataset"), ["quality"]),
         ("processor", ours.cpu, theirs.cpu, ["latency"]),
         ("cores", ours.cpu_cores, theirs.cpu_cores, ["latency"]),
@@ -38,8 +38,8 @@ def environment_differences(old: RunResult, new: RunResult) -> Iterator[RunDiffe
         *((name, ours.packages.get(name), theirs.packages.get(name), concerns) for name, concerns in _PACKAGES.items()),
     ]
     versions = [{plugin.name: plugin.version for plugin in side.plugins} for side in (ours, theirs)]
-    compared += [(f"plugin {name}", versions[0].get(name), versions[1].get(name), []) for name in {**versions[0], **versions[1]}]
-    for what, one, other, concerns in compared:
+    found += [(f"plugin {name}", versions[0].get(name), versions[1].get(name), []) for name in {**versions[0], **versions[1]}]
+    for what, one, other, concerns in found:
         if one != other:
             yield RunDifference(what=what, baseline=_text(one), new=_text(other), concerns=concerns)
 
