@@ -48,6 +48,8 @@ if TYPE_CHECKING:
         Target,
         Task,
     )
+    from segbench.results.metrics import METRICS, ChangeRow, Metric, TableColumn, metric
+    from segbench.results.readings import ShownValue, batch_timing, half_interval, shown_deployment, single_timing
     from segbench.results.records import (
         Ablation,
         AblationStep,
@@ -81,6 +83,8 @@ _HOMES = {
     "plugin.hookspecs": "hookimpl",
     "plugin.choice": "Choice parse_choice slug",
     "plugin.options": "NoOptions Options option",
+    "results.metrics": "METRICS ChangeRow Metric TableColumn metric",
+    "results.readings": "ShownValue batch_timing half_interval shown_deployment single_timing",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
         "Ablation AblationStep CellResult Comparison Deployment Drift Environment Epoch Latency Memory ModuleCost ModuleCosts Quality "
@@ -96,12 +100,14 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.s
 
 __all__ = [
     "IGNORE_INDEX",
+    "METRICS",
     "Ablation",
     "AblationStep",
     "BackendError",
     "BackendSpec",
     "CellResult",
     "Change",
+    "ChangeRow",
     "CheckpointError",
     "Choice",
     "Claim",
@@ -123,6 +129,7 @@ __all__ = [
     "LossFormula",
     "LossSpec",
     "Memory",
+    "Metric",
     "ModelSpec",
     "ModuleCost",
     "ModuleCosts",
@@ -144,7 +151,9 @@ __all__ = [
     "Sample",
     "SeedSummary",
     "SegbenchError",
+    "ShownValue",
     "StoreError",
+    "TableColumn",
     "Target",
     "Task",
     "Training",
@@ -153,11 +162,16 @@ __all__ = [
     "UnknownNameError",
     "Verdict",
     "__version__",
+    "batch_timing",
     "did_you_mean",
     "first_line",
+    "half_interval",
     "hookimpl",
+    "metric",
     "option",
     "parse_choice",
+    "shown_deployment",
+    "single_timing",
     "slug",
 ]
 

@@ -48,9 +48,9 @@ def _circle(edges: dict[str, set[str]]) -> list[str]:
         left = {module: imported for module, imported in left.items() if module not in leaves}
     if not left:
         return []
-    path = [sorted(left)[0]]
+    path = [min(left)]
     while True:
-        following = sorted(left[path[-1]] & left.keys())[0]
+        following = min(left[path[-1]] & left.keys())
         if following in path:
             return [*path[path.index(following) :], following]
         path.append(following)

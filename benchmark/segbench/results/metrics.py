@@ -1,250 +1,505 @@
-"""What a claim can speak of, and how it is read from a cell of ``run.json``.
+"""The table of metrics: what is measured, where it stands in ``run.json``, what it is called, and how it is printed and compared.
 
-A cell may hold one quantity several times (latency at three sizes); each reading carries its circumstances, so that a claim is held
-against the reading that meets its conditions, and never against another.
+Tables, boards, CSV, comparisons, gates, claims and seeds all draw from :data:`METRICS`; a metric that is registered there appears in each
+of them that it has a part for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from segbench.results.records import CellResult, Deployment, Latency
-from segbench.util.image_size import format_size
+from segbench.errors import PluginError, UnknownNameError, did_you_mean
+from segbench.results import readings
+from segbench.results.readings import MetricReading, Readings, RecordName, Shown, ShownValue
+from segbench.results.records import CellResult
 
 
 @dataclass(frozen=True)
-class MetricReading:
-    """One measured value and what it holds for. ``value`` is None where it was not measured; ``why`` may say why.
+class TableColumn:
+    """A metric's column in the main table.
 
-    What its uncertainty can be read from: the calls of each round of a race (``raced``), the 95 % ``interval`` that a race gave it, or
-    the same quantity epoch by epoch.
+    order         place among the columns, from the left
+    priority      columns with a low one stay on a narrow screen
+    key           name in the page's data, where it is not the metric's
+    unit          second line of the heading, where it says more than the unit; ``{batch}`` is the timed batch
+    narrow_title  heading in the terminal, with ``narrow_unit``
+    relative      a row's ratio or points against the first row stand below the value
+    quiet         the value is shown without its spread
+    question      what the best of the column answers ("Fewest parameters"); empty for none
     """
 
-    value: float | None
-    circumstances: Mapping[str, Any] = field(default_factory=dict)
-    why: str = ""
-    raced: str | None = None
-    rounds_ms: list[list[float]] = field(default_factory=list)
-    start_rounds: list[int] = field(default_factory=list)
-    interval: tuple[float, float] | None = None
-    epochs: list[float] = field(default_factory=list)
+    order: int = 100
+    priority: int = 9
+    key: str = ""
+    unit: str = ""
+    narrow_title: str = ""
+    narrow_unit: str = ""
+    relative: bool = True
+    quiet: bool = False
+    question: str = ""
 
 
 @dataclass(frozen=True)
-class MetricValue:
-    """One reading of one cell."""
+class ChangeRow:
+    """A metric's row in a comparison of two runs, and the conditions that ``--fail-on`` takes.
 
-    cell: CellResult
-    reading: MetricReading
+    Counts (no ``noise``) and scores get their rows from this entry alone; for times and memory the comparison knows how to relate two runs.
+
+    name   in the comparison's document and in conditions, where it is not the metric's
+    title  in the comparison's table, where it is not the metric's
+    unit   of the values in the document, where it is not :attr:`Metric.stored_unit`
+    units  absolute units of a threshold and what one of them is; a ratio also takes per cent, a score takes points only
+    """
+
+    name: str = ""
+    title: str = ""
+    unit: str = ""
+    units: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A measured quantity.
+    """A metric: one entry of the table.
 
-    read     all readings of a cell
-    depends  on the ``network`` alone (and where it runs), or also on its ``training`` (data, loss, recipe, settings)
-    rate     more is faster: a speed-up is subject / baseline, else baseline / subject
-    noise    what makes it vary: nothing (a count), what its memory meter resolves, calls, epochs, or seeds and images (scores)
-    unit     what stands behind a printed value, which is multiplied by ``scale`` and given with ``digits`` decimals
+    name      canonical name; ``aliases`` are further ones that users type and documents carry
+    title     in a table's head; ``axis`` at an axis and in a sentence of the summary, ``words`` in a claim's
+    meaning   a sentence for readers, starting with the title in bold
+    unit      behind a shown value, which is the stored one times ``scale``; claims print it with ``digits`` decimals, tables per cent
+              with one decimal and all else with three significant digits
+    better    which direction is an improvement; None where neither is
+    compare   two models or runs are compared by ratio, in points of a score, or (None) not at all
+    noise     what makes it vary: nothing (a count), what its memory meter resolves, calls, epochs, seeds and images (``scores`` that
+              ``segbench.analysis.statistics.scores`` takes of drawn images), or ``seeds`` only
+    depends   what a claim must hold fixed: the ``network`` (and where it runs), or also its ``training``; None: no claim can name it
+    of_class  of the task's headline class, whose name stands behind the title
+    at_input  counted for the input shape that the cell states
+    record    the record of ``run.json`` with its ``key``; None where it is made of several
+    readings  all values of a cell with their circumstances, for claims; by default the one at ``record`` and ``key``
+    shown     the one value of a cell that tables show; by default the same
+    column    its column in the main table, if it has one
+    change    its row in comparisons of two runs, if it has one
     """
 
-    read: Callable[[CellResult], Iterator[MetricReading]]
-    depends: Literal["network", "training"]
-    name: str = ""
-    noise: Literal["none", "memory", "calls", "epochs", "scores"] = "none"
+    name: str
+    title: str = ""
+    axis: str = ""
+    words: str = ""
+    meaning: str = ""
     unit: str = ""
     scale: float = 1.0
     digits: int = 2
-    rate: bool = False
+    better: Literal["higher", "lower"] | None = "lower"
+    compare: Literal["ratio", "points"] | None = "ratio"
+    noise: Literal["none", "memory", "calls", "epochs", "scores", "seeds"] = "none"
+    depends: Literal["network", "training"] | None = "network"
+    of_class: bool = False
+    at_input: bool = False
+    record: RecordName | None = None
+    key: str = ""
+    readings: Readings | None = None
+    shown: Shown | None = None
+    column: TableColumn | None = None
+    change: ChangeRow | None = None
+    aliases: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        spelled = self.name.replace("_", " ")
+        defaults = {"title": spelled, "words": spelled, "axis": self.title or spelled, "key": self.name}
+        for attribute, default in defaults.items():
+            if not getattr(self, attribute):
+                object.__setattr__(self, attribute, default)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name by which it can be found."""
+        return tuple(dict.fromkeys([self.name, self.column_key, self.change_name, *self.aliases]))
+
+    @property
+    def column_key(self) -> str:
+        """Its name in the data of the main table."""
+        return (self.column.key if self.column else "") or self.name
+
+    @property
+    def column_unit(self) -> str:
+        """The second line of its heading in tables; ``{batch}`` stands for the timed batch."""
+        return (self.column.unit if self.column else "") or self.unit
+
+    def heading(self, headline: str) -> str:
+        """The first line of its heading in tables of a task with this headline class."""
+        return f"{self.title} {headline}" if self.of_class else self.title
+
+    @property
+    def change_name(self) -> str:
+        """Its name in comparisons of two runs and in ``--fail-on``."""
+        return (self.change.name if self.change else "") or self.name
+
+    @property
+    def change_title(self) -> str:
+        """Its title in comparisons of two runs."""
+        return (self.change.title if self.change else "") or self.title
+
+    @property
+    def change_unit(self) -> str:
+        """The unit of its values in comparisons of two runs."""
+        return (self.change.unit if self.change else "") or self.stored_unit
+
+    @property
+    def stored_unit(self) -> str:
+        """The unit of a stored value; empty for a plain count."""
+        return "share" if self.unit == "%" else self.unit if self.scale == 1 else ""
+
+    @property
+    def axis_title(self) -> str:
+        """``latency, batch 1 (ms)``."""
+        unit, _, under = self.column_unit.partition(", ")
+        return f"{self.axis}, {under} ({unit})" if under else f"{self.axis} ({unit})"
+
+    @property
+    def threshold_units(self) -> dict[str, float]:
+        """Units of a threshold of ``--fail-on``, and what one of each is in stored units, or as a share for per cent."""
+        return {"pt" if self.is_score else "%": 0.01, **(self.change.units if self.change else {})}
+
+    @property
+    def is_score(self) -> bool:
+        """Compared in points: a share of pixels or images."""
+        return self.compare == "points"
+
+    @property
+    def is_rate(self) -> bool:
+        """Compared by ratio, where more is faster: a speed-up is subject / baseline."""
+        return self.compare == "ratio" and self.better == "higher"
+
+    @property
+    def csv_column(self) -> str:
+        """Its column in the CSV report."""
+        return self.key if self.record in ("cell", None) else f"{self.record}_{self.key}"
+
+    def read(self, cell: CellResult) -> Iterator[MetricReading]:
+        """All values of a cell, each with its circumstances."""
+        if self.readings is not None:
+            return self.readings(cell)
+        if self.record == "quality":
+            return readings.score(cell, self.key)
+        return readings.count(cell, self.record or "cell", self.key, at_input=self.at_input)
+
+    def value(self, cell: CellResult) -> ShownValue | None:
+        """The value of a cell that tables show; None where it was not measured."""
+        if self.shown is not None:
+            return self.shown(cell)
+        number = readings.finite(readings.stored(cell, self.record, self.key)) if self.record else None
+        return None if number is None else ShownValue(number)
 
 
-def _count(name: str) -> Callable[[CellResult], Iterator[MetricReading]]:
-    def read(cell: CellResult) -> Iterator[MetricReading]:
-        yield MetricReading(getattr(cell, name))
+class MetricTable(Mapping[str, Metric]):
+    """Metrics in the order of tables, by any of their names; iteration gives the canonical ones."""
 
-    return read
+    def __init__(self, metrics: tuple[Metric, ...] = ()) -> None:
+        self._metrics: dict[str, Metric] = {}
+        self._by_name: dict[str, Metric] = {}
+        for metric in metrics:
+            self.register(metric)
+
+    def register(self, metric: Metric) -> None:
+        """Add a metric behind the others. Raises :class:`PluginError` where a name is taken or cannot be typed."""
+        for name in metric.names:
+            if name in self._by_name:
+                raise PluginError(f"metric '{metric.name}': the name '{name}' belongs to '{self._by_name[name].name}'")
+            if not re.fullmatch("[a-z][a-z0-9_]*", name):
+                raise PluginError(f"metric '{metric.name}': '{name}' is no name: lower-case letters, digits and underscores")
+        self._metrics[metric.name] = metric
+        self._by_name |= dict.fromkeys(metric.names, metric)
+
+    def remove(self, name: str) -> None:
+        """Take a metric out again, with all of its names."""
+        metric = self._metrics.pop(self._by_name[name].name)
+        for each in metric.names:
+            del self._by_name[each]
+
+    def __getitem__(self, name: str) -> Metric:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._metrics)
+
+    def __len__(self) -> int:
+        return len(self._metrics)
+
+    @property
+    def scores(self) -> list[Metric]:
+        """Those that are compared in points: over images, over seeds and between runs."""
+        return [metric for metric in self.values() if metric.is_score]
+
+    @property
+    def columns(self) -> list[Metric]:
+        """Those of the main table, from the left."""
+        return sorted((metric for metric in self.values() if metric.column), key=lambda metric: metric.column.order if metric.column else 0)
+
+    @property
+    def changes(self) -> list[Metric]:
+        """Those that comparisons of two runs have rows for."""
+        return [metric for metric in self.values() if metric.change]
 
 
-def _part(name: str) -> Callable[[CellResult], Iterator[MetricReading]]:
-    def read(cell: CellResult) -> Iterator[MetricReading]:
-        if name in cell.params_per_part:
-            yield MetricReading(cell.params_per_part[name])
-
-    return read
-
-
-def _cost(name: str) -> Callable[[CellResult], Iterator[MetricReading]]:
-    def read(cell: CellResult) -> Iterator[MetricReading]:
-        shape = cell.input_shape
-        yield MetricReading(getattr(cell, name), {"input_size": format_size((shape[0][-2], shape[0][-1]))} if shape else {})
-
-    return read
+def _score(name: str, *, column: TableColumn | None = None, change: ChangeRow | None = None, **other: Any) -> Metric:
+    """A share of pixels or images; ``compare`` only where ``change`` says that runs are compared by it."""
+    shared: dict[str, Any] = {
+        "unit": "%",
+        "scale": 100.0,
+        "better": "higher",
+        "noise": "scores",
+        "depends": "training",
+        "record": "quality",
+    }
+    return Metric(name, compare="points" if change else None, column=column, change=change, **(shared | other))
 
 
-def _eager(cell: CellResult) -> Deployment | None:
-    return next((d for d in cell.deployments if d.backend == "eager" and d.precision == "fp32"), None)
+def _params(name: str, **other: Any) -> Metric:
+    return Metric(name, unit="M", scale=1e-6, **({"record": "cell"} | other))
 
 
-def _circumstances(latency: Latency) -> dict[str, Any]:
-    found = {"device": latency.device, "batch_size": latency.batch_size, "input_size": format_size(latency.input_size)}
-    return found if latency.threads is None else {**found, "threads": latency.threads}
+def _operations(name: str, **other: Any) -> Metric:
+    return Metric(name, unit="G", scale=1e-9, digits=3, at_input=True, record="cell", **other)
 
 
-def _latency_ms(cell: CellResult) -> Iterator[MetricReading]:
-    deployment = _eager(cell)
-    if deployment is not None:
-        yield from _single_calls(deployment)
-
-
-def _single_calls(deployment: Deployment) -> Iterator[MetricReading]:
-    for latency in deployment.latency:
-        if latency.batch_size == 1:
-            yield _timed(latency.p50_ms, latency.ci95_ms, latency, deployment)
-
-
-def _timed(value: float | None, interval: tuple[float, float] | None, latency: Latency, deployment: Deployment) -> MetricReading:
-    return MetricReading(
-        value,
-        _circumstances(latency),
-        raced=deployment.raced,
-        rounds_ms=latency.rounds_ms,
-        start_rounds=latency.start_rounds,
-        interval=interval,
+METRICS = MetricTable(
+    (
+        _score(
+            "miou",
+            title="mIoU",
+            words="mIoU",
+            meaning=(
+                "**mIoU**: intersection over union, averaged over the classes that have labels in the scored split; from one confusion "
+                "matrix over the whole split, at the labels' own resolution (logits are resized to the label, labels never are)."
+            ),
+            column=TableColumn(1, priority=0, question="Highest mIoU"),
+            change=ChangeRow(),
+        ),
+        _score(
+            "training_score",
+            meaning="**training score**: mIoU on a split that was trained on. It is not comparable with mIoU.",
+            better=None,
+            depends=None,
+            column=TableColumn(3, priority=1, narrow_title="train score"),
+        ),
+        _score(
+            "miou_micro",
+            title="IoU, pooled (micro)",
+            meaning="**pooled (micro)**: all classes' pixels in one count; large classes decide, and it is higher than mIoU nearly always.",
+        ),
+        _score(
+            "miou_imagewise",
+            title="mIoU, image by image",
+            meaning=("**image by image**: each image's mean over its own classes, averaged over images; small objects weigh more."),
+        ),
+        _score("miou_frequency_weighted", title="IoU, frequency weighted"),
+        _score("pixel_accuracy"),
+        _score("mean_accuracy", title="mean class accuracy"),
+        _score(
+            "headline_iou",
+            title="IoU",
+            axis="IoU of the headline class",
+            meaning="**IoU** of one class: the same, for the class that the task is about.",
+            of_class=True,
+            column=TableColumn(2, priority=1),
+            change=ChangeRow(),
+            aliases=("headline",),
+        ),
+        _score(
+            "miou_worst_decile",
+            title="worst tenth of images",
+            axis="mIoU of the worst tenth of the images",
+            meaning="**worst tenth of images**: the same, over the images that score lowest.",
+            depends=None,
+        ),
+        _score(
+            "boundary_iou",
+            meaning=(
+                "**boundary IoU** (Cheng et al. 2021): mIoU of the strips inside the masks' outlines, 2 % of the image's diagonal wide."
+            ),
+            title="boundary IoU",
+            depends=None,
+            change=ChangeRow(),
+            aliases=("boundary",),
+        ),
+        _score(
+            "ece",
+            title="calibration error",
+            meaning=(
+                "**calibration error** (ECE, 15 bins): mean distance between a pixel's highest probability and how often such pixels are "
+                "right."
+            ),
+            better="lower",
+            depends=None,
+        ),
+        _params(
+            "params",
+            axis="parameters",
+            words="parameters",
+            meaning=(
+                "**params**: parameters of the model as deployed, in millions (10⁶); auxiliary heads that only training needs are left out."
+            ),
+            column=TableColumn(4, priority=1, question="Fewest parameters"),
+            change=ChangeRow(units={"M": 1e6, "": 1.0}),
+        ),
+        _params("params_trained"),
+        _params("encoder_params", words="parameters of the encoder", record=None, readings=readings.encoder_params),
+        _operations(
+            "macs",
+            title="MACs",
+            meaning=(
+                "**MACs**: multiply-adds of convolutions, linear layers and matrix products for one image, in thousand millions (10⁹); "
+                "FLOPs are twice that."
+            ),
+            column=TableColumn(6, priority=4, question="Fewest MACs"),
+            change=ChangeRow(units={"G": 1e9, "M": 1e6}),
+        ),
+        _operations("flops"),
+        _operations("fvcore_flops"),
+        Metric(
+            "size_mb",
+            title="size",
+            words="size",
+            meaning="**size**: these parameters as 32-bit floats, in MB of 2²⁰ bytes.",
+            unit="MB",
+            record="cell",
+            column=TableColumn(5, priority=8, relative=False),
+            change=ChangeRow("size", title="weights", units={"MB": 1.0}),
+        ),
+        Metric(
+            "deployed_file_mb",
+            title="file",
+            words="size of the exported file",
+            unit="MB",
+            record="deployment",
+            key="file_mb",
+            readings=readings.deployed_file_mb,
+            change=ChangeRow("file", units={"MB": 1.0}),
+            aliases=("file_mb",),
+        ),
+        Metric(
+            "inference_memory_mb",
+            title="peak memory",
+            words="inference memory",
+            meaning=(
+                "**peak memory**: the highest use during one call, of the process on a CPU and of the allocator on CUDA, weights included, "
+                "in MB of 2²⁰ bytes."
+            ),
+            unit="MB",
+            digits=1,
+            noise="memory",
+            record="memory_mb",
+            key="inference_peak",
+            readings=readings.inference_memory_mb,
+            column=TableColumn(9, priority=6, key="inference_peak_mb", narrow_title="memory", question="Least memory"),
+            change=ChangeRow("memory", title="memory", units={"MB": 1.0}),
+            aliases=("inference_peak",),
+        ),
+        Metric(
+            "training_memory_mb",
+            words="training memory",
+            unit="MB",
+            digits=1,
+            noise="memory",
+            record="memory_mb",
+            key="training_peak",
+            readings=readings.training_memory_mb,
+            aliases=("training_peak",),
+        ),
+        Metric(
+            "latency_ms",
+            title="latency",
+            words="latency",
+            meaning=(
+                "**latency**: median time of one call with one image, after warm-up, with fixed threads; no call is "
+                "discarded as an outlier."
+            ),
+            unit="ms",
+            noise="calls",
+            record="latency",
+            key="p50_ms",
+            readings=readings.latency_ms,
+            shown=readings.shown_latency,
+            column=TableColumn(7, priority=2, unit="ms, batch 1", narrow_unit="ms", question="Shortest latency, batch 1"),
+            change=ChangeRow("latency", units={"ms": 1.0}),
+            aliases=("p50_ms",),
+        ),
+        Metric(
+            "deployed_latency_ms",
+            words="latency as deployed",
+            unit="ms",
+            noise="calls",
+            readings=readings.deployed_latency_ms,
+        ),
+        Metric(
+            "throughput",
+            meaning="**throughput**: images per second where whole batches are passed.",
+            unit="images/s",
+            better="higher",
+            noise="calls",
+            record="throughput",
+            key="images_per_second",
+            readings=readings.throughput,
+            shown=readings.shown_throughput,
+            column=TableColumn(
+                8,
+                priority=5,
+                key="images_per_second",
+                unit="img/s, batch {batch}",
+                narrow_title="images/s",
+                narrow_unit="batch {batch}",
+                quiet=True,
+                question="Highest throughput",
+            ),
+            change=ChangeRow(unit="img/s"),
+            aliases=("throughput_images_per_second",),
+        ),
+        Metric("energy", axis="energy per image", unit="J", noise="calls", depends=None, shown=readings.shown_energy),
+        Metric(
+            "train_images_per_second",
+            title="training",
+            words="training speed",
+            meaning="**training**: images per second while training, validation left out.",
+            unit="images/s",
+            better="higher",
+            noise="epochs",
+            depends="training",
+            record="training",
+            key="images_per_second",
+            readings=readings.train_rate,
+            column=TableColumn(10, priority=7, unit="img/s"),
+        ),
+        Metric(
+            "train_seconds_per_epoch",
+            words="training time",
+            unit="s",
+            noise="epochs",
+            depends="training",
+            readings=readings.train_seconds_per_epoch,
+        ),
+        Metric(
+            "training_hours",
+            words="training time",
+            unit="h",
+            digits=1,
+            noise="epochs",
+            depends="training",
+            readings=readings.training_hours,
+        ),
     )
+)
+"""Every metric, in the order in which tables and documents name them. Claims on costs and speeds are of the eager deployment in fp32,
+``deployed_*`` of every deployment with its backend and precision among the circumstances; latency is the median at batch 1."""
 
 
-def _throughput(cell: CellResult) -> Iterator[MetricReading]:
-    deployment = _eager(cell)
-    for latency in deployment.latency if deployment else []:
-        if deployment is not None and latency.batch_size > 1:
-            low, high = latency.ci95_ms or (None, None)
-            rate = 1000 * latency.batch_size
-            interval = (rate / high, rate / low) if low and high else None
-            yield _timed(latency.images_per_second, interval, latency, deployment)
+def metric(name: str) -> Metric:
+    """The metric of a name or alias. Raises :class:`UnknownNameError`.
 
-
-def _form(deployment: Deployment) -> dict[str, Any]:
-    """In which form a model was deployed: the backend's name without its options, and the numeric format."""
-    return {"backend": deployment.backend.partition("[")[0], "precision": deployment.precision}
-
-
-def _deployed_latency_ms(cell: CellResult) -> Iterator[MetricReading]:
-    for deployment in cell.deployments:
-        for reading in _single_calls(deployment):
-            yield replace(reading, circumstances={**_form(deployment), **reading.circumstances})
-
-
-def _deployed_file_mb(cell: CellResult) -> Iterator[MetricReading]:
-    for deployment in cell.deployments:
-        if deployment.file_mb is not None:
-            yield MetricReading(deployment.file_mb, _form(deployment))
-
-
-def _inference_memory(cell: CellResult) -> Iterator[MetricReading]:
-    deployment = _eager(cell)
-    memory = deployment.memory_mb if deployment else None
-    if memory is None:
-        return
-    circumstances: dict[str, Any] = {"device": _device(cell), "batch_size": memory.batch_size}
-    if memory.input_size:
-        circumstances["input_size"] = format_size(memory.input_size)
-    if _device(cell) == "cuda":
-        yield MetricReading(memory.inference_peak, circumstances)
-    elif memory.weights is not None and memory.activation_peak is not None:
-        # the peak of a whole process holds the interpreter and its libraries too, which would bring every ratio near 1
-        yield MetricReading(memory.weights + memory.activation_peak, circumstances)
-
-
-def _training_memory(cell: CellResult) -> Iterator[MetricReading]:
-    deployment = _eager(cell)
-    memory = deployment.memory_mb if deployment else None
-    if memory is None or memory.training_peak is None:
-        return
-    if _device(cell) != "cuda":
-        why = "the memory of a training step is that of the whole process on a CPU, interpreter included"
-        yield MetricReading(None, _training_circumstances(cell), why)
-    else:
-        yield MetricReading(memory.training_peak, _training_circumstances(cell))
-
-
-def _train_rate(cell: CellResult) -> Iterator[MetricReading]:
-    if cell.training is not None:
-        epochs = [row.images_per_second for row in cell.training.history if row.images_per_second is not None]
-        yield MetricReading(cell.training.images_per_second, _training_circumstances(cell), epochs=epochs)
-
-
-def _seconds_per_epoch(cell: CellResult) -> Iterator[MetricReading]:
-    done = cell.training
-    if done is not None and done.seconds is not None and done.epochs_run:
-        yield MetricReading(done.seconds / done.epochs_run, _training_circumstances(cell), epochs=_epoch_seconds(cell))
-
-
-def _training_hours(cell: CellResult) -> Iterator[MetricReading]:
-    done = cell.training
-    if done is not None and done.seconds is not None:
-        yield MetricReading(done.seconds / 3600, _training_circumstances(cell), epochs=_epoch_seconds(cell))
-
-
-def _epoch_seconds(cell: CellResult) -> list[float]:
-    return [row.seconds for row in cell.training.history if row.seconds is not None] if cell.training else []
-
-
-def _score(name: str) -> Callable[[CellResult], Iterator[MetricReading]]:
-    def read(cell: CellResult) -> Iterator[MetricReading]:
-        quality = cell.quality
-        if quality is None:
-            return
-        circumstances = {"split": quality.split, "images": quality.images, "epochs": cell.resolved.get("train", {}).get("epochs")}
-        if quality.training_score is not None:
-            yield MetricReading(None, circumstances, f"the network was trained on the scored split ({quality.split})")
-        else:
-            yield MetricReading(getattr(quality, name), circumstances)
-
-    return read
-
-
-def _device(cell: CellResult) -> Any:
-    device = cell.resolved.get("device")
-    return device.split(":")[0] if isinstance(device, str) else device
-
-
-def _training_circumstances(cell: CellResult) -> dict[str, Any]:
-    train = cell.resolved.get("train", {})
-    found = {"device": _device(cell), "batch_size": train.get("batch_size"), "image_size": train.get("image_size")}
-    return {**found, "precision": cell.training.precision if cell.training else None}
-
-
-def _quality(name: str) -> Metric:
-    return Metric(_score(name), "training", name=name, noise="scores", unit="%", scale=100.0)
-
-
-METRICS: Mapping[str, Metric] = {
-    "params": Metric(_count("params"), "network", unit="M", scale=1e-6),
-    "params_trained": Metric(_count("params_trained"), "network", unit="M", scale=1e-6),
-    "encoder_params": Metric(_part("encoder"), "network", unit="M", scale=1e-6),
-    "size_mb": Metric(_count("size_mb"), "network", unit="MB"),
-    "macs": Metric(_cost("macs"), "network", unit="G", scale=1e-9, digits=3),
-    "flops": Metric(_cost("flops"), "network", unit="G", scale=1e-9, digits=3),
-    "fvcore_flops": Metric(_cost("fvcore_flops"), "network", unit="G", scale=1e-9, digits=3),
-    "latency_ms": Metric(_latency_ms, "network", noise="calls", unit="ms"),
-    "deployed_latency_ms": Metric(_deployed_latency_ms, "network", noise="calls", unit="ms"),
-    "deployed_file_mb": Metric(_deployed_file_mb, "network", unit="MB"),
-    "throughput_images_per_second": Metric(_throughput, "network", noise="calls", unit="images/s", rate=True),
-    "inference_memory_mb": Metric(_inference_memory, "network", noise="memory", unit="MB", digits=1),
-    "training_memory_mb": Metric(_training_memory, "network", noise="memory", unit="MB", digits=1),
-    "train_images_per_second": Metric(_train_rate, "training", noise="epochs", unit="images/s", rate=True),
-    "train_seconds_per_epoch": Metric(_seconds_per_epoch, "training", noise="epochs", unit="s"),
-    "training_hours": Metric(_training_hours, "training", noise="epochs", unit="h", digits=1),
-    "miou": _quality("miou"),
-    "miou_micro": _quality("miou_micro"),
-    "miou_imagewise": _quality("miou_imagewise"),
-    "miou_frequency_weighted": _quality("miou_frequency_weighted"),
-    "pixel_accuracy": _quality("pixel_accuracy"),
-    "mean_accuracy": _quality("mean_accuracy"),
-    "headline_iou": _quality("headline_iou"),
-}
-"""Every quantity that a claim can name. Costs and speeds are of the eager deployment in fp32, ``deployed_*`` of every form with its backend
-and precision among the circumstances; latency is the median at batch 1."""
+    >>> metric("p50_ms").name, metric("latency").title, metric("file").unit
+    ('latency_ms', 'latency', 'MB')
+    """
+    if name not in METRICS:
+        raise UnknownNameError(f"Unknown metric '{name}'.{did_you_mean(name, list(METRICS))}")
+    return METRICS[name]

@@ -1,1 +1,1 @@
-"""What ``segbench compare`` found, as text: for the terminal, for a pull request, for programs."""
+"""Comparisons of two runs as text: for the terminal, for a pull request, for programs."""

@@ -5,6 +5,6 @@ from __future__ import annotations
 from segbench import ReportTarget, RunComparison
 
 
-def render(found: RunComparison, target: ReportTarget) -> str:
+def render(comparison: RunComparison, target: ReportTarget) -> str:
     """The whole comparison."""
-    return found.model_dump_json(indent=1) + "\n"
+    return comparison.model_dump_json(indent=1) + "\n"

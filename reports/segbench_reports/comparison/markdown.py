@@ -16,27 +16,27 @@ _LONGEST = 60_000
 _MARKS = {"regressed": "**regressed**", "improved": "improved", "no difference shown": "no difference shown", "cannot tell": "cannot tell"}
 
 
-def render(found: RunComparison, target: ReportTarget) -> str:
+def render(comparison: RunComparison, target: ReportTarget) -> str:
     """Markdown as GitHub renders it; what would not fit into a comment is counted and left out."""
-    rows = shown_rows(found, everything=target.everything, most=_MOST_ROWS)
-    head = "\n".join(_head(found))
+    rows = shown_rows(comparison, everything=target.everything, most=_MOST_ROWS)
+    head = "\n".join(_head(comparison))
     table = _table(rows, _LONGEST // 2)
     folded = [
         *_folded("Why", [f"{words.several(whose)}: {why}" for why, whose in words.reasons(rows)]),
-        *_folded("Conditions that could not be judged", words.undecided(found)),
-        *_folded("Differences of the runs beside their results", words.differences(found)),
-        *_folded("How", [*words.methods(rows), words.meaning(found)]),
+        *_folded("Conditions that could not be judged", words.undecided(comparison)),
+        *_folded("Differences of the runs beside their results", words.differences(comparison)),
+        *_folded("How", [*words.methods(rows), words.meaning(comparison)]),
     ]
-    hidden = len(found.rows) - len(rows)
+    hidden = len(comparison.rows) - len(rows)
     note = [f"\n{hidden} rows without a shown difference are left out.\n"] if hidden else []
     return _cut("\n".join([head, *table, *note, *folded]))
 
 
-def _head(found: RunComparison) -> Iterator[str]:
-    yield f"### segbench: {escaped(found.baseline.name)} → {escaped(found.new.name)}\n"
-    counts = words.counts(found)
-    yield f"**{escaped(words.gate(found))}.** {counts}.\n" if found.gate else f"**{counts}.**\n"
-    yield from (f"- {escaped(text)}" for text in words.missing(found))
+def _head(comparison: RunComparison) -> Iterator[str]:
+    yield f"### segbench: {escaped(comparison.baseline.name)} → {escaped(comparison.new.name)}\n"
+    counts = words.counts(comparison)
+    yield f"**{escaped(words.gate(comparison))}.** {counts}.\n" if comparison.gate else f"**{counts}.**\n"
+    yield from (f"- {escaped(text)}" for text in words.missing(comparison))
     yield ""
 
 
@@ -66,7 +66,7 @@ def _folded(heading: str, lines: Sequence[str]) -> Iterator[str]:
 
 
 def _cut(text: str) -> str:
-    """What is too long all the same loses whole sections from its end."""
+    """The text without its last sections, where it is still too long."""
     while len(text) > _LONGEST and "\n<details>" in text:
         text = text[: text.rindex("\n<details>")].rstrip() + "\n"
     return text.rstrip() + "\n"

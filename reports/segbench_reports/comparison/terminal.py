@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from segbench import Change, ReportTarget, RunComparison
 from segbench_reports.comparison import wording as words
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import plain
 
 _STYLES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}
@@ -23,17 +23,17 @@ _MOST_ROWS = 60
 """Above so many rows only those that say something are listed."""
 
 
-def render(found: RunComparison, target: ReportTarget) -> str:
+def render(comparison: RunComparison, target: ReportTarget) -> str:
     """The comparison as text of at most ``target.width`` columns; large ones without the rows that show nothing."""
-    rows = shown_rows(found, everything=target.everything, most=_MOST_ROWS)
-    return "\n".join(line.rstrip() for line in _Page(target).lines(found, rows)) + "\n"
+    rows = shown_rows(comparison, everything=target.everything, most=_MOST_ROWS)
+    return "\n".join(line.rstrip() for line in _Page(target).lines(comparison, rows)) + "\n"
 
 
-def shown_rows(found: RunComparison, *, everything: bool, most: int) -> Sequence[Change]:
+def shown_rows(comparison: RunComparison, *, everything: bool, most: int) -> Sequence[Change]:
     """All rows; of many only those with something to say, unless everything is asked for."""
-    if everything or len(found.rows) <= most:
-        return found.rows
-    return [row for row in found.rows if row.verdict != "no difference shown"]
+    if everything or len(comparison.rows) <= most:
+        return comparison.rows
+    return [row for row in comparison.rows if row.verdict != "no difference shown"]
 
 
 class _Page:
@@ -42,20 +42,20 @@ class _Page:
     def __init__(self, target: ReportTarget) -> None:
         self._width, self._color = target.width, target.color
 
-    def lines(self, found: RunComparison, rows: Sequence[Change]) -> Iterator[str]:
-        yield self._styled(wording.elided(plain(f"{found.baseline.name} → {found.new.name}"), self._width), "bold")
-        yield from self._wrapped(f"{words.counts(found)}.")
-        if found.gate:
-            yield from self._wrapped(f"{plain(words.gate(found))}.", style="green" if found.gate.passed else "red")
-        for text in words.missing(found):
+    def lines(self, comparison: RunComparison, rows: Sequence[Change]) -> Iterator[str]:
+        yield self._styled(numbers.elided(plain(f"{comparison.baseline.name} → {comparison.new.name}"), self._width), "bold")
+        yield from self._wrapped(f"{words.counts(comparison)}.")
+        if comparison.gate:
+            yield from self._wrapped(f"{plain(words.gate(comparison))}.", style="green" if comparison.gate.passed else "red")
+        for text in words.missing(comparison):
             yield from self._wrapped(plain(text), style="yellow")
         yield ""
         yield from self._table(rows)
-        if len(rows) < len(found.rows):
-            yield from ("", f"{len(found.rows) - len(rows)} rows without a shown difference are left out: --all lists them.")
+        if len(rows) < len(comparison.rows):
+            yield from ("", f"{len(comparison.rows) - len(rows)} rows without a shown difference are left out: --all lists them.")
         yield from self._listed("Why", [f"{words.several(whose)}: {why}" for why, whose in words.reasons(rows)])
-        yield from self._listed("Differences of the runs beside their results", words.differences(found))
-        yield from self._listed("How", [*words.methods(rows), words.meaning(found)])
+        yield from self._listed("Differences of the runs beside their results", words.differences(comparison))
+        yield from self._listed("How", [*words.methods(rows), words.meaning(comparison)])
 
     def _table(self, rows: Sequence[Change]) -> Iterator[str]:
         if not rows:
@@ -71,7 +71,7 @@ class _Page:
         for row, line in zip(rows, cells, strict=True):
             if row.subject != subject:
                 subject = row.subject
-                yield self._styled(wording.elided(plain(subject), self._width), "bold")
+                yield self._styled(numbers.elided(plain(subject), self._width), "bold")
             yield self._row(line, widths, self._styled(row.verdict, _OF_VERDICT[row.verdict]))
 
     def _row(self, cells: Sequence[str], widths: Sequence[int], verdict: str) -> str:

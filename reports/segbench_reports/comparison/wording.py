@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from segbench import Change, RunComparison, RunDifference
-from segbench_reports.text import numbers as wording
+from segbench import METRICS, Change, RunComparison, RunDifference
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import finite
 
 VERDICTS = ("regressed", "improved", "no difference shown", "cannot tell")
-_TITLES = {
-    "miou": "mIoU",
-    "headline_iou": "IoU",
-    "boundary_iou": "boundary IoU",
-    "params": "params",
-    "macs": "MACs",
-    "size": "weights",
-    "file": "file",
-    "latency": "latency",
-    "throughput": "throughput",
-    "memory": "memory",
-}
 
 
 def title(row: Change) -> str:
@@ -29,10 +17,10 @@ def title(row: Change) -> str:
     >>> title(Change(model="a", baseline_model="a", quantity="headline_iou", context={"class": "crack"}))
     'IoU crack'
     """
-    name = _TITLES.get(row.quantity, row.quantity)
-    told = [str(row.context[key]) for key in ("class", "input_size") if row.context.get(key)]
-    told += [f"batch {row.context['batch_size']}"] if row.context.get("batch_size") else []
-    return " ".join([name, *told])
+    name = _title(row.quantity)
+    parts = [str(row.context[key]) for key in ("class", "input_size") if row.context.get(key)]
+    parts += [f"batch {row.context['batch_size']}"] if row.context.get("batch_size") else []
+    return " ".join([name, *parts])
 
 
 def value(row: Change, number: float | None) -> str:
@@ -44,12 +32,12 @@ def value(row: Change, number: float | None) -> str:
     """
     number = finite(number)
     if number is None:
-        return wording.NOT_MEASURED
+        return numbers.NOT_MEASURED
     if row.unit == "share":
-        return f"{wording.percent(number)} %"
-    if row.quantity in ("params", "macs"):
-        return _counted(number, giga=row.quantity == "macs")
-    return " ".join([wording.significant(number), *([row.unit] if row.unit else [])])
+        return f"{numbers.percent(number)} %"
+    if row.quantity in METRICS and METRICS[row.quantity].scale < 1:
+        return _counted(number, giga=METRICS[row.quantity].unit == "G")
+    return " ".join([numbers.significant(number), *([row.unit] if row.unit else [])])
 
 
 def change(row: Change) -> str:
@@ -62,7 +50,7 @@ def change(row: Change) -> str:
     if number is None:
         return ""
     if row.reading == "difference":
-        return f"{wording.points(number)} pt"
+        return f"{numbers.points(number)} pt"
     return f"{_signed(number - 1, small=row.exact)} %"
 
 
@@ -74,84 +62,88 @@ def noise(row: Change) -> str:
     if low is None or high is None:
         return ""
     if row.reading == "difference":
-        return f"{wording.points(low)} to {wording.points(high)} pt"
+        return f"{numbers.points(low)} to {numbers.points(high)} pt"
     return f"{_signed(low - 1)} to {_signed(high - 1)} %"
 
 
-def counts(found: RunComparison) -> str:
-    """How many rows of which verdict, the bad ones first."""
-    told = {
+def counts(comparison: RunComparison) -> str:
+    """Counts of rows by verdict, the bad ones first."""
+    phrases = {
         "regressed": "{} regressed",
         "improved": "{} improved",
         "no difference shown": "{} without a shown difference",
         "cannot tell": "{} cannot be told",
     }
-    return ", ".join(told[name].format(found.counts[name]) for name in VERDICTS if found.counts.get(name)) or "nothing to compare"
+    return (
+        ", ".join(phrases[name].format(comparison.counts[name]) for name in VERDICTS if comparison.counts.get(name)) or "nothing to compare"
+    )
 
 
-def gate(found: RunComparison) -> str:
-    """What the gate says, in one sentence; empty where there was none."""
-    if found.gate is None:
+def gate(comparison: RunComparison) -> str:
+    """The outcome of the gate in one sentence; empty where there was none."""
+    if comparison.gate is None:
         return ""
-    if not found.gate.passed:
-        failed = [clause for clause in found.gate.clauses if clause.outcome == "not met"]
+    if not comparison.gate.passed:
+        failed = [clause for clause in comparison.gate.clauses if clause.outcome == "not met"]
         if failed:
-            told = [f"{clause.text} ({', '.join(clause.failed[:3])}{_rest(clause.failed, 3)})" for clause in failed]
-            return f"Gate not met: {'; '.join(told)}"
-        return f"Gate not met: cannot tell about {', '.join(c.text for c in found.gate.clauses if c.outcome == 'cannot tell')} (--strict)"
-    unknown = [clause.text for clause in found.gate.clauses if clause.outcome == "cannot tell"]
-    told = [clause.text for clause in found.gate.clauses if clause.outcome == "met"]
+            texts = [f"{clause.text} ({', '.join(clause.failed[:3])}{_rest(clause.failed, 3)})" for clause in failed]
+            return f"Gate not met: {'; '.join(texts)}"
+        return (
+            f"Gate not met: cannot tell about {', '.join(c.text for c in comparison.gate.clauses if c.outcome == 'cannot tell')} (--strict)"
+        )
+    unknown = [clause.text for clause in comparison.gate.clauses if clause.outcome == "cannot tell"]
+    met = [clause.text for clause in comparison.gate.clauses if clause.outcome == "met"]
     if unknown:
-        rest = f"; no regression shown by {', '.join(told)}" if told else ""
+        rest = f"; no regression shown by {', '.join(met)}" if met else ""
         return f"Gate passed, but it could not judge {', '.join(unknown)}{rest}"
-    return f"Gate passed: no regression shown by {', '.join(told)}"
+    return f"Gate passed: no regression shown by {', '.join(met)}"
 
 
-def undecided(found: RunComparison) -> list[str]:
-    """Why conditions could not be judged, each once."""
-    reasons = [f"{clause.text}: {why}" for clause in (found.gate.clauses if found.gate else []) for why in clause.undecided]
+def undecided(comparison: RunComparison) -> list[str]:
+    """Reasons why conditions could not be judged, each once."""
+    reasons = [f"{clause.text}: {why}" for clause in (comparison.gate.clauses if comparison.gate else []) for why in clause.undecided]
     return list(dict.fromkeys(reasons))
 
 
-def missing(found: RunComparison) -> list[str]:
-    """What was not compared, and what did not go well."""
-    told = list(found.notes)
-    for names, which in ((found.only_in_baseline, "baseline"), (found.only_in_new, "new run")):
+def missing(comparison: RunComparison) -> list[str]:
+    """Cells that were not compared, and remarks on what did not go well."""
+    lines = list(comparison.notes)
+    for names, which in ((comparison.only_in_baseline, "baseline"), (comparison.only_in_new, "new run")):
         if names:
-            told.append(f"in the {which} only: {'; '.join(names[:5])}{_rest(names, 5)}")
-    return told
+            lines.append(f"in the {which} only: {'; '.join(names[:5])}{_rest(names, 5)}")
+    return lines
 
 
-def differences(found: RunComparison) -> list[str]:
-    """What else the runs differ in, each with what it matters for."""
-    return [_difference(each) for each in found.differences]
+def differences(comparison: RunComparison) -> list[str]:
+    """Further differences of the runs, each with the metrics for which it matters."""
+    return [_difference(each) for each in comparison.differences]
 
 
 def reasons(rows: Iterable[Change]) -> list[tuple[str, list[str]]]:
     """Each reason and note once, with the rows that it belongs to."""
-    found: dict[str, list[str]] = {}
+    by_reason: dict[str, list[str]] = {}
     for row in rows:
         for text in (row.reason, *row.notes):
             if text:
-                found.setdefault(text, []).append(f"{title(row)} of {row.subject}")
-    return list(found.items())
+                by_reason.setdefault(text, []).append(f"{title(row)} of {row.subject}")
+    return list(by_reason.items())
 
 
 def methods(rows: Iterable[Change]) -> list[str]:
-    """How the intervals were made, each once, with the quantities."""
-    found: dict[str, list[str]] = {}
+    """Methods of the intervals, each once, with the metrics."""
+    by_method: dict[str, list[str]] = {}
     for row in rows:
         if row.method and not row.exact:
             scope = f"; about {row.scope}" if row.scope else ""
-            found.setdefault(f"{row.method}{scope}", []).append(_TITLES.get(row.quantity, row.quantity))
-    return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in found.items()]
+            by_method.setdefault(f"{row.method}{scope}", []).append(_title(row.quantity))
+    return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in by_method.items()]
 
 
-def meaning(found: RunComparison) -> str:
-    """What the verdicts mean."""
+def meaning(comparison: RunComparison) -> str:
+    """The meaning of the verdicts."""
     return (
         "regressed and improved: the whole 95 % interval of the change lies beyond the margin "
-        f"({100 * found.margin:g} % for latency, throughput and memory, none for scores; counts are exact). "
+        f"({100 * comparison.margin:g} % for latency, throughput and memory, none for scores; counts are exact). "
         "No difference shown is not 'equal'."
     )
 
@@ -165,19 +157,23 @@ def several(names: Sequence[str], most: int = 3) -> str:
     return f"{', '.join(names[:most])}{_rest(names, most)}"
 
 
+def _title(quantity: str) -> str:
+    return METRICS[quantity].change_title if quantity in METRICS else quantity
+
+
 def _counted(number: float, *, giga: bool) -> str:
     if giga and number >= 1e8:
-        return f"{wording.significant(number / 1e9)} G"
-    return f"{wording.significant(number / 1e6)} M" if number >= 1e5 else f"{number:.0f}"
+        return f"{numbers.significant(number / 1e9)} G"
+    return f"{numbers.significant(number / 1e6)} M" if number >= 1e5 else f"{number:.0f}"
 
 
 def _rest(names: Sequence[str], most: int) -> str:
     return f" and {len(names) - most} more" if len(names) > most else ""
 
 
-def _difference(found: RunDifference) -> str:
-    matters = f" (matters for {wording.listed(found.concerns)})" if found.concerns else ""
-    return f"{found.what}: {found.baseline} → {found.new}{matters}"
+def _difference(difference: RunDifference) -> str:
+    matters = f" (matters for {numbers.listed(difference.concerns)})" if difference.concerns else ""
+    return f"{difference.what}: {difference.baseline} → {difference.new}{matters}"
 
 
 def _signed(share: float, *, small: bool = False) -> str:
@@ -185,5 +181,5 @@ def _signed(share: float, *, small: bool = False) -> str:
     digits = 3 if small and 0 < abs(number) < 0.05 else 1
     text = f"{abs(number):.{digits}f}"
     if not float(text):
-        return "±0.0" if number == 0 or not small else f"{'+' if number > 0 else wording.MINUS}<0.001"
-    return f"{'+' if number > 0 else wording.MINUS}{text}"
+        return "±0.0" if number == 0 or not small else f"{'+' if number > 0 else numbers.MINUS}<0.001"
+    return f"{'+' if number > 0 else numbers.MINUS}{text}"

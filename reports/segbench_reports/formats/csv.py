@@ -16,31 +16,30 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from segbench import CellResult, Deployment, Latency, ReportTarget, RunResult
-from segbench_reports.text import numbers as wording
+from segbench import METRICS, CellResult, Deployment, ReportTarget, RunResult, batch_timing, single_timing
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import spreadsheet
 from segbench_reports.view.ablation import measured_ablations
 from segbench_reports.view.cells import deployment
 from segbench_reports.view.quality_comparisons import of_quality
 
-_CELL = """
-    id kind model loss dataset recipe seed status params params_trained size_mb macs flops fvcore_flops
-"""
+_CELL = "id kind model loss dataset recipe seed status params params_trained size_mb macs flops fvcore_flops"
 _ERROR = "stage kind message"
 _QUALITY = """
     split images miou training_score selected_on miou_micro miou_imagewise miou_frequency_weighted pixel_accuracy mean_accuracy
     headline_class headline_iou miou_ci95_low miou_ci95_high miou_worst_decile boundary_iou ece
 """
 _TRAINING = """
-    epochs_run best_epoch best_score select_on seconds images_per_second peak_memory_mb device precision batch_size accumulate
+    epochs_run best_epoch best_score select_on seconds train_images_per_second peak_memory_mb device precision batch_size accumulate
     stopped protocol_changed
 """
 _DEPLOYMENT = "backend precision"
-_LATENCY = "device threads input_size first_ms p50_ms p90_ms p99_ms mean_ms ci95_low_ms ci95_high_ms"
-_THROUGHPUT = "batch_size images_per_second"
-_MEMORY = "weights inference_peak activation_peak training_peak"
-_FORM = "version file_mb export_seconds fixed_size raced error"
+_LATENCY = "device threads input_size first_ms latency_ms p90_ms p99_ms mean_ms ci95_low_ms ci95_high_ms"
+_THROUGHPUT = "batch_size throughput"
+_MEMORY = "weights inference_memory_mb activation_peak training_memory_mb"
+_FORM = "version deployed_file_mb export_seconds fixed_size raced error"
 _DRIFT = "images max_abs mean_abs reference_std label_agreement"
+"""The columns of each record in the order that files have had from the first: metrics by their names, all else by its key in the record."""
 
 _SEEDS = "n mean deviation low high"
 _COMPARISON = "baseline value low high verdict scope n"
@@ -57,7 +56,7 @@ def render(result: RunResult, target: ReportTarget) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     steps = _ablation_steps(result)
-    writer.writerow(_row(CellResult(id="", model=""), None, {}))  # the keys alone
+    writer.writerow(_row(CellResult(id="", model=""), None, {}))  # the columns' names alone
     for cell in result.cells:
         first = deployment(cell)
         writer.writerow(map(_field, _row(cell, first, _uncertainty(result, cell) | steps.get(cell.id, {})).values()))
@@ -68,16 +67,16 @@ def render(result: RunResult, target: ReportTarget) -> str:
 
 
 def _row(cell: CellResult, form: Deployment | None, own: Mapping[str, Any], *, kind: str = "cell") -> dict[str, Any]:
-    """The columns in order; every key is there for every row. ``own`` is what belongs to the cell alone."""
-    return {
+    """The columns in order, the same in every row; metrics that others brought come last. ``own`` is what belongs to the cell alone."""
+    columns = {
         **_values(cell, _CELL),
         "settings": json.dumps(cell.settings, sort_keys=True, default=str) if cell.settings else None,
         **_values(cell.error, _ERROR, "error"),
         **_values(cell.quality, _QUALITY, "quality"),
         **_values(cell.training, _TRAINING, "training"),
         **_values(form, _DEPLOYMENT, "deployment"),
-        **_values(_timing(form, single=True), _LATENCY, "latency"),
-        **_values(_timing(form, single=False), _THROUGHPUT, "throughput"),
+        **_values(single_timing(form), _LATENCY, "latency"),
+        **_values(batch_timing(form), _THROUGHPUT, "throughput"),
         **_values(form.memory_mb if form else None, _MEMORY, "memory_mb"),
         **dict.fromkeys(_OWN),
         **own,
@@ -85,17 +84,16 @@ def _row(cell: CellResult, form: Deployment | None, own: Mapping[str, Any], *, k
         **_values(form, _FORM, "deployment"),
         **_values(form.drift if form else None, _DRIFT, "drift"),
     }
+    return columns | {
+        metric.csv_column: shown.value if (shown := metric.value(cell)) else None
+        for metric in METRICS.values()
+        if metric.record and metric.csv_column not in columns
+    }
 
 
 def _bare(cell: CellResult, form: Deployment) -> CellResult:
     """The cell as one of its further forms: what it is called and costs, with this form's score."""
-    return cell.model_copy(update={"quality": form.quality, "training": None, "error": None})
-
-
-def _timing(form: Deployment | None, *, single: bool) -> Latency | None:
-    """Single images, or the largest batch."""
-    entries = [entry for entry in form.latency if (entry.batch_size == 1) is single] if form else []
-    return entries[0] if single and entries else max(entries, key=lambda entry: entry.batch_size, default=None)
+    return cell.model_copy(update={"quality": form.quality, "training": None, "error": None, "deployments": [form]})
 
 
 def _uncertainty(result: RunResult, cell: CellResult) -> dict[str, Any]:
@@ -124,12 +122,19 @@ def _ablation_steps(result: RunResult) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _values(record: BaseModel | None, keys: str, prefix: str = "") -> dict[str, Any]:
+def _values(record: BaseModel | None, columns: str, prefix: str = "") -> dict[str, Any]:
     values: Mapping[str, Any] = {} if record is None else dict(record)
     for name, unit in (("ci95", "_ms"), ("miou_ci95", "")):
         interval = values.get(f"{name}{unit}") or (None, None)
         values = {**values, f"{name}_low{unit}": interval[0], f"{name}_high{unit}": interval[1]}
-    return {f"{prefix}_{key}" if prefix else key: values.get(key) for key in keys.split()}
+    keys = [_key(name, prefix or "cell") for name in columns.split()]
+    return {f"{prefix}_{key}" if prefix else key: values.get(key) for key in keys}
+
+
+def _key(name: str, record: str) -> str:
+    """The key in a record of a metric, or of what is no metric there."""
+    metric = METRICS.get(name)
+    return metric.key if metric is not None and metric.record == record else name
 
 
 def _field(value: Any) -> str:
@@ -138,5 +143,5 @@ def _field(value: Any) -> str:
     if isinstance(value, (int, float)):
         return repr(value)
     if isinstance(value, tuple):
-        return wording.size(value)
+        return numbers.size(value)
     return spreadsheet(str(value))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from segbench import ReportTarget, RunResult, slug
+from segbench import ReportTarget, RunResult, metric, slug
 from segbench_reports.formats.latex_table import Head, tables
 from segbench_reports.sections import deployment
-from segbench_reports.sections.meaning import MEANINGS
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import plain
 from segbench_reports.text.latex import breakable, latex
 from segbench_reports.view.cells import dataset_name, scored_splits
@@ -22,19 +21,25 @@ _CAPTION = 300
 _REMARK = 600
 _MOST_REMARKS = 8
 
+
+def _head(name: str) -> Head:
+    shown = metric(name)
+    return Head(shown.change_title, shown.column_unit)
+
+
 _FORMS = {
     0: Head("model", name=True),
     1: Head("form", name=True),
     2: Head("precision", name=True),
-    3: Head("file", "MB"),
+    3: _head("deployed_file_mb"),
     5: Head("drift", "largest"),
     6: Head("drift, mean", "% of deviation"),
     7: Head("labels agree", "%"),
-    8: Head("mIoU", "%"),
+    8: _head("miou"),
     9: Head("against eager", "points"),
-    10: Head("latency", "ms, batch 1"),
+    10: _head("latency_ms"),
     11: Head("time against", "eager"),
-    13: Head("memory", "MB"),
+    13: _head("inference_memory_mb"),
 }
 """Columns of the table of deployed forms, by their place in :func:`segbench_reports.sections.deployment.figures`."""
 
@@ -49,7 +54,7 @@ def render(result: RunResult, target: ReportTarget) -> str:
 
 
 def _opening(result: RunResult) -> str:
-    title = wording.elided(_title(result), _CAPTION)
+    title = numbers.elided(_title(result), _CAPTION)
     lines = [
         f"{plain(title)}, measured by segbench {plain(result.environment.segbench or '')}".rstrip(),
         r"Put \usepackage{booktabs,graphicx} into the preamble and \input this file, or copy a table.",
@@ -59,9 +64,9 @@ def _opening(result: RunResult) -> str:
 
 
 def _title(result: RunResult) -> str:
-    models = [wording.elided(name, _NAME) for name in dict.fromkeys(cell.model for cell in result.cells)]
-    subject = " against ".join(models) if 0 < len(models) < 3 else wording.counted(len(models), "model")
-    return f"{subject} on {wording.elided(dataset_name(result), _NAME)}" if dataset_name(result) else subject
+    models = [numbers.elided(name, _NAME) for name in dict.fromkeys(cell.model for cell in result.cells)]
+    subject = " against ".join(models) if 0 < len(models) < 3 else numbers.counted(len(models), "model")
+    return f"{subject} on {numbers.elided(dataset_name(result), _NAME)}" if dataset_name(result) else subject
 
 
 def _main(result: RunResult, table: Table) -> Iterator[str]:
@@ -74,7 +79,7 @@ def _main(result: RunResult, table: Table) -> Iterator[str]:
 
 
 def _labels(row: Row, table: Table) -> list[str]:
-    texts = [breakable(latex(wording.elided(row.labels[axis], _NAME) or wording.NOT_MEASURED)) for axis in table.axes]
+    texts = [breakable(latex(numbers.elided(row.labels[axis], _NAME) or numbers.NOT_MEASURED)) for axis in table.axes]
     return [texts[0] + (f" ({latex(row.cell.status)})" if row.cell.status != "ok" else ""), *texts[1:]]
 
 
@@ -90,38 +95,38 @@ def _interval(row: Row, column: Column) -> str:
     """The 95 % interval of a score: over seeds where the run has it, else over images."""
     figure, quality = row.figures.get(column.key), row.cell.quality
     if figure and figure.interval:
-        found = figure.interval
+        interval = figure.interval
     elif column.key == "miou" and row.kind == "cell" and quality and quality.miou_ci95:
-        found = quality.miou_ci95
+        interval = quality.miou_ci95
     else:
         return ""
-    return f"[{wording.percent(found[0])}, {wording.percent(found[1])}]"
+    return f"[{numbers.percent(interval[0])}, {numbers.percent(interval[1])}]"
 
 
 def _scored(result: RunResult) -> str:
     images = {cell.quality.images for cell in result.cells if cell.quality and cell.quality.images}
-    splits = wording.listed(scored_splits(result))
-    counted = f", {wording.counted(images.pop(), 'image')}" if len(images) == 1 else ""
+    splits = numbers.listed(scored_splits(result))
+    counted = f", {numbers.counted(images.pop(), 'image')}" if len(images) == 1 else ""
     return f" ({latex(splits + counted)})" if splits else ""
 
 
 def _notes(result: RunResult, table: Table) -> list[str]:
-    """Under what every number of the main table holds."""
+    """Conditions under which the numbers of the main table hold."""
     marks = {table.mark(row, column) for row in table.main for column in table.columns}
-    said = ["Bold: best of its column, as far as digits and intervals tell." if "best" in marks else ""]
-    said.append("Underlined: second best." if "second" in marks else "")
-    said += _bounds(table)
-    said += [MEANINGS.get(column.key, "") for column in table.columns]
+    lines = ["Bold: best of its column, as far as digits and intervals tell." if "best" in marks else ""]
+    lines.append("Underlined: second best." if "second" in marks else "")
+    lines += _bounds(table)
+    lines += [column.metric.meaning for column in table.columns]
     remarks = table_notes(result, table, ratios=False)
     left = len(remarks) - _MOST_REMARKS
     more = f"{left} more remarks stand in the other reports" if left > 0 else ""
-    said += [*_counted_at(result), _protocol(result), *remarks[:_MOST_REMARKS], more, unfinished_note(result)]
-    return [_remark(wording.sentence(text)) for text in said if text]
+    lines += [*_counted_at(result), _protocol(result), *remarks[:_MOST_REMARKS], more, unfinished_note(result)]
+    return [_remark(numbers.sentence(text)) for text in lines if text]
 
 
 def _remark(text: str) -> str:
     """One remark; what it is about (bold in Markdown) is emphasised."""
-    parts = wording.elided(plain(text), _REMARK).split("**")
+    parts = numbers.elided(plain(text), _REMARK).split("**")
     return "".join(rf"\emph{{{latex(part)}}}" if place % 2 else _kept(part) for place, part in enumerate(parts))
 
 
@@ -133,19 +138,19 @@ def _kept(text: str) -> str:
 def _bounds(table: Table) -> list[str]:
     miou = next((column for column in table.columns if column.key == "miou"), None)
     rows = [row for row in table.main if miou and _interval(row, miou)]
-    said = []
+    lines = []
     if any(row.kind == "cell" for row in rows):
-        said.append("In brackets: 95 % interval of this checkpoint's mIoU over images like these, not over trainings.")
+        lines.append("In brackets: 95 % interval of this checkpoint's mIoU over images like these, not over trainings.")
     if any(row.kind == "mean" for row in table.main):
-        said.append("± behind a score: standard deviation over seeds.")
+        lines.append("± behind a score: standard deviation over seeds.")
     if any(row.kind == "mean" for row in rows):
-        said.append("In brackets behind a mean: 95 % interval of the mean over seeds (Student's t).")
-    return said
+        lines.append("In brackets behind a mean: 95 % interval of the mean over seeds (Student's t).")
+    return lines
 
 
 def _counted_at(result: RunResult) -> list[str]:
     shapes = {" and ".join("x".join(map(str, shape)) for shape in cell.input_shape) for cell in result.cells if cell.input_shape}
-    return [f"Params and MACs were counted at {wording.listed(sorted(shapes))} (batch, channels, height, width)."] if shapes else []
+    return [f"Params and MACs were counted at {numbers.listed(sorted(shapes))} (batch, channels, height, width)."] if shapes else []
 
 
 def _protocol(result: RunResult) -> str:
@@ -158,18 +163,18 @@ def _forms(result: RunResult) -> Iterator[str]:
     if not forms:
         return iter(())
     rows = deployment.figures(forms)
-    kept = [place for place in _FORMS if any(row[place] for row in rows)]
-    body = [[_cell(row[place], name=_FORMS[place].name) for place in kept] for row in rows]
-    under = wording.listed(list(dict.fromkeys(conditions(form.latency) for form in forms if form.latency)))
+    places = [place for place in _FORMS if any(row[place] for row in rows)]
+    body = [[_cell(row[place], name=_FORMS[place].name) for place in places] for row in rows]
+    under = numbers.listed(list(dict.fromkeys(conditions(form.latency) for form in forms if form.latency)))
     timed = [f"**latency**: median of single calls with its 95 % interval, at {under}."] if under else []
-    said = [*deployment.notes(forms), *timed, *(f"{cell_and_form}: {why}." for cell_and_form, why in _failed(rows))]
-    notes = [_remark(text) for text in said]
+    texts = [*deployment.notes(forms), *timed, *(f"{cell_and_form}: {why}." for cell_and_form, why in _failed(rows))]
+    notes = [_remark(text) for text in texts]
     label = f"tab:{slug(_title(result), limit=40)}-forms"
-    return tables([_FORMS[place] for place in kept], body, caption=latex(f"{_title(result)}, as deployed."), label=label, notes=notes)
+    return tables([_FORMS[place] for place in places], body, caption=latex(f"{_title(result)}, as deployed."), label=label, notes=notes)
 
 
 def _cell(text: str, *, name: bool) -> str:
-    shown = latex(wording.elided(text, _NAME) or wording.NOT_MEASURED)
+    shown = latex(numbers.elided(text, _NAME) or numbers.NOT_MEASURED)
     return breakable(shown) if name else shown
 
 

@@ -19,7 +19,7 @@ from segbench_reports.sections import (
     speed,
     training,
 )
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets
 from segbench_reports.view.cells import dataset_name
@@ -71,9 +71,9 @@ def _opening(result: RunResult, sentences: list[str]) -> list[str]:
 
 
 def title(result: RunResult) -> str:
-    """What was compared on what."""
+    """The models that were compared, and their dataset."""
     models = [markdown(name) for name in dict.fromkeys(cell.model for cell in result.cells)]
-    subject = " against ".join(models) if 0 < len(models) < 3 else wording.counted(len(models), "model")
+    subject = " against ".join(models) if 0 < len(models) < 3 else numbers.counted(len(models), "model")
     dataset = dataset_name(result)
     return f"{subject} on {markdown(dataset)}" if dataset else subject
 

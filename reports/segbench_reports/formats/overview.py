@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from segbench import ReportTarget, RunResult
 from segbench_reports.formats.markdown import title
 from segbench_reports.sections import ablation, claims, deployment, environment, results
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import link_target, markdown
 from segbench_reports.text.markdown import bullets
 from segbench_reports.view.main_table import main_table
@@ -18,8 +18,8 @@ from segbench_reports.view.summary import summary, unfinished_note
 
 def render(runs: Mapping[str, RunResult], target: ReportTarget) -> str:
     """``runs`` by the name of the folder below ``target.directory`` that each one's own report stands in."""
-    models = wording.counted(len({cell.model for run in runs.values() for cell in run.cells}), "model")
-    parts = [f"# {models} in {wording.counted(len(runs), 'run')}", bullets(_entry(name, run) for name, run in runs.items())]
+    models = numbers.counted(len({cell.model for run in runs.values() for cell in run.cells}), "model")
+    parts = [f"# {models} in {numbers.counted(len(runs), 'run')}", bullets(_entry(name, run) for name, run in runs.items())]
     parts += [_run(name, run, target) for name, run in runs.items()]
     return "\n\n".join(parts) + "\n"
 
@@ -48,4 +48,4 @@ def _run(name: str, run: RunResult, target: ReportTarget) -> str:
 
 def _below(folder: str, text: str) -> str:
     """A section's text with the pictures that it links to looked for in a folder."""
-    return re.sub(r"(!\[[^\]]*\]\()", lambda found: f"{found[1]}{link_target(folder)}/", text)
+    return re.sub(r"(!\[[^\]]*\]\()", lambda match: f"{match[1]}{link_target(folder)}/", text)

@@ -16,7 +16,7 @@ from segbench import ReportTarget, RunResult
 from segbench_reports.sections.ablation import plain_rows
 from segbench_reports.sections.claims import concerning, judged
 from segbench_reports.sections.deployment import SHORT, figures
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.text.escape import plain
 from segbench_reports.view.ablation import measured_ablations
 from segbench_reports.view.cells import dataset_name, scored_splits, variant
@@ -29,8 +29,6 @@ from segbench_reports.view.verification import instruments
 
 _GAP = 3
 _SHORTEST_NAME = 18
-_HEADINGS = {"training score": "train score", "peak memory": "memory", "throughput": "images/s", "training": "training"}
-_UNITS = {"latency_ms": "ms", "images_per_second": "batch {}"}
 
 
 def render(result: RunResult, target: ReportTarget) -> str:
@@ -73,7 +71,7 @@ def _blocks(result: RunResult, target: ReportTarget) -> Iterable[RenderableType]
 
 
 def _title(result: RunResult) -> Text:
-    splits = wording.listed(scored_splits(result))
+    splits = numbers.listed(scored_splits(result))
     name = plain(dataset_name(result) or _untrained_title(result)) + (f", scored on {splits}" if splits else "")
     title = Text(name, style="bold")
     protocol = plain(protocol_line(result))
@@ -97,7 +95,7 @@ def _notes(result: RunResult, table: Table, hidden: Sequence[str], *, color: boo
     if table.single_seeds:
         notes.append("Each seed by itself is in the Markdown and CSV reports.")
     if hidden:
-        notes.append(f"Not shown at this width: {wording.listed(hidden)}.")
+        notes.append(f"Not shown at this width: {numbers.listed(hidden)}.")
     return notes
 
 
@@ -105,7 +103,7 @@ def _fitting(table: Table, width: int) -> list[Column]:
     """Columns that fit beside the names: the least important go first, numbers are never broken."""
     shown = list(table.columns)
     while len(shown) > 1 and _name_width(table, width) + sum(_width(column, table) + _GAP for column in shown) > width:
-        shown.remove(max(shown, key=lambda column: column.priority))
+        shown.remove(max(shown, key=lambda column: column.layout.priority))
     return shown
 
 
@@ -120,10 +118,9 @@ def _width(column: Column, table: Table) -> int:
 
 
 def _heading(column: Column) -> str:
-    unit = column.unit
-    if column.key in _UNITS:
-        unit = _UNITS[column.key].format(unit.rpartition(" ")[2])
-    return f"{plain(_HEADINGS.get(column.title, column.title))}\n{unit}"
+    batch = column.unit.rpartition(" ")[2]
+    unit = column.layout.narrow_unit.format(batch=batch) or column.unit
+    return f"{plain(column.layout.narrow_title or column.title)}\n{unit}"
 
 
 def _grid(table: Table, columns: Sequence[Column], target: ReportTarget) -> Grid:
@@ -156,17 +153,17 @@ def _figure(row: Row, column: Column, table: Table, *, color: bool) -> Text:
     interval = row.figures[column.key].interval if column.key in row.figures else None
     if starred:
         text.append("*" if best else " ")
-    for below in (wording.shares(interval) if interval else "", table.relative_text(row, column)):
+    for below in (numbers.shares(interval) if interval else "", table.relative_text(row, column)):
         text.append(f"\n{below}{' ' if starred else ''}" if below else "", style="not bold dim")
     return text
 
 
 def _failures(result: RunResult) -> Iterable[RenderableType]:
-    found = failures(result)
-    if not found:
+    failed = failures(result)
+    if not failed:
         return
     yield Text("\nCells without a result", style="bold")
-    for failure in found:
+    for failure in failed:
         line = Text(plain(failure.name)).append(f"  {plain(failure.what)}", style="bold red")
         yield line
         yield Padding(Text(" ".join(part for part in (plain(failure.message), plain(failure.advice)) if part)), (0, 0, 0, 2))
@@ -196,7 +193,7 @@ def _deployed(result: RunResult) -> Iterable[RenderableType]:
         grid.add_column(title, justify="left" if title == "form" else "right", no_wrap=title != "form", overflow="fold")
     shown = ""
     for row in figures(forms):
-        grid.add_row(Text(plain(row[0] if row[0] != shown else "")), *(Text(plain(row[i] or wording.NOT_MEASURED)) for _, i in SHORT))
+        grid.add_row(Text(plain(row[0] if row[0] != shown else "")), *(Text(plain(row[i] or numbers.NOT_MEASURED)) for _, i in SHORT))
         shown = row[0]
     yield grid
     yield _paragraphs(plain(text) for text in sentences(forms))
@@ -206,20 +203,20 @@ def _deployed(result: RunResult) -> Iterable[RenderableType]:
 
 
 def _claims(result: RunResult) -> Iterable[RenderableType]:
-    found = judged(result)
-    untested = len(concerning(result)) - len(found)
-    if not found and not untested:
+    tested = judged(result)
+    untested = len(concerning(result)) - len(tested)
+    if not tested and not untested:
         return
     yield Text("\nPublished claims", style="bold")
-    if found:
+    if tested:
         grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
         grid.add_column("claim", ratio=1, overflow="fold")
         for heading in ("claimed", "measured", "verdict"):
             grid.add_column(heading, overflow="fold")
-        for verdict in found:
+        for verdict in tested:
             style = {"broken": "red", "cannot tell": "yellow"}.get(verdict.verdict, "green")
-            cells = (verdict.summary, verdict.claimed, verdict.measured or wording.NOT_MEASURED)
+            cells = (verdict.summary, verdict.claimed, verdict.measured or numbers.NOT_MEASURED)
             grid.add_row(*(Text(plain(cell)) for cell in cells), Text(verdict.verdict, style=style))
         yield grid
     if untested:
-        yield Text(f"{wording.counted(untested, 'claim')} not tested here: the conditions differ.", style="dim")
+        yield Text(f"{numbers.counted(untested, 'claim')} not tested here: the conditions differ.", style="dim")

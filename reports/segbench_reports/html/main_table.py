@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segbench import Comparison, RunResult
+from segbench import Comparison, RunResult, ShownValue
 from segbench_reports.html.embed import rounded, shown
-from segbench_reports.sections.meaning import MEANINGS
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import cell_name, group_key
-from segbench_reports.view.main_table import Column, Row, ShownValue, Table
+from segbench_reports.view.main_table import Column, Row, Table
 
 _MOST_COMPARISONS = 3000
 _NAME = 80
@@ -67,12 +66,12 @@ def lines(table: Table) -> list[Line]:
 
 
 def table_data(result: RunResult, table: Table) -> dict[str, Any]:
-    """What the page needs to sort, to compare with another baseline and to copy."""
+    """Data with which the page sorts, compares with another baseline and copies."""
     names = row_names(table)
     return {
         "axes": list(table.axes),
         "columns": [
-            {"key": c.key, "title": shown(c.title), "unit": c.unit, "better": c.better, "compare": c.compare} for c in table.columns
+            {"key": c.key, "title": shown(c.title), "unit": c.unit, "better": c.metric.better, "compare": c.compare} for c in table.columns
         ],
         "rows": [
             {
@@ -88,28 +87,18 @@ def table_data(result: RunResult, table: Table) -> dict[str, Any]:
 
 
 def winners(table: Table) -> list[tuple[str, str, str]]:
-    """Who is best under which constraint: (question, names, figure), only where the digits or intervals tell rows apart."""
-    found = []
+    """The best rows by question: (question, names, figure), only where the digits or intervals tell rows apart."""
+    answers = []
     axes = [axis for axis in table.axes if axis != "seed"]
     for column in table.columns:
-        question = _QUESTIONS.get(column.key)
+        question = column.layout.question
         best = [row for row in table.rows if column.key in row.best]
         if question and best and len(best) < len([row for row in table.rows if row.ranked]):
-            names = wording.listed([shown(cell_name(row.cell, axes), _SHORT_NAME) for row in best[:3]])
+            names = numbers.listed([shown(cell_name(row.cell, axes), _SHORT_NAME) for row in best[:3]])
             more = f" and {len(best) - 3} more" if len(best) > 3 else ""
             top = best[0].figures[column.key]
-            found.append((question, names + more, f"{column.text(top)} {column.unit.partition(',')[0]}"))
-    return found
-
-
-_QUESTIONS = {
-    "miou": "Highest mIoU",
-    "latency_ms": "Shortest latency, batch 1",
-    "images_per_second": "Highest throughput",
-    "params": "Fewest parameters",
-    "macs": "Fewest MACs",
-    "inference_peak_mb": "Least memory",
-}
+            answers.append((question, names + more, f"{column.text(top)} {column.unit.partition(',')[0]}"))
+    return answers
 
 
 def _row_name(row: Row, table: Table) -> str:
@@ -119,12 +108,12 @@ def _row_name(row: Row, table: Table) -> str:
 
 
 def _meaning(column: Column) -> str:
-    return re.sub(r"\*\*(.+?)\*\*", r"\1", MEANINGS.get(column.key, "")).strip()
+    return re.sub(r"\*\*(.+?)\*\*", r"\1", column.metric.meaning).strip()
 
 
 def _line(row: Row, name: str, table: Table) -> Line:
     cells = [_cell(row, column, table) for column in table.columns]
-    labels = [shown(row.labels[axis], _NAME) or wording.NOT_MEASURED for axis in table.axes]
+    labels = [shown(row.labels[axis], _NAME) or numbers.NOT_MEASURED for axis in table.axes]
     return Line(name, labels, cells, row.kind, row.ranked, "" if row.cell.status == "ok" else row.cell.status)
 
 
@@ -136,7 +125,7 @@ def _number(figure: ShownValue | None, column: Column) -> list[Any] | None:
     """Value and spread in the column's unit."""
     if figure is None:
         return None
-    scale = 100.0 if column.unit == "%" else column.scale
+    scale = column.metric.scale
     return [round(figure.value * scale, 6), None if figure.spread is None else rounded(figure.spread * scale)]
 
 
@@ -148,21 +137,21 @@ def _comparisons(result: RunResult, table: Table) -> list[list[Any]]:
         places[tuple(sorted(ids))] = place
     keys = {column.key for column in table.columns}
     ordered = sorted(result.comparisons, key=lambda c: not c.headline)
-    found = [(c, places.get(tuple(sorted(c.subject_cells))), places.get(tuple(sorted(c.baseline_cells)))) for c in ordered]
+    compared = [(c, places.get(tuple(sorted(c.subject_cells))), places.get(tuple(sorted(c.baseline_cells)))) for c in ordered]
     return [
         [c.quantity, subject, baseline, rounded(c.value), rounded(c.low), rounded(c.high), _verdict(c)]
-        for c, subject, baseline in found
+        for c, subject, baseline in compared
         if c.quantity in keys and subject is not None and baseline is not None and _plain_form(c)
     ][:_MOST_COMPARISONS]
 
 
-def _plain_form(found: Comparison) -> bool:
+def _plain_form(comparison: Comparison) -> bool:
     """Single images of the networks as they were trained: what the table shows."""
     eager = (None, "eager")
-    return found.subject_backend in eager and found.baseline_backend in eager and found.context.get("batch_size", 1) == 1
+    return comparison.subject_backend in eager and comparison.baseline_backend in eager and comparison.context.get("batch_size", 1) == 1
 
 
-def _verdict(found: Comparison) -> str:
-    scope = f", {found.scope}" if found.scope else ""
-    reason = f" ({found.reason})" if found.reason else ""
-    return shown(f"{found.verdict}{scope}{reason}")
+def _verdict(comparison: Comparison) -> str:
+    scope = f", {comparison.scope}" if comparison.scope else ""
+    reason = f" ({comparison.reason})" if comparison.reason else ""
+    return shown(f"{comparison.verdict}{scope}{reason}")

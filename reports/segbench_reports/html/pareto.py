@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from segbench import CellResult, RunResult
+from segbench import Metric, RunResult, metric
 from segbench_reports.charts.charts import COLORS
 from segbench_reports.charts.names import short_names
 from segbench_reports.html.chart import Drawing, Entry, fitted
 from segbench_reports.html.embed import rounded
 from segbench_reports.html.main_table import row_names
-from segbench_reports.view.cells import deployment, finite, group_key
+from segbench_reports.view.cells import finite, group_key
 from segbench_reports.view.main_table import Row, Table
 
-Read = Callable[[CellResult], float | None]
 Bounds = tuple[float, float] | None
 
-COSTS: dict[str, tuple[str, float]] = {
-    "latency_ms": ("latency, batch 1 (ms)", 1.0),
-    "macs": ("MACs (G)", 1e-9),
-    "params": ("parameters (M)", 1e-6),
-    "inference_peak_mb": ("peak memory (MB)", 1.0),
-    "energy": ("energy per image (J)", 1.0),
-}
-QUALITIES: dict[str, str] = {
-    "miou": "mIoU (%)",
-    "headline_iou": "IoU of the headline class (%)",
-    "boundary_iou": "boundary IoU (%)",
-    "miou_worst_decile": "mIoU of the worst tenth of the images (%)",
-}
+_COSTS = ("latency_ms", "macs", "params", "inference_memory_mb", "energy")
+_SCORES = ("miou", "headline_iou", "boundary_iou", "miou_worst_decile")
+"""The axes in the order of the page's menus."""
 
 
 def front(result: RunResult, table: Table) -> Drawing | None:
     """The chart with all its axes; None where fewer than two rows have a score and a cost."""
     rows = [row for row in table.rows if row.ranked]
     points = [_point(result, row, name) for row, name in zip(table.rows, row_names(table), strict=True) if row.ranked]
-    costs = {key: title for key, (title, _) in COSTS.items() if sum(key in point["x"] for point in points) > 1}
-    qualities = {key: title for key, title in QUALITIES.items() if sum(key in point["y"] for point in points) > 1}
+    costs, qualities = _axes(_COSTS, [point["x"] for point in points]), _axes(_SCORES, [point["y"] for point in points])
     if not costs or not qualities:
         return None
     models = list(dict.fromkeys(row.cell.model for row in rows))
@@ -65,20 +53,25 @@ def undominated(points: Sequence[tuple[float, float]]) -> list[int]:
     ]
 
 
+def _axes(names: Sequence[str], points: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Key and title of each metric that two points have."""
+    return {each.column_key: each.axis_title for each in map(metric, names) if sum(each.column_key in point for point in points) > 1}
+
+
 def _fronts(points: Sequence[dict[str, Any]], costs: dict[str, str], qualities: dict[str, str]) -> dict[str, list[int]]:
-    found = {}
+    fronts = {}
     for cost in costs:
         for quality in qualities:
             both = [place for place, point in enumerate(points) if cost in point["x"] and quality in point["y"]]
             best = undominated([(points[place]["x"][cost][0], points[place]["y"][quality][0]) for place in both])
-            found[f"{quality}/{cost}"] = [both[place] for place in best]
-    return found
+            fronts[f"{quality}/{cost}"] = [both[place] for place in best]
+    return fronts
 
 
 def _point(result: RunResult, row: Row, name: str) -> dict[str, Any]:
     cell = row.cell
-    x = {key: _cost(row, key, scale) for key, (_, scale) in COSTS.items()}
-    y = {key: _quality(result, row, key) for key in QUALITIES}
+    x = {each.column_key: _cost(row, each) for each in map(metric, _COSTS)}
+    y = {each.column_key: _quality(result, row, each) for each in map(metric, _SCORES)}
     return {
         "name": name,
         "model": cell.model,
@@ -87,44 +80,33 @@ def _point(result: RunResult, row: Row, name: str) -> dict[str, Any]:
     }
 
 
-def _cost(row: Row, key: str, scale: float) -> list[float | None] | None:
-    figure = row.figures.get(key)
-    value = figure.value if figure else _energy(row.cell) if key == "energy" else None
-    if value is None or finite(value) is None:
+def _cost(row: Row, cost: Metric) -> list[float | None] | None:
+    shown = row.figures.get(cost.column_key) or (None if cost.column else cost.value(row.cell))
+    if shown is None or finite(shown.value) is None:
         return None
-    spread = figure.spread * scale if figure and figure.spread is not None else None
-    return _bounded(value * scale, None if spread is None else (value * scale - spread, value * scale + spread))
+    value = shown.value * cost.scale
+    spread = None if shown.spread is None else shown.spread * cost.scale
+    return _bounded(value, None if spread is None else (value - spread, value + spread))
 
 
-def _energy(cell: CellResult) -> float | None:
-    """Joules per image where a meter was read."""
-    found = deployment(cell)
-    for entry in found.latency if found else []:
-        joules = (entry.model_extra or {}).get("joules_per_image")
-        if entry.batch_size == 1 and isinstance(joules, float):
-            return joules
-    return None
-
-
-def _quality(result: RunResult, row: Row, key: str) -> list[float | None] | None:
+def _quality(result: RunResult, row: Row, score: Metric) -> list[float | None] | None:
     if row.kind == "mean":
-        return _of_seeds(result, row, key)
-    quality = row.cell.quality
-    value = getattr(quality, key, None) if quality else None
-    if value is None or finite(value) is None:
+        return _of_seeds(result, row, score)
+    shown, quality = score.value(row.cell), row.cell.quality
+    if shown is None:
         return None
-    interval = quality.miou_ci95 if quality and key == "miou" else None
-    return _bounded(100 * value, None if interval is None else (100 * interval[0], 100 * interval[1]))
+    interval = quality.miou_ci95 if quality and score.name == "miou" else None
+    return _bounded(score.scale * shown.value, None if interval is None else (score.scale * interval[0], score.scale * interval[1]))
 
 
-def _of_seeds(result: RunResult, row: Row, key: str) -> list[float | None] | None:
+def _of_seeds(result: RunResult, row: Row, score: Metric) -> list[float | None] | None:
     cells = [cell for cell in result.cells if group_key(cell) == group_key(row.cell)]
-    values = [value for cell in cells if cell.quality and (value := getattr(cell.quality, key, None)) is not None]
+    values = [shown.value for cell in cells if (shown := score.value(cell)) is not None]
     if not values:
         return None
-    found = next((s for s in result.seeds if s.quantity == key and set(s.cells) == {c.id for c in cells}), None)
-    bounds = (100 * found.low, 100 * found.high) if found and found.low is not None and found.high is not None else None
-    return _bounded(100 * sum(values) / len(values), bounds)
+    seeds = next((s for s in result.seeds if s.quantity == score.name and set(s.cells) == {c.id for c in cells}), None)
+    bounds = (score.scale * seeds.low, score.scale * seeds.high) if seeds and seeds.low is not None and seeds.high is not None else None
+    return _bounded(score.scale * sum(values) / len(values), bounds)
 
 
 def _bounded(value: float, bounds: Bounds) -> list[float | None]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segbench import CellResult, Comparison, RunResult
+from segbench import CellResult, Comparison, RunResult, metric
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
 from segbench_reports.view.cells import axis_text, varying_axes
-from segbench_reports.view.quality_comparisons import QUALITIES, interval, of_quality
+from segbench_reports.view.quality_comparisons import interval, of_quality
 
 _MOST_PAIRS = 200
 
@@ -51,7 +51,7 @@ def _shared_axes(result: RunResult) -> list[str]:
 
 
 def _identity(comparison: Comparison, axes: Sequence[str]) -> list[str]:
-    score = QUALITIES[comparison.quantity] + (f" {comparison.context['class']}" if comparison.context.get("class") else "")
+    score = metric(comparison.quantity).title + (f" {comparison.context['class']}" if comparison.context.get("class") else "")
     shared = [_shared(comparison, axis) for axis in axes]
     return [markdown(text) or numbers.NOT_MEASURED for text in (comparison.subject, comparison.baseline, *shared, score)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segbench import CellResult, Quality, ReportTarget, RunResult
+from segbench import CellResult, Quality, ReportTarget, RunResult, metric
 from segbench_reports.charts import charts
 from segbench_reports.charts.reliability import CAPTION, reliability_curves
 from segbench_reports.text import numbers
@@ -13,31 +13,24 @@ from segbench_reports.view.main_table import Table
 
 _CHART = "reliability"
 
+
+def _convention(name: str) -> tuple[str, str]:
+    """Title and note of a score; what the main table shows is explained there."""
+    score = metric(name)
+    return score.heading("{}"), "" if score.column else score.meaning
+
+
 _CONVENTIONS: dict[str, tuple[str, str]] = {
-    "miou": ("mIoU", ""),
+    "miou": _convention("miou"),
     "miou_ci95": ("95 % interval", "**95 % interval**: of this checkpoint's mIoU over images like these; other seeds are not in it."),
-    "headline_iou": ("IoU {}", ""),
-    "miou_imagewise": (
-        "mIoU, image by image",
-        "**image by image**: each image's mean over its own classes, averaged over images; small objects weigh more.",
-    ),
-    "miou_worst_decile": ("worst tenth of images", "**worst tenth of images**: the same, over the images that score lowest."),
-    "miou_micro": (
-        "IoU, pooled (micro)",
-        "**pooled (micro)**: all classes' pixels in one count; large classes decide, and it is higher than mIoU nearly always.",
-    ),
-    "miou_frequency_weighted": ("IoU, frequency weighted", ""),
-    "boundary_iou": (
-        "boundary IoU",
-        "**boundary IoU** (Cheng et al. 2021): mIoU of the strips inside the masks' outlines, 2 % of the image's diagonal wide.",
-    ),
-    "mean_accuracy": ("mean class accuracy", ""),
-    "pixel_accuracy": ("pixel accuracy", ""),
-    "ece": (
-        "calibration error",
-        "**calibration error** (ECE, 15 bins): mean distance between a pixel's highest probability and how often such pixels are right.",
-    ),
-}
+    **{
+        name: _convention(name)
+        for name in (
+            "headline_iou", "miou_imagewise", "miou_worst_decile", "miou_micro", "miou_frequency_weighted", "boundary_iou",
+            "mean_accuracy", "pixel_accuracy", "ece",
+        )
+    },
+}  # fmt: skip
 
 
 def conventions(result: RunResult, table: Table, target: ReportTarget | None = None) -> str:

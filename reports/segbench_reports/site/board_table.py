@@ -6,10 +6,10 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from segbench import Latency, RunResult
+from segbench import Latency, RunResult, half_interval, metric
 from segbench_reports.html.embed import shown
 from segbench_reports.site.boards import Board, Entry
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import axis_text, deployment, finite, varying_axes
 from segbench_reports.view.summary import conditions as timed_under
 
@@ -42,7 +42,7 @@ class BoardColumn:
 
 @dataclass(frozen=True)
 class BoardTable:
-    """What a page shows of one board."""
+    """One board as a page shows it."""
 
     columns: Sequence[BoardColumn]
     rows: Sequence[Sequence[BoardCell]]
@@ -73,35 +73,41 @@ _MIOU = (
 )
 
 
+def _column(name: str, meaning: str, *, headline: str = "", sorts: bool = True) -> BoardColumn:
+    """A metric's head; a board sorts what is better when higher from the top."""
+    ranked = metric(name)
+    return BoardColumn(ranked.heading(headline), ranked.column_unit, meaning, sorts=sorts, falls=ranked.better == "higher")
+
+
 def _rank(board: Board, entry: Entry) -> BoardCell:
     rank = board.rank(entry)
-    return BoardCell(wording.NOT_MEASURED if rank is None else str(rank), order=rank)
+    return BoardCell(numbers.NOT_MEASURED if rank is None else str(rank), order=rank)
 
 
 def _names(board: Board) -> dict[str, list[str]]:
-    """What tells the entries apart: model, loss, recipe, settings, how it was tuned and made, by column."""
+    """The columns that tell the entries apart: model, loss, recipe, settings, how it was tuned and made, by column."""
     cells = [entry.cell for entry in board.entries]
-    found = {axis: [axis_text(cell, axis) for cell in cells] for axis in varying_axes(cells) if axis != "seed"}
+    labels = {axis: [axis_text(cell, axis) for cell in cells] for axis in varying_axes(cells) if axis != "seed"}
     for key in _TUNED:
         values = [(cell.resolved.get("train") or {}).get(key, "") for cell in cells]
-        texts = [wording.setting(value) if value != "" else "" for value in values]
+        texts = [numbers.setting(value) if value != "" else "" for value in values]
         if len(set(texts)) > 1 and not any(key in setting for cell in cells for setting in cell.settings):
-            found[key.replace("_", " ")] = texts
+            labels[key.replace("_", " ")] = texts
     if len({cell.kind for cell in cells}) > 1:
-        found["made by"] = [cell.kind for cell in cells]
+        labels["made by"] = [cell.kind for cell in cells]
     if any(len(entry.cells) > 1 for entry in board.entries):
-        found["seeds"] = [str(len(entry.cells)) for entry in board.entries]
-    return {axis: [shown(text, _NAME) or wording.NOT_MEASURED for text in texts] for axis, texts in found.items()}
+        labels["seeds"] = [str(len(entry.cells)) for entry in board.entries]
+    return {axis: [shown(text, _NAME) or numbers.NOT_MEASURED for text in texts] for axis, texts in labels.items()}
 
 
 def _scores(board: Board) -> _Part:
     best = [board.leads(entry) for entry in board.entries]
     cells = []
     for entry, leads in zip(board.entries, best, strict=True):
-        spread = "" if entry.deviation is None else f" ±{wording.percent(entry.deviation)}"
-        bounds = f"[{wording.percent(entry.interval[0])}, {wording.percent(entry.interval[1])}]" if entry.interval else ""
-        cells.append(BoardCell(wording.percent(entry.miou) + spread, bounds, "best" if leads and not all(best) else "", entry.miou))
-    return BoardColumn("mIoU", "%", _MIOU, falls=True), cells
+        spread = "" if entry.deviation is None else f" ±{numbers.percent(entry.deviation)}"
+        bounds = f"[{numbers.percent(entry.interval[0])}, {numbers.percent(entry.interval[1])}]" if entry.interval else ""
+        cells.append(BoardCell(numbers.percent(entry.miou) + spread, bounds, "best" if leads and not all(best) else "", entry.miou))
+    return _column("miou", _MIOU), cells
 
 
 def _headline(board: Board) -> _Part | None:
@@ -114,13 +120,14 @@ def _headline(board: Board) -> _Part | None:
         values = [c.quality.headline_iou for c in entry.cells if c.quality and finite(c.quality.headline_iou) is not None]
         known = [value for value in values if value is not None]
         mean = sum(known) / len(known) if known else None
-        cells.append(BoardCell(wording.NOT_MEASURED if mean is None else wording.percent(mean), order=mean))
-    return BoardColumn(f"IoU {shown(name, 40)}", "%", "The same for the class that the task is about.", falls=True), cells
+        cells.append(BoardCell(numbers.NOT_MEASURED if mean is None else numbers.percent(mean), order=mean))
+    return _column("headline_iou", "The same for the class that the task is about.", headline=shown(name, 40)), cells
 
 
 def _params(board: Board) -> _Part:
     values = [entry.cell.params for entry in board.entries]
-    return BoardColumn("params", "M", "Parameters of the model as deployed, in millions."), _least(values, 1e-6, [""] * len(values))
+    column = _column("params", "Parameters of the model as deployed, in millions.")
+    return column, _least(values, metric("params").scale, [""] * len(values))
 
 
 def _macs(board: Board) -> _Part:
@@ -128,24 +135,24 @@ def _macs(board: Board) -> _Part:
     sizes = [_shape(entry) for entry in board.entries]
     same = len({size for size, value in zip(sizes, values, strict=True) if value is not None}) < 2
     meaning = "Multiply-adds of convolutions, linear layers and matrix products for one image, in thousand millions."
-    column = BoardColumn("MACs", "G", meaning if same else f"{meaning} Counted at different input sizes: not compared.", sorts=same)
-    return column, _least(values, 1e-9, [""] * len(values) if same else sizes, marked=same)
+    column = _column("macs", meaning if same else f"{meaning} Counted at different input sizes: not compared.", sorts=same)
+    return column, _least(values, metric("macs").scale, [""] * len(values) if same else sizes, marked=same)
 
 
 def _least(values: Sequence[int | None], scale: float, small: Sequence[str], *, marked: bool = True) -> list[BoardCell]:
     known = {value for value in values if value is not None}
     least = min(known) if marked and len(known) > 1 else None
     return [
-        BoardCell(wording.NOT_MEASURED)
+        BoardCell(numbers.NOT_MEASURED)
         if value is None
-        else BoardCell(wording.significant(value * scale), below, "best" if value == least else "", float(value))
+        else BoardCell(numbers.significant(value * scale), below, "best" if value == least else "", float(value))
         for value, below in zip(values, small, strict=True)
     ]
 
 
 def _shape(entry: Entry) -> str:
     shapes = entry.cell.input_shape or []
-    return wording.size(shapes[0][-2:]) if shapes and len(shapes[0]) > 2 else ""
+    return numbers.size(shapes[0][-2:]) if shapes and len(shapes[0]) > 2 else ""
 
 
 def _latencies(board: Board) -> _Part | None:
@@ -161,24 +168,23 @@ def _latencies(board: Board) -> _Part | None:
         cells = [
             replace(cell, mark="best") if _is_fastest(board, entry) else cell for cell, entry in zip(cells, board.entries, strict=True)
         ]
-    return BoardColumn("latency", "ms, batch 1", meaning, sorts=not apart), cells
+    return _column("latency_ms", meaning, sorts=not apart), cells
 
 
 def _latency(board: Board, entry: Entry, races: Sequence[tuple[str, str | None]]) -> BoardCell:
     timing = entry.timing
     if timing is None or timing.p50_ms is None:
-        return BoardCell(wording.NOT_MEASURED)
-    bounds = timing.ci95_ms
-    half = max(bounds[1] - timing.p50_ms, timing.p50_ms - bounds[0], 0.0) if bounds else None
-    text = wording.significant(timing.p50_ms) if half is None else wording.margin(timing.p50_ms, half)
+        return BoardCell(numbers.NOT_MEASURED)
+    half = half_interval(timing)
+    text = numbers.significant(timing.p50_ms) if half is None else numbers.margin(timing.p50_ms, half)
     base = _reference(board, entry, timing)
-    ratio = wording.times(timing.p50_ms / base) if base else ""
+    ratio = numbers.times(timing.p50_ms / base) if base else ""
     letter = race_letter(races.index(entry.race)) if len(races) > 1 else ""
     return BoardCell(text, " ".join(part for part in (letter, ratio) if part), order=timing.p50_ms)
 
 
 def _is_fastest(board: Board, entry: Entry) -> bool:
-    """Whether nothing of its race is faster, as far as the intervals tell; False where all are alike."""
+    """True where nothing of its race is faster, as far as the intervals tell; False where all are alike."""
     timings = [other.timing for other in board.entries if other.timing]
     least = min(timings, key=lambda timing: timing.p50_ms or 0.0)
     level = [timing for timing in timings if timing is least or _meet(timing, least)]
@@ -192,7 +198,7 @@ def _meet(one: Latency, other: Latency) -> bool:
 
 
 def _reference(board: Board, entry: Entry, timing: Latency) -> float | None:
-    """What a time is held against: the reference network of its race, else the first entry of its race; None for that entry itself."""
+    """The time to compare with: of the reference network of its race, else of the first entry of that race (None for that entry)."""
     if all(other.anchor for other in board.entries if other.timing):
         return entry.anchor
     first = next((other for other in board.entries if other.race == entry.race and other.timing), None)
@@ -237,17 +243,17 @@ def _notes(board: Board, runs: Mapping[str, RunResult]) -> list[str]:
 
 
 def _race_notes(board: Board, runs: Mapping[str, RunResult]) -> list[str]:
-    races, said = board.races, []
+    races, notes = board.races, []
     if len(races) > 1:
-        said.append(
+        notes.append(
             "Latencies of different races (letters) are not comparable: another machine, another hour, other neighbours. They are neither "
             "ranked nor sorted."
         )
     timed = [entry for entry in board.entries if entry.timing]
     if timed and all(entry.anchor for entry in timed):
-        said.append("× behind a latency is its ratio to the fixed reference network that was raced along.")
+        notes.append("× behind a latency is its ratio to the fixed reference network that was raced along.")
     elif any(_reference(board, entry, entry.timing) for entry in timed if entry.timing):
-        said.append("× behind a latency is its ratio to the highest-scoring entry of the same race.")
+        notes.append("× behind a latency is its ratio to the highest-scoring entry of the same race.")
     for place, race in enumerate(races):
         entries = [entry for entry in board.entries if entry.race == race and entry.timing]
         env = runs[race[0]].environment
@@ -256,7 +262,7 @@ def _race_notes(board: Board, runs: Mapping[str, RunResult]) -> list[str]:
         machine = ", ".join(env.gpu) or env.cpu or "machine not recorded"
         letter = f"{race_letter(place)}: " if len(races) > 1 else "Latency: "
         under = f"{forms[0].backend} {forms[0].precision}, " if forms else ""
-        said.append(
+        notes.append(
             shown(f"{letter}run {race[0]}, {machine}, {under}{' and '.join(setups)}, {(race[1] or '')[:16].replace('T', ' ')}.", 200)
         )
-    return said
+    return notes

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from segbench import CellResult, Latency, RunResult
 from segbench_reports.site.conditions import Conditions, conditions
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import cell_name, deployment, finite, group_key, single_latency, varying_axes
 
 
@@ -34,8 +34,8 @@ class Entry:
     @property
     def timing(self) -> Latency | None:
         """Single images of the network as it was trained."""
-        found = single_latency(self.cell)
-        return found if found and finite(found.p50_ms) is not None else None
+        timing = single_latency(self.cell)
+        return timing if timing and finite(timing.p50_ms) is not None else None
 
     @property
     def race(self) -> tuple[str, str | None]:
@@ -59,9 +59,9 @@ class Board:
         return 1 + sum(other.interval is not None and other.interval[0] > own[1] for other in self.entries)
 
     def leads(self, entry: Entry) -> bool:
-        """Whether none is better: by intervals, or, where it has none, by the digits that are shown."""
+        """True where none is better: by intervals, or, where it has none, by the digits that are shown."""
         rank = self.rank(entry)
-        return rank == 1 if rank is not None else wording.percent(entry.miou) == wording.percent(self.entries[0].miou)
+        return rank == 1 if rank is not None else numbers.percent(entry.miou) == numbers.percent(self.entries[0].miou)
 
     @property
     def races(self) -> list[tuple[str, str | None]]:
@@ -80,12 +80,12 @@ class LeftOut:
 
 def boards(runs: Mapping[str, RunResult]) -> dict[str, list[Board]]:
     """Tables by page (dataset); on each page the one with the most entries first: the others are held against it."""
-    found: dict[Conditions, list[Entry]] = {}
+    groups: dict[Conditions, list[Entry]] = {}
     for folder, result in runs.items():
         for under, entry in _entries(folder, result):
-            found.setdefault(under, []).append(entry)
+            groups.setdefault(under, []).append(entry)
     pages: dict[str, list[Board]] = {}
-    for under, entries in found.items():
+    for under, entries in groups.items():
         ordered = tuple(sorted(entries, key=lambda entry: -entry.miou))
         pages.setdefault(under.page, []).append(Board(under, ordered))
     return {page: sorted(tables, key=lambda board: -len(board.entries)) for page, tables in sorted(pages.items())}
@@ -93,14 +93,14 @@ def boards(runs: Mapping[str, RunResult]) -> dict[str, list[Board]]:
 
 def left_out(runs: Mapping[str, RunResult]) -> list[LeftOut]:
     """Cells that stand in no table."""
-    found = []
+    missing = []
     for folder, result in runs.items():
         axes = varying_axes(result.cells)
         for cell in result.cells:
             why = _why_not(cell)
             if why:
-                found.append(LeftOut(folder, cell_name(cell, axes), why))
-    return found
+                missing.append(LeftOut(folder, cell_name(cell, axes), why))
+    return missing
 
 
 def _entries(folder: str, result: RunResult) -> list[tuple[Conditions, Entry]]:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 
-from segbench import CellResult, Deployment, Latency, RunResult
+from segbench import CellResult, Latency, RunResult, batch_timing, shown_deployment, single_timing
 from segbench_reports.text import numbers
 
 AXES = ("model", "loss", "recipe", "settings", "seed")
@@ -51,23 +51,17 @@ def group_key(cell: CellResult) -> str:
     return json.dumps([cell.model, cell.loss, cell.dataset, cell.recipe, cell.settings], sort_keys=True, default=str)
 
 
-def deployment(cell: CellResult) -> Deployment | None:
-    """The deployment by which a cell is compared: the eager one, else its first."""
-    eager = (deployed for deployed in cell.deployments if deployed.backend == EAGER)
-    return next(eager, cell.deployments[0] if cell.deployments else None)
+deployment = shown_deployment
 
 
 def single_latency(cell: CellResult) -> Latency | None:
     """Latency at batch 1."""
-    deployed = deployment(cell)
-    return next((entry for entry in deployed.latency if entry.batch_size == 1), None) if deployed else None
+    return single_timing(deployment(cell))
 
 
 def throughput(cell: CellResult) -> Latency | None:
     """The timing at the largest batch above 1."""
-    deployed = deployment(cell)
-    entries = [entry for entry in deployed.latency if entry.batch_size > 1] if deployed else []
-    return max(entries, key=lambda entry: entry.batch_size, default=None)
+    return batch_timing(deployment(cell))
 
 
 def finite(value: float | None) -> float | None:

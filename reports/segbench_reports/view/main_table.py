@@ -3,51 +3,54 @@
 from __future__ import annotations
 
 import functools
-import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from segbench import CellResult, Latency, RunResult, SeedSummary
-from segbench_reports.text import numbers as wording
-from segbench_reports.view.cells import axis_text, deployment, finite, group_key, single_latency, throughput, varying_axes
-
-
-@dataclass(frozen=True)
-class ShownValue:
-    """A number with its uncertainty: half a 95 % interval (latency) or the deviation over seeds (means, with their interval)."""
-
-    value: float
-    spread: float | None = None
-    interval: tuple[float, float] | None = None
+from segbench import METRICS, CellResult, Metric, RunResult, SeedSummary, ShownValue, TableColumn
+from segbench_reports.text import numbers
+from segbench_reports.view.cells import axis_text, group_key, throughput, varying_axes
 
 
 @dataclass(frozen=True)
 class Column:
-    """One quantity. ``scale`` turns stored into shown units; low ``priority`` stays on a narrow screen; ``quiet`` hides spreads."""
+    """A metric's column in the table of one run; ``title`` and ``unit`` name the run's headline class and batch."""
 
-    key: str
+    metric: Metric
     title: str
     unit: str
-    read: Callable[[CellResult], ShownValue | None]
-    better: Literal["higher", "lower"] | None
-    compare: Literal["ratio", "points"] | None = "ratio"
-    scale: float = 1.0
-    priority: int = 0
-    quiet: bool = False
+
+    @property
+    def layout(self) -> TableColumn:
+        """The metric's entry for this table."""
+        return self.metric.column or TableColumn()
+
+    @property
+    def key(self) -> str:
+        return self.metric.column_key
+
+    @property
+    def compare(self) -> Literal["ratio", "points"] | None:
+        """The comparison with the first row that stands below a value."""
+        return self.metric.compare if self.layout.relative else None
+
+    @property
+    def is_share(self) -> bool:
+        """Printed in per cent, with the deviation over seeds."""
+        return self.metric.unit == "%"
 
     def text(self, figure: ShownValue | None) -> str:
         """The figure in the column's unit, an en dash where nothing was measured."""
         if figure is None:
-            return wording.NOT_MEASURED
-        if self.unit == "%":
-            spread = "" if figure.spread is None else f" ±{wording.percent(figure.spread)}"
-            return wording.percent(figure.value) + spread
-        value = figure.value * self.scale
-        if figure.spread is None or self.quiet:
-            return wording.significant(value)
-        return wording.margin(value, figure.spread * self.scale)
+            return numbers.NOT_MEASURED
+        if self.is_share:
+            spread = "" if figure.spread is None else f" ±{numbers.percent(figure.spread)}"
+            return numbers.percent(figure.value) + spread
+        value = figure.value * self.metric.scale
+        if figure.spread is None or self.layout.quiet:
+            return numbers.significant(value)
+        return numbers.margin(value, figure.spread * self.metric.scale)
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Table:
         return tuple(row for row in self.rows if not row.ranked)
 
     def mark(self, row: Row, column: Column) -> Literal["best", "second", ""]:
-        """How a figure stands in its column, as far as its digits and interval tell."""
+        """Best or second best of a column, as far as digits and intervals tell."""
         if column.key in row.best:
             return "best"
         figure = row.figures.get(column.key)
@@ -100,14 +103,14 @@ class Table:
         left = [row.figures[column.key] for row in self.main if column.key in row.figures and column.key not in row.best]
         if not any(column.key in row.best for row in self.rows) or len({_bare(column, figure) for figure in left}) < 2:
             return ""
-        return _bare(column, (max if column.better == "higher" else min)(left, key=lambda figure: figure.value))
+        return _bare(column, (max if column.metric.better == "higher" else min)(left, key=lambda figure: figure.value))
 
     def relative_text(self, row: Row, column: Column) -> str:
         """``×0.37`` or ``−1.2``; empty for the reference itself, for equal costs and where there is nothing to compare."""
         value = row.relative.get(column.key)
         if value is None or (column.compare == "ratio" and value == 1):
             return ""
-        return wording.points(value) if column.compare == "points" else wording.times(value)
+        return numbers.points(value) if column.compare == "points" else numbers.times(value)
 
 
 def main_table(result: RunResult) -> Table:
@@ -128,63 +131,15 @@ def _columns(result: RunResult) -> tuple[Column, ...]:
     headline = next((c.quality.headline_class for c in result.cells if c.quality and c.quality.headline_class), None)
     batches = sorted({entry.batch_size for entry in map(throughput, result.cells) if entry})
     batch = "/".join(map(str, batches))
-    return (
-        Column("miou", "mIoU", "%", _quality("miou"), "higher", "points", priority=0),
-        Column("headline_iou", f"IoU {headline}", "%", _quality("headline_iou"), "higher", "points", priority=1),
-        Column("training_score", "training score", "%", _quality("training_score"), None, None, priority=1),
-        Column("params", "params", "M", lambda cell: _figure(cell.params), "lower", scale=1e-6, priority=1),
-        Column("size_mb", "size", "MB", lambda cell: _figure(cell.size_mb), "lower", None, priority=8),
-        Column("macs", "MACs", "G", lambda cell: _figure(cell.macs), "lower", scale=1e-9, priority=4),
-        Column("latency_ms", "latency", "ms, batch 1", _latency, "lower", priority=2),
-        Column("images_per_second", "throughput", f"img/s, batch {batch}", _throughput, "higher", priority=5, quiet=True),
-        Column("inference_peak_mb", "peak memory", "MB", _memory, "lower", priority=6),
-        Column("train_images_per_second", "training", "img/s", _training_speed, "higher", priority=7),
-    )
+    return tuple(_column(metric, headline, batch) for metric in METRICS.columns)
 
 
-def _quality(key: str) -> Callable[[CellResult], ShownValue | None]:
-    return lambda cell: _figure(getattr(cell.quality, key)) if cell.quality else None
-
-
-def _figure(value: float | None) -> ShownValue | None:
-    number = finite(value)
-    return None if number is None else ShownValue(number)
-
-
-def _latency(cell: CellResult) -> ShownValue | None:
-    entry = single_latency(cell)
-    if entry is None or entry.p50_ms is None or not math.isfinite(entry.p50_ms):
-        return None
-    return ShownValue(entry.p50_ms, _half_interval(entry))
-
-
-def _throughput(cell: CellResult) -> ShownValue | None:
-    entry = throughput(cell)
-    speed = finite(entry.images_per_second) if entry else None
-    if entry is None or speed is None:
-        return None
-    spread = _half_interval(entry)
-    return ShownValue(speed, speed * spread / entry.p50_ms if spread is not None and entry.p50_ms else None)
-
-
-def _half_interval(entry: Latency) -> float | None:
-    """The wider side of the interval of the median, so that ± covers what was measured."""
-    if entry.ci95_ms is None or entry.p50_ms is None:
-        return None
-    return max(entry.ci95_ms[1] - entry.p50_ms, entry.p50_ms - entry.ci95_ms[0], 0.0)
-
-
-def _memory(cell: CellResult) -> ShownValue | None:
-    found = deployment(cell)
-    return _figure(found.memory_mb.inference_peak) if found and found.memory_mb else None
-
-
-def _training_speed(cell: CellResult) -> ShownValue | None:
-    return _figure(cell.training.images_per_second) if cell.training else None
+def _column(metric: Metric, headline: str | None, batch: str) -> Column:
+    return Column(metric, metric.heading(str(headline)), metric.column_unit.format(batch=batch))
 
 
 def _cell_row(cell: CellResult, axes: Sequence[str], columns: Sequence[Column]) -> Row:
-    read = {column.key: column.read(cell) for column in columns}
+    read = {column.key: column.metric.value(cell) for column in columns}
     figures = {key: figure for key, figure in read.items() if figure is not None}
     return Row(cell, {axis: axis_text(cell, axis) for axis in axes}, figures)
 
@@ -207,12 +162,12 @@ def _mean_row(group: Sequence[Row], axes: Sequence[str], columns: Sequence[Colum
     labels = {axis: group[0].labels[axis] for axis in axes} | {"seed": f"mean of {len(group)}"}
     figures = {}
     for column in columns:
-        found = [row.figures[column.key] for row in group if column.key in row.figures]
-        values = [figure.value for figure in found]
-        if found and column.unit != "%" and len(set(found)) == 1:
-            figures[column.key] = found[0]  # measured once for all seeds
-        elif found:
-            spread = statistics.stdev(values) if column.unit == "%" and len(values) > 1 else None
+        measured = [row.figures[column.key] for row in group if column.key in row.figures]
+        values = [figure.value for figure in measured]
+        if measured and not column.is_share and len(set(measured)) == 1:
+            figures[column.key] = measured[0]  # measured once for all seeds
+        elif measured:
+            spread = statistics.stdev(values) if column.is_share and len(values) > 1 else None
             figures[column.key] = ShownValue(statistics.fmean(values), spread, _interval(group, column, known))
     return Row(group[0].cell, labels, figures, kind="mean")
 
@@ -220,8 +175,8 @@ def _mean_row(group: Sequence[Row], axes: Sequence[str], columns: Sequence[Colum
 def _interval(group: Sequence[Row], column: Column, known: Sequence[SeedSummary]) -> tuple[float, float] | None:
     """The interval of the mean over these cells, as the run has it."""
     cells = {row.cell.id for row in group if column.key in row.figures}
-    found = next((summary for summary in known if summary.quantity == column.key and set(summary.cells) == cells), None)
-    return None if found is None or found.low is None or found.high is None else (found.low, found.high)
+    seeds = next((summary for summary in known if summary.quantity == column.metric.name and set(summary.cells) == cells), None)
+    return None if seeds is None or seeds.low is None or seeds.high is None else (seeds.low, seeds.high)
 
 
 def _judged(row: Row, tops: Mapping[str, ShownValue | None], reference: Row | None, columns: Sequence[Column]) -> Row:
@@ -235,13 +190,13 @@ def _judged(row: Row, tops: Mapping[str, ShownValue | None], reference: Row | No
 def _top(ranked: Sequence[Row], column: Column) -> ShownValue | None:
     """The best figure of a column; None where all are alike or none can be better."""
     figures = [row.figures[column.key] for row in ranked if column.key in row.figures]
-    if column.better is None or len({_bare(column, figure) for figure in figures}) < 2:
+    if column.metric.better is None or len({_bare(column, figure) for figure in figures}) < 2:
         return None
-    return (max if column.better == "higher" else min)(figures, key=lambda figure: figure.value)
+    return (max if column.metric.better == "higher" else min)(figures, key=lambda figure: figure.value)
 
 
 def _is_best(row: Row, top: ShownValue | None, column: Column) -> bool:
-    """Whether no row is better, as far as the shown digits and the interval can tell."""
+    """True where no row is better, as far as the shown digits and the interval can tell."""
     own = row.figures.get(column.key)
     if own is None or top is None:
         return False
@@ -255,7 +210,7 @@ def _bare(column: Column, figure: ShownValue) -> str:
 
 
 def overlap(one: ShownValue, other: ShownValue) -> bool:
-    """Whether two intervals meet; False where either has none."""
+    """True where two intervals meet; False where either has none."""
     if one.spread is None or other.spread is None:
         return False
     return abs(one.value - other.value) <= one.spread + other.spread

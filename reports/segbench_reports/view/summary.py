@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from segbench import Comparison, Latency, RunResult
+from segbench import Comparison, Latency, RunResult, ShownValue, metric
 from segbench_reports.sections.claims import concerning
-from segbench_reports.text import numbers as wording
+from segbench_reports.text import numbers
 from segbench_reports.view.ablation import sentences as ablation_sentences
 from segbench_reports.view.cells import cell_name, dataset_name, deployment, scored_splits, single_latency, unfinished, variant
-from segbench_reports.view.main_table import Row, ShownValue, Table, overlap
+from segbench_reports.view.main_table import Row, Table, overlap
 from segbench_reports.view.quality_comparisons import basis, between, interval, not_shown_better, of_quality
 from segbench_reports.view.timed_models import TimedModel
 
@@ -30,44 +30,44 @@ def summary(result: RunResult, table: Table) -> list[str]:
 
 
 def unfinished_note(result: RunResult) -> str:
-    """What is missing of an incomplete run and how to get it, empty for a complete one."""
+    """The missing cells of an incomplete run and how to get them, empty for a complete one."""
     waiting = len(unfinished(result))
     if result.complete and not waiting:
         return ""
     done = len(result.cells) - waiting
     return (
-        f"This run is incomplete: {done} of {wording.counted(len(result.cells), 'cell')} "
+        f"This run is incomplete: {done} of {numbers.counted(len(result.cells), 'cell')} "
         f"{'is' if done == 1 else 'are'} done. The same command continues where it stopped."
     )
 
 
 def conditions(entry: Latency) -> str:
-    """Under what a call was timed.
+    """The circumstances under which a call was timed.
 
     >>> conditions(Latency(batch_size=1, input_size=(176, 240), device="cpu", threads=2))
     'batch 1, 176x240, cpu, 2 threads'
     """
-    threads = f", {wording.counted(entry.threads, 'thread')}" if entry.threads and entry.device.startswith("cpu") else ""
-    return f"batch {entry.batch_size}, {wording.size(entry.input_size)}, {entry.device}{threads}"
+    threads = f", {numbers.counted(entry.threads, 'thread')}" if entry.threads and entry.device.startswith("cpu") else ""
+    return f"batch {entry.batch_size}, {numbers.size(entry.input_size)}, {entry.device}{threads}"
 
 
 def _best(result: RunResult, rows: Sequence[Row], table: Table, where: str) -> list[str]:
     scored = [row for row in rows if "miou" in row.figures]
     if len(scored) < 3:
         return []
-    highest = wording.percent(max(row.figures["miou"].value for row in scored))
-    leaders = [cell_name(row.cell, _shared_axes(table)) for row in scored if wording.percent(row.figures["miou"].value) == highest]
+    highest = numbers.percent(max(row.figures["miou"].value for row in scored))
+    leaders = [cell_name(row.cell, _shared_axes(table)) for row in scored if numbers.percent(row.figures["miou"].value) == highest]
     have = "have" if len(leaders) > 1 else "has"
     level = _on_level_with(result, scored, table, highest) if len(leaders) == 1 else []
     others = len({row.cell.model for row in scored}) - 1
-    which = "any other" if len(level) == others > 2 else wording.listed(level)
+    which = "any other" if len(level) == others > 2 else numbers.listed(level)
     doubt = f"; it is not shown to be better than {which}" if level else ""
-    return [f"{wording.listed(leaders)} {have} the highest mIoU on {where}: {highest}%{doubt}."]
+    return [f"{numbers.listed(leaders)} {have} the highest mIoU on {where}: {highest}%{doubt}."]
 
 
 def _on_level_with(result: RunResult, scored: Sequence[Row], table: Table, highest: str) -> list[str]:
     """Models under the leader's conditions that it was compared with, without a verdict in its favour."""
-    leader = next(row.cell for row in scored if wording.percent(row.figures["miou"].value) == highest)
+    leader = next(row.cell for row in scored if numbers.percent(row.figures["miou"].value) == highest)
     axes = _shared_axes(table)
     return not_shown_better(result, leader, [row.cell for row in scored if variant(row.cell, axes) == variant(leader, axes)])
 
@@ -103,16 +103,16 @@ def _against(result: RunResult, row: Row, base: Row, table: Table, where: str) -
     clauses = [*_costs(row, base), *_speed(result, row, base, detailed=bool(where)), *_quality(result, row, base, where)]
     shared = variant(row.cell, _shared_axes(table))
     both = f" (both with {shared})" if shared else ""
-    return f"Compared with {base.cell.model}{both}, {row.cell.model} {wording.listed(clauses)}." if clauses else ""
+    return f"Compared with {base.cell.model}{both}, {row.cell.model} {numbers.listed(clauses)}." if clauses else ""
 
 
 def _costs(row: Row, base: Row) -> list[str]:
     phrases = []
-    for key, name in (("params", "parameters"), ("macs", "MACs")):
-        ratio = _ratio(row, base, key)
+    for count in (metric("params"), metric("macs")):
+        ratio = _ratio(row, base, count.column_key)
         if ratio is not None:
-            phrases.append(f"the same {name}" if ratio == 1 else f"{wording.factor(ratio)}x the {name}")
-    return [f"has {wording.listed(phrases)}"] if phrases else []
+            phrases.append(f"the same {count.axis}" if ratio == 1 else f"{numbers.factor(ratio)}x the {count.axis}")
+    return [f"has {numbers.listed(phrases)}"] if phrases else []
 
 
 def _speed(result: RunResult, row: Row, base: Row, *, detailed: bool) -> list[str]:
@@ -120,29 +120,29 @@ def _speed(result: RunResult, row: Row, base: Row, *, detailed: bool) -> list[st
     if ratio is None or entry is None or other is None or conditions(entry) != conditions(other) or _race(row) != _race(base):
         return []
     under = f" ({conditions(entry)})" if detailed else ""
-    found = _raced(result, row, base, entry)
-    if found is not None and found.value and found.low and found.high:
-        if found.verdict == "no difference shown":
+    comparison = _raced(result, row, base, entry)
+    if comparison is not None and comparison.value and comparison.low and comparison.high:
+        if comparison.verdict == "no difference shown":
             return [f"is neither faster nor slower beyond the noise of the timing{under}"]
-        low, high = wording.factor(1 / found.high), wording.factor(1 / found.low)
-        told = f"95 % interval {low} to {high}{f'; {conditions(entry)}' if detailed else ''}"
-        return [f"runs {wording.factor(1 / found.value)}x as fast ({told})"]
+        low, high = numbers.factor(1 / comparison.high), numbers.factor(1 / comparison.low)
+        bounds = f"95 % interval {low} to {high}{f'; {conditions(entry)}' if detailed else ''}"
+        return [f"runs {numbers.factor(1 / comparison.value)}x as fast ({bounds})"]
     if overlap(row.figures["latency_ms"], base.figures["latency_ms"]):
         return [f"is neither faster nor slower beyond the noise of the timing{under}"]
-    return [f"runs {wording.factor(ratio)}x as fast{under}"]
+    return [f"runs {numbers.factor(ratio)}x as fast{under}"]
 
 
 def _raced(result: RunResult, row: Row, base: Row, entry: Latency) -> Comparison | None:
     """The race's verdict on two models in eager mode at batch 1: its ratio is taken round by round, which a load that comes and goes
     moves less than the ratio of two medians."""
     form = deployment(row.cell)
-    found = TimedModel(row.cell, form).against_first(result, entry) if form is not None else None
-    return found if found is not None and base.cell.id in found.baseline_cells else None
+    comparison = TimedModel(row.cell, form).against_first(result, entry) if form is not None else None
+    return comparison if comparison is not None and base.cell.id in comparison.baseline_cells else None
 
 
 def _race(row: Row) -> str | None:
-    found = deployment(row.cell)
-    return found.raced if found else None
+    form = deployment(row.cell)
+    return form.raced if form else None
 
 
 def _ratio(row: Row, base: Row, key: str) -> float | None:
@@ -154,14 +154,18 @@ def _quality(result: RunResult, row: Row, base: Row, where: str) -> list[str]:
     own, other = row.figures.get("miou"), base.figures.get("miou")
     if own is None or other is None:
         return []
-    said = between(result, row.cell, base.cell)
-    bounds = f"; 95 % interval of the difference {interval(said)} points, {basis(said)}" if said and interval(said) else ""
+    comparison = between(result, row.cell, base.cell)
+    bounds = (
+        f"; 95 % interval of the difference {interval(comparison)} points, {basis(comparison)}"
+        if comparison and interval(comparison)
+        else ""
+    )
     figures = f"({_shown(own)} against {_shown(other)}{bounds})"
-    if said and said.verdict == "no difference shown":
+    if comparison and comparison.verdict == "no difference shown":
         return [f"shows no difference in mIoU{where} {figures}"]
-    if said and said.verdict == "cannot tell":
-        return [f"cannot be told apart from it in mIoU{where} {figures[:-1]}; {said.reason})"]
-    difference = wording.points(own.value - other.value)
+    if comparison and comparison.verdict == "cannot tell":
+        return [f"cannot be told apart from it in mIoU{where} {figures[:-1]}; {comparison.reason})"]
+    difference = numbers.points(own.value - other.value)
     if difference.startswith("±"):
         return [f"has the same mIoU{where} {figures}"]
     direction = "higher" if difference.startswith("+") else "lower"
@@ -169,12 +173,12 @@ def _quality(result: RunResult, row: Row, base: Row, where: str) -> list[str]:
 
 
 def _shown(figure: ShownValue) -> str:
-    spread = "" if figure.spread is None else f" ±{wording.percent(figure.spread)}"
-    return f"{wording.percent(figure.value)}%{spread}"
+    spread = "" if figure.spread is None else f" ±{numbers.percent(figure.spread)}"
+    return f"{numbers.percent(figure.value)}%{spread}"
 
 
 def _losses(rows: Sequence[Row], table: Table) -> list[str]:
-    """What another loss than the first changes, model by model."""
+    """The effect of another loss than the first, model by model."""
     names = list(dict.fromkeys(row.cell.loss or "" for row in rows))
     if "loss" not in table.axes or len(names) > 4:
         return []
@@ -182,7 +186,7 @@ def _losses(rows: Sequence[Row], table: Table) -> list[str]:
     for name in names[1:]:
         changes = _loss_changes(rows, names[0], name, table)
         if changes:
-            sentences.append(f"{name} in place of {names[0]} changes mIoU by {wording.listed(changes)}.")
+            sentences.append(f"{name} in place of {names[0]} changes mIoU by {numbers.listed(changes)}.")
     return sentences
 
 
@@ -192,14 +196,14 @@ def _loss_changes(rows: Sequence[Row], first: str, second: str, table: Table) ->
 
     before = {setting(row): row.figures["miou"].value for row in rows if row.cell.loss == first and "miou" in row.figures}
     after = {setting(row): row.figures["miou"].value for row in rows if row.cell.loss == second and "miou" in row.figures}
-    return [f"{wording.points(after[name] - before[name])} points ({name})" for name in before if name in after][:_MOST_SENTENCES]
+    return [f"{numbers.points(after[name] - before[name])} points ({name})" for name in before if name in after][:_MOST_SENTENCES]
 
 
 def _seeds(result: RunResult, rows: Sequence[Row]) -> list[str]:
     scored = [row for row in rows if "miou" in row.figures]
     if not scored:
         return []
-    about = any("checkpoint" in found.scope for found in of_quality(result, headline=True) if found.quantity == "miou")
+    about = any("checkpoint" in comparison.scope for comparison in of_quality(result, headline=True) if comparison.quantity == "miou")
     if all(row.kind == "mean" for row in scored):
         few = " Two seeds are too few to speak of the architectures: the verdicts are about these checkpoints." if about else ""
         bounded = any(row.figures["miou"].interval for row in scored)
@@ -215,11 +219,11 @@ def _outcome(result: RunResult) -> list[str]:
     sentences = []
     failed = sum(cell.status == "failed" for cell in result.cells)
     if failed:
-        sentences.append(f"{failed} of {wording.counted(len(result.cells), 'cell')} failed.")
+        sentences.append(f"{failed} of {numbers.counted(len(result.cells), 'cell')} failed.")
     verdicts: Counter[str] = Counter("kept" if v.verdict.startswith("kept") else v.verdict for v in result.claims)
     tested = sum(verdicts[word] for word in _VERDICTS)
     if tested:
         parts = [f"{verdicts[word]} {said}" for word, said in _VERDICTS.items() if verdicts[word]]
-        can = f"{tested} of {wording.counted(len(concerning(result)), 'published claim')} about these models could be tested here"
-        sentences.append(f"{can}: {wording.listed(parts)}.")
+        can = f"{tested} of {numbers.counted(len(concerning(result)), 'published claim')} about these models could be tested here"
+        sentences.append(f"{can}: {numbers.listed(parts)}.")
     return sentences

@@ -1,4 +1,4 @@
-"""Whether a condition of a published claim holds here, and if not, what is missing in plain words."""
+"""Conditions of published claims: what of them is not met here, in plain words."""
 
 from __future__ import annotations
 
@@ -6,33 +6,21 @@ import json
 from typing import Any
 
 from segbench.errors import SegbenchError
+from segbench.results.metrics import METRICS
 from segbench.util.image_size import format_size, parse_size
 
-WORDS = {
+_WORDS = {
     "num_classes": "class count",
     "input_size": "input size",
     "image_size": "training size",
     "batch_size": "batch size",
     "images": "number of scored images",
     "split": "scored split",
-    "params": "parameters",
-    "size_mb": "size",
-    "latency_ms": "latency",
-    "deployed_latency_ms": "latency as deployed",
-    "deployed_file_mb": "size of the exported file",
-    "encoder_params": "parameters of the encoder",
-    "training_hours": "training time",
-    "throughput_images_per_second": "throughput",
-    "inference_memory_mb": "inference memory",
-    "training_memory_mb": "training memory",
-    "train_images_per_second": "training speed",
-    "train_seconds_per_epoch": "training time",
-    "miou": "mIoU",
 }
 
 
 def unmet(key: str, wanted: Any, actual: Any) -> str:
-    """What is missing, or an empty text. ``wanted`` is one value, or several of which any will do.
+    """The missing condition in words, or an empty text. ``wanted`` is one value, or several of which any will do.
 
     >>> unmet("dataset", "voc2012", "camvid"), unmet("input_size", 512, "512x512"), unmet("num_classes", (2, 3), 3)
     ('needs dataset voc2012, this run has camvid', '', '')
@@ -47,12 +35,14 @@ def unmet(key: str, wanted: Any, actual: Any) -> str:
 
 
 def in_words(key: str) -> str:
-    """A key as a reader would say it.
+    """A metric or a condition's key as a sentence says it.
 
     >>> in_words("num_classes"), in_words("latency_ms")
     ('class count', 'latency')
     """
-    return WORDS.get(key, key if "." in key else key.replace("_", " "))
+    if key in METRICS:
+        return METRICS[key].words
+    return _WORDS.get(key, key if "." in key else key.replace("_", " "))
 
 
 def as_text(value: Any) -> str:

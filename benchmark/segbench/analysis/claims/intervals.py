@@ -1,4 +1,4 @@
-"""How far a measured figure can be trusted: the interval that a claim is held against, in the claim's own reading.
+"""Uncertainty of a measured figure: the interval that a claim is held against, in the claim's own reading.
 
 Counts are exact. Times come from a race (subject and baseline round by round), training speed from its epochs, scores from seeds or, with
 fewer than three, from the images of the very checkpoints that were scored; memory is read to what its meter resolves. A figure that is
@@ -21,7 +21,8 @@ from segbench.analysis.statistics.scores import statistic_of
 from segbench.analysis.statistics.student_t import student_quantile
 from segbench.analysis.statistics.timing import LEAST_ROUNDS, ratio_of
 from segbench.plugin.specs import Claim
-from segbench.results.metrics import Metric, MetricReading, MetricValue
+from segbench.results.metrics import Metric
+from segbench.results.readings import MetricReading, MetricValue
 from segbench.results.records import CellResult
 
 Matrices = Callable[[CellResult], Images | None]
@@ -34,35 +35,33 @@ MEMORY_RESOLUTION_MB = 3.0
 
 @dataclass(frozen=True)
 class MeasuredValue:
-    """A value in the claim's reading; ``how`` its interval was made, or ``why`` there is none. ``exact`` needs none."""
+    """A value in the claim's reading; ``method`` of its interval, or ``why`` there is none. ``exact`` needs none."""
 
     value: float
     low: float | None = None
     high: float | None = None
-    how: str = ""
+    method: str = ""
     why: str = ""
     exact: bool = False
 
 
 def figure(
-    claim: Claim, quantity: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], matrices: Matrices
+    claim: Claim, metric: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], matrices: Matrices
 ) -> MeasuredValue:
     """The claim's value as measured, with what is known of its uncertainty. All samples have a value."""
-    value = read(claim, quantity, _mean(subjects), _mean(baselines) if baselines else 0.0)
-    if quantity.noise == "none":
+    value = read(claim, metric, _mean(subjects), _mean(baselines) if baselines else 0.0)
+    if metric.noise == "none":
         return MeasuredValue(value, exact=True)
-    if quantity.noise == "memory":
-        return _memory(claim, quantity, subjects, baselines, value)
-    if quantity.noise == "calls":
-        return _race(claim, quantity, subjects, baselines, value) if baselines else _timed(quantity, subjects, value)
-    if quantity.noise == "epochs":
-        return _epochs(claim, quantity, subjects, baselines, value)
-    return _scores(claim, quantity, subjects, baselines, value, matrices)
+    if metric.noise == "memory":
+        return _memory(claim, metric, subjects, baselines, value)
+    if metric.noise == "calls":
+        return _race(claim, metric, subjects, baselines, value) if baselines else _timed(metric, subjects, value)
+    if metric.noise == "epochs":
+        return _epochs(claim, metric, subjects, baselines, value)
+    return _scores(claim, metric, subjects, baselines, value, matrices)
 
 
-def _memory(
-    claim: Claim, quantity: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float
-) -> MeasuredValue:
+def _memory(claim: Claim, metric: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float) -> MeasuredValue:
     if subjects[0].reading.circumstances.get("device") == "cuda":
         return MeasuredValue(value, exact=True)
     step = MEMORY_RESOLUTION_MB
@@ -70,25 +69,27 @@ def _memory(
     theirs = [_mean(baselines) - step, _mean(baselines) + step] if baselines else [0.0]
     if min(*ours, *(theirs if baselines else ours)) <= 0:
         return MeasuredValue(value, why=f"memory is read to {step:g} MB, and this is less")
-    ends = [read(claim, quantity, one, other) for one in ours for other in theirs]
-    return MeasuredValue(value, min(ends), max(ends), how=f"memory is read to {step:g} MB")
+    ends = [read(claim, metric, one, other) for one in ours for other in theirs]
+    return MeasuredValue(value, min(ends), max(ends), method=f"memory is read to {step:g} MB")
 
 
-def _race(claim: Claim, quantity: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float) -> MeasuredValue:
+def _race(claim: Claim, metric: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float) -> MeasuredValue:
     pair = next(_raced_pairs(subjects, baselines), None)
     if pair is None:
         return MeasuredValue(value, why="the two were not timed in the rounds of one race")
     if claim.reading == "points":
         return MeasuredValue(value, why="a race bounds ratios of times, not differences")
     ours, theirs = pair
-    found = ratio_of(ours.rounds_ms, theirs.rounds_ms, starts=ours.start_rounds)
+    ratio = ratio_of(ours.rounds_ms, theirs.rounds_ms, starts=ours.start_rounds)
 
-    def told(time_ratio: float) -> float:
-        return read(claim, quantity, 1 / time_ratio if quantity.rate else time_ratio, 1.0)
+    def in_reading(time_ratio: float) -> float:
+        return read(claim, metric, 1 / time_ratio if metric.is_rate else time_ratio, 1.0)
 
-    if found.low is None or found.high is None:
-        return MeasuredValue(told(found.value), why=f"an interval takes {LEAST_ROUNDS} rounds, these are {found.rounds}")
-    return _between(MeasuredValue(told(found.value), how=f"{found.rounds} rounds of one race"), told(found.low), told(found.high))
+    if ratio.low is None or ratio.high is None:
+        return MeasuredValue(in_reading(ratio.value), why=f"an interval takes {LEAST_ROUNDS} rounds, these are {ratio.rounds}")
+    return _between(
+        MeasuredValue(in_reading(ratio.value), method=f"{ratio.rounds} rounds of one race"), in_reading(ratio.low), in_reading(ratio.high)
+    )
 
 
 def _raced_pairs(subjects: Sequence[MetricValue], baselines: Sequence[MetricValue]) -> Iterator[tuple[MetricReading, MetricReading]]:
@@ -99,41 +100,39 @@ def _raced_pairs(subjects: Sequence[MetricValue], baselines: Sequence[MetricValu
                 yield ours, theirs
 
 
-def _timed(quantity: Metric, subjects: Sequence[MetricValue], value: float) -> MeasuredValue:
-    found = subjects[0].reading.interval
-    if found is None or len({s.reading.value for s in subjects}) > 1:
+def _timed(metric: Metric, subjects: Sequence[MetricValue], value: float) -> MeasuredValue:
+    interval = subjects[0].reading.interval
+    if interval is None or len({s.reading.value for s in subjects}) > 1:
         return MeasuredValue(value, why="the timing has too few rounds for an interval, or there are several timings")
-    return _between(MeasuredValue(value, how="rounds of the race"), *found)
+    return _between(MeasuredValue(value, method="rounds of the race"), *interval)
 
 
-def _epochs(
-    claim: Claim, quantity: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float
-) -> MeasuredValue:
+def _epochs(claim: Claim, metric: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float) -> MeasuredValue:
     """A t interval on logarithms, over seeds where there are three, else over epochs; each training's first epoch warms up."""
     seeds = [_log_mean(samples) for samples in _by_seed(subjects, baselines)] if baselines else []
     if len(seeds) >= LEAST_SEEDS and all(pair is not None for pair in seeds):
-        found = mean_interval([pair[0] - pair[1] for pair in seeds if pair is not None])
-        return _from_logs(claim, quantity, found, f"t interval over {found.n} seeds", value)
+        interval = mean_interval([pair[0] - pair[1] for pair in seeds if pair is not None])
+        return _from_logs(claim, metric, interval, f"t interval over {interval.n} seeds", value)
     ours, theirs = (_log_epochs(samples) for samples in (subjects, baselines))
     if len(ours) < LEAST_EPOCHS or (baselines and len(theirs) < LEAST_EPOCHS):
         return MeasuredValue(value, why=f"an interval takes {LEAST_EPOCHS} epochs after the first one")
     if baselines:
-        how = f"t interval over {len(ours)} and {len(theirs)} epochs, trained one after the other; the first of each warms up"
-        return _from_logs(claim, quantity, _welch(ours, theirs), how, value)
-    found = mean_interval(ours)
-    if claim.reading != "value" or found.low is None or found.high is None:
+        method = f"t interval over {len(ours)} and {len(theirs)} epochs, trained one after the other; the first of each warms up"
+        return _from_logs(claim, metric, _welch(ours, theirs), method, value)
+    interval = mean_interval(ours)
+    if claim.reading != "value" or interval.low is None or interval.high is None:
         return MeasuredValue(value, why="its epochs do not vary")
-    ends = (value * math.exp(end - found.value) for end in (found.low, found.high))
-    return _between(MeasuredValue(value, how=f"t interval over {len(ours)} epochs"), *ends)
+    ends = (value * math.exp(end - interval.value) for end in (interval.low, interval.high))
+    return _between(MeasuredValue(value, method=f"t interval over {len(ours)} epochs"), *ends)
 
 
-def _from_logs(claim: Claim, quantity: Metric, found: Interval, how: str, value: float) -> MeasuredValue:
+def _from_logs(claim: Claim, metric: Metric, logs: Interval, method: str, value: float) -> MeasuredValue:
     if claim.reading == "points":
         return MeasuredValue(value, why="epochs bound ratios of speeds, not differences")
-    told = read(claim, quantity, math.exp(found.value), 1.0)
-    if found.low is None or found.high is None:
-        return MeasuredValue(told, why="its epochs do not vary")
-    return _between(MeasuredValue(told, how=how), *(read(claim, quantity, math.exp(end), 1.0) for end in (found.low, found.high)))
+    centre = read(claim, metric, math.exp(logs.value), 1.0)
+    if logs.low is None or logs.high is None:
+        return MeasuredValue(centre, why="its epochs do not vary")
+    return _between(MeasuredValue(centre, method=method), *(read(claim, metric, math.exp(end), 1.0) for end in (logs.low, logs.high)))
 
 
 def _log_epochs(samples: Sequence[MetricValue]) -> list[float]:
@@ -158,48 +157,50 @@ def _welch(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
 
 
 def _scores(
-    claim: Claim, quantity: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float, matrices: Matrices
+    claim: Claim, metric: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float, matrices: Matrices
 ) -> MeasuredValue:
     pairs = list(_by_seed(subjects, baselines)) if baselines else []
     single = [s.reading.value for s in subjects if s.reading.value is not None]
     if len(pairs) >= LEAST_SEEDS or (not baselines and len(single) >= LEAST_SEEDS):
-        return _over_seeds(claim, quantity, pairs, single, value)
-    return _over_images(claim, quantity, subjects, baselines, value, matrices)
+        return _over_seeds(claim, metric, pairs, single, value)
+    if metric.noise == "seeds":
+        return MeasuredValue(value, why=f"an interval takes {LEAST_SEEDS} seeds: {metric.words} cannot be taken of drawn images")
+    return _over_images(claim, metric, subjects, baselines, value, matrices)
 
 
 def _over_seeds(
-    claim: Claim, quantity: Metric, pairs: Sequence[tuple[MetricValue, MetricValue]], single: list[float], value: float
+    claim: Claim, metric: Metric, pairs: Sequence[tuple[MetricValue, MetricValue]], single: list[float], value: float
 ) -> MeasuredValue:
     """Student's t: on the figure of each seed, which for two models is the one that the claim reads off that pair."""
-    each = [read(claim, quantity, _mean([one]), _mean([other])) for one, other in pairs] if pairs else single
-    found = mean_interval(each)
-    how = f"t interval over {found.n} seeds"
-    if found.low is None or found.high is None:
+    each = [read(claim, metric, _mean([one]), _mean([other])) for one, other in pairs] if pairs else single
+    interval = mean_interval(each)
+    method = f"t interval over {interval.n} seeds"
+    if interval.low is None or interval.high is None:
         return MeasuredValue(value, why="all seeds gave the same score")
-    return _between(MeasuredValue(found.value, how=how), found.low, found.high)
+    return _between(MeasuredValue(interval.value, method=method), interval.low, interval.high)
 
 
 def _over_images(
-    claim: Claim, quantity: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float, matrices: Matrices
+    claim: Claim, metric: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float, matrices: Matrices
 ) -> MeasuredValue:
     samples = [*subjects, *baselines]
-    there = {sample.cell.id: matrices(sample.cell) for sample in samples}
-    known = [images for images in there.values() if images is not None]
+    by_cell = {sample.cell.id: matrices(sample.cell) for sample in samples}
+    known = [images for images in by_cell.values() if images is not None]
     if len(known) < len(samples):
         return MeasuredValue(value, why=f"fewer than {LEAST_SEEDS} seeds, and the matrices of the images are not there to resample")
-    unlike = same_images(there)
+    unlike = same_images(by_cell)
     if unlike:
         return MeasuredValue(value, why=unlike)
-    columns, statistic = statistic_of(quantity.name, subjects[0].cell)
+    columns, statistic = statistic_of(metric.name, subjects[0].cell)
     ids, groups = known[0].ids, known[0].groups
     drawn = resample([columns(images.in_order_of(ids).matrices) for images in known], statistic, groups=groups)
     ours, theirs = drawn[: len(subjects)], drawn[len(subjects) :]
-    found = _difference(claim, ours, theirs) if theirs else mean_of(ours).interval()
-    if found.low is None or found.high is None:
+    interval = _difference(claim, ours, theirs) if theirs else mean_of(ours).interval()
+    if interval.low is None or interval.high is None:
         return MeasuredValue(value, why=f"{sampling(len(ids), groups)[1]} are too few for an interval")
     back = _from_log_ratio(claim) if theirs and claim.reading != "points" else (lambda x: x)
-    how = f"bootstrap over {sampling(len(ids), groups)[1]}, of these checkpoints"
-    return _between(MeasuredValue(value, how=how), back(found.low), back(found.high))
+    method = f"bootstrap over {sampling(len(ids), groups)[1]}, of these checkpoints"
+    return _between(MeasuredValue(value, method=method), back(interval.low), back(interval.high))
 
 
 def _difference(claim: Claim, ours: Sequence[Resampled], theirs: Sequence[Resampled]) -> Interval:
@@ -229,8 +230,8 @@ def _by_seed(subjects: Sequence[MetricValue], baselines: Sequence[MetricValue]) 
             yield sample, theirs[sample.cell.seed]
 
 
-def _between(found: MeasuredValue, *ends: float) -> MeasuredValue:
-    return replace(found, low=min(ends), high=max(ends))
+def _between(measured: MeasuredValue, *ends: float) -> MeasuredValue:
+    return replace(measured, low=min(ends), high=max(ends))
 
 
 def _mean(samples: Iterable[MetricValue]) -> float:

@@ -15,7 +15,8 @@ from segbench.analysis.claims.values import bounds, circumstance, claimed, outco
 from segbench.errors import SegbenchError
 from segbench.plugin.choice import parse_choice, split_outside
 from segbench.plugin.specs import Claim
-from segbench.results.metrics import METRICS, Metric, MetricValue
+from segbench.results.metrics import METRICS, Metric
+from segbench.results.readings import MetricValue
 from segbench.results.records import CellResult, RunResult, Verdict
 
 STARTING_WEIGHTS = ("pretrained", "weights")
@@ -38,32 +39,32 @@ def judge(
     circumstances. ``default_options`` are the models' own, by name: with them an option that ``[model]`` or a recipe changed is seen
     (without them only what stands in brackets). ``matrices`` gives the images of a scored cell.
     """
-    bench = _Bench(result, default_options or {}, matrices)
-    return [verdict for claim in claims for verdict in _judge_or_say_why_not(claim, bench)]
+    index = _CellIndex(result, default_options or {}, matrices)
+    return [verdict for claim in claims for verdict in _judge_or_say_why_not(claim, index)]
 
 
-def _judge_or_say_why_not(claim: Claim, bench: _Bench) -> list[Verdict]:
+def _judge_or_say_why_not(claim: Claim, index: _CellIndex) -> list[Verdict]:
     try:
-        return _judge_claim(claim, bench)
+        return _judge_claim(claim, index)
     except SegbenchError as error:  # a plugin's claim with a subject that cannot be read must not cost the run
         return [_untested(claim, str(error))]
 
 
-def _judge_claim(claim: Claim, bench: _Bench) -> list[Verdict]:
-    quantity = METRICS.get(claim.quantity)
-    if quantity is None:
+def _judge_claim(claim: Claim, index: _CellIndex) -> list[Verdict]:
+    metric = _claimable(claim)
+    if metric is None:
         return [_untested(claim, f"segbench does not measure '{claim.quantity}'")]
-    cells, reason = bench.cells(claim.subject)
+    cells, reason = index.cells(claim.subject)
     if not cells:
         return [_untested(claim, reason)]
     judged: list[Verdict] = []
     missing: dict[str, list[str]] = {}
-    for group in bench.alike(cells, quantity, claim):
-        lacks = _lacks(claim, group, bench, quantity)
+    for group in index.alike(cells, metric, claim):
+        lacks = _lacks(claim, group, index, metric)
         if lacks:
             missing.setdefault(lacks, []).extend(sample.cell.id for sample in group)
         else:
-            judged.append(_verdict(claim, quantity, group, bench))
+            judged.append(_verdict(claim, metric, group, index))
     if judged:
         return judged
     # of several reasons the one that is nearest to a verdict: the fewest things missing, best of all only the other side
@@ -72,7 +73,7 @@ def _judge_claim(claim: Claim, bench: _Bench) -> list[Verdict]:
     return [_untested(claim, reason, cells=missing.get(reason, []))]
 
 
-class _Bench:
+class _CellIndex:
     """The cells of a run, by the network that they hold."""
 
     def __init__(self, result: RunResult, default_options: Mapping[str, Mapping[str, Any]], matrices: Matrices) -> None:
@@ -83,58 +84,58 @@ class _Bench:
     def cells(self, subject: str) -> tuple[list[CellResult], str]:
         """Finished cells of ``model`` or ``model|loss``; where there is none, why."""
         model, loss = _split_subject(subject)
-        found = [c for c in self.result.cells if c.kind == "train" and self._holds(c, model, loss)]
-        done = [c for c in found if c.status == "ok"]
+        cells = [c for c in self.result.cells if c.kind == "train" and self._holds(c, model, loss)]
+        done = [c for c in cells if c.status == "ok"]
         if done:
             return done, ""
-        if found:
-            return [], f"{subject} did not finish here ({', '.join(_unique(c.status for c in found))})"
+        if cells:
+            return [], f"{subject} did not finish here ({', '.join(_unique(c.status for c in cells))})"
         return [], f"needs {subject} in the run"
 
-    def alike(self, cells: Iterable[CellResult], quantity: Metric, claim: Claim) -> list[list[MetricValue]]:
+    def alike(self, cells: Iterable[CellResult], metric: Metric, claim: Claim) -> list[list[MetricValue]]:
         """Readings that may be averaged: nothing but the seed differs."""
         groups: dict[str, list[MetricValue]] = {}
         for cell in cells:
-            for reading in quantity.read(cell):
+            for reading in metric.read(cell):
                 sample = MetricValue(cell, reading)
-                groups.setdefault(self._kinship(sample, quantity, claim), []).append(sample)
+                groups.setdefault(self._kinship(sample, metric, claim), []).append(sample)
         return list(groups.values())
 
-    def partners(self, claim: Claim, quantity: Metric, group: Sequence[MetricValue]) -> list[MetricValue]:
+    def partners(self, claim: Claim, metric: Metric, group: Sequence[MetricValue]) -> list[MetricValue]:
         """Readings of the baseline that stand under the same conditions as the group's."""
         if claim.baseline is None:
             return []
         # what the claim varies between its two sides: train.batch_size, which among the circumstances is just batch_size
         varied = {*claim.baseline_conditions, *(key.rpartition(".")[2] for key in claim.baseline_conditions)}
-        wanted = self._kinship(group[0], quantity, claim, varied)
-        cells = [cell for cell in self.cells(claim.baseline)[0] if not _changed_protocol(cell, quantity)]
-        samples = [MetricValue(cell, reading) for cell in cells for reading in quantity.read(cell)]
-        like = [s for s in samples if self._kinship(s, quantity, claim, varied) == wanted and s.reading.value is not None]
-        return [s for s in like if not any(unmet(key, item, self.actual(key, s)) for key, item in claim.baseline_conditions.items())]
+        wanted = self._kinship(group[0], metric, claim, varied)
+        cells = [cell for cell in self.cells(claim.baseline)[0] if not _changed_protocol(cell, metric)]
+        samples = [MetricValue(cell, reading) for cell in cells for reading in metric.read(cell)]
+        comparable = [s for s in samples if self._kinship(s, metric, claim, varied) == wanted and s.reading.value is not None]
+        return [s for s in comparable if not any(unmet(key, item, self.actual(key, s)) for key, item in claim.baseline_conditions.items())]
 
     def actual(self, key: str, sample: MetricValue) -> Any:
-        """What holds for a reading under a condition's key: a circumstance, a field of its row, or a setting such as train.epochs."""
-        cell, given = sample.cell, sample.reading.circumstances
-        if key in given:
-            return given[key]
+        """The value of a condition's key for a reading: a circumstance, a field of its row, or a setting such as train.epochs."""
+        cell, circumstances = sample.cell, sample.reading.circumstances
+        if key in circumstances:
+            return circumstances[key]
         if key == "num_classes":
             return self.result.task.get("num_classes")
         if key in ("dataset", "recipe", "loss"):
             return getattr(cell, key)
         section, _, name = ("train.image_size" if key == "image_size" else key).partition(".")
-        found = cell.resolved.get("model_options" if section == "model" else section)
+        settings = cell.resolved.get("model_options" if section == "model" else section)
         if not name:
-            return found
-        return found.get(name) if isinstance(found, Mapping) else None
+            return settings
+        return settings.get(name) if isinstance(settings, Mapping) else None
 
-    def _kinship(self, sample: MetricValue, quantity: Metric, claim: Claim, varied: Collection[str] = ()) -> str:
+    def _kinship(self, sample: MetricValue, metric: Metric, claim: Claim, varied: Collection[str] = ()) -> str:
         """A text that is equal for readings under the same circumstances, ``varied`` ones aside."""
         cell = sample.cell
         shared: dict[str, Any] = {
             "circumstances": dict(sample.reading.circumstances),
             "conditions": {key: self.actual(key, sample) for key in claim.conditions},
         }
-        if quantity.depends == "training":
+        if metric.depends == "training":
             shared |= {"dataset": cell.dataset, "recipe": cell.recipe, "settings": cell.settings, "pretrained": _pretrained(cell)}
             if _split_subject(claim.subject)[1] is None:
                 shared["loss"] = cell.loss
@@ -168,34 +169,34 @@ def _pretrained(cell: CellResult) -> bool:
     return any(options.get(name) for name in STARTING_WEIGHTS)
 
 
-def _changed_protocol(cell: CellResult, quantity: Metric) -> str | None:
-    """How training departed from the settings, where that bears on the quantity."""
-    return cell.training.protocol_changed if cell.training and quantity.depends == "training" else None
+def _changed_protocol(cell: CellResult, metric: Metric) -> str | None:
+    """The departure of training from the settings, where it bears on the metric."""
+    return cell.training.protocol_changed if cell.training and metric.depends == "training" else None
 
 
-def _lacks(claim: Claim, group: Sequence[MetricValue], bench: _Bench, quantity: Metric) -> str:
-    """What keeps a group from judging the claim, in words; empty where nothing does."""
-    lacks = [unmet(key, wanted, bench.actual(key, group[0])) for key, wanted in claim.conditions.items()]
-    changed = next(filter(None, (_changed_protocol(s.cell, quantity) for s in group)), None)
+def _lacks(claim: Claim, group: Sequence[MetricValue], index: _CellIndex, metric: Metric) -> str:
+    """Conditions that a group does not meet, in words; empty where it can judge the claim."""
+    lacks = [unmet(key, wanted, index.actual(key, group[0])) for key, wanted in claim.conditions.items()]
+    changed = next(filter(None, (_changed_protocol(s.cell, metric) for s in group)), None)
     if changed:
         lacks.append(f"the protocol was changed ({changed})")
     if not any(lacks) and all(s.reading.value is None for s in group):
         lacks.append(group[0].reading.why or f"{in_words(claim.quantity)} was not measured")
     if not any(lacks) and claim.baseline is not None:
-        lacks.append(_baseline_lacks(claim, group, bench, quantity))
+        lacks.append(_baseline_lacks(claim, group, index, metric))
     return "; ".join(filter(None, lacks))
 
 
-def _baseline_lacks(claim: Claim, group: Sequence[MetricValue], bench: _Bench, quantity: Metric) -> str:
-    partners = bench.partners(claim, quantity, group)
+def _baseline_lacks(claim: Claim, group: Sequence[MetricValue], index: _CellIndex, metric: Metric) -> str:
+    partners = index.partners(claim, metric, group)
     if partners:
         zero = claim.reading != "points" and 0 in (_mean(group), _mean(partners))
         return f"{in_words(claim.quantity)} is 0, which has no ratio" if zero else ""
     assert claim.baseline is not None
-    cells, reason = bench.cells(claim.baseline)
+    cells, reason = index.cells(claim.baseline)
     if not cells:
         return reason
-    readings = [reading for cell in cells for reading in quantity.read(cell)]
+    readings = [reading for cell in cells for reading in metric.read(cell)]
     if all(reading.value is None for reading in readings):
         return next((r.why for r in readings if r.why), f"{in_words(claim.quantity)} of {claim.baseline} was not measured")
     if claim.baseline_conditions:
@@ -204,48 +205,50 @@ def _baseline_lacks(claim: Claim, group: Sequence[MetricValue], bench: _Bench, q
     return f"needs {claim.baseline} under the same loss, recipe, settings and circumstances"
 
 
-def _verdict(claim: Claim, quantity: Metric, group: Sequence[MetricValue], bench: _Bench) -> Verdict:
-    subjects, baselines = (_measured(side) for side in (group, bench.partners(claim, quantity, group)))
-    found = figure(claim, quantity, subjects, baselines, bench.matrices)
+def _verdict(claim: Claim, metric: Metric, group: Sequence[MetricValue], index: _CellIndex) -> Verdict:
+    subjects, baselines = (_measured(side) for side in (group, index.partners(claim, metric, group)))
+    measured = figure(claim, metric, subjects, baselines, index.matrices)
     seeds = len({s.cell.seed for s in subjects})
     notes = [
-        *([f"{printed(_mean(subjects), quantity)} against {printed(_mean(baselines), quantity)}"] if baselines else []),
+        *([f"{printed(_mean(subjects), metric)} against {printed(_mean(baselines), metric)}"] if baselines else []),
         *(circumstance(key, item) for key, item in group[0].reading.circumstances.items() if item is not None),
-        *([f"mean of {seeds} seeds"] if quantity.depends == "training" and seeds > 1 else []),
-        *([found.how] if found.how else []),
+        *([f"mean of {seeds} seeds"] if metric.depends == "training" and seeds > 1 else []),
+        *([measured.method] if measured.method else []),
     ]
     return Verdict(
         claim=claim.name,
         summary=claim.summary,
-        claimed=claimed(claim, quantity),
-        measured=_interval_text(claim, quantity, found) + (f" ({', '.join(notes)})" if notes else ""),
-        measured_value=found.value,
-        low=found.low,
-        high=found.high,
-        verdict=_outcome(claim, found),
-        missing=found.why or None,
+        claimed=claimed(claim, metric),
+        measured=_interval_text(claim, metric, measured) + (f" ({', '.join(notes)})" if notes else ""),
+        measured_value=measured.value,
+        low=measured.low,
+        high=measured.high,
+        verdict=_outcome(claim, measured),
+        missing=measured.why or None,
         subject=claim.subject,
         cells=_unique(s.cell.id for s in (*subjects, *baselines)),
         source=claim.source,
     )
 
 
-def _outcome(claim: Claim, found: MeasuredValue) -> Literal["kept", "kept (exceeded)", "broken", "cannot tell"]:
-    """What holds for all of the interval; what keeps a claim has no gaps, so its ends speak for it."""
-    if found.exact:
-        return outcome(claim, found.value)
-    if found.low is None or found.high is None:
+def _outcome(claim: Claim, measured: MeasuredValue) -> Literal["kept", "kept (exceeded)", "broken", "cannot tell"]:
+    """The outcome of the whole interval; values that keep a claim have no gaps, so that the ends decide."""
+    if measured.exact:
+        return outcome(claim, measured.value)
+    if measured.low is None or measured.high is None:
         return "cannot tell"
-    ends = [outcome(claim, end) for end in (found.low, found.high)]
+    ends = [outcome(claim, end) for end in (measured.low, measured.high)]
     if "broken" not in ends:
         return "kept (exceeded)" if ends == ["kept (exceeded)"] * 2 else "kept"
     lowest, highest = bounds(claim)
-    return "broken" if ends == ["broken"] * 2 and (found.high < lowest or found.low > highest) else "cannot tell"
+    return "broken" if ends == ["broken"] * 2 and (measured.high < lowest or measured.low > highest) else "cannot tell"
 
 
-def _interval_text(claim: Claim, quantity: Metric, found: MeasuredValue) -> str:
-    text = rendered(found.value, claim, quantity)
-    return text if found.low is None or found.high is None else f"{text} {rendered_interval(found.low, found.high, claim, quantity)}"
+def _interval_text(claim: Claim, metric: Metric, measured: MeasuredValue) -> str:
+    text = rendered(measured.value, claim, metric)
+    return (
+        text if measured.low is None or measured.high is None else f"{text} {rendered_interval(measured.low, measured.high, claim, metric)}"
+    )
 
 
 def _measured(samples: Iterable[MetricValue]) -> list[MetricValue]:
@@ -253,17 +256,22 @@ def _measured(samples: Iterable[MetricValue]) -> list[MetricValue]:
 
 
 def _untested(claim: Claim, missing: str, cells: Iterable[str] = ()) -> Verdict:
-    quantity = METRICS.get(claim.quantity)
+    metric = _claimable(claim)
     return Verdict(
         claim=claim.name,
         summary=claim.summary,
-        claimed=claimed(claim, quantity) if quantity else f"{claim.value:g}",
+        claimed=claimed(claim, metric) if metric else f"{claim.value:g}",
         verdict="not tested here",
         missing=missing,
         subject=claim.subject,
         cells=_unique(cells),
         source=claim.source,
     )
+
+
+def _claimable(claim: Claim) -> Metric | None:
+    metric = METRICS.get(claim.quantity)
+    return None if metric is None or metric.depends is None else metric
 
 
 def _in_short(item: Any) -> str:

@@ -15,12 +15,12 @@ _LOOSE = 0.01
 """From this tolerance on a figure is called "about"; below, it is exact to its last printed digit."""
 
 
-def read(claim: Claim, quantity: Metric, subject: float, baseline: float) -> float:
+def read(claim: Claim, metric: Metric, subject: float, baseline: float) -> float:
     """The claim's reading of two measured values; ``baseline`` counts only where the reading is relative."""
     if claim.reading == "ratio":
         return subject / baseline
     if claim.reading == "speedup":
-        return subject / baseline if quantity.rate else baseline / subject
+        return subject / baseline if metric.is_rate else baseline / subject
     if claim.reading == "reduction":
         return 1 - subject / baseline
     return subject - baseline if claim.reading == "points" else subject
@@ -47,45 +47,45 @@ def outcome(claim: Claim, value: float) -> Outcome:
     return "kept (exceeded)" if better and claim.comparator == "range" else "broken"
 
 
-def claimed(claim: Claim, quantity: Metric) -> str:
+def claimed(claim: Claim, metric: Metric) -> str:
     """The claimed figure in print: ``6.83 M``, ``at least 2.5x``, ``-30 to -40 %``."""
-    text = _figure(claim.value, claim, quantity)
+    text = _figure(claim.value, claim, metric)
     if claim.comparator == "range":
         assert claim.high is not None
         # a unit behind a space is said once: "95 to 98 %", but "1.3x to 1.4x"
-        return f"{text.partition(' ')[0]} to {_figure(claim.high, claim, quantity)}"
+        return f"{text.partition(' ')[0]} to {_figure(claim.high, claim, metric)}"
     if claim.comparator == "about":
         return f"about {text}" if claim.tolerance >= _LOOSE else text
     return f"{claim.comparator} {text}"
 
 
-def rendered(value: float, claim: Claim, quantity: Metric) -> str:
+def rendered(value: float, claim: Claim, metric: Metric) -> str:
     """A measured value in the claim's reading."""
     if claim.reading == "value":
-        return _counted(value) if _is_exact_count(claim, quantity) else printed(value, quantity)
-    number, unit = _reading(value, claim, quantity)
+        return _counted(value) if _is_exact_count(claim, metric) else printed(value, metric)
+    number, unit = _reading(value, claim, metric)
     return f"{number:{_sign(claim)}.{1 if unit == ' %' else 2}f}{unit}"
 
 
-def rendered_interval(low: float, high: float, claim: Claim, quantity: Metric) -> str:
+def rendered_interval(low: float, high: float, claim: Claim, metric: Metric) -> str:
     """Both ends as :func:`rendered` prints them, the smaller number first, without the unit: ``[1.80, 1.88]``."""
     # a reduction of 0.3 to 0.4 is printed as -30 %, -40 %
     ends = (high, low) if claim.reading == "reduction" else (low, high)
-    return f"[{', '.join(rendered(end, claim, quantity).partition(' ')[0].removesuffix('x') for end in ends)}]"
+    return f"[{', '.join(rendered(end, claim, metric).partition(' ')[0].removesuffix('x') for end in ends)}]"
 
 
-def printed(value: float, quantity: Metric) -> str:
+def printed(value: float, metric: Metric) -> str:
     """A measured value with its unit.
 
-    >>> from segbench.results.metrics import METRICS
-    >>> printed(2_517_493, METRICS["params"]), printed(0.7123, METRICS["miou"])
+    >>> from segbench.results.metrics import metric
+    >>> printed(2_517_493, metric("params")), printed(0.7123, metric("miou"))
     ('2.52 M', '71.23 %')
     """
-    return f"{value * quantity.scale:.{quantity.digits}f} {quantity.unit}".rstrip()
+    return f"{value * metric.scale:.{metric.digits}f} {metric.unit}".rstrip()
 
 
 def circumstance(key: str, value: Any) -> str:
-    """What a measured value holds for, as it stands in brackets behind it.
+    """A circumstance of a measured value, as it stands in brackets behind it.
 
     >>> circumstance("batch_size", 1), circumstance("device", "cpu"), circumstance("images", 51)
     ('batch 1', 'cpu', '51 images')
@@ -95,32 +95,32 @@ def circumstance(key: str, value: Any) -> str:
     return f"batch {value}" if key == "batch_size" else f"{value} {key}"
 
 
-def _figure(value: float, claim: Claim, quantity: Metric) -> str:
+def _figure(value: float, claim: Claim, metric: Metric) -> str:
     if claim.reading == "value":
-        if _is_exact_count(claim, quantity):
+        if _is_exact_count(claim, metric):
             return _counted(value)
-        number = value * quantity.scale
+        number = value * metric.scale
         # 18 stays 18, and 9.6 becomes 9.60 where two decimals are the custom
-        return f"{number:.{0 if math.isclose(number, round(number)) else quantity.digits}f} {quantity.unit}".rstrip()
-    number, unit = _reading(value, claim, quantity)
+        return f"{number:.{0 if math.isclose(number, round(number)) else metric.digits}f} {metric.unit}".rstrip()
+    number, unit = _reading(value, claim, metric)
     return f"{number:{_sign(claim)}.{_decimals(number)}f}{unit}"
 
 
-def _is_exact_count(claim: Claim, quantity: Metric) -> bool:
+def _is_exact_count(claim: Claim, metric: Metric) -> bool:
     """A count that is claimed to its last unit, which millions would hide."""
-    return quantity.scale < 1 and claim.comparator == "about" and claim.tolerance == 0
+    return metric.scale < 1 and claim.comparator == "about" and claim.tolerance == 0
 
 
 def _counted(value: float) -> str:
     return f"{value:,.0f}".replace(",", " ")
 
 
-def _reading(value: float, claim: Claim, quantity: Metric) -> tuple[float, str]:
+def _reading(value: float, claim: Claim, metric: Metric) -> tuple[float, str]:
     """A relative value as it is printed, and the unit behind it."""
     if claim.reading == "reduction":
         return -100 * value, " %"
     if claim.reading == "points":
-        return value * quantity.scale, " points" if quantity.unit == "%" else f" {quantity.unit}".rstrip()
+        return value * metric.scale, " points" if metric.unit == "%" else f" {metric.unit}".rstrip()
     return (100 * value, " %") if claim.unit == "%" else (value, "x")
 
 

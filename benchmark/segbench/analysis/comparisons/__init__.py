@@ -1,4 +1,4 @@
-"""What a run's numbers say of one model against another: differences with intervals, and verdicts that go no further than these."""
+"""Comparisons of a run's models: differences and ratios with intervals, and verdicts that go no further than these."""
 
 from __future__ import annotations
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from segbench.analysis.comparisons.confusions import ConfusionFiles
 from segbench.analysis.comparisons.latency import compare, contexts, races
 from segbench.analysis.comparisons.matching import comparison_groups
-from segbench.analysis.comparisons.quality import Judge
+from segbench.analysis.comparisons.quality import ScoreComparator
 from segbench.analysis.statistics.timing import CONFIDENCE, holm
 from segbench.results.deployments import EAGER
+from segbench.results.metrics import metric
 from segbench.results.records import Ablation, Comparison, RunResult
 
 
@@ -26,24 +27,24 @@ def compare_steps(result: RunResult, directory: Path) -> list[Comparison]:
 
 
 def _quality(result: RunResult, ablation: Ablation, directory: Path) -> list[Comparison]:
-    found = []
-    for field in comparison_groups(result):
-        judge = Judge(field, "miou", ConfusionFiles(directory))
-        there = [(n, step) for n, step in enumerate(ablation.steps, 1) if step.subject in field.models and step.baseline in field.models]
-        found += _family([_numbered(judge.compare(step.subject, step.baseline), n) for n, step in there])
-    return found
+    comparisons = []
+    for group in comparison_groups(result):
+        comparator = ScoreComparator(group, metric("miou"), ConfusionFiles(directory))
+        steps = [(n, step) for n, step in enumerate(ablation.steps, 1) if step.subject in group.models and step.baseline in group.models]
+        comparisons += _family([_numbered(comparator.compare(step.subject, step.baseline), n) for n, step in steps])
+    return comparisons
 
 
 def _latency(result: RunResult, ablation: Ablation) -> list[Comparison]:
-    found = []
+    comparisons = []
     for runners in races(result):
         eager = {runner.model: runner for runner in runners if runner.deployment.backend == EAGER}
-        there = [(n, step) for n, step in enumerate(ablation.steps, 1) if step.subject in eager and step.baseline in eager]
+        steps = [(n, step) for n, step in enumerate(ablation.steps, 1) if step.subject in eager and step.baseline in eager]
         for context in contexts(list(eager.values())):
             if context["batch_size"] == 1:
-                pairs = [(n, eager[step.subject], eager[step.baseline]) for n, step in there]
-                found += _family([_numbered(compare(subject, base, context, headline=False), n) for n, subject, base in pairs])
-    return found
+                pairs = [(n, eager[step.subject], eager[step.baseline]) for n, step in steps]
+                comparisons += _family([_numbered(compare(subject, base, context, headline=False), n) for n, subject, base in pairs])
+    return comparisons
 
 
 def _numbered(comparison: Comparison, step: int) -> Comparison:

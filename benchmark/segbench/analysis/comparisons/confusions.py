@@ -18,7 +18,7 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Images:
-    """Of one cell: ids and matrices (N, K, K), boundary counts (N, 2, K) and groups where they were kept."""
+    """Images of one cell: ids and matrices (N, K, K), boundary counts (N, 2, K) and groups where they were kept."""
 
     ids: tuple[str, ...]
     matrices: Counts
@@ -55,7 +55,7 @@ class ConfusionFiles:
 
 
 def same_images(cells: Mapping[str, Images | None]) -> str:
-    """Why not all of these cells were scored on the same images with the same labels; empty where they were."""
+    """The reason why these cells were not scored on the same images and labels; empty where they were."""
     missing = [name for name, images in cells.items() if images is None]
     if missing:
         return f"the confusion matrices of {' and '.join(missing)} are missing: segbench run --fresh, or evaluate it again"
@@ -72,16 +72,16 @@ def same_images(cells: Mapping[str, Images | None]) -> str:
 
 def _read(path: Path) -> Images | None:
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
-            found: dict[str, Any] = {name: kept[name] for name in kept.files}
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            arrays: dict[str, Any] = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
-    if "ids" not in found or "matrices" not in found:
+    if "ids" not in arrays or "matrices" not in arrays:
         return None
-    groups = found.get("groups")
+    groups = arrays.get("groups")
     return Images(
-        tuple(map(str, found["ids"])),
-        found["matrices"].astype(np.int64),
-        found.get("boundary"),
+        tuple(map(str, arrays["ids"])),
+        arrays["matrices"].astype(np.int64),
+        arrays.get("boundary"),
         None if groups is None else tuple(map(str, groups)),
     )

@@ -1,4 +1,4 @@
-"""Which of the deployed models that were raced together is faster, and by how much."""
+"""Speed of deployed models that were raced together: ratios with intervals and verdicts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from segbench.analysis.statistics.timing import CONFIDENCE, LEAST_ROUNDS, Ratio, holm, ratio_of
 from segbench.results.deployments import EAGER
+from segbench.results.metrics import metric
 from segbench.results.records import Comparison, Deployment, Latency, RunResult
 
 SCOPE = "this machine"
@@ -36,33 +37,33 @@ def compare_latencies(result: RunResult) -> list[Comparison]:
     Latency at batch 1 is compared as time per call (``latency_ms``), larger batches as images per second (``throughput``), so that a ratio
     below one means faster there and slower here. Only what ran in one race is compared. Verdicts of pairs rest on Holm-corrected p values.
     """
-    found: list[Comparison] = []
+    comparisons: list[Comparison] = []
     for runners in races(result):
         baseline = next((r for r in runners if r.model == result.cells[0].model and r.deployment.backend == EAGER), None)
         for context in contexts(runners):
             if baseline is not None:
-                found += [compare(runner, baseline, context, headline=True) for runner in runners if runner is not baseline]
+                comparisons += [compare(runner, baseline, context, headline=True) for runner in runners if runner is not baseline]
             if len(runners) > 2:
-                found += _all_pairs(runners, context)
-    return found
+                comparisons += _all_pairs(runners, context)
+    return comparisons
 
 
 def races(result: RunResult) -> Iterator[list[TimedModel]]:
-    """Who took part in each race."""
-    found: dict[str, dict[tuple[str, str], TimedModel]] = {}
+    """The deployed models of each race."""
+    by_race: dict[str, dict[tuple[str, str], TimedModel]] = {}
     for cell in result.cells:
         for deployment in cell.deployments:
             if deployment.raced is None:
                 continue
             key = (cell.fingerprints.get("measure") or cell.model, deployment.backend)
-            runners = found.setdefault(deployment.raced, {})
+            runners = by_race.setdefault(deployment.raced, {})
             runners.setdefault(key, TimedModel(cell.model, deployment)).cells.append(cell.id)
-    for runners in found.values():
+    for runners in by_race.values():
         yield list(runners.values())
 
 
 def contexts(runners: Sequence[TimedModel]) -> list[dict[str, Any]]:
-    """Under what at least two of them were timed."""
+    """The circumstances under which at least two of them were timed."""
     counted: dict[str, list[dict[str, Any]]] = {}
     for runner in runners:
         for entry in runner.deployment.latency:
@@ -82,8 +83,8 @@ def _context(entry: Latency) -> dict[str, Any]:
 def _all_pairs(runners: Sequence[TimedModel], context: Mapping[str, Any]) -> list[Comparison]:
     """The earlier of two is the baseline. A verdict needs both the interval and the corrected p value."""
     pairs = [compare(b, a, context, headline=False) for a, b in itertools.combinations(runners, 2)]
-    told = [pair for pair in pairs if pair.p_value is not None]
-    for pair, adjusted in zip(told, holm([pair.p_value or 0.0 for pair in told]), strict=True):
+    tested = [pair for pair in pairs if pair.p_value is not None]
+    for pair, adjusted in zip(tested, holm([pair.p_value or 0.0 for pair in tested]), strict=True):
         pair.p_adjusted = adjusted
         if adjusted > 1 - CONFIDENCE:
             pair.verdict = "no difference shown"
@@ -92,9 +93,9 @@ def _all_pairs(runners: Sequence[TimedModel], context: Mapping[str, Any]) -> lis
 
 def compare(subject: TimedModel, baseline: TimedModel, context: Mapping[str, Any], *, headline: bool) -> Comparison:
     """One against another under one size and batch, with the reason where nothing can be said."""
-    throughput = context["batch_size"] > 1
+    timed = metric("throughput" if context["batch_size"] > 1 else "latency_ms")
     comparison = Comparison(
-        quantity="throughput" if throughput else "latency_ms",
+        quantity=timed.name,
         subject=subject.model,
         baseline=baseline.model,
         subject_cells=subject.cells,
@@ -116,7 +117,7 @@ def compare(subject: TimedModel, baseline: TimedModel, context: Mapping[str, Any
         return comparison.model_copy(update={"reason": "their rounds are not the same ones"})
     ratio = ratio_of(ours.rounds_ms, theirs.rounds_ms, starts=ours.start_rounds)
     reason = f"it takes {LEAST_ROUNDS} rounds, these are {ratio.rounds}" if ratio.low is None else ""
-    return comparison.model_copy(update={**_figures(ratio, inverse=throughput), "reason": reason})
+    return comparison.model_copy(update={**_figures(ratio, inverse=timed.is_rate), "reason": reason})
 
 
 def _figures(ratio: Ratio, *, inverse: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which cells may be held against each other: those of two models that share loss, recipe, settings and seed."""
+"""Comparable cells: those of two models that share loss, recipe, settings and seed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from segbench.results.metrics import metric
+from segbench.results.readings import stored
 from segbench.results.records import CellResult, RunResult
 
 CellsBySeed = Mapping[int | None, CellResult]
@@ -28,14 +30,14 @@ class ComparisonGroup:
 
 def comparison_groups(result: RunResult) -> list[ComparisonGroup]:
     """The run's cells sorted by what they share. A cell that neither has a score nor failed is left out: it is not done."""
-    found: dict[str, tuple[dict[str, Any], dict[str, dict[int | None, CellResult]]]] = {}
+    groups: dict[str, tuple[dict[str, Any], dict[str, dict[int | None, CellResult]]]] = {}
     for cell in result.cells:
         if cell.loss is None and cell.quality is None:
             continue
         context = {"dataset": cell.dataset, "loss": cell.loss, "recipe": cell.recipe, "settings": cell.settings}
-        _, models = found.setdefault(json.dumps(context, sort_keys=True, default=str), (context, {}))
+        _, models = groups.setdefault(json.dumps(context, sort_keys=True, default=str), (context, {}))
         models.setdefault(cell.model, {}).setdefault(cell.seed, cell)
-    return [ComparisonGroup(context, models) for context, models in found.values()]
+    return [ComparisonGroup(context, models) for context, models in groups.values()]
 
 
 def baseline_of(result: RunResult) -> str | None:
@@ -50,7 +52,7 @@ def shared_seeds(subject: CellsBySeed, baseline: CellsBySeed, quantity: str) -> 
 
 def score_of(cell: CellResult, quantity: str) -> float | None:
     """A score that counts: none of training images, none of a cell that failed."""
-    return getattr(cell.quality, quantity) if cell.quality is not None and cell.status == "ok" else None
+    return stored(cell, "quality", metric(quantity).key) if cell.status == "ok" else None
 
 
 def _has(cell: CellResult, quantity: str) -> bool:

@@ -1,4 +1,4 @@
-"""Is one model better than another, as far as a run can tell.
+"""Scores of a run's models against each other, with intervals and verdicts.
 
 With one or two seeds the only thing that can be resampled is the images: the verdict is about these checkpoints, since another training
 might have come out otherwise. Two seeds are pooled: images are resampled, and the difference is the mean of both seeds'. With three or
@@ -15,7 +15,7 @@ import numpy as np
 
 from segbench.analysis.comparisons.confusions import ConfusionFiles, Images, same_images
 from segbench.analysis.comparisons.matching import ComparisonGroup, baseline_of, comparison_groups, score_of, shared_seeds
-from segbench.analysis.comparisons.seeds import QUANTITIES, paired_over_seeds
+from segbench.analysis.comparisons.seeds import paired_over_seeds
 from segbench.analysis.statistics.bootstrap import (
     CONFIDENCE,
     LEAST_PAIRS,
@@ -25,14 +25,13 @@ from segbench.analysis.statistics.bootstrap import (
     Interval,
     Resampled,
     Statistic,
-    class_iou_of,
     mean_of,
-    miou_columns,
-    miou_of,
     resample,
     sampling,
 )
+from segbench.analysis.statistics.scores import statistic_of
 from segbench.analysis.statistics.timing import holm
+from segbench.results.metrics import METRICS, Metric
 from segbench.results.records import CellResult, Comparison, RunResult
 
 if TYPE_CHECKING:
@@ -49,32 +48,34 @@ def compare_quality(result: RunResult, directory: Path) -> list[Comparison]:
 
     Where there are more than two models also every pair, with Holm-corrected p values (``headline`` false). ``directory`` is the run's.
     """
-    shelf, first = ConfusionFiles(directory), baseline_of(result)
-    found: list[Comparison] = []
-    for field in comparison_groups(result):
-        for quantity in QUANTITIES:
-            cells = [cell for side in field.models.values() for cell in side.values()]
-            if len(field.models) < 2 or not _is_wanted(cells, quantity):
+    files, first = ConfusionFiles(directory), baseline_of(result)
+    comparisons: list[Comparison] = []
+    for group in comparison_groups(result):
+        for metric in METRICS.scores:
+            cells = [cell for side in group.models.values() for cell in side.values()]
+            if len(group.models) < 2 or not _is_wanted(cells, metric.name):
                 continue
-            judge = Judge(field, quantity, shelf)
-            if first in field.models:
-                found += [judge.compare(model, str(first)) for model in field.models if model != first]
-            if len(field.models) > 2:
-                found += _corrected([judge.compare(subject, baseline) for subject, baseline in field.pairs()])
-    return found
+            comparator = ScoreComparator(group, metric, files)
+            if first in group.models:
+                comparisons += [comparator.compare(model, str(first)) for model in group.models if model != first]
+            if len(group.models) > 2:
+                comparisons += _corrected([comparator.compare(subject, baseline) for subject, baseline in group.pairs()])
+    return comparisons
 
 
 def _is_wanted(cells: Sequence[CellResult], quantity: str) -> bool:
-    """Whether there is a score, or none of mIoU because something went wrong; a profile scores nothing, and nothing is missing."""
+    """True where there is a score, or none of mIoU because something went wrong; a profile scores nothing, and nothing is missing."""
     scored = any(score_of(cell, quantity) is not None for cell in cells)
     return scored or (quantity == "miou" and any(cell.status != "ok" or cell.training is not None for cell in cells))
 
 
-def verdict(found: Interval) -> Verdict:
-    """What an interval of a difference in a score says; higher is better."""
-    if found.low is None or found.high is None:
+def verdict(interval: Interval, *, lower_is_better: bool = False) -> Verdict:
+    """The verdict on an interval of a difference in a score."""
+    if interval.low is None or interval.high is None:
         return "cannot tell"
-    return "better" if found.low > 0 else "worse" if found.high < 0 else "no difference shown"
+    if interval.low <= 0 <= interval.high:
+        return "no difference shown"
+    return "better" if (interval.low > 0) is not lower_is_better else "worse"
 
 
 @dataclass(frozen=True)
@@ -89,75 +90,96 @@ class _Pair:
         return [*self.subject, *self.baseline]
 
 
-class Judge:
-    """Compares the models of one field in one quantity; all of its cells are resampled together, once."""
+class ScoreComparator:
+    """Compares the models of one group in one score; all of its cells are resampled together, once."""
 
-    def __init__(self, field: ComparisonGroup, quantity: str, shelf: ConfusionFiles, *, resamples: int = RESAMPLES) -> None:
-        self._field, self._quantity, self._shelf, self._resamples = field, quantity, shelf, resamples
+    def __init__(self, group: ComparisonGroup, metric: Metric, files: ConfusionFiles, *, resamples: int = RESAMPLES) -> None:
+        self._group, self._metric, self._files, self._resamples = group, metric, files, resamples
         self._resampled: dict[str, Resampled] | None = None
 
     def compare(self, subject: str, baseline: str) -> Comparison:
         """One record, with the reason where nothing can be said."""
-        one, other = self._field.models[subject], self._field.models[baseline]
-        seeds = shared_seeds(one, other, self._quantity)
+        one, other = self._group.models[subject], self._group.models[baseline]
+        seeds = shared_seeds(one, other, self._metric.name)
         pair = _Pair([one[seed] for seed in seeds], [other[seed] for seed in seeds])
         record = Comparison(
-            quantity=self._quantity,
+            quantity=self._metric.name,
             subject=subject,
             baseline=baseline,
             subject_cells=[cell.id for cell in pair.subject or one.values()],
             baseline_cells=[cell.id for cell in pair.baseline or other.values()],
-            unit="share",
-            context={**self._field.context, **_scored_on(pair, self._quantity), "seeds": seeds},
+            unit=self._metric.stored_unit,
+            context={**self._group.context, **_scored_on(pair, self._metric), "seeds": seeds},
         )
-        why = _nothing_shared([*one.values()], [*other.values()], self._quantity) if not seeds else self._unlike(pair)
+        why = _nothing_shared([*one.values()], [*other.values()], self._metric.name) if not seeds else self._unlike(pair)
         if why:
             return record.model_copy(update={"reason": why})
         if len(seeds) >= LEAST_SEEDS:
-            return record.model_copy(update=_over_seeds(paired_over_seeds(one, other, self._quantity, seeds)))
+            return record.model_copy(update=self._over_seeds(paired_over_seeds(one, other, self._metric.name, seeds)))
+        if self._metric.noise == "seeds":
+            return record.model_copy(
+                update={"reason": f"{self._metric.words} takes {LEAST_SEEDS} seeds: it cannot be taken of drawn images"}
+            )
         return record.model_copy(update=self._over_images(pair))
 
     def _unlike(self, pair: _Pair) -> str:
-        """Why the cells were not scored on the same images."""
+        """The reason why the cells were not scored on the same images; empty where they were."""
         unlike = _unlike_records(pair.cells)
-        images = {cell.id: self._shelf.images(cell) for cell in pair.cells}
-        if unlike or (len(pair.subject) >= LEAST_SEEDS and None in images.values()):
+        images = {cell.id: self._files.images(cell) for cell in pair.cells}
+        needs_images = self._metric.noise != "seeds" and len(pair.subject) < LEAST_SEEDS
+        if unlike or (not needs_images and None in images.values()):
             return unlike
-        if self._quantity == "boundary_iou" and any(found and found.boundary is None for found in images.values()):
+        if self._metric.name == "boundary_iou" and any(each and each.boundary is None for each in images.values()):
             return "the boundary counts of the images are missing: evaluate the cells again"
         return same_images(images)
 
     def _over_images(self, pair: _Pair) -> dict[str, Any]:
-        images = self._shelf.images(pair.baseline[0])
+        images = self._files.images(pair.baseline[0])
         assert images is not None
         seeds = len(pair.subject)
         kind, words = sampling(len(images.ids), images.groups)
         known = self._all_resampled()
         differences = [known[one.id] - known[other.id] for one, other in zip(pair.subject, pair.baseline, strict=True)]
-        found = mean_of(differences).difference_interval()
+        interval = mean_of(differences).difference_interval()
         pooled = f", mean of the differences of {seeds} seeds" if seeds > 1 else ""
         drawn, _, groups = words.partition(" within ")
         where = f" on {drawn} of {'this' if groups == 'one group' else 'these'} {groups}" if kind == "within groups" else ""
         checkpoints = CHECKPOINTS if seeds == 1 else f"these {2 * seeds} checkpoints"
-        few = f"{words} are too few for an interval: at least {LEAST_PAIRS}" if found.low is None else ""
-        return _judged(found) | {
+        few = f"{words} are too few for an interval: at least {LEAST_PAIRS}" if interval.low is None else ""
+        return self._judged(interval) | {
             "scope": checkpoints + where,
             "method": f"paired bootstrap over {words}{pooled}, percentiles of {self._resamples} resamples",
             "reason": few,
         }
 
+    def _over_seeds(self, interval: Interval) -> dict[str, Any]:
+        same = "all seeds differ by the same amount: there is nothing to estimate a deviation from" if interval.low is None else ""
+        method = f"t interval of the differences between cells of equal seed, {interval.n} seeds; all on the same images"
+        return self._judged(interval) | {"scope": ARCHITECTURES, "method": method, "reason": same}
+
+    def _judged(self, interval: Interval) -> dict[str, Any]:
+        return {
+            "value": interval.value,
+            "low": interval.low,
+            "high": interval.high,
+            "confidence": CONFIDENCE,
+            "p_value": interval.p_value,
+            "n": interval.n,
+            "verdict": verdict(interval, lower_is_better=self._metric.better == "lower"),
+        }
+
     def _all_resampled(self) -> dict[str, Resampled]:
         if self._resampled is None:
-            cells = [cell for side in self._field.models.values() for cell in side.values()]
-            self._resampled = dict(_resampled(cells, self._quantity, self._shelf, self._resamples))
+            cells = [cell for side in self._group.models.values() for cell in side.values()]
+            self._resampled = dict(_resampled(cells, self._metric.name, self._files, self._resamples))
         return self._resampled
 
 
-def _resampled(cells: Sequence[CellResult], quantity: str, shelf: ConfusionFiles, resamples: int) -> Iterator[tuple[str, Resampled]]:
+def _resampled(cells: Sequence[CellResult], quantity: str, files: ConfusionFiles, resamples: int) -> Iterator[tuple[str, Resampled]]:
     """Each scored cell's resamples; those of the same images were drawn together."""
     together: list[list[tuple[CellResult, Images]]] = []
     for cell in cells:
-        images = shelf.images(cell)
+        images = files.images(cell)
         if images is None or score_of(cell, quantity) is None:
             continue
         fitting = (batch for batch in together if not same_images({"": batch[0][1], cell.id: images}))
@@ -168,48 +190,27 @@ def _resampled(cells: Sequence[CellResult], quantity: str, shelf: ConfusionFiles
             batch.append((cell, images.in_order_of(batch[0][1].ids)))
     for batch in together:
         tables, statistics = zip(*(_columns(cell, images, quantity) for cell, images in batch), strict=True)
-        found = resample(tables, statistics[0], groups=batch[0][1].groups, resamples=resamples)
-        yield from ((cell.id, one) for (cell, _), one in zip(batch, found, strict=True))
+        drawn = resample(tables, statistics[0], groups=batch[0][1].groups, resamples=resamples)
+        yield from ((cell.id, one) for (cell, _), one in zip(batch, drawn, strict=True))
 
 
 def _columns(cell: CellResult, images: Images, quantity: str) -> tuple[Any, Statistic]:
-    """What of each image is summed, and the score of the sums."""
+    """Each image's counts, and the score of their sum."""
     if quantity == "boundary_iou":
         assert images.boundary is not None
         return np.concatenate([images.boundary[:, 0], images.boundary[:, 1], images.matrices.sum(axis=2)], axis=1), _boundary_iou_of
-    if quantity == "headline_iou":
-        assert cell.quality is not None
-        assert cell.quality.headline_class is not None
-        return miou_columns(images.matrices), class_iou_of(cell.quality.class_names.index(cell.quality.headline_class))
-    return miou_columns(images.matrices), miou_of
+    columns, statistic = statistic_of(quantity, cell)
+    return columns(images.matrices), statistic
 
 
 def _boundary_iou_of(sums: Floats) -> Floats:
     shared, union, labelled = np.split(sums, 3, axis=-1)
-    there = (labelled > 0) & (union > 0)
-    iou = np.divide(shared, union, out=np.zeros(shared.shape), where=there)
+    scored = (labelled > 0) & (union > 0)
+    iou = np.divide(shared, union, out=np.zeros(shared.shape), where=scored)
     total: Floats = iou.sum(axis=-1)
-    classes = there.sum(axis=-1)
+    classes = scored.sum(axis=-1)
     mean: Floats = np.divide(total, classes, out=np.full(total.shape, np.nan), where=classes > 0)
     return mean
-
-
-def _over_seeds(found: Interval) -> dict[str, Any]:
-    same = "all seeds differ by the same amount: there is nothing to estimate a deviation from" if found.low is None else ""
-    method = f"t interval of the differences between cells of equal seed, {found.n} seeds; all on the same images"
-    return _judged(found) | {"scope": ARCHITECTURES, "method": method, "reason": same}
-
-
-def _judged(found: Interval) -> dict[str, Any]:
-    return {
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
-        "confidence": CONFIDENCE,
-        "p_value": found.p_value,
-        "n": found.n,
-        "verdict": verdict(found),
-    }
 
 
 def _corrected(pairs: Sequence[Comparison]) -> list[Comparison]:
@@ -234,11 +235,11 @@ def _with_p(pair: Comparison, adjusted: float | None, family: int) -> Comparison
     )
 
 
-def _scored_on(pair: _Pair, quantity: str) -> Mapping[str, Any]:
+def _scored_on(pair: _Pair, metric: Metric) -> Mapping[str, Any]:
     quality = next((cell.quality for cell in pair.cells if cell.quality), None)
     if quality is None:
         return {}
-    return {"split": quality.split, **({"class": quality.headline_class} if quantity == "headline_iou" else {})}
+    return {"split": quality.split, **({"class": quality.headline_class} if metric.of_class else {})}
 
 
 def _nothing_shared(subject: Sequence[CellResult], baseline: Sequence[CellResult], quantity: str) -> str:
@@ -251,7 +252,7 @@ def _nothing_shared(subject: Sequence[CellResult], baseline: Sequence[CellResult
 
 
 def _unlike_records(cells: Sequence[CellResult]) -> str:
-    """What of the scores themselves says that they are of different images."""
+    """A difference between the scores' records which shows that they are of different images."""
     first, *others = cells
     for name, words in (
         ("split", "splits"),

@@ -7,16 +7,15 @@ from statistics import stdev
 
 from segbench.analysis.comparisons.matching import CellsBySeed, comparison_groups, score_of
 from segbench.analysis.statistics.bootstrap import Interval, mean_interval
+from segbench.results.metrics import METRICS
 from segbench.results.records import RunResult, SeedSummary
-
-QUANTITIES = ("miou", "headline_iou", "boundary_iou")
 
 
 def summarise_seeds(result: RunResult) -> list[SeedSummary]:
-    """A record per quantity for each model that was scored with two seeds or more under otherwise equal conditions."""
-    sides = [side for field in comparison_groups(result) for side in field.models.values()]
-    found = (_summary(side, quantity) for side in sides for quantity in QUANTITIES)
-    return [summary for summary in found if summary is not None]
+    """A record per score for each model that was scored with two seeds or more under otherwise equal conditions."""
+    sides = [side for group in comparison_groups(result) for side in group.models.values()]
+    summaries = (_summary(side, metric.name) for side in sides for metric in METRICS.scores)
+    return [summary for summary in summaries if summary is not None]
 
 
 def paired_over_seeds(subject: CellsBySeed, baseline: CellsBySeed, quantity: str, seeds: Sequence[int | None]) -> Interval:
@@ -35,14 +34,14 @@ def _summary(side: CellsBySeed, quantity: str) -> SeedSummary | None:
     if len(scored) < 2:
         return None
     scores = [score for _, score in scored]
-    found = mean_interval(scores)
+    interval = mean_interval(scores)
     return SeedSummary(
         quantity=quantity,
         cells=[cell.id for cell, _ in scored],
         seeds=[cell.seed for cell, _ in scored if cell.seed is not None],
         n=len(scores),
-        mean=found.value,
+        mean=interval.value,
         deviation=stdev(scores),
-        low=found.low,
-        high=found.high,
+        low=interval.low,
+        high=interval.high,
     )

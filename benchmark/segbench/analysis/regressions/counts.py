@@ -8,30 +8,39 @@ from collections.abc import Iterator
 from segbench.analysis.regressions.pairing import NetworkPair
 from segbench.analysis.regressions.verdicts import judged
 from segbench.results.deployments import EAGER, deployment_of
+from segbench.results.metrics import METRICS, Metric
 from segbench.results.records import CellResult
 from segbench.results.run_comparison import Change
 
-_COUNTS = {"params": "", "macs": "", "size": "MB"}
-_FIELDS = {"size": "size_mb"}
-
 
 def count_rows(network: NetworkPair) -> Iterator[Change]:
-    """Params, multiply-adds, size of the weights, and size of each exported file."""
-    old, new = network.baseline, network.new
-    for name, unit in _COUNTS.items():
-        values = [getattr(cell, _FIELDS.get(name, name)) for cell in (old, new)]
-        if values != [None, None]:
-            row = network.row(name, unit=unit, baseline=values[0], new=values[1])
-            yield counted(row, _other_input(old, new) if name == "macs" else "")
+    """Every count of the network (params, multiply-adds, size of the weights), and of each exported file its size."""
+    counts = [metric for metric in METRICS.changes if metric.noise == "none" and not metric.is_score]
+    for metric in counts:
+        if metric.record != "deployment":
+            yield from _of_network(metric, network)
     for form in network.forms:
-        if form != EAGER:
-            found = [deployment_of(cell, form) for cell in (old, new)]
-            sizes = [each.file_mb if each else None for each in found]
-            if sizes != [None, None]:
-                row = network.row("file", unit="MB", form=form, baseline=sizes[0], new=sizes[1])
-                versions = [each.version if each else None for each in found]
-                notes = [f"written with {form} {versions[0]} -> {versions[1]}"] if versions[0] != versions[1] else []
-                yield counted(row.model_copy(update={"notes": notes}))
+        for metric in counts:
+            if metric.record == "deployment" and form != EAGER:
+                yield from _of_deployment(metric, network, form)
+
+
+def _of_network(metric: Metric, network: NetworkPair) -> Iterator[Change]:
+    old, new = network.baseline, network.new
+    values = [shown.value if (shown := metric.value(cell)) else None for cell in (old, new)]
+    if values != [None, None]:
+        row = network.row(metric, baseline=values[0], new=values[1])
+        yield counted(row, _other_input(old, new) if metric.at_input else "")
+
+
+def _of_deployment(metric: Metric, network: NetworkPair, form: str) -> Iterator[Change]:
+    deployments = [deployment_of(cell, form) for cell in (network.baseline, network.new)]
+    values = [getattr(each, metric.key, None) for each in deployments]
+    if values != [None, None]:
+        row = network.row(metric, form=form, baseline=values[0], new=values[1])
+        versions = [each.version if each else None for each in deployments]
+        notes = [f"written with {form} {versions[0]} -> {versions[1]}"] if versions[0] != versions[1] else []
+        yield counted(row.model_copy(update={"notes": notes}))
 
 
 def counted(row: Change, why: str = "") -> Change:

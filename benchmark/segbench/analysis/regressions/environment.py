@@ -1,4 +1,4 @@
-"""Whether figures come from machines that are alike in what they depend on."""
+"""Differences between the machines and the environments of two runs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def unlike_machines(old: Mapping[str, str], new: Mapping[str, str], *, keys: Seq
     >>> unlike_machines({"cpu": "a", "torch": "2.14"}, {"cpu": "b", "torch": "2.14"})
     'another machine: cpu a -> b'
     """
-    told = [f"{key} {old.get(key, 'unknown')} -> {new.get(key, 'unknown')}" for key in keys if old.get(key) != new.get(key)]
-    if not told and not (old and new):
+    differing = [f"{key} {old.get(key, 'unknown')} -> {new.get(key, 'unknown')}" for key in keys if old.get(key) != new.get(key)]
+    if not differing and not (old and new):
         return "the machine is not known"
-    return f"another machine: {', '.join(told)}" if told else ""
+    return f"another machine: {', '.join(differing)}" if differing else ""
 
 
 def environment_differences(old: RunResult, new: RunResult) -> Iterator[RunDifference]:
-    """What differs between two runs beside their results, and for which quantities that matters."""
+    """Differences between two runs beside their results, and the metrics for which each matters."""
     ours, theirs = old.environment, new.environment
     found: list[tuple[str, object, object, list[str]]] = [
         ("dataset", old.task.get("dataset"), new.task.get("dataset"), ["quality"]),

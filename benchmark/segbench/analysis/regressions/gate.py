@@ -10,31 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from segbench.errors import ConfigError, did_you_mean
+from segbench.results.metrics import METRICS, Metric
 from segbench.results.run_comparison import Change, Gate, GateClause
 
 EXAMPLE = '--fail-on "miou < -0.5pt, latency > 5%, params > 0.1M"'
 
-_SCORES = ("miou", "headline_iou", "boundary_iou")
-_MORE_IS_BETTER = (*_SCORES, "throughput")
-_UNITS: dict[str, dict[str, float]] = {
-    **{name: {"pt": 0.01} for name in _SCORES},
-    "params": {"%": 0.01, "M": 1e6, "": 1.0},
-    "macs": {"%": 0.01, "G": 1e9, "M": 1e6},
-    "size": {"%": 0.01, "MB": 1.0},
-    "file": {"%": 0.01, "MB": 1.0},
-    "memory": {"%": 0.01, "MB": 1.0},
-    "latency": {"%": 0.01, "ms": 1.0},
-    "throughput": {"%": 0.01},
-}
-QUANTITIES = tuple(_UNITS)
-_ALIASES = {
-    "headline": "headline_iou",
-    "boundary": "boundary_iou",
-    "size_mb": "size",
-    "file_mb": "file",
-    "latency_ms": "latency",
-    "mIoU": "miou",
-}
 _CLAUSE = re.compile(
     r"(?P<name>[A-Za-z_]+)\s*(?P<sign>[<>])(?P<equal>=?)\s*(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*(?P<unit>[A-Za-z%]*)"
 )
@@ -42,23 +22,24 @@ _CLAUSE = re.compile(
 
 @dataclass(frozen=True)
 class Clause:
-    """One condition; ``amount`` is the threshold in the unit of the quantity's values, or a share where ``relative``."""
+    """One condition; ``amount`` is the threshold in the unit of the metric's values, or a share where ``relative``."""
 
     text: str
     quantity: str
     worse: str
     amount: float
     relative: bool
+    is_score: bool = False
 
     def margin(self, row: Change, usual: float) -> float:
         """The margin of a row that this condition is about: no wider than the threshold, so that verdict and gate agree."""
-        if self.quantity in _SCORES or row.exact:
+        if self.is_score or row.exact:
             return usual
         share = abs(self.amount) if self.relative else abs(self.amount / row.baseline) if row.baseline else usual
         return min(usual, share)
 
     def is_beyond(self, row: Change) -> bool:
-        """Whether the whole interval of the row's change lies beyond the threshold."""
+        """True where the whole interval of the row's change lies beyond the threshold."""
         if row.low is None or row.high is None:
             return False
         ends = [self._as_threshold(end, row) for end in (row.low, row.high)]
@@ -104,24 +85,29 @@ def _judge(clause: Clause, rows: Sequence[Change]) -> GateClause:
 
 
 def _clause(text: str) -> Clause:
-    found = _CLAUSE.fullmatch(text)
-    if not found:
+    match = _CLAUSE.fullmatch(text)
+    if not match:
         raise ConfigError(f"--fail-on: cannot read '{text}'. Write a quantity, < or >, and a signed number with its unit: {EXAMPLE}.")
-    name = found["name"].lower()
-    name = _ALIASES.get(name, name)
-    if name not in _UNITS:
-        raise ConfigError(f"--fail-on: unknown quantity '{found['name']}'.{did_you_mean(name, QUANTITIES)} Known: {', '.join(QUANTITIES)}.")
-    if found["equal"]:
+    metric = _metric(match["name"])
+    if match["equal"]:
         raise ConfigError(f"--fail-on: write < or > in '{text}': an interval is beyond a threshold or it is not.")
-    unit, units = found["unit"], _UNITS[name]
+    name, unit, units = metric.change_name, match["unit"], metric.threshold_units
     if unit not in units:
         able = " or ".join(f"'{known}'" if known else "none" for known in units)
-        points = " (a change of a score is told in points)" if name in _SCORES else ""
+        points = " (a change of a score is told in points)" if metric.is_score else ""
         raise ConfigError(f"--fail-on: '{text}' has the unit '{unit or 'none'}'; {name} takes {able}{points}. For example: {EXAMPLE}.")
-    worse = "<" if name in _MORE_IS_BETTER else ">"
-    amount = float(found["number"]) * units[unit]
-    if found["sign"] != worse or (amount > 0 if worse == "<" else amount < 0):
+    worse = "<" if metric.better == "higher" else ">"
+    amount = float(match["number"]) * units[unit]
+    if match["sign"] != worse or (amount > 0 if worse == "<" else amount < 0):
         sign, direction = ("-", "less") if worse == "<" else ("", "more")
-        right = f"{name} {worse} {sign}{found['number'].lstrip('+-')}{unit}"
+        right = f"{name} {worse} {sign}{match['number'].lstrip('+-')}{unit}"
         raise ConfigError(f"--fail-on: '{text}' would fail on what is no regression: {direction} {name} is worse. Write '{right}'.")
-    return Clause(text, name, worse, amount, relative=unit == "%")
+    return Clause(text, name, worse, amount, relative=unit == "%", is_score=metric.is_score)
+
+
+def _metric(name: str) -> Metric:
+    metric = METRICS.get(name.lower())
+    if metric is None or metric.change is None:
+        known = [each.change_name for each in METRICS.changes]
+        raise ConfigError(f"--fail-on: unknown quantity '{name}'.{did_you_mean(name.lower(), known)} Known: {', '.join(known)}.")
+    return metric

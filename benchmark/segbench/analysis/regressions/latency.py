@@ -1,4 +1,4 @@
-"""Whether a network got slower: only where both were raced together, or each against the same anchor on a like machine.
+"""Time of a network in two runs, compared where both were raced together, or each against the same anchor on a like machine.
 
 Milliseconds of two days are not comparable: clocks, heat and neighbours differ by more than most changes do.
 """
@@ -17,6 +17,7 @@ from segbench.analysis.regressions.pairing import NetworkPair
 from segbench.analysis.regressions.verdicts import judged
 from segbench.analysis.statistics.timing import CONFIDENCE, LEAST_ROUNDS, Ratio, ratio_of
 from segbench.results.deployments import deployment_of
+from segbench.results.metrics import metric
 from segbench.results.records import Deployment, Latency, RunResult
 from segbench.results.run_comparison import Change
 from segbench.util.image_size import format_size
@@ -50,13 +51,13 @@ def latency_rows(
     """Time of single calls in each form that both runs timed at the same size."""
     for name, old, new in _forms(network):
         for one, other in timings(old, new):
-            row = network.row("latency", unit="ms", form=name, margin=margin, baseline=one.p50_ms, new=other.p50_ms, scope="this machine")
+            row = network.row(metric("latency_ms"), form=name, margin=margin, baseline=one.p50_ms, new=other.p50_ms, scope="this machine")
             row = row.model_copy(update={"context": _context(other)})
-            found = retimed.get((network.key, name))
-            if found is not None and found.baseline and found.new and found.new.input_size == other.input_size:
-                yield _raced_again(row, found)
+            times = retimed.get((network.key, name))
+            if times is not None and times.baseline and times.new and times.new.input_size == other.input_size:
+                yield _raced_again(row, times)
             else:
-                yield _of_two_races(row, (old, one), (new, other), runs, found.error if found else "")
+                yield _of_two_races(row, (old, one), (new, other), runs, times.error if times else "")
 
 
 def throughput_rows(network: NetworkPair, runs: tuple[RunResult, RunResult], margin: float) -> Iterator[Change]:
@@ -64,7 +65,7 @@ def throughput_rows(network: NetworkPair, runs: tuple[RunResult, RunResult], mar
     for name, old, new in _forms(network):
         for one, other in timings(old, new, single=False):
             values = {"baseline": one.images_per_second, "new": other.images_per_second, "margin": margin}
-            row = network.row("throughput", unit="img/s", better="higher", form=name, scope="this machine", **values)
+            row = network.row(metric("throughput"), form=name, scope="this machine", **values)
             row = row.model_copy(update={"context": {**_context(other), "batch_size": other.batch_size}})
             yield _of_two_races(row, (old, one), (new, other), runs, "")
 
@@ -105,18 +106,18 @@ def anchored_ratio(old: tuple[Latency, Latency], new: tuple[Latency, Latency]) -
     return Ratio(value, value * math.exp(-down), value * math.exp(up), None, rounds)
 
 
-def _raced_again(row: Change, found: Retimed) -> Change:
-    assert found.baseline is not None
-    assert found.new is not None
-    ratio = ratio_of(found.new.rounds_ms, found.baseline.rounds_ms, starts=found.new.start_rounds)
-    told = {
-        "baseline": found.baseline.p50_ms,
-        "new": found.new.p50_ms,
+def _raced_again(row: Change, times: Retimed) -> Change:
+    assert times.baseline is not None
+    assert times.new is not None
+    ratio = ratio_of(times.new.rounds_ms, times.baseline.rounds_ms, starts=times.new.start_rounds)
+    update = {
+        "baseline": times.baseline.p50_ms,
+        "new": times.new.p50_ms,
         "method": f"raced again, side by side: {ratio.rounds} shuffled rounds; {CONFIDENCE:.0%} interval over rounds and starts",
-        "notes": [*row.notes, *found.notes],
-        "context": {**row.context, "threads": found.new.threads, "machine": found.machine},
+        "notes": [*row.notes, *times.notes],
+        "context": {**row.context, "threads": times.new.threads, "machine": times.machine},
     }
-    return _from_ratio(row.model_copy(update=told), ratio)
+    return _from_ratio(row.model_copy(update=update), ratio)
 
 
 def _of_two_races(
@@ -200,7 +201,7 @@ def _no_anchor(
         return f"another anchor: {names[0]} -> {names[1]}"
     if any(value <= 0 for each in (old[1], new[1], *anchors) if each for block in each.rounds_ms for value in block):
         return "there are times of zero"
-    missing = [which for which, found in zip(("baseline", "new run"), anchors, strict=True) if found is None]
+    missing = [which for which, anchor in zip(("baseline", "new run"), anchors, strict=True) if anchor is None]
     if missing:
         return f"no anchor was raced along in the {' and the '.join(missing)}"
     disturbed = [f"{which}: {told[0]}" for which, run in zip(("baseline", "new run"), runs, strict=True) if (told := _disturbances(run))]

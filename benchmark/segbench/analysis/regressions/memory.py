@@ -9,6 +9,7 @@ from segbench.analysis.regressions.environment import unlike_machines
 from segbench.analysis.regressions.pairing import NetworkPair
 from segbench.analysis.regressions.verdicts import judged
 from segbench.results.deployments import deployment_of
+from segbench.results.metrics import metric
 from segbench.results.records import Deployment, Memory
 from segbench.results.run_comparison import Change
 
@@ -19,7 +20,7 @@ def memory_rows(network: NetworkPair, margin: float) -> Iterator[Change]:
         old, new = deployment_of(network.baseline, name), deployment_of(network.new, name)
         if old and new and (old.memory_mb or new.memory_mb):
             values = {"baseline": _peak(old), "new": _peak(new)}
-            row = network.row("memory", unit="MB", form=name, margin=margin, scope="this kind of machine", **values)
+            row = network.row(metric("inference_memory_mb"), form=name, margin=margin, scope="this kind of machine", **values)
             yield _judged(row, old, new)
 
 

@@ -1,4 +1,4 @@
-"""Which cells of two runs belong together: those of one model, loss, recipe and settings, seed by seed."""
+"""Pairing of two runs' cells: those of one model, loss, recipe and settings, seed by seed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from segbench.analysis.comparisons.matching import CellsBySeed
 from segbench.errors import ConfigError
 from segbench.plugin.choice import format_value
 from segbench.results.deployments import deployment_of
+from segbench.results.metrics import Metric
 from segbench.results.records import CellResult, RunResult
 from segbench.results.run_comparison import Change
 
@@ -45,13 +46,13 @@ class Pair:
 
     @property
     def context(self) -> dict[str, Any]:
-        """What tells this pair from others of the same model."""
+        """The settings that tell this pair from others of the same model."""
         return {key: value for key, value in self.new.context.items() if value}
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """What was matched, and what is in one run only."""
+    """The pairs of two runs, and what is in one run only."""
 
     pairs: Sequence[Pair]
     only_in_baseline: Sequence[str] = ()
@@ -87,14 +88,14 @@ def match(baseline: RunResult, new: RunResult, renamed: Mapping[str, str] | None
 
 
 def _groups(result: RunResult) -> Iterator[Group]:
-    found: dict[str, Group] = {}
+    groups: dict[str, Group] = {}
     for cell in result.cells:
         context = {key: getattr(cell, key) for key in _KEYS}
         group = Group(cell.model, context, {})
-        kept = found.setdefault(group.key, group)
-        assert isinstance(kept.cells, dict)
-        kept.cells.setdefault(cell.seed, cell)
-    yield from found.values()
+        first = groups.setdefault(group.key, group)
+        assert isinstance(first.cells, dict)
+        first.cells.setdefault(cell.seed, cell)
+    yield from groups.values()
 
 
 def _pair(baseline: Group, new: Group) -> Pair:
@@ -105,9 +106,9 @@ def _pair(baseline: Group, new: Group) -> Pair:
 
 
 def _seeds(baseline: CellsBySeed, new: CellsBySeed) -> Iterator[str]:
-    for here, there, which in ((baseline, new, "baseline"), (new, baseline, "new run")):
-        alone = [str(seed) for seed in here if seed not in there]
-        if alone and set(here) & set(there):
+    for side, other, which in ((baseline, new, "baseline"), (new, baseline, "new run")):
+        alone = [str(seed) for seed in side if seed not in other]
+        if alone and set(side) & set(other):
             yield f"seed {', '.join(alone)} in the {which} only"
 
 
@@ -160,15 +161,17 @@ class NetworkPair:
         """Backends that both have."""
         return [form.backend for form in self.new.deployments if deployment_of(self.baseline, form.backend) is not None]
 
-    def row(self, quantity: str, **values: Any) -> Change:
+    def row(self, metric: Metric, **values: Any) -> Change:
         """A row about this network, yet without a verdict."""
         return Change(
             model=self.new.model,
             baseline_model=self.baseline.model,
-            quantity=quantity,
+            quantity=metric.change_name,
+            unit=metric.change_unit,
+            better=metric.better or "lower",
             baseline_cells=self.baseline_cells,
             cells=self.cells,
-            notes=self.notes if quantity == "params" else [],
+            notes=self.notes if metric.name == "params" else [],
             **values,
         )
 
@@ -182,16 +185,16 @@ class NetworkPair:
 
 def networks_of(pairs: Sequence[Pair]) -> list[NetworkPair]:
     """Each distinct network that both runs have, in the order of the new run."""
-    found: dict[tuple[str, ...], NetworkPair] = {}
+    networks: dict[tuple[str, ...], NetworkPair] = {}
     for pair in pairs:
         old, new = first_ok(pair.baseline.cells), first_ok(pair.new.cells)
         if old is None or new is None:
             continue
         network = NetworkPair(old, new)
-        kept = found.setdefault(network.key, network)
-        kept.baseline_cells += [cell.id for cell in pair.baseline.cells.values()]
-        kept.cells += [cell.id for cell in pair.new.cells.values()]
-    return list(found.values())
+        first = networks.setdefault(network.key, network)
+        first.baseline_cells += [cell.id for cell in pair.baseline.cells.values()]
+        first.cells += [cell.id for cell in pair.new.cells.values()]
+    return list(networks.values())
 
 
 def _identity(cell: CellResult) -> tuple[str, str]:

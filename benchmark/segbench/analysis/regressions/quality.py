@@ -1,6 +1,6 @@
 """Scores of both runs' models: the same statistics as within a run, over the same images or over seeds.
 
-A pair becomes two models of one field, and :class:`segbench.analysis.comparisons.quality.Judge` does the rest. All pairs are
+A pair becomes two models of one group, and :class:`segbench.analysis.comparisons.quality.ScoreComparator` does the rest. All pairs are
 resampled together, so that drawing images is paid for once.
 """
 
@@ -12,11 +12,11 @@ from typing import Any
 
 from segbench.analysis.comparisons.confusions import ConfusionFiles, Images
 from segbench.analysis.comparisons.matching import CellsBySeed, ComparisonGroup, score_of, shared_seeds
-from segbench.analysis.comparisons.quality import Judge
-from segbench.analysis.comparisons.seeds import QUANTITIES
+from segbench.analysis.comparisons.quality import ScoreComparator
 from segbench.analysis.regressions.pairing import Pair
 from segbench.analysis.regressions.verdicts import judged
 from segbench.analysis.statistics.bootstrap import LEAST_SEEDS, RESAMPLES
+from segbench.results.metrics import METRICS, Metric
 from segbench.results.records import CellResult, Comparison
 from segbench.results.run_comparison import Change
 
@@ -34,14 +34,14 @@ class ConfusionFilesOfBoth(ConfusionFiles):
     """The images of two runs; cells are told apart by the run's name in front of their id."""
 
     def __init__(self, directories: Mapping[str, Path]) -> None:
-        self._shelves = {which: ConfusionFiles(directory) for which, directory in directories.items()}
+        self._files = {which: ConfusionFiles(directory) for which, directory in directories.items()}
         self._known: dict[str, Images | None] = {}
 
     def images(self, cell: CellResult) -> Images | None:
         """Those of the run that the cell is of."""
         if cell.id not in self._known:
             which, _, identity = cell.id.partition(":")
-            self._known[cell.id] = self._shelves[which].images(cell.model_copy(update={"id": identity}))
+            self._known[cell.id] = self._files[which].images(cell.model_copy(update={"id": identity}))
         return self._known[cell.id]
 
 
@@ -52,23 +52,23 @@ def quality_rows(
 
     ``across_settings`` judges also where the training settings differ: the verdict is then about code and settings together.
     """
-    shelf = ConfusionFilesOfBoth({_OLD: directories[0], _NEW: directories[1]})
+    files = ConfusionFilesOfBoth({_OLD: directories[0], _NEW: directories[1]})
     sides = {f"{which} {n}": _renamed(side, which) for n, pair in enumerate(pairs) for which, side in _sides(pair)}
-    field = ComparisonGroup({}, sides)
-    for quantity in QUANTITIES:
-        judge = Judge(field, quantity, shelf, resamples=RESAMPLES if len(pairs) <= _MANY else _FEWER_RESAMPLES)
+    group = ComparisonGroup({}, sides)
+    for metric in METRICS.scores:
+        comparator = ScoreComparator(group, metric, files, resamples=RESAMPLES if len(pairs) <= _MANY else _FEWER_RESAMPLES)
         for n, pair in enumerate(pairs):
             old, new = sides[f"{_OLD} {n}"], sides[f"{_NEW} {n}"]
-            if not _is_scored(old, new, quantity):
+            if not _is_scored(old, new, metric.name):
                 continue
-            row = _blank(pair, quantity, old, new, margin)
-            why = unlike_protocol(pair, quantity, across_settings=across_settings) or _no_matrices(old, new, quantity, shelf)
-            yield row.model_copy(update={"reason": why}) if why else _judged(row, judge.compare(f"{_NEW} {n}", f"{_OLD} {n}"))
+            row = _blank(pair, metric, old, new, margin)
+            why = unlike_protocol(pair, metric, across_settings=across_settings) or _no_matrices(old, new, metric, files)
+            yield row.model_copy(update={"reason": why}) if why else _judged(row, comparator.compare(f"{_NEW} {n}", f"{_OLD} {n}"))
 
 
-def unlike_protocol(pair: Pair, quantity: str, *, across_settings: bool) -> str:
-    """Why two scores are not of the same thing; with ``across_settings`` only what was scored counts, not how it was trained."""
-    for seed in shared_seeds(pair.new.cells, pair.baseline.cells, quantity):
+def unlike_protocol(pair: Pair, metric: Metric, *, across_settings: bool) -> str:
+    """The reason why two scores are not of the same thing; with ``across_settings`` only what was scored counts, not how it was trained."""
+    for seed in shared_seeds(pair.new.cells, pair.baseline.cells, metric.name):
         old, new = pair.baseline.cells[seed], pair.new.cells[seed]
         if old.dataset != new.dataset and not _same_source(old, new):
             return f"another dataset: {old.dataset} -> {new.dataset}"
@@ -77,7 +77,7 @@ def unlike_protocol(pair: Pair, quantity: str, *, across_settings: bool) -> str:
             return f"scored under another protocol: {', '.join(scored)}"
         assert old.quality is not None
         assert new.quality is not None
-        if quantity == "headline_iou" and old.quality.headline_class != new.quality.headline_class:
+        if metric.of_class and old.quality.headline_class != new.quality.headline_class:
             return f"another headline class: {old.quality.headline_class} -> {new.quality.headline_class}"
         trained = [*pair.unlike, *_changes(old.resolved.get("train"), new.resolved.get("train"), _TRAIN_ASIDE, "train.")]
         for name in _SETTINGS:
@@ -90,52 +90,52 @@ def unlike_protocol(pair: Pair, quantity: str, *, across_settings: bool) -> str:
     return ""
 
 
-def _no_matrices(old: CellsBySeed, new: CellsBySeed, quantity: str, shelf: ConfusionFiles) -> str:
-    """Which run has scores without the matrices that tell how sure they are; over seeds they are not needed."""
-    seeds = shared_seeds(new, old, quantity)
-    if not seeds or len(seeds) >= LEAST_SEEDS:
+def _no_matrices(old: CellsBySeed, new: CellsBySeed, metric: Metric, files: ConfusionFiles) -> str:
+    """The runs whose scores lack the matrices that an interval needs; over seeds none are needed."""
+    seeds = shared_seeds(new, old, metric.name)
+    if not seeds or len(seeds) >= LEAST_SEEDS or metric.noise == "seeds":
         return ""
     sides = (("baseline", old), ("new run", new))
-    missing = [which for which, side in sides if any(shelf.images(side[seed]) is None for seed in seeds)]
+    missing = [which for which, side in sides if any(files.images(side[seed]) is None for seed in seeds)]
     return f"the {' and the '.join(missing)} came without confusion matrices (the folder 'confusions' beside run.json)" if missing else ""
 
 
-def _judged(row: Change, found: Comparison) -> Change:
-    scope = "the architectures under this recipe" if found.method.startswith("t interval") else found.scope
-    row = row.model_copy(update={"method": found.method, "scope": scope, "n": found.n})
-    if row.change == 0 and found.value == 0 and found.low is None and not _missing(found):
+def _judged(row: Change, comparison: Comparison) -> Change:
+    scope = "the architectures under this recipe" if comparison.method.startswith("t interval") else comparison.scope
+    row = row.model_copy(update={"method": comparison.method, "scope": scope, "n": comparison.n})
+    if row.change == 0 and comparison.value == 0 and comparison.low is None and not _missing(comparison):
         return judged(row, {"low": 0.0, "high": 0.0, "reason": "the scores are the same"})
-    reason = _plainly(found.reason)
-    if found.low is None and not reason:
+    reason = _plainly(comparison.reason)
+    if comparison.low is None and not reason:
         reason = "no interval could be made"
-    return judged(row, {"low": found.low, "high": found.high, "reason": reason})
+    return judged(row, {"low": comparison.low, "high": comparison.high, "reason": reason})
 
 
-def _missing(found: Comparison) -> bool:
-    return "differ by the same amount" not in found.reason
+def _missing(comparison: Comparison) -> bool:
+    return "differ by the same amount" not in comparison.reason
 
 
 def _plainly(text: str) -> str:
     return text.replace(f"{_OLD}:", "the baseline's ").replace(f"{_NEW}:", "the new run's ")
 
 
-def _blank(pair: Pair, quantity: str, old: CellsBySeed, new: CellsBySeed, margin: float) -> Change:
-    seeds = shared_seeds(new, old, quantity)
+def _blank(pair: Pair, metric: Metric, old: CellsBySeed, new: CellsBySeed, margin: float) -> Change:
+    seeds = shared_seeds(new, old, metric.name)
     means = [
-        _mean([score_of(side[seed], quantity) for seed in seeds] or [score_of(cell, quantity) for cell in side.values()])
+        _mean([score_of(side[seed], metric.name) for seed in seeds] or [score_of(cell, metric.name) for cell in side.values()])
         for side in (old, new)
     ]
     quality = next((cell.quality for cell in new.values() if cell.quality), None)
-    told: dict[str, Any] = {"seeds": seeds} if seeds != [None] else {}
+    scored_on: dict[str, Any] = {"seeds": seeds} if seeds != [None] else {}
     if quality is not None:
-        told |= {"split": quality.split, **({"class": quality.headline_class} if quantity == "headline_iou" else {})}
+        scored_on |= {"split": quality.split, **({"class": quality.headline_class} if metric.of_class else {})}
     return Change(
         model=pair.new.model,
         baseline_model=pair.baseline.model,
-        quantity=quantity,
-        context={**pair.context, **told},
-        unit="share",
-        better="higher",
+        quantity=metric.change_name,
+        context={**pair.context, **scored_on},
+        unit=metric.change_unit,
+        better=metric.better or "higher",
         reading="difference",
         margin=margin,
         baseline=means[0],
@@ -148,16 +148,16 @@ def _blank(pair: Pair, quantity: str, old: CellsBySeed, new: CellsBySeed, margin
 
 
 def _versions(pair: Pair, seeds: Sequence[int | None]) -> list[str]:
-    """What may move a score a little without any change of code: another torch, another kind of processor."""
-    found = []
+    """Versions and devices that may move a score a little without any change of code."""
+    notes = []
     for seed in seeds[:1]:
         old, new = pair.baseline.cells[seed].machine, pair.new.cells[seed].machine
-        found = [
+        notes = [
             f"trained with {key} {old[key]} -> {new[key]}"
             for key in ("torch", "device")
             if key in old and key in new and old[key] != new[key]
         ]
-    return found
+    return notes
 
 
 def _is_scored(old: CellsBySeed, new: CellsBySeed, quantity: str) -> bool:
@@ -184,7 +184,7 @@ def _renamed(side: CellsBySeed, which: str) -> CellsBySeed:
 
 
 def _same_source(old: CellResult, new: CellResult) -> bool:
-    """Whether two datasets' names differ in nothing but what one of them spells out."""
+    """True where two datasets' names differ in nothing but what one of them spells out."""
     names = [str(cell.dataset).partition("[")[0] for cell in (old, new)]
     options = [cell.resolved.get("dataset_options") for cell in (old, new)]
     return names[0] == names[1] and options[0] is not None and options[0] == options[1]

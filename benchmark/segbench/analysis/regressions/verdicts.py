@@ -12,7 +12,7 @@ DEFAULT_MARGIN = 0.05
 """Share by which a time or a memory must be off before it counts: less than that, two starts of one program differ by themselves."""
 
 
-def judged(row: Change, found: Mapping[str, Any] | None = None) -> Change:
+def judged(row: Change, interval: Mapping[str, Any] | None = None) -> Change:
     """The row with its verdict.
 
     ``regressed`` and ``improved`` need the whole interval beyond the margin. An interval of ``n`` samples that reaches beyond it on both
@@ -22,7 +22,7 @@ def judged(row: Change, found: Mapping[str, Any] | None = None) -> Change:
     >>> [judged(ratio, {"change": 1.1, "low": low, "high": 1.15}).verdict for low in (1.06, 1.01, 0.9)]
     ['regressed', 'no difference shown', 'cannot tell']
     """
-    row = row.model_copy(update=dict(found or {}))
+    row = row.model_copy(update=dict(interval or {}))
     if row.low is None or row.high is None or not (math.isfinite(row.low) and math.isfinite(row.high)):
         return row.model_copy(update={"verdict": "cannot tell"})
     down, up = bounds_of(row)

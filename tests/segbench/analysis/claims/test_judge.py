@@ -322,6 +322,19 @@ def test_a_quantity_that_is_not_measured_is_said_to_be_so() -> None:
     assert only(sure([claim(quantity="beauty")], run(cell("small")))).missing == "segbench does not measure 'beauty'"
 
 
+def test_a_claim_may_name_a_metric_by_any_of_its_names() -> None:
+    result = run(timed("small", 8.0), timed("large", 16.0))
+    by_name = [only(sure([relative(name, "speedup", 1.5)], result)) for name in ("latency_ms", "latency", "p50_ms")]
+    assert [verdict.model_copy(update={"claim": ""}) for verdict in by_name] == [by_name[0].model_copy(update={"claim": ""})] * 3
+    assert by_name[0].verdict == "kept"
+
+
+@pytest.mark.parametrize("quantity", ["boundary_iou", "training_score"])
+def test_a_metric_that_no_claim_can_name_is_said_not_to_be_measured(quantity: str) -> None:
+    verdict = only(sure([claim(quantity=quantity, value=0.5)], run(cell("small"))))
+    assert (verdict.missing, verdict.claimed) == (f"segbench does not measure '{quantity}'", "0.5")
+
+
 def test_a_claim_that_cannot_be_read_costs_only_itself() -> None:
     verdicts = sure([claim(subject="small[oops"), claim()], run(cell("small", params=2_520_000)))
     assert [v.verdict for v in verdicts] == ["not tested here", "kept"]

@@ -80,3 +80,27 @@ def test_counts_are_held_against_the_threshold_as_they_are() -> None:
     )
     assert not check(parse_gate("params > 0.1M"), [more], strict=False).passed
     assert check(parse_gate("params > 0.3M"), [more], strict=False).passed
+
+
+@pytest.mark.parametrize(
+    ("text", "quantity"),
+    [
+        ("latency_ms > 5%", "latency"),
+        ("images_per_second < -5%", "throughput"),
+        ("throughput_images_per_second < -5%", "throughput"),
+        ("inference_memory_mb > 5%", "memory"),
+        ("deployed_file_mb > 1MB", "file"),
+        ("Size_MB > 1MB", "size"),
+        ("HEADLINE < -1pt", "headline_iou"),
+        ("mIoU < -1pt", "miou"),
+    ],
+)
+def test_a_metric_may_be_named_as_it_is_anywhere(text: str, quantity: str) -> None:
+    assert [clause.quantity for clause in parse_gate(text)] == [quantity]
+    with pytest.raises(ConfigError, match=f"names '{quantity}' twice"):
+        parse_gate(f"{text}, {text}")
+
+
+def test_a_metric_without_rows_is_no_condition() -> None:
+    with pytest.raises(ConfigError, match="unknown quantity 'flops'"):
+        parse_gate("flops > 1G")

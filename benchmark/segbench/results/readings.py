@@ -1,0 +1,297 @@
+"""Read metrics from a cell of ``run.json``: all their values with circumstances, for claims, and the one that tables show.
+
+A cell may hold one metric several times (latency at three sizes); each reading carries its circumstances, so that a claim is held
+against the reading that meets its conditions, and never against another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from segbench.results.deployments import EAGER
+from segbench.results.records import CellResult, Deployment, Latency
+from segbench.util.image_size import format_size
+
+RecordName = Literal["cell", "quality", "training", "deployment", "latency", "throughput", "memory_mb"]
+"""A record of a cell that holds metrics; ``latency`` and ``throughput`` are the timings that tables show."""
+
+
+@dataclass(frozen=True)
+class MetricReading:
+    """One measured value and what it holds for. ``value`` is None where it was not measured; ``why`` may say why.
+
+    What its uncertainty can be read from: the calls of each round of a race (``raced``), the 95 % ``interval`` that a race gave it, or
+    the same metric epoch by epoch.
+    """
+
+    value: float | None
+    circumstances: Mapping[str, Any] = field(default_factory=dict)
+    why: str = ""
+    raced: str | None = None
+    rounds_ms: list[list[float]] = field(default_factory=list)
+    start_rounds: list[int] = field(default_factory=list)
+    interval: tuple[float, float] | None = None
+    epochs: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """One reading of one cell."""
+
+    cell: CellResult
+    reading: MetricReading
+
+
+@dataclass(frozen=True)
+class ShownValue:
+    """The value of a cell that tables show: ``spread`` is half a 95 % interval or a deviation over seeds, ``interval`` that of a mean."""
+
+    value: float
+    spread: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+Readings = Callable[[CellResult], Iterator[MetricReading]]
+"""All values of one metric in a cell."""
+
+Shown = Callable[[CellResult], ShownValue | None]
+"""The value of one metric in a cell that tables show."""
+
+
+def stored(cell: CellResult, record: RecordName, key: str) -> float | None:
+    """The number at a record and key, None where there is none."""
+    value = getattr(_RECORDS[record](cell), key, None)
+    return value if isinstance(value, (int, float)) else None
+
+
+def finite(value: float | None) -> float | None:
+    """``value``, or None where it is no finite number."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def shown_deployment(cell: CellResult) -> Deployment | None:
+    """The deployment that tables compare: eager, else the cell's first."""
+    eager = (deployment for deployment in cell.deployments if deployment.backend == EAGER)
+    return next(eager, cell.deployments[0] if cell.deployments else None)
+
+
+def single_latency(cell: CellResult) -> Latency | None:
+    """The shown deployment's first timing at batch 1."""
+    return single_timing(shown_deployment(cell))
+
+
+def batch_latency(cell: CellResult) -> Latency | None:
+    """The shown deployment's timing at the largest batch above 1."""
+    return batch_timing(shown_deployment(cell))
+
+
+def single_timing(deployment: Deployment | None) -> Latency | None:
+    """A deployment's first timing at batch 1."""
+    return next((entry for entry in deployment.latency if entry.batch_size == 1), None) if deployment else None
+
+
+def batch_timing(deployment: Deployment | None) -> Latency | None:
+    """A deployment's timing at the largest batch above 1."""
+    entries = [entry for entry in deployment.latency if entry.batch_size > 1] if deployment else []
+    return max(entries, key=lambda entry: entry.batch_size, default=None)
+
+
+def half_interval(entry: Latency) -> float | None:
+    """The wider side of the interval of the median, so that ± covers what was measured."""
+    if entry.ci95_ms is None or entry.p50_ms is None:
+        return None
+    return max(entry.ci95_ms[1] - entry.p50_ms, entry.p50_ms - entry.ci95_ms[0], 0.0)
+
+
+def shown_latency(cell: CellResult) -> ShownValue | None:
+    """Median of single calls."""
+    entry = single_latency(cell)
+    median = finite(entry.p50_ms) if entry else None
+    return None if entry is None or median is None else ShownValue(median, half_interval(entry))
+
+
+def shown_throughput(cell: CellResult) -> ShownValue | None:
+    """Images per second in the largest batch."""
+    entry = batch_latency(cell)
+    speed = finite(entry.images_per_second) if entry else None
+    if entry is None or speed is None:
+        return None
+    spread = half_interval(entry)
+    return ShownValue(speed, speed * spread / entry.p50_ms if spread is not None and entry.p50_ms else None)
+
+
+def shown_energy(cell: CellResult) -> ShownValue | None:
+    """Joules per image of single calls, where a meter was read."""
+    deployment = shown_deployment(cell)
+    for entry in deployment.latency if deployment else []:
+        joules = (entry.model_extra or {}).get("joules_per_image")
+        if entry.batch_size == 1 and isinstance(joules, float):
+            return ShownValue(joules)
+    return None
+
+
+def count(cell: CellResult, record: RecordName, key: str, *, at_input: bool = False) -> Iterator[MetricReading]:
+    """The stored number; with the size of the input where it depends on that."""
+    shape = cell.input_shape if at_input else None
+    yield MetricReading(stored(cell, record, key), {"input_size": format_size((shape[0][-2], shape[0][-1]))} if shape else {})
+
+
+def score(cell: CellResult, key: str) -> Iterator[MetricReading]:
+    """A score of the cell, without its value where it is of images that were trained on."""
+    quality = cell.quality
+    if quality is None:
+        return
+    circumstances = {"split": quality.split, "images": quality.images, "epochs": cell.resolved.get("train", {}).get("epochs")}
+    if quality.training_score is not None:
+        yield MetricReading(None, circumstances, f"the network was trained on the scored split ({quality.split})")
+    else:
+        yield MetricReading(stored(cell, "quality", key), circumstances)
+
+
+def encoder_params(cell: CellResult) -> Iterator[MetricReading]:
+    """Parameters of the part that the model calls its encoder."""
+    if "encoder" in cell.params_per_part:
+        yield MetricReading(cell.params_per_part["encoder"])
+
+
+def latency_ms(cell: CellResult) -> Iterator[MetricReading]:
+    """Median of single calls in eager mode, size by size."""
+    deployment = _eager(cell)
+    if deployment is not None:
+        yield from _single_calls(deployment)
+
+
+def throughput(cell: CellResult) -> Iterator[MetricReading]:
+    """Images per second of whole batches in eager mode."""
+    deployment = _eager(cell)
+    for latency in deployment.latency if deployment else []:
+        if deployment is not None and latency.batch_size > 1:
+            low, high = latency.ci95_ms or (None, None)
+            rate = 1000 * latency.batch_size
+            interval = (rate / high, rate / low) if low and high else None
+            yield _timed(latency.images_per_second, interval, latency, deployment)
+
+
+def deployed_latency_ms(cell: CellResult) -> Iterator[MetricReading]:
+    """Median of single calls through every backend."""
+    for deployment in cell.deployments:
+        for reading in _single_calls(deployment):
+            yield replace(reading, circumstances={**_backend(deployment), **reading.circumstances})
+
+
+def deployed_file_mb(cell: CellResult) -> Iterator[MetricReading]:
+    """Size of every exported file."""
+    for deployment in cell.deployments:
+        if deployment.file_mb is not None:
+            yield MetricReading(deployment.file_mb, _backend(deployment))
+
+
+def inference_memory_mb(cell: CellResult) -> Iterator[MetricReading]:
+    """Peak of one call: the allocator's on CUDA, weights and activations on a CPU."""
+    deployment = _eager(cell)
+    memory = deployment.memory_mb if deployment else None
+    if memory is None:
+        return
+    circumstances: dict[str, Any] = {"device": _device(cell), "batch_size": memory.batch_size}
+    if memory.input_size:
+        circumstances["input_size"] = format_size(memory.input_size)
+    if _device(cell) == "cuda":
+        yield MetricReading(memory.inference_peak, circumstances)
+    elif memory.weights is not None and memory.activation_peak is not None:
+        # the peak of a whole process holds the interpreter and its libraries too, which would bring every ratio near 1
+        yield MetricReading(memory.weights + memory.activation_peak, circumstances)
+
+
+def training_memory_mb(cell: CellResult) -> Iterator[MetricReading]:
+    """Peak of one training step on CUDA."""
+    deployment = _eager(cell)
+    memory = deployment.memory_mb if deployment else None
+    if memory is None or memory.training_peak is None:
+        return
+    if _device(cell) != "cuda":
+        why = "the memory of a training step is that of the whole process on a CPU, interpreter included"
+        yield MetricReading(None, _training_circumstances(cell), why)
+    else:
+        yield MetricReading(memory.training_peak, _training_circumstances(cell))
+
+
+def train_rate(cell: CellResult) -> Iterator[MetricReading]:
+    """Images per second while training."""
+    if cell.training is not None:
+        epochs = [row.images_per_second for row in cell.training.history if row.images_per_second is not None]
+        yield MetricReading(cell.training.images_per_second, _training_circumstances(cell), epochs=epochs)
+
+
+def train_seconds_per_epoch(cell: CellResult) -> Iterator[MetricReading]:
+    """Mean duration of an epoch."""
+    training = cell.training
+    if training is not None and training.seconds is not None and training.epochs_run:
+        yield MetricReading(training.seconds / training.epochs_run, _training_circumstances(cell), epochs=_epoch_seconds(cell))
+
+
+def training_hours(cell: CellResult) -> Iterator[MetricReading]:
+    """Duration of the whole training."""
+    training = cell.training
+    if training is not None and training.seconds is not None:
+        yield MetricReading(training.seconds / 3600, _training_circumstances(cell), epochs=_epoch_seconds(cell))
+
+
+def _eager(cell: CellResult) -> Deployment | None:
+    return next((d for d in cell.deployments if d.backend == EAGER and d.precision == "fp32"), None)
+
+
+def _single_calls(deployment: Deployment) -> Iterator[MetricReading]:
+    for latency in deployment.latency:
+        if latency.batch_size == 1:
+            yield _timed(latency.p50_ms, latency.ci95_ms, latency, deployment)
+
+
+def _timed(value: float | None, interval: tuple[float, float] | None, latency: Latency, deployment: Deployment) -> MetricReading:
+    timed_at = {"device": latency.device, "batch_size": latency.batch_size, "input_size": format_size(latency.input_size)}
+    return MetricReading(
+        value,
+        timed_at if latency.threads is None else {**timed_at, "threads": latency.threads},
+        raced=deployment.raced,
+        rounds_ms=latency.rounds_ms,
+        start_rounds=latency.start_rounds,
+        interval=interval,
+    )
+
+
+def _backend(deployment: Deployment) -> dict[str, Any]:
+    """The backend's name without its options, and the numeric format."""
+    return {"backend": deployment.backend.partition("[")[0], "precision": deployment.precision}
+
+
+def _epoch_seconds(cell: CellResult) -> list[float]:
+    return [row.seconds for row in cell.training.history if row.seconds is not None] if cell.training else []
+
+
+def _device(cell: CellResult) -> Any:
+    device = cell.resolved.get("device")
+    return device.split(":")[0] if isinstance(device, str) else device
+
+
+def _training_circumstances(cell: CellResult) -> dict[str, Any]:
+    train = cell.resolved.get("train", {})
+    circumstances = {"device": _device(cell), "batch_size": train.get("batch_size"), "image_size": train.get("image_size")}
+    return {**circumstances, "precision": cell.training.precision if cell.training else None}
+
+
+def _memory(cell: CellResult) -> Any:
+    deployment = shown_deployment(cell)
+    return deployment.memory_mb if deployment else None
+
+
+_RECORDS: Mapping[RecordName, Callable[[CellResult], Any]] = {
+    "cell": lambda cell: cell,
+    "quality": lambda cell: cell.quality,
+    "training": lambda cell: cell.training,
+    "deployment": shown_deployment,
+    "latency": single_latency,
+    "throughput": batch_latency,
+    "memory_mb": _memory,
+}
