@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         AblationStep,
         CellResult,
         Comparison,
+        ConfigRecord,
         Deployment,
         Drift,
         Environment,
@@ -62,13 +63,21 @@ if TYPE_CHECKING:
         ModuleCost,
         ModuleCosts,
         Quality,
+        RaceContender,
+        RaceGroup,
+        RaceRecord,
+        ReferenceLatency,
+        ReferenceRecord,
         RunResult,
         SeedSummary,
+        TaskRecord,
         Training,
         TrainingCost,
         Verdict,
+        VerificationRecord,
     )
     from segbench.results.run_comparison import Change, Gate, GateClause, RunComparison, RunDifference, RunSide
+    from segbench.util.sequences import first_line
 
 __version__ = "0.1.0"
 
@@ -82,8 +91,9 @@ _HOMES = {
     "plugin.options": "NoOptions Options option",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
-        "Ablation AblationStep CellResult Comparison Deployment Drift Environment Epoch Latency Memory ModuleCost ModuleCosts Quality "
-        "RunResult SeedSummary Training TrainingCost Verdict"
+        "Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Latency Memory ModuleCost ModuleCosts "
+        "Quality RaceContender RaceGroup RaceRecord ReferenceLatency ReferenceRecord RunResult SeedSummary TaskRecord Training "
+        "TrainingCost Verdict VerificationRecord"
     ),
     "plugin.specs": (
         "IGNORE_INDEX BackendSpec Claim DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec Normalisation Problem "
@@ -106,6 +116,7 @@ __all__ = [
     "Claim",
     "Comparison",
     "ConfigError",
+    "ConfigRecord",
     "DataError",
     "DatasetSpec",
     "Deployment",
@@ -133,7 +144,12 @@ __all__ = [
     "Problem",
     "Progress",
     "Quality",
+    "RaceContender",
+    "RaceGroup",
+    "RaceRecord",
     "Recipe",
+    "ReferenceLatency",
+    "ReferenceRecord",
     "ReportTarget",
     "Reporter",
     "RunComparison",
@@ -146,11 +162,13 @@ __all__ = [
     "StoreError",
     "Target",
     "Task",
+    "TaskRecord",
     "Training",
     "TrainingCost",
     "TrainingError",
     "UnknownNameError",
     "Verdict",
+    "VerificationRecord",
     "__version__",
     "did_you_mean",
     "first_line",

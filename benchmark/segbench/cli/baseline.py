@@ -62,7 +62,7 @@ def list_(folder: Path | None, as_json: bool) -> int:
         {
             "name": each.name,
             "started": each.result.environment.started if each.result else None,
-            "dataset": each.result.task.get("dataset") if each.result else None,
+            "dataset": each.result.task.dataset if each.result else None,
             "models": list(dict.fromkeys(cell.model for cell in each.result.cells)) if each.result else [],
             "cells": len(each.result.cells) if each.result else 0,
             "megabytes": round(each.megabytes, 1),

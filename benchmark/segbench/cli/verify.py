@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from segbench.results.records import VerificationRecord
     from segbench.testing.instruments.checks import Check
     from segbench.testing.instruments.findings import Finding
     from segbench.testing.instruments.runner import Report
@@ -40,7 +41,8 @@ def command(only: str | None, list_only: bool, as_json: bool) -> int:
     report = run_checks(checks, before=lambda check: click.echo(f"{check.name}: {check.summary} ..", err=True))
     stamp = _stamp(report, whole=not only)
     if as_json:
-        click.echo(json.dumps({**stamp, "findings": [dataclasses.asdict(finding) for finding in report.findings]}, indent=1))
+        findings = [dataclasses.asdict(finding) for finding in report.findings]
+        click.echo(json.dumps({**stamp.model_dump(mode="json"), "findings": findings}, indent=1))
     else:
         _print(report)
     return 1 if report.failed else 0
@@ -55,7 +57,7 @@ def _list(checks: Sequence[Check], *, as_json: bool) -> None:
         click.echo(f"{check.name:<{width}}  {check.summary}")
 
 
-def _stamp(report: Report, *, whole: bool) -> dict[str, Any]:
+def _stamp(report: Report, *, whole: bool) -> VerificationRecord:
     """The summary; kept for reports where all checks were run."""
     from segbench.testing.instruments.stamp import keep, summarise
 

@@ -23,7 +23,7 @@ def speed(result: RunResult, target: ReportTarget | None) -> str:
     """Empty where the run compares no times, sweeps no sizes and saw nothing that disturbed."""
     found = runners(result)
     swept = any(len(runner.sizes) > 1 for runner in found)
-    disturbed = (result.race or {}).get("disturbances") or []
+    disturbed = result.race and result.race.disturbances
     if not found or not (swept or disturbed or verdicts(result, headline=True)):
         return ""
     parts = [
@@ -38,20 +38,17 @@ def speed(result: RunResult, target: ReportTarget | None) -> str:
 
 def disturbances(result: RunResult) -> list[str]:
     """What disturbed the race, in plain sentences; that nothing was seen is said, too."""
-    race = result.race or {}
-    if "disturbances" not in race:
+    if result.race is None or result.race.disturbances is None:
         return []
-    states = [state for state in race.get("machine_state") or [] if "other_load_cores" in state]
-    other = max((state["other_load_cores"] for state in states), default=None)
+    other = max((state["other_load_cores"] for state in result.race.machine_state if "other_load_cores" in state), default=None)
     quiet = f" (other programs used {other:.2f} cores)" if other is not None else ""
-    return list(race["disturbances"]) or [f"Nothing that disturbs was seen while the models were timed{quiet}."]
+    return result.race.disturbances or [f"Nothing that disturbs was seen while the models were timed{quiet}."]
 
 
 def _about(result: RunResult) -> list[str]:
-    race = result.race or {}
     lines = [markdown(text) for text in disturbances(result)]
-    if isinstance(race.get("overhead"), float):
-        lines.append(f"In {wording.percent(max(race['overhead'], 0.0))} % of the race nobody computed (waiting, switching, counting).")
+    if result.race and result.race.overhead is not None:
+        lines.append(f"In {wording.percent(max(result.race.overhead, 0.0))} % of the race nobody computed (waiting, switching, counting).")
     lines += _about_starts(result)
     said = verdicts(result, headline=True)
     if said:
@@ -77,8 +74,10 @@ def _about_starts(result: RunResult) -> list[str]:
 
 
 def _layout_was_drawn(result: RunResult) -> bool:
-    race = result.race or {}
-    return all(record.get("layout") == "drawn" for record in race.get("groups") or [race])
+    if result.race is None:
+        return False
+    layouts = [group.layout for group in result.race.groups] or [result.race.layout]
+    return all(layout == "drawn" for layout in layouts)
 
 
 def _table(result: RunResult, found: Sequence[TimedModel], *, single: bool) -> str:

@@ -1,4 +1,4 @@
-"""Whether the instruments were held against known quantities on the machine that measured: the stamp of ``segbench verify``."""
+"""What reports say of the instruments: the outcome of ``segbench verify`` on the machine that measured."""
 
 from __future__ import annotations
 
@@ -9,20 +9,13 @@ UNVERIFIED = "not verified on this machine: run 'segbench verify'"
 
 
 def instruments(result: RunResult) -> str:
-    """What can be said of the instruments, after the word "instruments"."""
-    stamp = result.instruments
-    if not stamp:
+    """The outcome in words, to stand after the word "instruments"."""
+    verification = result.instruments
+    if verification is None or not verification.keys():
         return UNVERIFIED
-    when = str(stamp.get("time", "")).replace("T", " ").removesuffix("+00:00")
-    checks = _count(stamp.get("checks"))
-    failed = _count(stamp.get("failed"))
-    if failed:
-        names = ", ".join(map(str, stamp.get("failed_checks") or []))
-        return f"FAILED {failed} of {wording.counted(checks, 'check')} on this machine at {when} UTC: {names}"
-    open_ = _count(stamp.get("cannot_tell"))
-    rest = f", {open_} of which could not tell" if open_ else ""
-    return f"verified on this machine at {when} UTC ({wording.counted(checks, 'check')}{rest})"
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
+    time = (verification.time or "").replace("T", " ").removesuffix("+00:00")
+    checks = wording.counted(verification.checks or 0, "check")
+    if verification.failed:
+        return f"FAILED {verification.failed} of {checks} on this machine at {time} UTC: {', '.join(verification.failed_checks)}"
+    undecided = f", {verification.cannot_tell} of which could not tell" if verification.cannot_tell else ""
+    return f"verified on this machine at {time} UTC ({checks}{undecided})"

@@ -67,7 +67,7 @@ def test_a_part_leaves_no_stamp_and_the_whole_does(segbench: Any, monkeypatch: p
     assert segbench("verify").code == 0
     kept = read_stamp(stamp.this_machine())
     assert kept is not None
-    assert kept["checks"] == kept["ok"] == 4
+    assert kept.checks == kept.ok == 4
 
 
 def test_a_cache_folder_that_cannot_be_written_is_a_warning(segbench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

@@ -118,7 +118,7 @@ class _Bench:
         if key in given:
             return given[key]
         if key == "num_classes":
-            return self.result.task.get("num_classes")
+            return self.result.task.num_classes
         if key in ("dataset", "recipe", "loss"):
             return getattr(cell, key)
         section, _, name = ("train.image_size" if key == "image_size" else key).partition(".")

@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from segbench.config.settings import MeasureSettings
 from segbench.execution.costs.pool import ContenderPool, RaceEntry, RaceFiles, Workload
@@ -20,7 +19,17 @@ from segbench.measure.disturbance import Disturbance, Watch
 from segbench.measure.latency import Race, TimingBudget, joined, race
 from segbench.plugin.registry import Catalog
 from segbench.results.deployments import EAGER, deployment_of
-from segbench.results.records import CellResult, Deployment, Latency, Memory
+from segbench.results.records import (
+    CellResult,
+    Deployment,
+    Latency,
+    Memory,
+    RaceContender,
+    RaceGroup,
+    RaceRecord,
+    ReferenceLatency,
+    ReferenceRecord,
+)
 from segbench.results.store import RunStore
 from segbench.util.devices import usable_cores
 from segbench.util.image_size import Size, format_size, parse_size
@@ -34,7 +43,16 @@ class Raced:
     """Deployments by the fingerprint of their measurement, and the record that stands in ``run.json`` as ``race``."""
 
     deployments: dict[str, list[Deployment]]
-    record: dict[str, Any]
+    record: RaceRecord
+
+
+@dataclass(frozen=True)
+class _RacedGroup:
+    """Deployments of one group by the fingerprint of their measurement, what is recorded of its race, and of the reference network."""
+
+    deployments: dict[str, list[Deployment]]
+    record: RaceGroup
+    reference: ReferenceRecord | None
 
 
 def race_cells(
@@ -65,7 +83,7 @@ def race_cells(
         finally:
             stable.close()
     listener.on("race", None, {"state": "end"})
-    return Raced({key: value for each in raced for key, value in each.deployments.items()}, _whole([each.record for each in raced], groups))
+    return Raced({key: value for each in raced for key, value in each.deployments.items()}, _whole_race(raced, groups))
 
 
 def is_measured(row: CellResult, machine: Mapping[str, str], backends: Sequence[object] = (EAGER,)) -> bool:
@@ -145,32 +163,30 @@ def _entrants(cells: Sequence[Cell], rows: Mapping[str, CellResult]) -> dict[str
     return found
 
 
-def _whole(records: Sequence[Mapping[str, Any]], groups: Sequence[_Group]) -> dict[str, Any]:
+def _whole_race(raced: Sequence[_RacedGroup], groups: Sequence[_Group]) -> RaceRecord:
     """One race has one number of rounds, threads and orders; several keep their own."""
-    merged = {name: {k: v for record in records for k, v in record[name].items()} for name in ("models", "contenders")}
-    several = {"groups": [{name: value for name, value in record.items() if name != "anchor"} for record in records]}
-    shared = {name: records[0][name] for name in _PER_GROUP} if len(records) == 1 else several
-    overheads = [record["overhead"] for record in records if record["overhead"] is not None]
-    return {
-        "measured": records[-1]["measured"],
-        **merged,
-        "anchor": _whole_anchor([record["anchor"] for record in records if record["anchor"]]),
-        "cells": {cell.id: cell.fingerprints["measure"] for group in groups for cell in group.cells},
-        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
-        "disturbances": list(dict.fromkeys(sentence for record in records for sentence in record["disturbances"])),
-        "machine_state": [record["machine_state"] for record in records if record["machine_state"]],
-        "overhead": max(overheads, default=None),
-        **shared,
-    }
+    records = [each.record for each in raced]
+    whole = RaceRecord(
+        measured=records[-1].measured,
+        models={key: model for record in records for key, model in record.models.items()},
+        contenders={key: contender for record in records for key, contender in record.contenders.items()},
+        anchor=_whole_reference([each.reference for each in raced if each.reference]),
+        cells={cell.id: cell.fingerprints["measure"] for group in groups for cell in group.cells},
+        load_average=list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        disturbances=list(dict.fromkeys(sentence for record in records for sentence in record.disturbances or ())),
+        machine_state=[record.machine_state for record in records if record.machine_state],
+        overhead=max((record.overhead for record in records if record.overhead is not None), default=None),
+    )
+    shared = {name: getattr(records[0], name) for name in _PER_GROUP} if len(records) == 1 else {"groups": records}
+    return whole.model_copy(update=shared)
 
 
-def _whole_anchor(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _whole_reference(records: Sequence[ReferenceRecord]) -> ReferenceRecord | None:
     """The reference network's times in all races; ``raced`` in each of them says in which."""
     if not records:
         return None
-    errors = [record["error"] for record in records if record["error"]]
-    timed = [entry for record in records for entry in record["latency"]]
-    return {"name": REFERENCE, "error": errors[0] if errors else None, "latency": timed}
+    error = next((record.error for record in records if record.error), None)
+    return ReferenceRecord(name=REFERENCE, error=error, latency=[timed for record in records for timed in record.latency])
 
 
 @dataclass
@@ -190,7 +206,7 @@ class _Measurement:
     anchored: dict[Workload, list[Latency]] = field(default_factory=dict)
     anchor_error: str | None = None
 
-    def run(self, machine: Mapping[str, str]) -> Raced:
+    def run(self, machine: Mapping[str, str]) -> _RacedGroup:
         """Export, weigh and race all entrants; the record has what happened besides."""
         for entrant in self.group.entrants.values():
             self._prepare(entrant)
@@ -202,7 +218,7 @@ class _Measurement:
         for entrant in self.group.entrants.values():
             found = deployments.setdefault(entrant.cell.fingerprints["measure"], [])
             found.append(self._deployment(entrant).model_copy(update=stamp))
-        return Raced(deployments, {"measured": measured, **self._record(disturbance), "anchor": self._anchor_record(measured)})
+        return _RacedGroup(deployments, self._record(measured, disturbance), self._reference_record(measured))
 
     def _prepare(self, entrant: RaceEntry) -> None:
         settings, key, spec = self.group.settings, entrant.key, entrant.backend.spec
@@ -318,25 +334,28 @@ class _Measurement:
             error=self.errors.get(key),
         )
 
-    def _anchor_record(self, measured: str) -> dict[str, Any] | None:
+    def _reference_record(self, measured: str) -> ReferenceRecord | None:
         if not self.anchored and self.anchor_error is None:
             return None
         # the rounds say all: samples and lead-ins would double the file
-        timed = [entry.model_dump(mode="json", exclude={"samples_ms", "lead_in_ms"}) for entry in self._whole(self.anchored)]
-        return {"name": REFERENCE, "error": self.anchor_error, "latency": [{"raced": measured, **entry} for entry in timed]}
+        timed = [entry.model_dump(exclude={"samples_ms", "lead_in_ms"}) for entry in self._whole(self.anchored)]
+        latency = [ReferenceLatency(raced=measured, **entry) for entry in timed]
+        return ReferenceRecord(name=REFERENCE, error=self.anchor_error, latency=latency)
 
-    def _record(self, disturbance: Disturbance) -> dict[str, Any]:
+    def _record(self, measured: str, disturbance: Disturbance) -> RaceGroup:
         seconds = sum(raced.seconds for raced in self.races)
         busy = sum(raced.call_seconds for raced in self.races)
-        return {
-            "models": {key: str(cell.model) for key, cell in self.group.models.items()},
-            "contenders": {key: {"model": str(e.cell.model), "backend": str(e.backend)} for key, e in self.group.entrants.items()},
-            "rounds": self.group.settings.rounds,
-            "starts": len(self.rounds_of_starts),
-            "layout": "as it came" if self.stable.inline else "drawn",
-            "threads": self.group.settings.threads or usable_cores(),
-            "orders": self.orders,
-            "overhead": round(1 - busy / seconds, 4) if seconds > 0 else None,
-            "disturbances": list(disturbance.sentences),
-            "machine_state": dict(disturbance.figures),
-        }
+        entrants = self.group.entrants.items()
+        return RaceGroup(
+            measured=measured,
+            models={key: str(cell.model) for key, cell in self.group.models.items()},
+            contenders={key: RaceContender(model=str(each.cell.model), backend=str(each.backend)) for key, each in entrants},
+            rounds=self.group.settings.rounds,
+            starts=len(self.rounds_of_starts),
+            layout="as it came" if self.stable.inline else "drawn",
+            threads=self.group.settings.threads or usable_cores(),
+            orders=self.orders,
+            overhead=round(1 - busy / seconds, 4) if seconds > 0 else None,
+            disturbances=list(disturbance.sentences),
+            machine_state=dict(disturbance.figures),
+        )
