@@ -23,7 +23,7 @@ _STYLES = {"ok": "green", "FAILED": "bold red", "cannot tell": "yellow", "skippe
 @click.option("--list", "list_only", is_flag=True, help="List the checks and run none.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else on stdout.")
 def command(only: str | None, list_only: bool, as_json: bool) -> int:
-    """Calibrate: counts, scores, losses, timers, memory meter and intervals against known quantities. Needs no network.
+    """Calibrate this machine's instruments: counts, IoU, timers and memory meter against known quantities. Needs no network.
 
     Exit 0 where nothing failed, 1 where something did. `cannot tell` is a machine too busy to say. Reports carry the result.
     """

@@ -1,4 +1,4 @@
-"""The folder where segbench keeps what can be made again: decoded data, and what ``segbench verify`` found."""
+"""The folder where segbench keeps what can be made again: decoded data, and the outcome of ``segbench verify``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The formulas of this page's losses, pixel by pixel in float64 numpy: ``segbench verify`` holds the losses against them.
+"""The formulas of this page's losses, pixel by pixel in float64 numpy: ``segbench check`` holds the losses against them.
 
 Written for the eye, from the papers and the catalogue's sentences; nothing here is shared with the losses. Slow, and meant to be.
 """
