@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         AblationStep,
         CellResult,
         Comparison,
+        ConfigRecord,
         Deployment,
         Drift,
         Environment,
@@ -64,11 +65,18 @@ if TYPE_CHECKING:
         ModuleCost,
         ModuleCosts,
         Quality,
+        RaceContender,
+        RaceGroup,
+        RaceRecord,
+        ReferenceLatency,
+        ReferenceRecord,
         RunResult,
         SeedSummary,
+        TaskRecord,
         Training,
         TrainingCost,
         Verdict,
+        VerificationRecord,
     )
     from segbench.results.run_comparison import Change, Gate, GateClause, RunComparison, RunDifference, RunSide
     from segbench.util.sequences import first_line
@@ -87,8 +95,9 @@ _HOMES = {
     "results.readings": "ShownValue batch_timing half_interval shown_deployment single_timing",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
-        "Ablation AblationStep CellResult Comparison Deployment Drift Environment Epoch Latency Memory ModuleCost ModuleCosts Quality "
-        "RunResult SeedSummary Training TrainingCost Verdict"
+        "Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Latency Memory ModuleCost ModuleCosts "
+        "Quality RaceContender RaceGroup RaceRecord ReferenceLatency ReferenceRecord RunResult SeedSummary TaskRecord Training "
+        "TrainingCost Verdict VerificationRecord"
     ),
     "plugin.specs": (
         "IGNORE_INDEX BackendSpec Claim DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec Normalisation Problem "
@@ -113,6 +122,7 @@ __all__ = [
     "Claim",
     "Comparison",
     "ConfigError",
+    "ConfigRecord",
     "DataError",
     "DatasetSpec",
     "Deployment",
@@ -141,7 +151,12 @@ __all__ = [
     "Problem",
     "Progress",
     "Quality",
+    "RaceContender",
+    "RaceGroup",
+    "RaceRecord",
     "Recipe",
+    "ReferenceLatency",
+    "ReferenceRecord",
     "ReportTarget",
     "Reporter",
     "RunComparison",
@@ -156,11 +171,13 @@ __all__ = [
     "TableColumn",
     "Target",
     "Task",
+    "TaskRecord",
     "Training",
     "TrainingCost",
     "TrainingError",
     "UnknownNameError",
     "Verdict",
+    "VerificationRecord",
     "__version__",
     "batch_timing",
     "did_you_mean",

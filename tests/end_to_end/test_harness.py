@@ -107,8 +107,8 @@ def test_varied_measure_settings_hold_in_the_race(bench: Any) -> None:
     assert races[2] == races[3]
     assert races[0] != races[2], "cells with other settings of the race are raced apart"
     assert run.race is not None
-    assert [(group["rounds"], len(group["models"]), group["threads"]) for group in run.race["groups"]] == [(1, 2, 1), (2, 2, 1)]
-    assert "rounds" not in run.race
+    assert [(group.rounds, len(group.models), group.threads) for group in run.race.groups] == [(1, 2, 1), (2, 2, 1)]
+    assert run.race.rounds is None
     assert "Models with other measure settings were raced apart." in (bench.directory / "report.md").read_text()
     assert bench.run(vary=("measure.rounds=1,2", "measure.input_size=16,8x12"), sets=quick).race == run.race, "nothing was missing"
     assert not bench.heard.of("race")
@@ -116,7 +116,7 @@ def test_varied_measure_settings_hold_in_the_race(bench: Any) -> None:
     alone = bench.run(vary=("measure.latency=true,false",), sets=[INLINE, "measure.rounds=1"], fresh=True)
     assert [len(cell.deployments) for cell in alone.cells] == [1, 0]
     assert alone.race is not None
-    assert (alone.race["rounds"], list(alone.race["cells"])) == (1, [alone.cells[0].id])
+    assert (alone.race.rounds, list(alone.race.cells)) == (1, [alone.cells[0].id])
 
 
 def test_the_written_config_repeats_the_run_from_anywhere(bench: Any, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def list_(folder: Path | None, as_json: bool) -> int:
         {
             "name": baseline.name,
             "started": baseline.result.environment.started if baseline.result else None,
-            "dataset": baseline.result.task.get("dataset") if baseline.result else None,
+            "dataset": baseline.result.task.dataset if baseline.result else None,
             "models": list(dict.fromkeys(cell.model for cell in baseline.result.cells)) if baseline.result else [],
             "cells": len(baseline.result.cells) if baseline.result else 0,
             "megabytes": round(baseline.megabytes, 1),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from segbench.results.records import VerificationRecord
     from segbench.testing.instruments.checks import Check
     from segbench.testing.instruments.findings import Finding
     from segbench.testing.instruments.runner import Report
@@ -22,7 +23,7 @@ _STYLES = {"ok": "green", "FAILED": "bold red", "cannot tell": "yellow", "skippe
 @click.option("--list", "list_only", is_flag=True, help="List the checks and run none.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else on stdout.")
 def command(only: str | None, list_only: bool, as_json: bool) -> int:
-    """Calibrate: counts, scores, losses, timers, memory meter and intervals against known quantities. Needs no network.
+    """Calibrate this machine's instruments: counts, IoU, timers and memory meter against known quantities. Needs no network.
 
     Exit 0 where nothing failed, 1 where something did. `cannot tell` is a machine too busy to say. Reports carry the result.
     """
@@ -40,7 +41,8 @@ def command(only: str | None, list_only: bool, as_json: bool) -> int:
     report = run_checks(checks, before=lambda check: click.echo(f"{check.name}: {check.summary} ..", err=True))
     stamp = _keep_stamp(report, complete=not only)
     if as_json:
-        click.echo(json.dumps({**stamp, "findings": [dataclasses.asdict(finding) for finding in report.findings]}, indent=1))
+        findings = [dataclasses.asdict(finding) for finding in report.findings]
+        click.echo(json.dumps({**stamp.model_dump(mode="json"), "findings": findings}, indent=1))
     else:
         _print_report(report)
     return 1 if report.failed else 0
@@ -55,7 +57,7 @@ def _list_checks(checks: Sequence[Check], *, as_json: bool) -> None:
         click.echo(f"{check.name:<{width}}  {check.summary}")
 
 
-def _keep_stamp(report: Report, *, complete: bool) -> dict[str, Any]:
+def _keep_stamp(report: Report, *, complete: bool) -> VerificationRecord:
     """The summary of a report, stored for later reports of runs where all checks were run."""
     from segbench.testing.instruments.stamp import keep, summarise
 

@@ -37,8 +37,8 @@ def profile_models(
         result = run_stages(config, ("profile",), catalog=catalog, listener=listener, directory=Path(folder))
     result = result.model_copy(update={"cells": [_untrained(cell) for cell in result.cells]})
     if dataset is None:
-        result.task.pop("dataset")
-        result.config.pop("dataset")
+        nameless = {"task": result.task.without("dataset"), "config": result.config.without("dataset")}
+        result = result.model_copy(update=nameless)
     return result.model_copy(update={"claims": judge_claims(result, catalog)})
 
 

@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from segbench.analysis.claims.judge import judge
 from segbench.analysis.comparisons.confusions import ConfusionFiles
 from segbench.execution.plan.plan import Plan
 from segbench.plugin.registry import Catalog
-from segbench.results.records import RunResult, Verdict
+from segbench.results.records import ConfigRecord, RunResult, TaskRecord, Verdict
 
 
-def config_record(plan: Plan, device: str) -> dict[str, Any]:
-    """The configuration as it stands in ``run.json``: what was run, not where the author keeps things."""
+def config_record(plan: Plan, device: str) -> ConfigRecord:
+    """The configuration as it stands in ``run.json``: what was run, without folders of the author's machine."""
     config = plan.config.model_dump(mode="json", exclude={"out"})
     for key in ("path", "cache_dir"):
         config.get("overrides", {}).get("data", {}).pop(key, None)
-    return {**config, "dataset": str(plan.dataset), "device": device}
+    return ConfigRecord.model_validate({**config, "dataset": str(plan.dataset), "device": device})
 
 
-def task_record(plan: Plan) -> dict[str, Any]:
-    """What reports and claims need to know of the task."""
+def task_record(plan: Plan) -> TaskRecord:
+    """The task as it stands in ``run.json``: what reports and claims need to know of it."""
     task = plan.task
-    return {
-        "dataset": str(plan.dataset),
-        "summary": plan.dataset.spec.summary,
-        "num_classes": task.num_classes,
-        "class_names": list(task.class_names),
-        "inputs": dict(task.inputs),
-        "ignore_index": task.ignore_index,
-        "palette": [list(colour) for colour in task.palette],
-        "headline": task.headline,
-        "splits": list(plan.dataset.spec.split_names(plan.dataset.options)),
-    }
+    return TaskRecord(
+        dataset=str(plan.dataset),
+        summary=plan.dataset.spec.summary,
+        num_classes=task.num_classes,
+        class_names=list(task.class_names),
+        inputs=dict(task.inputs),
+        ignore_index=task.ignore_index,
+        palette=[list(colour) for colour in task.palette],
+        headline=task.headline,
+        splits=list(plan.dataset.spec.split_names(plan.dataset.options)),
+    )
 
 
 def judge_claims(result: RunResult, catalog: Catalog, directory: Path | None = None) -> list[Verdict]:
-    """Hold the catalog's published claims against a run; in ``directory`` lie the matrices that tell how sure its scores are."""
+    """Judge the catalog's published claims on a run; confusion matrices in ``directory`` give the intervals of its scores."""
     defaults = {spec.name: spec.options().values() for spec, _ in catalog.specs("models")}
     matrices = ConfusionFiles(directory).images if directory else lambda cell: None
     return judge(catalog.claims(), result, default_options=defaults, matrices=matrices)

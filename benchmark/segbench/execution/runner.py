@@ -133,8 +133,8 @@ def _run(session: RunSession) -> RunResult:
 
 def _finish(session: RunSession) -> RunResult:
     if session.result.race is None:
-        earlier = session.store.read_json("race.json") or {}
-        session.result = session.result.model_copy(update={"race": earlier.get("race")})
+        earlier = session.store.read_json("race.json")
+        session.result = session.result.model_copy(update={"race": RunResult.model_validate(earlier or {}).race})
     notes = [f"plugin '{name}' was switched off: {why}" for name, why in session.observers.switched_off.items()]
     session.result = session.result.model_copy(update={"warnings": [*session.result.warnings, *notes]})
     result = with_comparisons(session.publish(complete=True), session.store.directory)

@@ -254,7 +254,7 @@ class LossFunction(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class LossFormula:
-    """A loss's mathematics, written a second time so that ``segbench verify`` can hold the loss against it on the user's machine.
+    """A loss's mathematics, written a second time so that ``segbench check`` and the conformance classes can hold the loss against it.
 
     function     ``function(logits, mask, ignore_index=.., options=.., share=..) -> float``: plain numpy in float64, logits (N, K, H, W)
                  and mask (N, H, W) as arrays, ``share`` of training that has passed; calls nothing of the loss itself
@@ -278,7 +278,7 @@ class LossSpec(_BuiltSpec):
                       batch :class:`LossBatch`, progress :class:`Progress`; parts are summed and logged
     prepare           ``prepare(mask) -> {name: tensor}``, run in the loader's worker after geometry; fills ``batch.extras``
     check             ``check(task, options) -> [what is missing, ..]``, called at planning
-    formula           :class:`LossFormula`, which ``segbench verify`` holds the loss against
+    formula           :class:`LossFormula`, which ``segbench check`` holds the loss against
     distils           the loss learns from a trained network: its option ``loss`` names another loss, ``teacher`` the network, and it is
                       built by ``build(task, options, inner, teacher)`` with ``inner(outputs, batch, progress) -> scalar`` (a module) and
                       ``teacher(inputs, size) -> logits`` (N, K, *size) float32, without a graph. Needs takes = "batch"

@@ -5,9 +5,11 @@ None always means "not measured". Units stand in the names; MB is 2**20 bytes.
 
 from __future__ import annotations
 
+from collections.abc import ItemsView, KeysView
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SerializerFunctionWrapHandler, model_serializer, model_validator
+from typing_extensions import Self
 
 SCHEMA_VERSION = 1
 
@@ -18,6 +20,42 @@ class Record(BaseModel):
     """Base of all result records: unknown keys of newer minor versions are kept."""
 
     model_config = ConfigDict(extra="allow", ser_json_inf_nan="null", protected_namespaces=())
+
+
+class SparseRecord(Record):
+    """Base of records that are written with the keys that were set, and no others.
+
+    Keys can also be read as those of a mapping, ``task["num_classes"]``, as in earlier versions, where these records were mappings.
+    """
+
+    @model_serializer(mode="wrap")
+    def _set_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if key in self.model_fields_set}
+
+    def without(self, *keys: str) -> Self:
+        """A copy in which ``keys`` are not set."""
+        return self.model_validate(self.model_dump(exclude=set(keys)))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of ``key``, or ``default`` where it is not set."""
+        return self._mapping().get(key, default)
+
+    def keys(self) -> KeysView[str]:
+        """The keys that are set."""
+        return self._mapping().keys()
+
+    def items(self) -> ItemsView[str, Any]:
+        """The keys that are set, with their values."""
+        return self._mapping().items()
+
+    def _mapping(self) -> dict[str, Any]:
+        return {key: value for key, value in self if key in self.model_fields_set}
+
+    def __getitem__(self, key: str) -> Any:
+        return self._mapping()[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.model_fields_set
 
 
 class ErrorInfo(Record):
@@ -488,21 +526,132 @@ class Verdict(Record):
     source: str = Field("", description="where it was published")
 
 
+class ConfigRecord(SparseRecord):
+    """The configuration of a run: the axes of its matrix, and the settings that the user gave. The run's directory is left out."""
+
+    models: list[str] = Field(default_factory=list, description="names with options, as the user wrote them")
+    losses: list[str] | None = Field(None, description="names with options, as the user wrote them; null: each recipe's own")
+    dataset: str | None = Field(None, description="name with options; missing where the task was declared by inputs and classes")
+    recipes: list[str] = Field(default_factory=list, description="names")
+    vary: dict[str, list[Any]] = Field(default_factory=dict, description="values of each varied setting, by its dotted key")
+    seeds: list[int] = Field(default_factory=list, description="of weights, order and augmentation")
+    backends: list[str] = Field(default_factory=list, description="names with options, as the user wrote them")
+    teacher: str | None = Field(None, description="the trained network that was distilled, as the user wrote it")
+    teacher_temperature: float | None = Field(None, description="divisor of the logits in distillation; null: the loss's own")
+    teacher_weight: float | None = Field(None, description="share, 0 to 1, of the teacher in the loss; null: the loss's own")
+    device: str | None = Field(None, description="where the run was done")
+    overrides: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="settings that the user gave, by section (train, eval, data, measure, execute, model)"
+    )
+
+
+class TaskRecord(SparseRecord):
+    """The task that the models were built for."""
+
+    dataset: str | None = Field(None, description="name with options; missing where the task was declared by inputs and classes")
+    summary: str | None = Field(None, description="the dataset in one line")
+    num_classes: int | None = Field(None, description="classes to tell apart, the ignored label left out")
+    class_names: list[str] = Field(default_factory=list, description="in the order of the labels")
+    inputs: dict[str, int] = Field(default_factory=dict, description="channels of each input, by its name")
+    ignore_index: int | None = Field(None, description="label of pixels that are neither trained on nor scored")
+    # parts of a plugin's colours are not held to be numbers: readers look before they paint
+    palette: list[list[Any]] = Field(default_factory=list, description="red, green and blue of each class, 0 to 255")
+    headline: str | None = Field(None, description="the class that the task is about")
+    splits: list[str] = Field(default_factory=list, description="names of the dataset's splits")
+
+
+class RaceContender(SparseRecord):
+    """A model through a backend that took part in a race."""
+
+    model: str = Field(description="name with options, as the user wrote it")
+    backend: str = Field(description="as the user wrote it, options in brackets")
+
+
+class ReferenceLatency(SparseRecord, Latency):
+    """Times of the reference network at one batch and input size; its rounds stand in place of the samples."""
+
+    raced: str | None = Field(None, description="when it was timed: forms with an equal value were timed in the same race")
+
+
+class ReferenceRecord(SparseRecord):
+    """The reference network, a fixed network that every race includes, so that races of different days have something in common."""
+
+    name: str | None = Field(None, description="of the reference network; another computation has another name")
+    error: str | None = Field(None, description="why it was not timed")
+    latency: list[ReferenceLatency] = Field(default_factory=list, description="one record for each batch and input size of each race")
+
+
+class _RaceProtocol(SparseRecord):
+    measured: str | None = Field(None, description="time with its zone (ISO 8601)")
+    models: dict[str, str] = Field(default_factory=dict, description="models by the fingerprint of their measurement")
+    contenders: dict[str, RaceContender] = Field(default_factory=dict, description="what was timed, by its key fingerprint|backend")
+    rounds: int | None = Field(None, description="blocks of calls of each contender; the contenders take turns")
+    starts: int | None = Field(None, description="how often each process was started")
+    layout: str | None = Field(None, description="of the processes' memory: drawn (by chance for each start), or as it came")
+    threads: int | None = Field(None, description="of the CPU")
+    orders: dict[str, list[list[str]]] = Field(
+        default_factory=dict, description="contenders in the order of their turns, round by round, by batch or size/batch"
+    )
+    overhead: float | None = Field(None, description="share, 0 to 1, of the race in which no contender computed")
+    disturbances: list[str] | None = Field(None, description="what disturbed the race, in sentences; missing where nobody looked")
+
+
+class RaceGroup(_RaceProtocol):
+    """Models that were raced under the same settings, apart from those of the run's other groups."""
+
+    machine_state: dict[str, int | float] = Field(
+        default_factory=dict, description="figures behind disturbances: seconds, cores used by other programs, shares, events"
+    )
+
+
+class RaceRecord(_RaceProtocol):
+    """How latencies were taken: which contenders, in what order, under which disturbances.
+
+    Where models of other ``measure`` settings were raced apart, each of ``groups`` has its own rounds, starts, layout, threads and orders.
+    """
+
+    anchor: ReferenceRecord | None = Field(None, description="the reference network's times; null where it was not raced")
+    cells: dict[str, str] = Field(default_factory=dict, description="fingerprint of each cell's measurement, by the cell's id")
+    load_average: list[float] | None = Field(None, description="of the machine over 1, 5 and 15 minutes, at the end")
+    machine_state: list[dict[str, int | float]] = Field(
+        default_factory=list, description="figures behind disturbances, one for each group: seconds, cores used by others, shares, events"
+    )
+    groups: list[RaceGroup] = Field(default_factory=list, description="missing where all models were raced together")
+
+
+class VerificationRecord(SparseRecord):
+    """Outcome of ``segbench verify``, and the machine, versions and code that it vouches for."""
+
+    time: str | None = Field(None, description="time with its zone (ISO 8601)")
+    checks: int | None = Field(None, description="how many were done; skipped ones are not counted")
+    ok: int | None = Field(None, description="how many agreed with what is known")
+    failed: int | None = Field(None, description="how many did not")
+    cannot_tell: int | None = Field(None, description="how many the machine was too busy for")
+    skipped: int | None = Field(None, description="how many lacked a library or a device")
+    failed_checks: list[str] = Field(default_factory=list, description="names of the checks that failed")
+    seconds: float | None = Field(None, description="of the whole verification")
+    cpu: str | None = Field(None, description="model name")
+    gpu: str | None = Field(None, description="model names")
+    torch: str | None = Field(None, description="version")
+    segbench: str | None = Field(None, description="version")
+    instruments: str | None = Field(None, description="hash of the code that measures")
+
+
 class RunResult(Record):
     """A whole run: what ``run.json`` holds."""
 
     schema_version: int = Field(SCHEMA_VERSION, description="rises when a reader of the old version would misread the new one")
     command: str | None = Field(None, description="command lines that made it, one a line, without folders of the author's machine")
     complete: bool = Field(True, description="false: cells are still to be done")
-    config: dict[str, Any] = Field(default_factory=dict, description="the configuration as it was given")
+    config: ConfigRecord = Field(default_factory=ConfigRecord, description="the configuration as it was given")
     environment: Environment = Field(default_factory=Environment, description="where it was measured")
-    task: dict[str, Any] = Field(default_factory=dict, description="classes, inputs, splits and palette of the dataset")
-    race: dict[str, Any] | None = Field(None, description="how latencies were taken; null where none were")
+    task: TaskRecord = Field(default_factory=TaskRecord, description="classes, inputs, splits and palette of the dataset")
+    race: RaceRecord | None = Field(None, description="how latencies were taken; null where none were")
     cells: list[CellResult] = Field(default_factory=list, description="one for each model, loss, recipe, setting and seed")
     comparisons: list[Comparison] = Field(default_factory=list, description="what was measured on two sides, with intervals and verdicts")
     seeds: list[SeedSummary] = Field(default_factory=list, description="means over seeds")
     ablation: Ablation | None = Field(None, description="of segbench ablate")
-    instruments: dict[str, Any] | None = Field(
+    instruments: VerificationRecord | None = Field(
         None, description="when the instruments were last held against known quantities on this machine"
     )
     claims: list[Verdict] = Field(default_factory=list, description="published claims beside what was measured")

@@ -1,4 +1,4 @@
-"""Reference formulas of the built-in losses, pixel by pixel in float64 numpy: ``segbench verify`` compares the losses with them.
+"""Reference formulas of the built-in losses, pixel by pixel in float64 numpy: ``segbench check`` compares the losses with them.
 
 Written to be read, from the papers and the catalogue's sentences; no code is shared with the losses, and speed does not matter.
 """

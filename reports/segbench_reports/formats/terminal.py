@@ -79,8 +79,8 @@ def _title(result: RunResult) -> Text:
 
 
 def _untrained_title(result: RunResult) -> str:
-    classes = result.task.get("num_classes")
-    inputs = ", ".join(f"{name} of {channels} channels" for name, channels in result.task.get("inputs", {}).items())
+    classes = result.task.num_classes
+    inputs = ", ".join(f"{name} of {channels} channels" for name, channels in result.task.inputs.items())
     return "Profile of deployed models" + (f": {inputs}, {classes} classes" if classes and inputs else "")
 
 

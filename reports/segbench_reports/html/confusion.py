@@ -100,7 +100,7 @@ def confusion(result: RunResult, run_directory: Path | None) -> Drawing | None:
 
 
 def _classes(result: RunResult, cell: CellResult, count: int) -> list[str]:
-    names = (cell.quality.class_names if cell.quality else []) or result.task.get("class_names") or []
+    names = (cell.quality.class_names if cell.quality else []) or result.task.class_names
     named = [shown(name, 32) for name in names][:count]
     return [*named, *(f"class {place}" for place in range(len(named), count))]
 

@@ -90,7 +90,7 @@ def gallery(result: RunResult, run_directory: Path | None) -> Gallery:
         notes.append(f"{numbers.counted(missing, 'picture')} that the run names could not be found beside it.")
     if len(with_pictures) > _MOST_CELLS:
         notes.append(f"Shown are {_MOST_CELLS} of {len(with_pictures)} cells.")
-    scenes, broken = _scenes(_selected(samples), list(result.task.get("inputs") or {"image": 3}))
+    scenes, broken = _scenes(_selected(samples), list(result.task.inputs or {"image": 3}))
     if broken:
         notes.append(f"{numbers.counted(broken, 'picture')} could not be read.")
     if len(samples) > _MOST_SAMPLES:
@@ -205,7 +205,7 @@ def _few_colours(tile: Image.Image) -> Image.Image:
 
 def _legend(result: RunResult) -> list[tuple[str, str]]:
     """Class names with their colours, where the run has recorded a palette."""
-    names, palette = result.task.get("class_names") or [], result.task.get("palette") or []
+    names, palette = result.task.class_names, result.task.palette
     return [(shown(name, 40), _hex(colour)) for name, colour in zip(names, palette, strict=False) if _is_colour(colour)]
 
 

@@ -117,11 +117,11 @@ _LINES: dict[str, Reader] = {
 
 
 def _task(result: RunResult) -> Iterable[list[str]]:
-    names, inputs = result.task.get("class_names"), result.task.get("inputs")
-    if isinstance(names, (list, tuple)) and names:
-        yield ["classes", f"{len(names)}: {markdown(', '.join(map(str, names)))}"]
-    if isinstance(inputs, Mapping) and inputs:
-        yield ["inputs", markdown(", ".join(f"{name} ({numbers.counted(int(count), 'channel')})" for name, count in inputs.items()))]
+    names, inputs = result.task.class_names, result.task.inputs
+    if names:
+        yield ["classes", f"{len(names)}: {markdown(', '.join(names))}"]
+    if inputs:
+        yield ["inputs", markdown(", ".join(f"{name} ({numbers.counted(count, 'channel')})" for name, count in inputs.items()))]
 
 
 def _values(cells: Sequence[CellResult], read: Reader) -> str:

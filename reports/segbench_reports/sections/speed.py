@@ -23,7 +23,7 @@ def speed(result: RunResult, target: ReportTarget | None) -> str:
     """Notes, tables, chart and pairs; empty where the run compares no times, sweeps no sizes and saw no disturbance."""
     models = timed_models(result)
     swept = any(len(timed.sizes) > 1 for timed in models)
-    disturbed = (result.race or {}).get("disturbances") or []
+    disturbed = result.race and result.race.disturbances
     if not models or not (swept or disturbed or speed_comparisons(result, headline=True)):
         return ""
     parts = [
@@ -38,20 +38,17 @@ def speed(result: RunResult, target: ReportTarget | None) -> str:
 
 def disturbances(result: RunResult) -> list[str]:
     """Sentences on what disturbed the race, or one that nothing was seen to disturb it."""
-    race = result.race or {}
-    if "disturbances" not in race:
+    if result.race is None or result.race.disturbances is None:
         return []
-    states = [state for state in race.get("machine_state") or [] if "other_load_cores" in state]
-    other = max((state["other_load_cores"] for state in states), default=None)
+    other = max((state["other_load_cores"] for state in result.race.machine_state if "other_load_cores" in state), default=None)
     load = f" (other programs used {other:.2f} cores)" if other is not None else ""
-    return list(race["disturbances"]) or [f"Nothing that disturbs was seen while the models were timed{load}."]
+    return result.race.disturbances or [f"Nothing that disturbs was seen while the models were timed{load}."]
 
 
 def _notes(result: RunResult) -> list[str]:
-    race = result.race or {}
     lines = [markdown(text) for text in disturbances(result)]
-    if isinstance(race.get("overhead"), float):
-        lines.append(f"In {numbers.percent(max(race['overhead'], 0.0))} % of the race nobody computed (waiting, switching, counting).")
+    if result.race and result.race.overhead is not None:
+        lines.append(f"In {numbers.percent(max(result.race.overhead, 0.0))} % of the race nobody computed (waiting, switching, counting).")
     lines += _notes_on_starts(result)
     compared = speed_comparisons(result, headline=True)
     if compared:
@@ -77,8 +74,10 @@ def _notes_on_starts(result: RunResult) -> list[str]:
 
 
 def _layout_was_drawn(result: RunResult) -> bool:
-    race = result.race or {}
-    return all(record.get("layout") == "drawn" for record in race.get("groups") or [race])
+    if result.race is None:
+        return False
+    layouts = [group.layout for group in result.race.groups] or [result.race.layout]
+    return all(layout == "drawn" for layout in layouts)
 
 
 def _table(result: RunResult, models: Sequence[TimedModel], *, single: bool) -> str:

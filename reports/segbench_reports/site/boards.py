@@ -127,20 +127,13 @@ def _entry(folder: str, cells: Sequence[CellResult], name: str, result: RunResul
 
 def _anchor(result: RunResult, cell: CellResult) -> float | None:
     form, timing = deployment(cell), single_latency(cell)
-    records = ((result.race or {}).get("anchor") or {}).get("latency") or []
-    if form is None or timing is None:
+    anchor = result.race.anchor if result.race else None
+    if form is None or timing is None or anchor is None:
         return None
-    wanted = (form.raced, 1, list(timing.input_size), timing.device, timing.threads)
-    for record in records:
-        under = (
-            record.get("raced"),
-            record.get("batch_size"),
-            list(record.get("input_size") or ()),
-            record.get("device"),
-            record.get("threads"),
-        )
-        if under == wanted and isinstance(record.get("p50_ms"), float):
-            return float(record["p50_ms"])
+    wanted = (form.raced, 1, timing.input_size, timing.device, timing.threads)
+    for timed in anchor.latency:
+        if (timed.raced, timed.batch_size, timed.input_size, timed.device, timed.threads) == wanted and timed.p50_ms is not None:
+            return timed.p50_ms
     return None
 
 

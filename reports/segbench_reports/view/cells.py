@@ -72,7 +72,7 @@ def finite(value: float | None) -> float | None:
 def dataset_name(result: RunResult) -> str:
     """The dataset of the run as the user named it, empty where there was none."""
     names = {cell.dataset for cell in result.cells if cell.dataset}
-    return ", ".join(sorted(names)) or str(result.config.get("dataset") or "")
+    return ", ".join(sorted(names)) or (result.config.dataset or "")
 
 
 def scored_splits(result: RunResult) -> list[str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from segbench import CellResult, RunResult
+from segbench import CellResult, RaceRecord, RunResult
 from segbench_reports.text import numbers
 from segbench_reports.view.cells import cell_name, deployment, scored_splits, single_latency, throughput
 from segbench_reports.view.main_table import Table
@@ -17,7 +14,7 @@ def table_notes(result: RunResult, table: Table, *, ratios: bool = True) -> list
     keys = {column.key for column in table.columns}
     notes = _ratio_note(table) if ratios else []
     if keys & {"latency_ms", "images_per_second"}:
-        notes += [*_timing(result), *((result.race or {}).get("disturbances") or ())]
+        notes += [*_timing(result), *((result.race and result.race.disturbances) or ())]
     if "training_score" in keys:
         notes.append("Training score: scored on images that were also trained on. It says nothing about new images and is not ranked.")
     if any(c.quality and c.quality.selected_on for c in result.cells):
@@ -69,22 +66,21 @@ def _timing(result: RunResult) -> list[str]:
         definitions.append("throughput is of whole batches")
     backends = dict.fromkeys(f"{d.backend} {d.precision}" for d in map(deployment, result.cells) if d and d.latency)
     setups = dict.fromkeys(conditions(entry).partition(", ")[2] for entry in [*single, *batched])
-    turns = _turns(result.race or {}) if len(result.cells) > 1 else ""
+    turns = _turns(result.race) if result.race and len(result.cells) > 1 else ""
     timed = f"Timed {' and '.join(backends)} at {' and '.join(setups)}{turns}: {'; '.join(definitions)}."
     races = {d.raced for d in map(deployment, result.cells) if d and d.latency}
     apart = "Not all were timed in one race: do not compare latencies across races. "
     settings = "Models with other measure settings were raced apart."
-    apart += settings if (result.race or {}).get("groups") else "Run all models in one command to race them together."
+    apart += settings if result.race and result.race.groups else "Run all models in one command to race them together."
     return [timed, *([apart] if len(races) > 1 else [])]
 
 
-def _turns(race: Mapping[str, Any]) -> str:
+def _turns(race: RaceRecord) -> str:
     """The rounds and starts of the race; empty for races of several groups, whose counts differ."""
-    rounds, starts = race.get("rounds"), race.get("starts")
-    if not isinstance(rounds, int):
+    if race.rounds is None:
         return ""
-    started = f" over {starts} starts of their processes" if isinstance(starts, int) and starts > 1 else ""
-    return f", models taking turns in {rounds} rounds{started}"
+    started = f" over {race.starts} starts of their processes" if race.starts is not None and race.starts > 1 else ""
+    return f", models taking turns in {race.rounds} rounds{started}"
 
 
 def _cell_notes(cell: CellResult, table: Table) -> list[str]:

@@ -10,19 +10,12 @@ UNVERIFIED = "not verified on this machine: run 'segbench verify'"
 
 def instruments(result: RunResult) -> str:
     """The verification of the instruments as a phrase that follows the word "instruments"."""
-    stamp = result.instruments
-    if not stamp:
+    verification = result.instruments
+    if verification is None or not verification.keys():
         return UNVERIFIED
-    when = str(stamp.get("time", "")).replace("T", " ").removesuffix("+00:00")
-    checks = _count(stamp.get("checks"))
-    failed = _count(stamp.get("failed"))
-    if failed:
-        names = ", ".join(map(str, stamp.get("failed_checks") or []))
-        return f"FAILED {failed} of {numbers.counted(checks, 'check')} on this machine at {when} UTC: {names}"
-    undecided = _count(stamp.get("cannot_tell"))
-    but = f", {undecided} of which could not tell" if undecided else ""
-    return f"verified on this machine at {when} UTC ({numbers.counted(checks, 'check')}{but})"
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
+    time = (verification.time or "").replace("T", " ").removesuffix("+00:00")
+    checks = numbers.counted(verification.checks or 0, "check")
+    if verification.failed:
+        return f"FAILED {verification.failed} of {checks} on this machine at {time} UTC: {', '.join(verification.failed_checks)}"
+    undecided = f", {verification.cannot_tell} of which could not tell" if verification.cannot_tell else ""
+    return f"verified on this machine at {time} UTC ({checks}{undecided})"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from segbench.results.records import CellResult, Deployment, RunResult
+from segbench.results.records import CellResult, Deployment, RaceRecord, RunResult
 
 QUICK = ("measure.latency=true", "measure.rounds=1")
 
@@ -19,7 +19,7 @@ def _forms(cell: CellResult) -> dict[str, Deployment]:
     return {deployment.backend: deployment for deployment in cell.deployments}
 
 
-def _race(run: RunResult) -> dict[str, Any]:
+def _race(run: RunResult) -> RaceRecord:
     assert run.race is not None
     return run.race
 
@@ -31,7 +31,7 @@ def test_a_contender_that_is_killed_in_the_race_costs_only_itself(bench: Any) ->
     assert killed.latency == []
     assert well.error is None
     assert [len(entry.rounds_ms) for entry in well.latency] == [3]
-    turns = _race(run)["orders"]["1"]
+    turns = _race(run).orders["1"]
     assert len(turns[0]) == 2
     assert len(turns[-1]) == 1, "it is not asked again"
 
@@ -47,9 +47,10 @@ def test_processes_are_started_anew_and_share_the_rounds(bench: Any) -> None:
     assert killed.latency == []
     assert killed.error == "batch 1: its process ended (SIGKILL)"
     race = _race(run)
-    assert (race["starts"], race["layout"]) == (2, "drawn")
-    assert len(race["orders"]["1"]) == 3
-    assert [entry["start_rounds"] for entry in race["anchor"]["latency"]] == [[2, 1]]
+    assert (race.starts, race.layout) == (2, "drawn")
+    assert len(race.orders["1"]) == 3
+    assert race.anchor is not None
+    assert [entry.start_rounds for entry in race.anchor.latency] == [[2, 1]]
     timed = [event for event in bench.heard.of("race") if event.state == "latency"]
     assert [(event.start, event.starts) for event in timed] == [(1, 2), (2, 2)]
 
@@ -108,7 +109,7 @@ def test_rounds_are_shared_out_evenly_among_starts(rounds: int, every: str, expe
 def test_inline_there_is_nothing_to_start_anew(bench: Any) -> None:
     sets = ["measure.latency=true", "measure.batch_size=1", "measure.rounds=2", "measure.restart_every=1", "execute.where=inline"]
     run = bench.run(sets=sets)
-    assert (_race(run)["starts"], _race(run)["layout"]) == (1, "as it came")
+    assert (_race(run).starts, _race(run).layout) == (1, "as it came")
     assert [entry.start_rounds for entry in run.cells[0].deployments[0].latency] == [[2]]
 
 
@@ -116,7 +117,7 @@ def test_every_model_is_raced_through_every_backend_and_files_are_loaded_without
     run = bench.run(
         models="dot,dot[width=8]", backends="canned", sets=[*QUICK, "measure.memory=true", "measure.batch_size=2", "deploy.quality=false"]
     )
-    assert sorted(entry["model"] + " " + entry["backend"] for entry in _race(run)["contenders"].values()) == [
+    assert sorted(entry.model + " " + entry.backend for entry in _race(run).contenders.values()) == [
         "dot canned",
         "dot eager",
         "dot[width=8] canned",
@@ -197,8 +198,8 @@ def test_threads_that_spin_while_others_are_timed_are_found(command: Callable[..
     _, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     race = _race(RunResult.model_validate_json((out / "run.json").read_text()))
-    spins = [sentence for sentence in race["disturbances"] if "idle threads of its runtime spin" in sentence]
+    spins = [sentence for sentence in race.disturbances or () if "idle threads of its runtime spin" in sentence]
     assert [sentence.partition(" kept ")[0] for sentence in spins] == ["dot (canned[spins=true])"]
-    assert race["threads"] == 2
-    assert race["overhead"] is not None
-    assert race["machine_state"][0]["other_load_cores"] >= 0
+    assert race.threads == 2
+    assert race.overhead is not None
+    assert race.machine_state[0]["other_load_cores"] >= 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from segbench import CellResult, Comparison, ReportTarget, RunResult
+from segbench import CellResult, Comparison, RaceRecord, ReportTarget, RunResult
 from segbench_reports.charts.cost_against_size import cost_against_size
 from segbench_reports.formats import markdown, terminal
 from segbench_reports.sections.speed import speed
@@ -74,7 +74,8 @@ def test_single_images_and_whole_batches_stand_apart_each_with_its_verdict(raced
 def test_what_disturbed_is_said_and_that_nothing_did(raced: RunResult, tmp_path: Path) -> None:
     assert "Nothing that disturbs was seen while the models were timed (other programs used 0.02 cores)." in _section(raced, tmp_path)
     assert "In 3.1 % of the race nobody computed" in _section(raced, tmp_path)
-    loud = raced.model_copy(update={"race": {**RACE, "disturbances": ["Other programs used 1.0 of 2 cores while the models were timed."]}})
+    disturbed = {**RACE, "disturbances": ["Other programs used 1.0 of 2 cores while the models were timed."]}
+    loud = raced.model_copy(update={"race": RaceRecord.model_validate(disturbed)})
     assert "- Other programs used 1.0 of 2 cores while the models were timed." in _section(loud, tmp_path)
     shown = terminal.render(loud, ReportTarget(directory=tmp_path, width=100))
     assert "Other programs used 1.0 of 2 cores" in " ".join(shown.split())
@@ -129,7 +130,7 @@ def test_how_much_starts_differ_is_said_or_that_there_was_one(raced: RunResult, 
     text = _section(raced, tmp_path)
     assert "Every process was started 3 times: a network's time beside the others' varied by 1.5 % (standard deviation)" in text
     assert "All starts inherited one layout of memory" in text
-    drawn = _section(raced.model_copy(update={"race": {**RACE, "layout": "drawn"}}), tmp_path)
+    drawn = _section(raced.model_copy(update={"race": RaceRecord.model_validate({**RACE, "layout": "drawn"})}), tmp_path)
     assert "was started 3 times, its memory laid out by chance: a network's time" in drawn
     assert "inherited" not in drawn
     assert f"{100 * half:.1f}" == "1.5"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from segbench import CellResult, RunResult
+from segbench import CellResult, RaceRecord, RunResult
 from segbench_reports.site.board_table import BoardTable, board_table
 from segbench_reports.site.boards import Board, boards, left_out
 
@@ -122,7 +122,7 @@ def test_a_reference_network_in_every_race_gives_the_ratios(site_runs: dict[str,
     def anchored(run: RunResult, milliseconds: float) -> RunResult:
         raced = run.cells[0].deployments[0].raced
         record = {"raced": raced, "batch_size": 1, "input_size": [48, 64], "device": "cpu", "threads": 2, "p50_ms": milliseconds}
-        return run.model_copy(update={"race": {"anchor": {"name": "anchor", "latency": [record]}}})
+        return run.model_copy(update={"race": RaceRecord.model_validate({"anchor": {"name": "anchor", "latency": [record]}})})
 
     runs = {"first": anchored(site_runs["first"], 5.0), "second": anchored(site_runs["second"], 10.0)}
     table = board_table(_only(runs), runs)

@@ -14,7 +14,7 @@ import pytest
 
 from segbench.results import records as results
 from segbench.results.json_schema import problems, run_schema
-from segbench.results.records import SCHEMA_VERSION, CellResult, Deployment, Latency, Quality, Record, RunResult
+from segbench.results.records import SCHEMA_VERSION, CellResult, Deployment, Latency, Quality, RaceRecord, Record, RunResult
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = sorted((ROOT / "reports" / "samples").glob("**/run.json"))
@@ -32,7 +32,7 @@ def _filled() -> RunResult:
     cell = CellResult(
         id="a", model="unet", status="ok", quality=Quality(split="test", miou=0.5, iou_per_class=[0.5, None]), deployments=[form]
     )
-    return RunResult(cells=[cell], race={"rounds": 10})
+    return RunResult(cells=[cell], race=RaceRecord(rounds=10))
 
 
 def test_every_key_says_what_it_means() -> None:

@@ -119,7 +119,7 @@ class _CellIndex:
         if key in circumstances:
             return circumstances[key]
         if key == "num_classes":
-            return self.result.task.get("num_classes")
+            return self.result.task.num_classes
         if key in ("dataset", "recipe", "loss"):
             return getattr(cell, key)
         section, _, name = ("train.image_size" if key == "image_size" else key).partition(".")

@@ -108,7 +108,7 @@ def _side(run: Run) -> RunSide:
         complete=result.complete,
         cells=len(result.cells),
         failed=[cell.id for cell in result.cells if cell.status == "failed"],
-        dataset=result.task.get("dataset"),
+        dataset=result.task.dataset,
         machine={key: value for key, value in named.items() if value},
         models=list(dict.fromkeys(cell.model for cell in result.cells)),
     )

@@ -26,7 +26,7 @@ def environment_differences(old: RunResult, new: RunResult) -> Iterator[RunDiffe
     """Differences between two runs beside their results, and the metrics for which each matters."""
     ours, theirs = old.environment, new.environment
     found: list[tuple[str, object, object, list[str]]] = [
-        ("dataset", old.task.get("dataset"), new.task.get("dataset"), ["quality"]),
+        ("dataset", old.task.dataset, new.task.dataset, ["quality"]),
         ("processor", ours.cpu, theirs.cpu, ["latency"]),
         ("cores", ours.cpu_cores, theirs.cpu_cores, ["latency"]),
         ("GPU", ", ".join(ours.gpu) or None, ", ".join(theirs.gpu) or None, ["latency", "memory"]),

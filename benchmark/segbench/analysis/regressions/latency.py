@@ -10,15 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from segbench.analysis.regressions.environment import unlike_machines
 from segbench.analysis.regressions.pairing import NetworkPair
 from segbench.analysis.regressions.verdicts import judged
 from segbench.analysis.statistics.timing import CONFIDENCE, LEAST_ROUNDS, Ratio, ratio_of
 from segbench.results.deployments import deployment_of
 from segbench.results.metrics import metric
-from segbench.results.records import Deployment, Latency, RunResult
+from segbench.results.records import Deployment, Latency, ReferenceRecord, RunResult
 from segbench.results.run_comparison import Change
 from segbench.util.image_size import format_size
 
@@ -141,7 +139,7 @@ def _anchored(
     assert one is not None
     assert other is not None
     ratio = anchored_ratio((old[1], one), (new[1], other))
-    name = _anchor_record(runs[1]).get("name", "an anchor")
+    name = _anchor_record(runs[1]).name or "an anchor"
     method = f"ratio to {name} in each race; {CONFIDENCE:.0%} intervals over rounds put together"
     notes = [*row.notes, "two races: an anchor cancels the machine's speed only as far as both networks feel it alike"]
     return _from_ratio(row.model_copy(update={"method": method, "notes": notes}), ratio)
@@ -158,21 +156,15 @@ def _from_ratio(row: Change, ratio: Ratio) -> Change:
 
 def anchor_of(run: RunResult, form: Deployment, entry: Latency) -> Latency | None:
     """The anchor's times in the very rounds of a timing."""
-    kept = _anchor_record(run).get("latency")
-    for record in kept if isinstance(kept, list) else ():
-        try:
-            found = Latency.model_validate(record)
-        except ValidationError:
-            continue  # another program's, or a newer one's
-        same_rounds = record.get("raced") == form.raced and found.batch_size == entry.batch_size
-        if same_rounds and found.input_size == entry.input_size and len(found.rounds_ms) == len(entry.rounds_ms) > 0:
-            return found
+    for timed in _anchor_record(run).latency:
+        same_rounds = timed.raced == form.raced and timed.batch_size == entry.batch_size
+        if same_rounds and timed.input_size == entry.input_size and len(timed.rounds_ms) == len(entry.rounds_ms) > 0:
+            return timed
     return None
 
 
-def _anchor_record(run: RunResult) -> Mapping[str, Any]:
-    record = (run.race or {}).get("anchor")
-    return record if isinstance(record, Mapping) else {}
+def _anchor_record(run: RunResult) -> ReferenceRecord:
+    return (run.race and run.race.anchor) or ReferenceRecord()
 
 
 def _disturbances(run: RunResult) -> list[str]:
@@ -181,8 +173,7 @@ def _disturbances(run: RunResult) -> list[str]:
     Measured on two cores, of which others used 1.0 and then 1.5: a network of 8 ms took 4.3 times as long, its anchor of 0.8 ms 1.9
     times.
     """
-    told = (run.race or {}).get("disturbances")
-    return [str(sentence).rstrip(".") for sentence in told] if isinstance(told, list) else []
+    return [sentence.rstrip(".") for sentence in (run.race and run.race.disturbances) or ()]
 
 
 def _no_anchor(
@@ -196,7 +187,7 @@ def _no_anchor(
         return machines
     if old[1].threads != new[1].threads:
         return f"another number of threads: {old[1].threads} -> {new[1].threads}"
-    names = [_anchor_record(run).get("name") for run in runs]
+    names = [_anchor_record(run).name for run in runs]
     if all(names) and names[0] != names[1]:
         return f"another anchor: {names[0]} -> {names[1]}"
     if any(value <= 0 for each in (old[1], new[1], *anchors) if each for block in each.rounds_ms for value in block):

@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from segbench.config.settings import MeasureSettings
 from segbench.execution.costs.contender_process import Workload
@@ -21,7 +20,17 @@ from segbench.measure.disturbance import Disturbance, Watch
 from segbench.measure.latency import Race, TimingBudget, joined, race
 from segbench.plugin.registry import Catalog
 from segbench.results.deployments import EAGER, deployment_of
-from segbench.results.records import CellResult, Deployment, Latency, Memory
+from segbench.results.records import (
+    CellResult,
+    Deployment,
+    Latency,
+    Memory,
+    RaceContender,
+    RaceGroup,
+    RaceRecord,
+    ReferenceLatency,
+    ReferenceRecord,
+)
 from segbench.results.store import RunStore
 from segbench.util.devices import usable_cores
 from segbench.util.image_size import Size, format_size, parse_size
@@ -35,7 +44,16 @@ class Raced:
     """Deployments by the fingerprint of their measurement, and the value of ``race`` in ``run.json``."""
 
     deployments: dict[str, list[Deployment]]
-    record: dict[str, Any]
+    record: RaceRecord
+
+
+@dataclass(frozen=True)
+class _RacedGroup:
+    """Deployments of one group by the fingerprint of their measurement, what is recorded of its race, and of the reference network."""
+
+    deployments: dict[str, list[Deployment]]
+    record: RaceGroup
+    reference: ReferenceRecord | None
 
 
 def race_cells(
@@ -66,7 +84,7 @@ def race_cells(
         finally:
             pool.close()
     listener.on(RaceEnded())
-    return Raced({key: value for each in raced for key, value in each.deployments.items()}, _whole([each.record for each in raced], groups))
+    return Raced({key: value for each in raced for key, value in each.deployments.items()}, _whole_race(raced, groups))
 
 
 def is_measured(row: CellResult, machine: Mapping[str, str], backends: Sequence[object] = (EAGER,)) -> bool:
@@ -146,32 +164,30 @@ def _entries(cells: Sequence[Cell], rows: Mapping[str, CellResult]) -> dict[str,
     return entries
 
 
-def _whole(records: Sequence[Mapping[str, Any]], groups: Sequence[_Group]) -> dict[str, Any]:
+def _whole_race(raced: Sequence[_RacedGroup], groups: Sequence[_Group]) -> RaceRecord:
     """One race has one number of rounds, threads and orders; several keep their own."""
-    merged = {name: {k: v for record in records for k, v in record[name].items()} for name in ("models", "contenders")}
-    several = {"groups": [{name: value for name, value in record.items() if name != "anchor"} for record in records]}
-    shared = {name: records[0][name] for name in _PER_GROUP} if len(records) == 1 else several
-    overheads = [record["overhead"] for record in records if record["overhead"] is not None]
-    return {
-        "measured": records[-1]["measured"],
-        **merged,
-        "anchor": _whole_anchor([record["anchor"] for record in records if record["anchor"]]),
-        "cells": {cell.id: cell.fingerprints["measure"] for group in groups for cell in group.cells},
-        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
-        "disturbances": list(dict.fromkeys(sentence for record in records for sentence in record["disturbances"])),
-        "machine_state": [record["machine_state"] for record in records if record["machine_state"]],
-        "overhead": max(overheads, default=None),
-        **shared,
-    }
+    records = [each.record for each in raced]
+    whole = RaceRecord(
+        measured=records[-1].measured,
+        models={key: model for record in records for key, model in record.models.items()},
+        contenders={key: contender for record in records for key, contender in record.contenders.items()},
+        anchor=_whole_reference([each.reference for each in raced if each.reference]),
+        cells={cell.id: cell.fingerprints["measure"] for group in groups for cell in group.cells},
+        load_average=list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        disturbances=list(dict.fromkeys(sentence for record in records for sentence in record.disturbances or ())),
+        machine_state=[record.machine_state for record in records if record.machine_state],
+        overhead=max((record.overhead for record in records if record.overhead is not None), default=None),
+    )
+    shared = {name: getattr(records[0], name) for name in _PER_GROUP} if len(records) == 1 else {"groups": records}
+    return whole.model_copy(update=shared)
 
 
-def _whole_anchor(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _whole_reference(records: Sequence[ReferenceRecord]) -> ReferenceRecord | None:
     """The reference network's times in all races; ``raced`` in each of them says in which."""
     if not records:
         return None
-    errors = [record["error"] for record in records if record["error"]]
-    timed = [timing for record in records for timing in record["latency"]]
-    return {"name": REFERENCE, "error": errors[0] if errors else None, "latency": timed}
+    error = next((record.error for record in records if record.error), None)
+    return ReferenceRecord(name=REFERENCE, error=error, latency=[timed for record in records for timed in record.latency])
 
 
 @dataclass
@@ -191,7 +207,7 @@ class _Measurement:
     reference_timings: dict[Workload, list[Latency]] = field(default_factory=dict)
     reference_error: str | None = None
 
-    def run(self, machine: Mapping[str, str]) -> Raced:
+    def run(self, machine: Mapping[str, str]) -> _RacedGroup:
         """Export all entries, measure their memory and race them."""
         for entry in self.group.entries.values():
             self._prepare(entry)
@@ -203,7 +219,7 @@ class _Measurement:
         for entry in self.group.entries.values():
             of_model = deployments.setdefault(entry.cell.fingerprints["measure"], [])
             of_model.append(self._deployment(entry).model_copy(update=stamp))
-        return Raced(deployments, {"measured": measured, **self._record(disturbance), "anchor": self._anchor_record(measured)})
+        return _RacedGroup(deployments, self._record(measured, disturbance), self._reference_record(measured))
 
     def _prepare(self, entry: RaceEntry) -> None:
         settings, key, spec = self.group.settings, entry.key, entry.backend.spec
@@ -318,25 +334,28 @@ class _Measurement:
             error=self.errors.get(key),
         )
 
-    def _anchor_record(self, measured: str) -> dict[str, Any] | None:
+    def _reference_record(self, measured: str) -> ReferenceRecord | None:
         if not self.reference_timings and self.reference_error is None:
             return None
         # the rounds say all: samples and lead-ins would double the file
-        timed = [timing.model_dump(mode="json", exclude={"samples_ms", "lead_in_ms"}) for timing in self._complete(self.reference_timings)]
-        return {"name": REFERENCE, "error": self.reference_error, "latency": [{"raced": measured, **timing} for timing in timed]}
+        timed = [timing.model_dump(exclude={"samples_ms", "lead_in_ms"}) for timing in self._complete(self.reference_timings)]
+        latency = [ReferenceLatency(raced=measured, **timing) for timing in timed]
+        return ReferenceRecord(name=REFERENCE, error=self.reference_error, latency=latency)
 
-    def _record(self, disturbance: Disturbance) -> dict[str, Any]:
+    def _record(self, measured: str, disturbance: Disturbance) -> RaceGroup:
         seconds = sum(raced.seconds for raced in self.races)
         busy = sum(raced.call_seconds for raced in self.races)
-        return {
-            "models": {key: str(cell.model) for key, cell in self.group.models.items()},
-            "contenders": {key: {"model": str(e.cell.model), "backend": str(e.backend)} for key, e in self.group.entries.items()},
-            "rounds": self.group.settings.rounds,
-            "starts": len(self.rounds_of_starts),
-            "layout": "as it came" if self.pool.inline else "drawn",
-            "threads": self.group.settings.threads or usable_cores(),
-            "orders": self.orders,
-            "overhead": round(1 - busy / seconds, 4) if seconds > 0 else None,
-            "disturbances": list(disturbance.sentences),
-            "machine_state": dict(disturbance.figures),
-        }
+        entries = self.group.entries.items()
+        return RaceGroup(
+            measured=measured,
+            models={key: str(cell.model) for key, cell in self.group.models.items()},
+            contenders={key: RaceContender(model=str(entry.cell.model), backend=str(entry.backend)) for key, entry in entries},
+            rounds=self.group.settings.rounds,
+            starts=len(self.rounds_of_starts),
+            layout="as it came" if self.pool.inline else "drawn",
+            threads=self.group.settings.threads or usable_cores(),
+            orders=self.orders,
+            overhead=round(1 - busy / seconds, 4) if seconds > 0 else None,
+            disturbances=list(disturbance.sentences),
+            machine_state=dict(disturbance.figures),
+        )

@@ -158,7 +158,7 @@ def _artifact(cell: CellResult, backend: str, run: Run, catalog: Catalog, timing
             inputs, classes = meta["task"]["inputs"], len(meta["task"]["class_names"])
         else:
             model = catalog.model(cell.model)
-            inputs, classes = run.result.task["inputs"], int(run.result.task["num_classes"])
+            inputs, classes = run.result.task["inputs"], run.result.task["num_classes"]
     except (SegbenchError, KeyError) as error:
         return Artifact(error=f"{run.name}: {error}")
     now, then = model.plugin.identity(), str(meta.get("model_plugin", ""))

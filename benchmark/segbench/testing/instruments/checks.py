@@ -26,27 +26,14 @@ CHECKS: tuple[Check, ...] = (
         run="segbench.testing.instruments.counts:check_fvcore",
     ),
     Check(
-        name="iou",
-        summary="scores of hand-made matrices against fractions worked out by hand",
-        run="segbench.testing.instruments.scores:check",
-    ),
-    Check(
         name="iou-peers",
         summary="IoU of random masks against torchmetrics and scikit-learn",
         run="segbench.testing.instruments.peers:check",
-    ),
-    Check(
-        name="losses",
-        summary="every loss against its formula in float64, and against worked figures",
-        run="segbench.testing.instruments.losses:check",
     ),
     Check(name="timer-sleep", summary="the timer against a sleep of known length", run="segbench.testing.instruments.timer_sleep:check"),
     Check(name="timer-torch", summary="the timer against torch.utils.benchmark", run="segbench.testing.instruments.timer_torch:check"),
     Check(name="timer-cuda", summary="CUDA events against the host's clock", run="segbench.testing.instruments.timer_cuda:check"),
     Check(name="memory", summary="the memory meter against a tensor of known size", run="segbench.testing.instruments.memory:check"),
-    Check(
-        name="intervals", summary="how often each kind of 95 % interval holds the truth", run="segbench.testing.instruments.coverage:check"
-    ),
 )
 
 

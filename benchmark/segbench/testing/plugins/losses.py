@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segbench.plugin.choice import parse_choice
 from segbench.plugin.options import Options
 from segbench.plugin.specs import LossBatch, LossSpec, Progress, Task, resolve
 from segbench.testing.check import Check, during, fail, refuse_unfit_defaults
+
+FORMULA_TOLERANCE = 1e-5
+"""Relative; losses compute in float32, whose steps are 6e-8, and sum over a few hundred pixels."""
 
 POISON = {"huge numbers": 1e30, "inf": float("inf"), "-inf": float("-inf"), "nan": float("nan")}
 
@@ -150,6 +155,63 @@ def prepare_runs_in_workers(subject: LossSubject) -> None:
             fail("prepare writes into the mask that it was given: work on a copy")
 
 
+def value_is_that_of_the_formula(subject: LossSubject) -> None:
+    """Where the spec declares a formula, the loss has its value in float64, and its worked figures."""
+    formula = subject.spec.formula
+    if formula is None:
+        return
+    choices = {subject.spec.name: subject.options}
+    for text in formula.choices:
+        choices[text] = subject.spec.options.resolve(dict(parse_choice(text).options), owner=subject.spec.name)
+    problems = [problem for text, options in choices.items() for problem in _off_the_formula(subject, text, options)]
+    with during("the formula's worked figures"):
+        figures = list(resolve(formula.worked)()) if formula.worked else []
+    problems += [f"{what}: {measured:g} instead of {expected:g}" for what, expected, measured in figures if not _close(measured, expected)]
+    if problems:
+        fail("; ".join(problems))
+
+
+def _off_the_formula(subject: LossSubject, text: str, options: Options) -> Iterator[str]:
+    """One sentence for each share of training at which loss and formula differ.
+
+    The logits of ignored pixels are no numbers, and the last image has nothing of the last class.
+    """
+    formula = subject.spec.formula
+    assert formula is not None
+    tried = replace(subject, options=options, class_counts=(formula.num_classes, *subject.class_counts))
+    logits, mask = _formula_scene(tried.task.num_classes, tried.task.ignore_index)
+    for share in (0.0, 0.5) if subject.spec.takes == "batch" else (0.0,):
+        with during(f"the formula of {text}"):
+            arguments = {"ignore_index": tried.task.ignore_index, "options": options, "share": share}
+            expected = float(resolve(formula.function)(logits.double().numpy(), np.asarray(mask), **arguments))
+        progress = Progress(epoch=0, epochs=1, step=round(share * 100), steps=100)
+        measured = float(replace(tried, progress=progress).value(logits, mask, case=f"the scene of its formula ({text})"))
+        if not _close(measured, expected):
+            when = f" after {share:.0%} of training" if share else ""
+            off = abs(measured - expected) / max(abs(expected), 1e-9)
+            yield (
+                f"{text} is {measured:.6f}{when}, its formula gives {expected:.6f}: "
+                f"off by {off:.2g} of the value ({FORMULA_TOLERANCE:g} would be float32's rounding)"
+            )
+
+
+def _close(measured: float, expected: float) -> bool:
+    return abs(measured - expected) <= FORMULA_TOLERANCE * max(abs(expected), 1e-9)  # a nan is no smaller than anything
+
+
+def _formula_scene(classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """Logits (3, K, 8, 10) and a mask in which every ninth pixel or so is ignored; there the logits are nan.
+
+    The last image has nothing of the last class, which the second half of the batch's losses must cope with.
+    """
+    random = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(3, classes, 8, 10, generator=random)
+    mask = torch.randint(classes, (3, 8, 10), generator=random)
+    mask[2] = mask[2].clamp(max=classes - 2)
+    ignored = torch.rand(mask.shape, generator=random) < 0.12
+    return logits.masked_fill(ignored.unsqueeze(1), torch.nan), mask.masked_fill(ignored, ignore_index)
+
+
 CHECKS: tuple[Check[LossSubject], ...] = tuple(
     Check.of(function)
     for function in (
@@ -164,6 +226,7 @@ CHECKS: tuple[Check[LossSubject], ...] = tuple(
         tensors_are_left_alone,
         own_parameters_learn,
         prepare_runs_in_workers,
+        value_is_that_of_the_formula,
     )
 )
 

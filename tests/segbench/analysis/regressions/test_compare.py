@@ -14,7 +14,7 @@ from segbench.analysis.regressions.gate import parse_gate
 from segbench.analysis.regressions.latency import anchored_ratio
 from segbench.analysis.statistics.timing import ratio_of
 from segbench.errors import ConfigError
-from segbench.results.records import Latency
+from segbench.results.records import Latency, ReferenceLatency
 from segbench.results.run_comparison import Change, RunComparison
 
 MakeRun = Callable[..., Run]
@@ -179,15 +179,15 @@ def test_throughput_is_judged_by_its_ratio_to_the_anchor(make_run: MakeRun, mill
         run = make_run(name)
         single = run.result.cells[0].deployments[0].latency[0]
         assert run.result.race is not None
-        record = run.result.race["anchor"]["latency"][0]
+        assert run.result.race.anchor is not None
+        reference = run.result.race.anchor.latency[0]
 
         def entry(base: Latency, time: float) -> Latency:
             rounds = [[x / base.rounds_ms[0][0] * time for x in block] for block in base.rounds_ms]
             return base.model_copy(update={"batch_size": 8, "rounds_ms": rounds, "p50_ms": time, "images_per_second": 8e3 / time})
 
         run.result.cells[0].deployments[0].latency.append(entry(single, batch))
-        pace = entry(Latency.model_validate(record), anchor).model_dump(mode="json")
-        run.result.race["anchor"]["latency"].append({"raced": record["raced"], **pace})
+        run.result.race.anchor.latency.append(ReferenceLatency.model_validate(entry(reference, anchor).model_dump()))
         return run
 
     old, new = batched("old", 80.0, 30.0), batched("new", 2 * milliseconds, 60.0)
@@ -209,8 +209,9 @@ def test_the_interval_of_two_races_is_wider_than_that_of_either(make_run: MakeRu
     assert found.high is not None
     width = math.log(found.high / found.low)
     for run in (old, new):
-        anchor = Latency.model_validate((run.result.race or {})["anchor"]["latency"][0])
-        alone = ratio_of(run.result.cells[0].deployments[0].latency[0].rounds_ms, anchor.rounds_ms)
+        assert run.result.race is not None
+        assert run.result.race.anchor is not None
+        alone = ratio_of(run.result.cells[0].deployments[0].latency[0].rounds_ms, run.result.race.anchor.latency[0].rounds_ms)
         assert alone.high is not None
         assert alone.low is not None
         assert width > math.log(alone.high / alone.low)
@@ -238,10 +239,11 @@ def test_times_of_unlike_races_are_not_compared(make_run: MakeRun, new: dict[str
     form.latency[0].threads = new.get("threads", 1)
     if "disturbances" in new:
         assert run.result.race is not None
-        run.result.race["disturbances"] = new["disturbances"]
+        run.result.race.disturbances = new["disturbances"]
     if "name" in new:
         assert run.result.race is not None
-        run.result.race["anchor"]["name"] = new["name"]
+        assert run.result.race.anchor is not None
+        run.result.race.anchor.name = new["name"]
     found = row(compare_runs(make_run("old"), run), "latency")
     assert (found.verdict, found.reason) == ("cannot tell", reason)
 

@@ -20,8 +20,8 @@ def test_every_check_is_there_and_has_a_function_of_its_own() -> None:
 
 
 def test_an_unknown_check_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(UnknownNameError, match=r"Unknown check 'los'. Did you mean 'losses'\? Checks: counts, "):
-        choose(["counts", "los"])
+    with pytest.raises(UnknownNameError, match=r"Unknown check 'memry'. Did you mean 'memory'\? Checks: counts, "):
+        choose(["counts", "memry"])
 
 
 def test_findings_carry_their_check_and_are_kept_where_a_later_one_raises() -> None:

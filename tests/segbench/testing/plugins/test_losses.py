@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segbench import LossBatch, LossSpec, NoOptions, Options, Progress, Task, option
+from segbench import LossBatch, LossFormula, LossSpec, NoOptions, Options, Progress, Task, option
 from segbench.testing import LossSubject, checks_for
 from segbench.testing.check import run_all
 
@@ -244,6 +244,12 @@ BROKEN: dict[str, tuple[LossSpec, str, str, set[str]]] = {
         spec(batch_of(good), takes="batch", prepare=lambda mask: {"weight": mask}),
         "prepare_runs_in_workers",
         "pickling prepare raised",
+        set(),
+    ),
+    "another formula": (
+        spec(good, formula=LossFormula(function=lambda logits, mask, **_: 0.0)),
+        "value_is_that_of_the_formula",
+        "its formula gives 0.000000: off by",
         set(),
     ),
 }

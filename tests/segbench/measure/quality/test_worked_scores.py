@@ -1,19 +1,23 @@
-"""Scores of masks so small that every figure can be worked out by hand, absent classes and ignored pixels included."""
+"""Scores of masks so small that every figure can be worked out by hand, absent classes and ignored pixels included.
+
+Each instrument is also broken on purpose, and a case must differ.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+import pytest
 import torch
 
 from segbench.measure.quality import confusion
 from segbench.measure.quality import scores as quality
-from segbench.testing.instruments.findings import Finding, judged
 
 IGNORED = 255
-BY_HAND = "worked out by hand"
+Patch = pytest.MonkeyPatch
 
 
 @dataclass(frozen=True)
@@ -74,19 +78,10 @@ CASES = (
 )
 
 
-def check() -> Iterator[Finding]:
-    """A row per hand-made case."""
-    for case in CASES:
-        measured = _measure(case)
-        wrong = [key for key, expected in case.scores.items() if not _equal(measured[key], expected)]
-        yield judged(
-            not wrong,
-            subject=case.title,
-            expected=_told(case.scores),
-            measured=_told(measured),
-            reason=f"differs in {', '.join(wrong)}",
-            source=BY_HAND,
-        )
+def _wrong(case: Case) -> list[str]:
+    """Fields in which the measured scores differ from those worked out by hand."""
+    measured = _measure(case)
+    return [key for key, expected in case.scores.items() if not _equal(measured[key], expected)]
 
 
 def _measure(case: Case) -> dict[str, object]:
@@ -111,17 +106,39 @@ def _equal(measured: object, expected: object) -> bool:
     return abs(measured - float(expected)) < 1e-12 if isinstance(expected, Fraction) else False
 
 
-def _told(scores: Mapping[str, object]) -> str:
-    """The first two figures: a row has room for no more, and the verdict is about all.
-
-    >>> _told({"miou": Fraction(7, 12), "iou_per_class": (Fraction(1, 2), None)})
-    'miou 0.5833, iou 0.5000 none'
-    """
-    ordered = sorted(scores, key=lambda key: key != "miou")[:2]
-    return ", ".join(f"{key.partition('_per_')[0]} {_number(scores[key])}" for key in ordered)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+def test_scores_are_those_worked_out_by_hand(case: Case) -> None:
+    assert _wrong(case) == []
 
 
-def _number(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return " ".join(map(_number, value))
-    return f"{float(value):.4f}" if isinstance(value, (float, Fraction)) else "none"
+def _transposed(monkeypatch: Patch) -> None:
+    honest = confusion._count
+    monkeypatch.setattr(confusion, "_count", lambda *arguments: honest(*arguments).T)
+
+
+def _ignore_index_as_class_0(monkeypatch: Patch) -> None:
+    honest = confusion._count
+    monkeypatch.setattr(confusion, "_count", lambda p, labels, n, ignored: honest(p, np.where(labels == ignored, 0, labels), n, ignored))
+
+
+def _absent_classes_as_zero(monkeypatch: Patch) -> None:
+    honest = quality._iou
+    monkeypatch.setattr(quality, "_iou", lambda matrices: np.nan_to_num(honest(matrices)))
+
+
+def _union_with_the_intersection_twice(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(quality, "_union", lambda matrices: matrices.sum(axis=-1) + matrices.sum(axis=-2))
+
+
+@pytest.mark.parametrize(
+    ("mutate", "red"),
+    [
+        (_transposed, "two classes"),
+        (_ignore_index_as_class_0, "ignored pixels"),
+        (_absent_classes_as_zero, "an absent class that is predicted"),
+        (_union_with_the_intersection_twice, "two classes"),
+    ],
+)
+def test_a_broken_score_is_found(mutate: Callable[[Patch], None], red: str, monkeypatch: Patch) -> None:
+    mutate(monkeypatch)
+    assert _wrong(next(case for case in CASES if case.title == red))
