@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segbench.cli.trained import TRAINED
+
 if TYPE_CHECKING:
     from segbench.plugin.registry import Catalog
     from segbench.plugin.specs import Task
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
 _QUIET_SECONDS = 2.0
 
 
-@click.command(name="predict", short_help="Masks and overlays of images, by a trained cell or an exported file.")
+@click.command(name="predict", short_help="Masks and overlays of images, by a trained cell or an exported file.", epilog=TRAINED)
 @click.argument("arguments", nargs=-1, type=click.Path(path_type=Path), metavar="[SUBJECT] [IMAGES]...")
-@click.option("--checkpoint", type=click.Path(path_type=Path), metavar="FILE", help="A checkpoint as SUBJECT: all arguments are images.")
+@click.option("--checkpoint", metavar="TRAINED", help="A trained network as SUBJECT: all arguments are images.")
 @click.option("--model", metavar="NAME", help="Which model of the run, where SUBJECT is a run's directory.")
 @click.option("--input", "inputs", multiple=True, metavar="NAME=PLACE", help="Folder or pattern of one input's files. Repeatable.")
 @click.option("--dataset", metavar="NAME", help="Read the samples of a dataset, instead of files.")
@@ -44,7 +46,7 @@ _QUIET_SECONDS = 2.0
 @click.option("--overwrite", is_flag=True, help="Predict images again that are done already.")
 @click.option("--json", "as_json", is_flag=True, help="Print predictions.json, and nothing else.")
 def command(arguments: tuple[Path, ...], out: Path, overwrite: bool, as_json: bool, **given: Any) -> int:
-    """Predict on IMAGES (files and folders) with SUBJECT: RUN_DIR/CELL, RUN_DIR, a checkpoint, or a file of 'segbench export'.
+    """Predict on IMAGES (files and folders) with SUBJECT: a trained network, or a file of 'segbench export'.
 
     Masks hold class ids in the dataset's colours: PNG with a palette, or GeoTIFF in the place of the image where that is a GeoTIFF.
     The same command continues where it stopped. Exit 1 where an image could not be predicted.
@@ -74,20 +76,19 @@ def command(arguments: tuple[Path, ...], out: Path, overwrite: bool, as_json: bo
     if predictor.record.get("random_weights"):
         click.echo("Warning: this file was exported with random weights: what it predicts means nothing.", err=True)
     scenes = _scenes(images, given, predictor.task, catalog)
-    how = _how(given, predictor)
-    with _shown() as report:
-        done = predict(predictor, scenes, out, how, overwrite=overwrite, report=report)
-    click.echo(json.dumps(done.book.document(), indent=1) if as_json else _summary(done, predictor, out))
-    return 1 if done.failed else 0
+    with _progress() as report:
+        summary = predict(predictor, scenes, out, _settings(given, predictor), overwrite=overwrite, report=report)
+    click.echo(json.dumps(summary.book.document(), indent=1) if as_json else _summary(summary, predictor, out))
+    return 1 if summary.failed else 0
 
 
-def _subject(arguments: tuple[Path, ...], checkpoint: Path | None) -> tuple[Path, tuple[Path, ...]]:
+def _subject(arguments: tuple[Path, ...], checkpoint: str | None) -> tuple[Path | str, tuple[Path, ...]]:
     from segbench.errors import ConfigError
 
     if checkpoint is not None:
         return checkpoint, arguments
     if not arguments:
-        raise ConfigError("What is to predict? Give RUN_DIR/CELL, a checkpoint or an exported file, and then images.")
+        raise ConfigError("What is to predict? Give RUN/CELL, a checkpoint or an exported file, and then images.")
     return arguments[0], arguments[1:]
 
 
@@ -136,7 +137,7 @@ def _samples(given: Mapping[str, Any], task: Task, catalog: Catalog) -> list[Sce
     return [*sample_scenes(samples)]
 
 
-def _how(given: Mapping[str, Any], predictor: Predictor) -> PredictSettings:
+def _settings(given: Mapping[str, Any], predictor: Predictor) -> PredictSettings:
     from segbench.prediction.predict import PredictSettings
     from segbench.util.image_size import parse_size
 
@@ -225,7 +226,7 @@ def _hint(entries: Any, predictor: Predictor) -> str:
 
 
 @contextlib.contextmanager
-def _shown() -> Iterator[Report]:
+def _progress() -> Iterator[Report]:
     """Progress on stderr: a bar for images and one for the tiles of a large one, or a line every few seconds."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

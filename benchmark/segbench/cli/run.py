@@ -25,7 +25,9 @@ _FLAGS = {"epochs": "train.epochs", "batch_size": "train.batch_size", "image_siz
 @click.option("--vary", multiple=True, metavar="KEY=V,V", help="Make a setting an axis, as in train.lr=1e-3,1e-4. Repeatable.")
 @click.option("--seeds", metavar="0,1,..", help="Seeds, as an axis.  [default: 0]")
 @click.option("--backends", metavar="A,B[..]", help="Forms in which each model is deployed and measured.  [default: eager]")
-@click.option("--teacher", metavar="RUN/CELL", help="Trained cell, checkpoint or model of this run from which all others learn, too.")
+@click.option(
+    "--teacher", metavar="TRAINED|MODEL", help="Trained network (see export --help) or model of this run that all others learn from, too."
+)
 @click.option("--teacher-temperature", metavar="T", help="How soft the teacher's probabilities are made.  [default: 4]")
 @click.option("--teacher-weight", metavar="X", help="Share of the teacher in the loss, from 0 to 1.  [default: 0.5]")
 @click.option("--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with any of these and more.")
