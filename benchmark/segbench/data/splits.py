@@ -58,4 +58,4 @@ def _load(dataset: Chosen[DatasetSpec], root: Path | None, split: str) -> Sequen
 
 def _key(dataset: Chosen[DatasetSpec], split: str, digest: str) -> str:
     named = f"{dataset.choice.name} {dataset.options}"
-    return cache_key(named, split, digest, version=dataset.plugin.identity())
+    return cache_key(named, split, digest, version=dataset.code.identity)

@@ -19,7 +19,7 @@ import pluggy
 from segbench.errors import PluginError, UnknownNameError, did_you_mean
 from segbench.plugin import hookspecs
 from segbench.plugin.choice import Choice, parse_choice
-from segbench.plugin.chosen import Chosen, Plugin
+from segbench.plugin.chosen import Chosen, Plugin, SpecCode
 from segbench.plugin.derived import derived_model, part_names, wrapping_loss
 from segbench.plugin.options import NoOptions
 from segbench.plugin.specs import BackendSpec, Claim, DatasetSpec, LossSpec, ModelSpec, Recipe, Reporter
@@ -57,6 +57,7 @@ class Catalog:
         self.manager = manager or new_manager()
         self.plugins: list[Plugin] = []
         self._entries: dict[str, dict[str, tuple[Any, Plugin]]] = {kind: {} for kind in KINDS}
+        self._code: dict[tuple[str, str], SpecCode] = {}
 
     def names(self, kind: str) -> list[str]:
         """Names of one kind, in the order in which plugins gave them."""
@@ -80,7 +81,7 @@ class Catalog:
         spec, plugin = self.spec(kind, choice.name)
         declared = getattr(spec, "options", NoOptions)
         options = declared.resolve({**(extra or {}), **dict(choice.options)}, owner=choice.name)
-        return Chosen(choice, spec, options, plugin)
+        return Chosen(choice, spec, options, plugin, declared=self._code[kind, choice.name])
 
     def model(
         self, choice: Choice | str, extra: Mapping[str, Any] | None = None, *, parts: Sequence[Mapping[str, Any]] | None = None
@@ -131,6 +132,7 @@ class Catalog:
         info = replace(info, provides={kind: tuple(found) for kind, found in provided.items() if found})
         for kind, specs in provided.items():
             self._entries[kind].update({name: (spec, info) for name, spec in specs.items()})
+            self._code |= {(kind, name): SpecCode(spec, info) for name, spec in specs.items()}
         self.plugins.append(info)
         return info
 

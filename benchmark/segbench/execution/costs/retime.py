@@ -143,7 +143,7 @@ def _artifact(cell: CellResult, form: str, run: Run, catalog: Catalog, entry: La
             inputs, classes = run.result.task["inputs"], int(run.result.task["num_classes"])
     except (SegbenchError, KeyError) as error:
         return Artifact({}, error=f"{run.name}: {error}")
-    now, then = model.plugin.identity(), str(meta.get("model_plugin", ""))
+    now, then = model.code.identity, str(meta.get("model_plugin", ""))
     job = {
         "cell": cell.id,
         "model": model.choice.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import itertools
 import os
@@ -282,7 +283,16 @@ def _refuse_scales_of_fixed_forms(settings: Settings, backends: Sequence[Chosen[
 
 
 def _versions(spec: BackendSpec) -> dict[str, str | None]:
-    return {"torch": importlib.metadata.version("torch"), **({spec.package: spec.installed_version()} if spec.package else {})}
+    return {"torch": _installed_version("torch"), **({spec.package: _installed_version(spec.package)} if spec.package else {})}
+
+
+@functools.cache
+def _installed_version(package: str) -> str | None:
+    """A package's version, None where it is not installed; its metadata are read once per process, not once per cell."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _variations(config: RunConfig) -> list[dict[str, Any]]:
