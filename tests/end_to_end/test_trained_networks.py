@@ -19,6 +19,7 @@ from segbench.execution.plan.plan import make_plan
 
 INLINE = ["execute.where=inline"]
 CELL = "dot--ce--tiny--s0"
+RUN = ("--models", "dot", "--dataset", "dots", "--recipe", "tiny", "--out", "new")
 FLAGS = {"models": "dot", "dataset": "dots", "recipes": "tiny"}
 
 
@@ -157,7 +158,6 @@ COMMANDS: dict[str, Callable[[str], tuple[str, ...]]] = {
     "ensemble": lambda text: ("run", *RUN, "--models", f"ensemble[of=(dot,{quoted(text)})],dot"),
     "init_from": lambda text: ("run", *RUN, "--set", f"train.init_from={text}"),
 }
-RUN = ("--models", "dot", "--dataset", "dots", "--recipe", "tiny", "--out", "new")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -67,8 +67,8 @@ def export_model(
     _refuse_folder(out)
     checkpoint = _checkpoint(subject, catalog)
     meta = _meta(checkpoint) if checkpoint else {}
-    given = {key: value for key, value in (flags or {}).items() if value is not None}
-    task = given.pop("dataset", None)
+    settings = {key: value for key, value in (flags or {}).items() if value is not None}
+    task = settings.pop("dataset", None)
     if task is None and chosen.spec.needs_calibration(chosen.options):
         raise ConfigError(f"{backend} is calibrated on training images: give --dataset NAME (and --data DIR).")
     if checkpoint and (inputs or num_classes):
@@ -82,7 +82,7 @@ def export_model(
             "dataset": task or _synthetic(meta, subject, catalog, inputs, num_classes),
             "backends": [backend],
             "eval.image_size": format_size(parse_size(size, key="--input-size")),
-            **given,
+            **settings,
         },
     )
     plan = make_plan(config, catalog)

@@ -18,7 +18,7 @@ SpecT = TypeVar("SpecT")
 
 @dataclass(frozen=True)
 class Plugin:
-    """Where specs came from. ``error`` is set where the plugin was skipped."""
+    """The plugin that specs come from. ``error`` is set where it was skipped."""
 
     name: str
     package: str = ""

@@ -71,7 +71,8 @@ def reached_code(spec: Any, origin: Path) -> ReachedCode:
 def definition(value: Any) -> Any:
     """A spec (or a value of one) as plain data: what it says, without words for readers."""
     if isinstance(value, type) and issubclass(value, Options):
-        return {name: [describe_type(info.annotation), repr(info.default)] for name, info in describe(value).items()}
+        declared = describe(value)  # type: ignore[arg-type]
+        return {name: [describe_type(info.annotation), repr(info.default)] for name, info in declared.items()}
     if isinstance(value, functools.partial):
         return [definition(value.func), definition(value.args), definition(value.keywords)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -160,7 +160,7 @@ class _Reader:
             if isinstance(node, ast.If) and _is_type_checking(node):
                 yield from self._walk(node.orelse)
                 continue
-            skipped = ()
+            skipped: tuple[ast.AST | None, ...] = ()
             if self.late_annotations and isinstance(node, ast.arg):
                 skipped = (node.annotation,)
             elif self.late_annotations and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

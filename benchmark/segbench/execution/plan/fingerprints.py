@@ -68,12 +68,8 @@ def covered_code(cells: Sequence[Cell]) -> list[str]:
     """For each model, loss, dataset and backend of the cells: which code its fingerprints cover, one line each."""
     named: dict[str, Chosen[Any]] = {}
     for cell in cells:
-        for kind, chosen in (
-            ("model", cell.model),
-            ("loss", cell.loss),
-            ("dataset", cell.dataset),
-            *(("backend", b) for b in cell.backends),
-        ):
+        specs: list[tuple[str, Chosen[Any]]] = [("model", cell.model), ("loss", cell.loss), ("dataset", cell.dataset)]
+        for kind, chosen in [*specs, *(("backend", backend) for backend in cell.backends)]:
             named.update({f"{kind} {one.choice.name}": one for one in (chosen, *_all_parts(chosen))})
     return [f"{name}: {_coverage(chosen)}" for name, chosen in named.items()]
 

@@ -1,4 +1,4 @@
-"""A run's plan: which cells, in which order, and whether everything is there to run them."""
+"""A run's plan: its cells in order, checked for all that they need."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Source:
-    """Where trained weights come from: a cell of this run, or a file. ``name`` is what the user wrote."""
+    """Trained weights of a cell of this run, or of a file. ``name`` is what the user wrote."""
 
     name: str
     role: str
@@ -47,7 +47,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a cell is made from."""
+    """The trained networks that a cell is made from."""
 
     kind: str = "train"
     sources: tuple[Source, ...] = ()
@@ -280,7 +280,7 @@ def find_source(request: SourceRequest, *, keys: Collection[Key], ids: Mapping[s
     if cell in ids and run.resolve() == directory.resolve():
         return ids[cell]  # it may be still to be trained
     network = find_network(request.name, request.what)
-    if network.run is not None and network.cell in ids and network.run.resolve() == directory.resolve():
+    if network.run is not None and network.cell is not None and network.cell in ids and network.run.resolve() == directory.resolve():
         return ids[network.cell]
     return network.file
 
