@@ -32,7 +32,7 @@ def test_help_takes_less_than_twice_its_imports(benchmark: BenchmarkFixture) -> 
     assert statistics.median(ratios) < 2
 
 
-def test_a_thousand_cells_are_planned_in_a_second(benchmark: BenchmarkFixture) -> None:
+def test_a_thousand_cells_are_planned_in_half_a_second(benchmark: BenchmarkFixture) -> None:
     catalog = load_catalog()
     rates = ",".join(str(i / 10_000) for i in range(1, 51))
     flags = {"losses": "ce,focal", "vary": (f"train.lr={rates}",), "seeds": "0,1,2,3,4"}
@@ -44,7 +44,7 @@ def test_a_thousand_cells_are_planned_in_a_second(benchmark: BenchmarkFixture) -
     assert len(made.cells) == 1000
     started = time.perf_counter()
     plan()
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 0.5
 
 
 class _Stopwatch:

@@ -18,7 +18,9 @@ _SHARED = [parameter for parameter in run_command.params if parameter.name != "m
 @click.argument("start")
 @click.argument("end")
 @click.option("--order", metavar="OPT,OPT,..", help="Order of the options that differ.  [default: as the model declares them]")
-def command(start: str, end: str, order: str | None, config_file: Path | None, fresh: bool, dry_run: bool, **given: Any) -> int:
+def command(
+    start: str, end: str, order: str | None, config_file: Path | None, fresh: bool, dry_run: bool, verbose: bool, **flags: Any
+) -> int:
     """Change START into END one option at a time, train every model on the way, and tell which of the changes pays and which costs.
 
     Both must be one network under different options. All flags are those of 'segbench run'; the walk is an ordinary run of its models:
@@ -30,10 +32,10 @@ def command(start: str, end: str, order: str | None, config_file: Path | None, f
     """
     from segbench.plugin.registry import load_catalog
 
-    config = read_config(config_file, given)
+    config = read_config(config_file, flags)
     catalog = load_catalog()
     settings = config.settings(catalog.recipe(config.recipes[0]))
     chosen = None if order is None else [name.strip() for name in order.split(",")]
     ablation = walk(start, end, catalog, order=chosen, model_settings=settings.model)
     config = config.model_copy(update={"models": models_of(ablation)})
-    return print_plan(config) if dry_run else run_and_print(config, fresh=fresh, ablation=ablation)
+    return print_plan(config, verbose=verbose) if dry_run else run_and_print(config, fresh=fresh, ablation=ablation)

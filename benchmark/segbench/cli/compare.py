@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from segbench.analysis.regressions.pairing import Pairing
     from segbench.execution.events import Event
     from segbench.plugin.registry import Catalog
+    from segbench.results.records import RunResult
 
 _EPILOG = """\b
 Verdicts
@@ -69,6 +70,8 @@ def command(
 ) -> int:
     """What changed from BASELINE to NEW: runs' directories, run.json files, or names of saved baselines.
 
+    RUN/CELL, RUN/PART and a cell's checkpoint (see 'segbench export --help') restrict a side to that cell.
+
     Scores are compared on the same images (or over seeds), counts exactly, latency only in a race of both or against the anchor that both
     were raced with.
     """
@@ -93,9 +96,9 @@ def command(
     runs = [_load(text, baselines_folder(folder)) for text in (baseline, new)]
     pairing = match(runs[0].result, runs[1].result, _renamed(matches))
     race_again = retime is not False
-    how = {"forced": bool(retime), "rounds": rounds, "threads": threads, "margin": share}
-    timed = _retime(pairing, runs, catalog, **how) if race_again else {}
-    found = compare_runs(
+    race = {"forced": bool(retime), "rounds": rounds, "threads": threads, "margin": share}
+    timed = _retime(pairing, runs, catalog, **race) if race_again else {}
+    comparison = compare_runs(
         *runs,
         margin=share,
         across_settings=across_settings,
@@ -110,8 +113,8 @@ def command(
     console = terminal()
     printed = out is None
     target = ReportTarget(Path.cwd(), None, console.width if printed else 120, printed and console.is_terminal, everything=show_all)
-    _put(resolve(reporter.comparison)(found, target), out)
-    return 0 if found.gate is None or found.gate.passed else 1
+    _put(resolve(reporter.comparison)(comparison, target), out)
+    return 0 if comparison.gate is None or comparison.gate.passed else 1
 
 
 def _put(text: str, out: Path | None) -> None:
@@ -129,6 +132,9 @@ def _load(text: str, folder: Path) -> Run:
     from segbench.results.baselines import find_run
     from segbench.results.store import load_run
 
+    if (cell := _named_cell(text)) is not None:
+        run, name = cell
+        return Run(f"{run.name}/{name}", _restricted(load_run(run), run, name), run)
     path = find_run(text, folder)
     result = load_run(path)
     directory = path if path.is_dir() else path.parent
@@ -136,15 +142,37 @@ def _load(text: str, folder: Path) -> Run:
     return Run(shown or path.absolute().name, result, directory)
 
 
-def _retime(pairing: Pairing, runs: list[Run], catalog: Catalog, **how: Any) -> dict[Key, Retimed]:
+def _named_cell(text: str) -> tuple[Path, str] | None:
+    """Run and cell where one trained cell is named, None for a whole run or a baseline. Raises :class:`ConfigError` for mere weights."""
+    from segbench.errors import ConfigError
+    from segbench.execution.plan.sources import WEIGHTS_FILES, find_trained, is_inside_run
+
+    if not is_inside_run(text) and not text.endswith(WEIGHTS_FILES):
+        return None
+    network = find_trained(text).only()
+    if network.run is None or network.cell is None:
+        raise ConfigError(f"'{text}' holds weights and no results to compare: give RUN or RUN/CELL, or score it first (segbench evaluate).")
+    return network.run, network.cell
+
+
+def _restricted(result: RunResult, run: Path, name: str) -> RunResult:
+    from segbench.errors import StoreError
+
+    cells = [cell for cell in result.cells if cell.id == name]
+    if not cells:
+        raise StoreError(f"'{run / 'run.json'}' has no results of the cell '{name}'. Continue the run, or compare whole runs.")
+    return result.model_copy(update={"cells": cells})
+
+
+def _retime(pairing: Pairing, runs: list[Run], catalog: Catalog, **race: Any) -> dict[Key, Retimed]:
     from segbench.analysis.regressions.pairing import networks_of
     from segbench.execution.costs.retime import retime
 
-    given = {name: value for name, value in how.items() if value}
-    return retime(networks_of(pairing.pairs), *runs, catalog=catalog, listener=_Said(), **given)
+    settings = {name: value for name, value in race.items() if value}
+    return retime(networks_of(pairing.pairs), *runs, catalog=catalog, listener=_Lines(), **settings)
 
 
-class _Said:
+class _Lines:
     """A line on stderr for each race."""
 
     def on(self, event: Event) -> None:
@@ -171,10 +199,10 @@ def _renamed(matches: tuple[str, ...]) -> dict[str, str]:
     from segbench.errors import ConfigError
     from segbench.plugin.choice import split_outside
 
-    found = {}
+    renamed = {}
     for text in matches:
         parts = [part.strip() for part in split_outside(text, "=")]
         if len(parts) != 2 or not all(parts):
             raise ConfigError(f"--match {text}: write OLD=NEW, as in --match unet=unet-lite.")
-        found[parts[0]] = parts[1]
-    return found
+        renamed[parts[0]] = parts[1]
+    return renamed

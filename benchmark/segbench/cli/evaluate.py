@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 
+from segbench.cli.trained import TRAINED
 
-@click.command(name="evaluate", short_help="Score trained cells or a checkpoint again.")
-@click.argument("run", required=False, type=click.Path(path_type=Path))
-@click.option("--checkpoint", type=click.Path(path_type=Path), metavar="FILE", help="A checkpoint, instead of a run.")
+
+@click.command(name="evaluate", short_help="Score trained cells or a checkpoint again.", epilog=TRAINED)
+@click.argument("run", required=False, metavar="[TRAINED]")
+@click.option("--checkpoint", metavar="TRAINED", help="A network by its weights alone, on a dataset of its own, instead of a run's.")
 @click.option("--dataset", metavar="NAME", help="Dataset (with --checkpoint).")
 @click.option("--data", metavar="DIR", help="Folder of the dataset.")
 @click.option("--split", metavar="NAME", help="Split to score.")
@@ -22,8 +24,8 @@ import click
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"cells": [..]}, and nothing else.')
 def command(
-    run: Path | None,
-    checkpoint: Path | None,
+    run: str | None,
+    checkpoint: str | None,
     dataset: str | None,
     data: str | None,
     split: str | None,
@@ -33,14 +35,21 @@ def command(
     device: str,
     as_json: bool,
 ) -> int:
-    """Score the trained cells of RUN (a run's directory), or one checkpoint, on any split or size."""
+    """Score trained networks again, on any split or size: all of a RUN, one of its cells, or a FILE.
+
+    Cells of a run are scored with that run's settings, and the scores are kept below its directory. With --checkpoint, or for a FILE
+    outside of a run, the network is scored by what its file says of it.
+    """
     from segbench.errors import ConfigError
+    from segbench.execution.plan.sources import find_trained
     from segbench.execution.reports import keep, require_empty
     from segbench.util.compat import require_torch
 
     if (run is None) == (checkpoint is None):
         raise ConfigError("Give either the directory of a run, or --checkpoint FILE with --dataset NAME.")
-    if out is not None and run is not None:
+    trained = find_trained(str(run or checkpoint))
+    in_run = run is not None and trained.networks[0].run is not None
+    if out is not None and in_run:
         raise ConfigError("--out goes with --checkpoint: the scores of a run are kept in its own directory, under evaluations/.")
     if out is not None:
         require_empty(out)
@@ -59,11 +68,11 @@ def command(
     catalog = load_catalog()
     with tempfile.TemporaryDirectory(prefix="segbench-evaluate-") as folder, progress_display() as display:
         directory = None
-        if run is not None:
-            result, directory = evaluate_run(run, catalog=catalog, listener=display, sets=texts, flags=flags)
+        if in_run:
+            result, directory = evaluate_run(trained, catalog=catalog, listener=display, sets=texts, flags=flags)
         else:
-            assert checkpoint is not None
-            result = evaluate_checkpoint(checkpoint, catalog=catalog, listener=display, out=out or Path(folder), sets=texts, flags=flags)
+            file = trained.only().file
+            result = evaluate_checkpoint(file, catalog=catalog, listener=display, out=out or Path(folder), sets=texts, flags=flags)
             directory = out
     if out is not None:
         keep(result, out, catalog, command=own_command())

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from segbench.cli.trained import TRAINED
+
 if TYPE_CHECKING:
     from segbench.execution.export import Exported
 
 
-@click.command(name="export", short_help="Write a model as a file to be shipped, with its metadata.")
-@click.argument("subject", metavar="MODEL|CHECKPOINT")
+@click.command(name="export", short_help="Write a model as a file to be shipped, with its metadata.", epilog=TRAINED)
+@click.argument("subject", metavar="TRAINED|MODEL")
 @click.option("--backend", required=True, metavar="NAME[..]", help="Format, as in onnxruntime or openvino[precision=int8].")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="File to write; FILE.json gets the metadata.")
 @click.option("--input-size", metavar="N|HxW", help="Height and width of the input.  [default: the checkpoint's; 512 for a model]")
@@ -37,9 +39,10 @@ def command(
     device: str,
     as_json: bool,
 ) -> int:
-    """Write a trained checkpoint (a file, or a run's directory with one) for a runtime, and check it in a fresh process.
+    """Write a TRAINED network for a runtime, and check the file in a fresh process.
 
-    A MODEL by its name has random weights: such a file serves to time and to integrate, and says so.
+    A MODEL by its name has random weights: such a file serves to time and to integrate, and says so. Where a folder in this place has
+    the name of a model, the model is meant: write ./NAME for the folder.
     """
     from segbench.util.compat import require_torch
 

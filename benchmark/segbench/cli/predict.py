@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segbench.cli.trained import TRAINED
+
 if TYPE_CHECKING:
     from segbench.plugin.registry import Catalog
     from segbench.plugin.specs import Task
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
 _QUIET_SECONDS = 2.0
 
 
-@click.command(name="predict", short_help="Masks and overlays of images, by a trained cell or an exported file.")
+@click.command(name="predict", short_help="Masks and overlays of images, by a trained cell or an exported file.", epilog=TRAINED)
 @click.argument("arguments", nargs=-1, type=click.Path(path_type=Path), metavar="[SUBJECT] [IMAGES]...")
-@click.option("--checkpoint", type=click.Path(path_type=Path), metavar="FILE", help="A checkpoint as SUBJECT: all arguments are images.")
+@click.option("--checkpoint", metavar="TRAINED", help="A trained network as SUBJECT: all arguments are images.")
 @click.option("--model", metavar="NAME", help="Which model of the run, where SUBJECT is a run's directory.")
 @click.option("--input", "inputs", multiple=True, metavar="NAME=PLACE", help="Folder or pattern of one input's files. Repeatable.")
 @click.option("--dataset", metavar="NAME", help="Read the samples of a dataset, instead of files.")
@@ -43,8 +45,8 @@ _QUIET_SECONDS = 2.0
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Tiles at a time.  [default: 1 on a CPU, else 8]")
 @click.option("--overwrite", is_flag=True, help="Predict images again that are done already.")
 @click.option("--json", "as_json", is_flag=True, help="Print predictions.json, and nothing else.")
-def command(arguments: tuple[Path, ...], out: Path, overwrite: bool, as_json: bool, **given: Any) -> int:
-    """Predict on IMAGES (files and folders) with SUBJECT: RUN_DIR/CELL, RUN_DIR, a checkpoint, or a file of 'segbench export'.
+def command(arguments: tuple[Path, ...], out: Path, overwrite: bool, as_json: bool, **flags: Any) -> int:
+    """Predict on IMAGES (files and folders) with SUBJECT: a trained network, or a file of 'segbench export'.
 
     Masks hold class ids in the dataset's colours: PNG with a palette, or GeoTIFF in the place of the image where that is a GeoTIFF.
     The same command continues where it stopped. Exit 1 where an image could not be predicted.
@@ -57,8 +59,8 @@ def command(arguments: tuple[Path, ...], out: Path, overwrite: bool, as_json: bo
     from segbench.errors import ConfigError
     from segbench.util.compat import require_torch
 
-    subject, images = _subject(arguments, given["checkpoint"])
-    ways = [name for name, used in (("IMAGES", images), ("--input", given["inputs"]), ("--dataset", given["dataset"])) if used]
+    subject, images = _subject(arguments, flags["checkpoint"])
+    ways = [name for name, used in (("IMAGES", images), ("--input", flags["inputs"]), ("--dataset", flags["dataset"])) if used]
     if len(ways) != 1:
         what = f"{' and '.join(ways)} are two ways to say which images: give one." if ways else "Which images?"
         raise ConfigError(f"{what} Give files or folders after SUBJECT, --input NAME=DIR per input, or --dataset NAME.")
@@ -69,42 +71,41 @@ def command(arguments: tuple[Path, ...], out: Path, overwrite: bool, as_json: bo
     from segbench.util.devices import resolve_device
 
     catalog = load_catalog()
-    device = resolve_device(given["device"])
-    predictor = open_predictor(subject, catalog=catalog, device=device, model=given["model"])
+    device = resolve_device(flags["device"])
+    predictor = open_predictor(subject, catalog=catalog, device=device, model=flags["model"])
     if predictor.record.get("random_weights"):
         click.echo("Warning: this file was exported with random weights: what it predicts means nothing.", err=True)
-    scenes = _scenes(images, given, predictor.task, catalog)
-    how = _how(given, predictor)
-    with _shown() as report:
-        done = predict(predictor, scenes, out, how, overwrite=overwrite, report=report)
-    click.echo(json.dumps(done.record.document(), indent=1) if as_json else _summary(done, predictor, out))
-    return 1 if done.failed else 0
+    scenes = _scenes(images, flags, predictor.task, catalog)
+    with _progress() as report:
+        summary = predict(predictor, scenes, out, _settings(flags, predictor), overwrite=overwrite, report=report)
+    click.echo(json.dumps(summary.record.document(), indent=1) if as_json else _summary(summary, predictor, out))
+    return 1 if summary.failed else 0
 
 
-def _subject(arguments: tuple[Path, ...], checkpoint: Path | None) -> tuple[Path, tuple[Path, ...]]:
+def _subject(arguments: tuple[Path, ...], checkpoint: str | None) -> tuple[Path | str, tuple[Path, ...]]:
     from segbench.errors import ConfigError
 
     if checkpoint is not None:
         return checkpoint, arguments
     if not arguments:
-        raise ConfigError("What is to predict? Give RUN_DIR/CELL, a checkpoint or an exported file, and then images.")
+        raise ConfigError("What is to predict? Give RUN/CELL, a checkpoint or an exported file, and then images.")
     return arguments[0], arguments[1:]
 
 
-def _scenes(images: tuple[Path, ...], given: Mapping[str, Any], task: Task, catalog: Catalog) -> list[Scene]:
+def _scenes(images: tuple[Path, ...], flags: Mapping[str, Any], task: Task, catalog: Catalog) -> list[Scene]:
     from segbench.errors import ConfigError
     from segbench.prediction.scenes import image_scenes, paired_scenes
 
-    if given["dataset"]:
-        return _samples(given, task, catalog)
-    if given["data"] or given["split"]:
+    if flags["dataset"]:
+        return _samples(flags, task, catalog)
+    if flags["data"] or flags["split"]:
         raise ConfigError("--data and --split go with --dataset NAME.")
-    if given["bands"] and given["inputs"]:
+    if flags["bands"] and flags["inputs"]:
         raise ConfigError("--bands goes with IMAGES of one file each, not with --input.")
     if images:
-        return [*image_scenes(images, bands=_bands(given["bands"]))]
+        return [*image_scenes(images, bands=_bands(flags["bands"]))]
     places = {}
-    for text in given["inputs"]:
+    for text in flags["inputs"]:
         name, equals, place = text.partition("=")
         if not equals or not place:
             raise ConfigError(f"--input '{text}' is not of the form NAME=DIR, such as sar=S1")
@@ -114,19 +115,19 @@ def _scenes(images: tuple[Path, ...], given: Mapping[str, Any], task: Task, cata
     return [*paired_scenes(places, task)]
 
 
-def _samples(given: Mapping[str, Any], task: Task, catalog: Catalog) -> list[Scene]:
+def _samples(flags: Mapping[str, Any], task: Task, catalog: Catalog) -> list[Scene]:
     from segbench.config.run_config import load_config
     from segbench.data.selection import data_root, default_split, find_dataset
     from segbench.errors import ConfigError
     from segbench.plugin.specs import resolve
     from segbench.prediction.scenes import sample_scenes
 
-    dataset = find_dataset(catalog, given["dataset"])
+    dataset = find_dataset(catalog, flags["dataset"])
     own = resolve(dataset.spec.task)(dataset.options)
     if dict(own.inputs) != dict(task.inputs):
         raise ConfigError(f"dataset '{dataset}' gives {dict(own.inputs)}; the network takes {dict(task.inputs)}.")
-    root = data_root(load_config(flags={"dataset": given["dataset"], **({"data": given["data"]} if given["data"] else {})}), dataset)
-    split = given["split"] or default_split(dataset, root)
+    root = data_root(load_config(flags={"dataset": flags["dataset"], **({"data": flags["data"]} if flags["data"] else {})}), dataset)
+    split = flags["split"] or default_split(dataset, root)
     names = dataset.spec.split_names(dataset.options)
     if split not in names:
         raise ConfigError(f"dataset '{dataset}' has no split '{split}'. It has: {', '.join(names)}.")
@@ -136,17 +137,17 @@ def _samples(given: Mapping[str, Any], task: Task, catalog: Catalog) -> list[Sce
     return [*sample_scenes(samples)]
 
 
-def _how(given: Mapping[str, Any], predictor: Predictor) -> PredictSettings:
+def _settings(flags: Mapping[str, Any], predictor: Predictor) -> PredictSettings:
     from segbench.prediction.predict import PredictSettings
     from segbench.util.image_size import parse_size
 
-    size, tile = given["size"], given["tile"]
+    size, tile = flags["size"], flags["tile"]
     return PredictSettings(
         size="auto" if size is None else size if size in ("own", "trained") else parse_size(size, key="--size"),
         tile=None if tile is None else parse_size(tile, key="--tile"),
-        overlap=given["overlap"],
-        alpha=given["alpha"] if given["overlay"] else None,
-        batch_size=given["batch_size"] or (1 if predictor.device == "cpu" else 8),
+        overlap=flags["overlap"],
+        alpha=flags["alpha"] if flags["overlay"] else None,
+        batch_size=flags["batch_size"] or (1 if predictor.device == "cpu" else 8),
     )
 
 
@@ -206,7 +207,7 @@ def _shares(pixels: Mapping[str, int]) -> str:
 
 
 def _hint(entries: Any, predictor: Predictor) -> str:
-    """Whether images are of another scale than those that the network was trained on."""
+    """A hint where images are of another scale than those that the network was trained on."""
     from segbench.data.transforms import evaluation_size
     from segbench.util.image_size import format_size
 
@@ -226,7 +227,7 @@ def _hint(entries: Any, predictor: Predictor) -> str:
 
 
 @contextlib.contextmanager
-def _shown() -> Iterator[Report]:
+def _progress() -> Iterator[Report]:
     """Progress on stderr: a bar for images and one for the tiles of a large one, or a line every few seconds."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -25,7 +25,9 @@ _FLAGS = {"epochs": "train.epochs", "batch_size": "train.batch_size", "image_siz
 @click.option("--vary", multiple=True, metavar="KEY=V,V", help="Make a setting an axis, as in train.lr=1e-3,1e-4. Repeatable.")
 @click.option("--seeds", metavar="0,1,..", help="Seeds, as an axis.  [default: 0]")
 @click.option("--backends", metavar="A,B[..]", help="Forms in which each model is deployed and measured.  [default: eager]")
-@click.option("--teacher", metavar="RUN/CELL", help="Trained cell, checkpoint or model of this run from which all others learn, too.")
+@click.option(
+    "--teacher", metavar="TRAINED|MODEL", help="Trained network (see export --help) or model of this run that all others learn from, too."
+)
 @click.option("--teacher-temperature", metavar="T", help="How soft the teacher's probabilities are made.  [default: 4]")
 @click.option("--teacher-weight", metavar="X", help="Share of the teacher in the loss, from 0 to 1.  [default: 0.5]")
 @click.option("--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with any of these and more.")
@@ -38,7 +40,8 @@ _FLAGS = {"epochs": "train.epochs", "batch_size": "train.batch_size", "image_siz
 @click.option("--out", metavar="DIR", help="The run's directory; the same one continues it.  [default: runs/<dataset>-<recipe>]")
 @click.option("--fresh", is_flag=True, help="Forget earlier results in that directory.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
-def command(config_file: Path | None, sets: tuple[str, ...], fresh: bool, dry_run: bool, **given: Any) -> int:
+@click.option("--verbose", "-v", is_flag=True, help="With --dry-run: also which code decides whether cells run again.")
+def command(config_file: Path | None, sets: tuple[str, ...], fresh: bool, dry_run: bool, verbose: bool, **flags: Any) -> int:
     """Train, score and measure every model under one protocol, then compare them.
 
     Without arguments: the two DeepLab presets on embedded data with the recipe 'smoke'. Finished cells are kept: the same command
@@ -48,29 +51,35 @@ def command(config_file: Path | None, sets: tuple[str, ...], fresh: bool, dry_ru
     segbench run --models deeplab-original,deeplab-optimized --dataset camvid --data DIR --recipe quick-baseline
     segbench run --models 'deeplab-optimized[aspp_channels=96]' --losses ce,'focal[gamma=3]' --vary train.lr=1e-3,1e-4
     """
-    config = read_config(config_file, {"sets": sets, **given})
-    return print_plan(config) if dry_run else run_and_print(config, fresh=fresh)
+    config = read_config(config_file, {"sets": sets, **flags})
+    return print_plan(config, verbose=verbose) if dry_run else run_and_print(config, fresh=fresh)
 
 
-def read_config(config_file: Path | None, given: Mapping[str, Any]) -> RunConfig:
+def read_config(config_file: Path | None, arguments: Mapping[str, Any]) -> RunConfig:
     """The configuration that a file and the command's flags give."""
-    shorts = [f"{key}={given[flag]}" for flag, key in _FLAGS.items() if given.get(flag) is not None]
-    flags = {key: value for key, value in given.items() if value not in (None, ()) and key not in (*_FLAGS, "sets")}
-    return load_config(config_file, sets=[*given.get("sets", ()), *shorts], flags=flags)
+    shorts = [f"{key}={arguments[flag]}" for flag, key in _FLAGS.items() if arguments.get(flag) is not None]
+    flags = {key: value for key, value in arguments.items() if value not in (None, ()) and key not in (*_FLAGS, "sets")}
+    return load_config(config_file, sets=[*arguments.get("sets", ()), *shorts], flags=flags)
 
 
-def print_plan(config: RunConfig) -> int:
-    """Print the cells that would be run, and what of them is there already."""
+def print_plan(config: RunConfig, *, verbose: bool = False) -> int:
+    """Print the cells that would be run, what of them is there already, and (``verbose``) which code decides that."""
+    from segbench.execution.plan.fingerprints import code_limits, covered_code
     from segbench.execution.runner import preview
     from segbench.plugin.registry import load_catalog
 
     cells = preview(config, catalog=load_catalog())
     click.echo(f"{len(cells)} cells on {cells[0][0].dataset}:")
-    for cell, todo in cells:
+    for cell, stages in cells:
         notes = [f"after {', '.join(cell.origin.needs)}"] if cell.origin.needs else []
-        if todo is not None:
-            notes.append(todo.reason or ("measured again" if todo.stages else "done, kept"))
+        if stages is not None:
+            notes.append(stages.reason or ("measured again" if stages.stages else "done, kept"))
         click.echo(f"  {cell.id}" + (f"  ({'; '.join(notes)})" if notes else ""))
+    planned = [cell for cell, _ in cells]
+    lines = covered_code(planned) if verbose else code_limits(planned)
+    if lines:
+        click.echo("Cells run again where this code changes:" if verbose else "Whole packages decide whether these run again:")
+        click.echo("\n".join(f"  {line}" for line in lines))
     return 0
 
 

@@ -57,4 +57,4 @@ def _load(dataset: Chosen[DatasetSpec], root: Path | None, split: str) -> Sequen
 
 
 def _key(dataset: Chosen[DatasetSpec], split: str, digest: str) -> str:
-    return cache_key(f"{dataset.choice.name} {dataset.options}", split, digest, version=dataset.plugin.identity())
+    return cache_key(f"{dataset.choice.name} {dataset.options}", split, digest, version=dataset.code.identity)

@@ -12,31 +12,41 @@ from segbench.config.run_config import load_config
 from segbench.errors import CheckpointError, StoreError
 from segbench.execution.events import Listener
 from segbench.execution.plan.plan import make_plan
+from segbench.execution.plan.sources import Trained
 from segbench.execution.runner import run_stages
 from segbench.plugin.choice import slug
 from segbench.plugin.registry import Catalog
 from segbench.results.records import CellResult, RunResult
+from segbench.results.store import no_run
 from segbench.util.image_size import format_size
 
 
 def evaluate_run(
-    run: Path, *, catalog: Catalog, listener: Listener, sets: Sequence[str] = (), flags: dict[str, Any] | None = None
+    trained: Trained, *, catalog: Catalog, listener: Listener, sets: Sequence[str] = (), flags: dict[str, Any] | None = None
 ) -> tuple[RunResult, Path]:
-    """Score every trained cell of a run's directory; results go to ``evaluations/<settings>/`` below it."""
-    file = run / "config.toml"
-    if not file.exists():
-        raise StoreError(f"'{run}' holds no run: there is no config.toml. Give the directory that 'segbench run --out' wrote.")
-    config = load_config(file, sets=sets, flags=flags)
-    trained = {path.parent.name: path for path in (run / "checkpoints").glob("*/best.pt")}
+    """Score a run's trained cells, all or one of them; results go to ``evaluations/<settings>/`` below its directory."""
+    run = trained.networks[0].run
+    if run is None or not (run / "config.toml").exists():
+        raise no_run(run or trained.text, "there is no config.toml")
+    config = load_config(run / "config.toml", sets=sets, flags=flags)
     known = {cell.id for cell in make_plan(config, catalog).cells}
-    if not known & set(trained):
-        raise StoreError(f"'{run}' has no trained cells yet (no checkpoints/<cell>/best.pt).")
+    checkpoints = {network.cell: network.file for network in trained.networks if network.cell in known}
+    if not checkpoints:
+        raise StoreError(
+            f"'{run / 'config.toml'}' plans none of the trained cells that '{trained.text}' names. "
+            "Score one by its weights: segbench evaluate --checkpoint RUN/CELL --dataset NAME."
+        )
     digest = hashlib.sha256(json.dumps([list(sets), flags], default=str, sort_keys=True).encode()).hexdigest()[:8]
-    name = slug("-".join([*(text.removeprefix("eval.") for text in sets), *([digest] if flags else [])])) or "again"
+    alone = [str(network.cell) for network in trained.networks] if _names_one(trained, run) else []
+    name = slug("-".join([*(text.removeprefix("eval.") for text in sets), *([digest] if flags else []), *alone])) or "again"
     directory = (run / "evaluations" / name).absolute()
-    checkpoints = {cell: trained[cell].absolute() for cell in sorted(known & set(trained))}
     result = run_stages(config, ("evaluate",), catalog=catalog, listener=listener, directory=directory, checkpoints=checkpoints)
     return result, directory
+
+
+def _names_one(trained: Trained, run: Path) -> bool:
+    """True where one cell was named, and not the whole run."""
+    return len(trained.networks) == 1 and Path(trained.text).expanduser().resolve() != run.resolve()
 
 
 def evaluate_checkpoint(
@@ -50,8 +60,8 @@ def evaluate_checkpoint(
     if "model" not in meta:
         raise CheckpointError(f"'{file}' does not say which model it is of: it was not written by segbench.")
     size = format_size((int(meta["image_size"][0]), int(meta["image_size"][1])))
-    given = {"models": [str(meta["model"])], "losses": ["ce"], "train.image_size": size, **(flags or {})}
-    config = load_config(sets=[*_history(meta), *sets], flags=given)
+    own_flags = {"models": [str(meta["model"])], "losses": ["ce"], "train.image_size": size}
+    config = load_config(sets=[*_history(meta), *sets], flags={**own_flags, **(flags or {})})
     plan = make_plan(config, catalog)
     own = task_from_dict(meta["task"])
     if plan.task.num_classes != own.num_classes or dict(plan.task.inputs) != dict(own.inputs):

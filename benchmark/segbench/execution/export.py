@@ -16,6 +16,7 @@ from segbench.errors import BackendError, CheckpointError, ConfigError, UnknownN
 from segbench.execution.events import Emit, Event, Listener, Note, StageResult, emitting
 from segbench.execution.jobs import CheckJob, DeployJob, ExportedNetwork, cell_job
 from segbench.execution.plan.plan import Plan, make_plan
+from segbench.execution.plan.sources import find_trained, names_network
 from segbench.execution.workers import Workers
 from segbench.measure.drift import unfaithful
 from segbench.plugin.choice import format_value
@@ -57,7 +58,7 @@ def export_model(
     num_classes: int | None = None,
     sets: Sequence[str] = (),
 ) -> Exported:
-    """Write a checkpoint (or a model by name, with random weights) as ``out``, with ``out.json`` beside it.
+    """Write a trained network (or a model by name, with random weights) as ``out``, with ``out.json`` beside it.
 
     ``flags`` are dataset, data folder and device. Nothing is written where the file does not load or does not give the network's
     logits. Raises :class:`BackendError` with the reason, :class:`ConfigError` for what does not go together.
@@ -66,8 +67,8 @@ def export_model(
     _refuse_folder(out)
     checkpoint = _checkpoint(subject, catalog)
     meta = _meta(checkpoint) if checkpoint else {}
-    given = {key: value for key, value in (flags or {}).items() if value is not None}
-    task = given.pop("dataset", None)
+    settings = {key: value for key, value in (flags or {}).items() if value is not None}
+    task = settings.pop("dataset", None)
     if task is None and chosen.spec.needs_calibration(chosen.options):
         raise ConfigError(f"{backend} is calibrated on training images: give --dataset NAME (and --data DIR).")
     if checkpoint and (inputs or num_classes):
@@ -81,7 +82,7 @@ def export_model(
             "dataset": task or _synthetic(meta, subject, catalog, inputs, num_classes),
             "backends": [backend],
             "eval.image_size": format_size(parse_size(size, key="--input-size")),
-            **given,
+            **settings,
         },
     )
     plan = make_plan(config, catalog)
@@ -169,20 +170,9 @@ def _refuse_folder(out: Path) -> None:
 
 
 def _checkpoint(subject: str, catalog: Catalog) -> Path | None:
-    """The checkpoint's file, or None for the name of a model."""
-    path = Path(subject).expanduser()
-    if path.is_dir():
-        found = [*path.glob("best.pt"), *sorted(path.glob("checkpoints/*/best.pt"))]
-        if len(found) != 1:
-            cells = ", ".join(file.parent.name for file in found) or "none"
-            raise CheckpointError(
-                f"'{subject}' is a folder with {len(found)} checkpoints ({cells}). Give one: DIR/checkpoints/CELL/best.pt"
-            )
-        return found[0].absolute()
-    if path.is_file():
-        return path.absolute()
-    if path.suffix or "/" in subject:
-        raise CheckpointError(f"there is no checkpoint {subject}")
+    """The file of a trained network, or None for the name of a model."""
+    if names_network(subject, catalog.names("models")):
+        return find_trained(subject).only().file
     try:
         catalog.model(subject)
     except UnknownNameError:

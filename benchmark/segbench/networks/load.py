@@ -41,7 +41,7 @@ def describe_training(
         "model_name": model.spec.name,
         "model_options": model.options.values(),
         **({"model_parts": model.parts_record()} if model.parts else {}),
-        "model_plugin": model.plugin.identity(),
+        "model_plugin": model.code.identity,
         "loss": loss,
         "task": task_to_dict(task),
         "model_task": task_to_dict(model_task),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +10,15 @@ from typing import Any, Generic, TypeVar
 
 from segbench.plugin.choice import Choice
 from segbench.plugin.options import Options
+from segbench.plugin.reached_code import ReachedCode, reached_code
+from segbench.plugin.source_files import source_hash as source_hash
 
 SpecT = TypeVar("SpecT")
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """Where specs came from. ``error`` is set where the plugin was skipped."""
+    """The plugin that specs come from. ``error`` is set where it was skipped."""
 
     name: str
     package: str = ""
@@ -27,22 +28,49 @@ class Plugin:
     error: str | None = None
     provides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+
+@dataclass(frozen=True)
+class SpecCode:
+    """The code behind a spec, as its plugin declares it."""
+
+    spec: Any
+    plugin: Plugin
+
+    @functools.cached_property
+    def reached(self) -> ReachedCode | None:
+        """What the spec reaches where its plugin is installed editable; None where package and version say it."""
+        return reached_code(self.spec, Path(self.plugin.origin)) if self.plugin.editable and self.plugin.origin else None
+
+    @functools.cached_property
+    def record(self) -> str | Mapping[str, Any]:
+        """What a fingerprint is made of: ``package==version``, or the definition and the files that count."""
+        if self.reached is None:
+            return f"{self.plugin.package}=={self.plugin.version}"
+        return {"package": self.plugin.package, **self.reached.record()}
+
+    @property
     def identity(self) -> str:
-        """What a fingerprint records of it: package and version, or a hash of its sources where installed editable."""
-        if self.editable and self.origin:
-            return f"{self.package}@{source_hash(Path(self.origin))}"
-        return f"{self.package}=={self.version}"
+        """The record in one line."""
+        return str(self.record) if self.reached is None else f"{self.plugin.package}@{self.reached.digest}"
 
 
 @dataclass(frozen=True)
 class Chosen(Generic[SpecT]):
-    """A spec that a user named, with its options resolved; ``parts`` are what it is made of (a derived model's bases, an inner loss)."""
+    """A spec that a user named, with its options resolved; ``parts`` are what it is made of (a derived model's bases, an inner loss).
+
+    ``declared`` is the code of the spec as its plugin has it, also where parts have changed the spec: they have their own.
+    """
 
     choice: Choice
     spec: SpecT
     options: Options
     plugin: Plugin
     parts: tuple[Chosen[SpecT], ...] = ()
+    declared: SpecCode | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def code(self) -> SpecCode:
+        return self.declared or SpecCode(self.spec, self.plugin)
 
     def __str__(self) -> str:
         return str(self.choice)
@@ -50,14 +78,3 @@ class Chosen(Generic[SpecT]):
     def parts_record(self) -> list[dict[str, Any]]:
         """The parts as plain data, from which :meth:`Catalog.model` gives the same ones again."""
         return [{"model": str(part), "options": part.options.values(), "parts": part.parts_record()} for part in self.parts]
-
-
-@functools.cache
-def source_hash(package: Path) -> str:
-    """Hash of all Python sources below a package's folder (or of one module), 16 hex digits."""
-    digest = hashlib.sha256()
-    files = sorted(package.rglob("*.py")) if package.is_dir() else [package]
-    for file in files:
-        digest.update(str(file.relative_to(package.parent)).encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]

@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 def part_names(chosen: Chosen[ModelSpec]) -> tuple[str, ...]:
     """What a derived model's option ``of`` names."""
-    given = chosen.options.values().get("of") or ()
-    return tuple(str(name) for name in given) if isinstance(given, tuple) else (str(given),)
+    names = chosen.options.values().get("of") or ()
+    return tuple(str(name) for name in names) if isinstance(names, tuple) else (str(names),)
 
 
 def derived_model(chosen: Chosen[ModelSpec], parts: Sequence[Chosen[ModelSpec]]) -> Chosen[ModelSpec]:
     """The model with what it is made of. Raises :class:`ConfigError` where these cannot go together."""
-    how = chosen.spec.derives
-    assert how is not None
+    derivation = chosen.spec.derives
+    assert derivation is not None
     name = chosen.spec.name
-    if len(parts) < how.least or (how.like_base and len(parts) > 1):
-        wanted = "one model" if how.like_base else f"at least {how.least} models"
-        example = "deeplab-original" if how.like_base else "(deeplab-original,deeplab-optimized)"
+    if len(parts) < derivation.least or (derivation.like_base and len(parts) > 1):
+        wanted = "one model" if derivation.like_base else f"at least {derivation.least} models"
+        example = "deeplab-original" if derivation.like_base else "(deeplab-original,deeplab-optimized)"
         raise ConfigError(f"'{name}' is made of {wanted}: write {name}[of={example}].")
     first = parts[0].spec
     for part in parts[1:]:
@@ -41,16 +41,20 @@ def derived_model(chosen: Chosen[ModelSpec], parts: Sequence[Chosen[ModelSpec]])
                 f"{chosen}: {parts[0]} takes the inputs {', '.join(first.inputs)}, {part} takes {', '.join(part.spec.inputs)}. "
                 f"Choose models with the same inputs for one {name}."
             )
-    base = first if how.like_base else replace(chosen.spec, inputs=first.inputs, parts=_member_prefixes(parts), head=_member_heads(parts))
+    base = (
+        first
+        if derivation.like_base
+        else replace(chosen.spec, inputs=first.inputs, parts=_member_prefixes(parts), head=_member_heads(parts))
+    )
     spec = replace(
         base,
         name=name,
         summary=chosen.spec.summary,
         options=chosen.spec.options,
         source=chosen.spec.source,
-        derives=how,
+        derives=derivation,
         channels={key: allowed for key in first.inputs if (allowed := _common_channels(key, parts)) is not None},
-        build=_Untrained(how, tuple(parts)),
+        build=_Untrained(derivation, tuple(parts)),
         normalise=_OfBase(first.normalise, parts[0].options) if first.normalise else None,
         check=_CheckAll(chosen.spec.check, tuple(parts)),
     )
@@ -67,13 +71,13 @@ def wrapping_loss(chosen: Chosen[LossSpec], inner: Chosen[LossSpec]) -> Chosen[L
 class _Untrained:
     """``build`` of a derived model: the same architecture with fresh weights, for whatever only its shape matters to."""
 
-    how: Derivation
+    derivation: Derivation
     parts: tuple[Chosen[ModelSpec], ...]
 
     def __call__(self, task: Task, options: Options) -> nn.Module:
         # by its name, as any spec's build, so that specs import nothing heavy: the one deliberate import string that points
         # to a higher layer (tests/end_to_end/test_import_circles.py holds that it stays the only one)
-        made: nn.Module = resolve("segbench.networks.derive:untrained_model")(self.how, self.parts, task, options)
+        made: nn.Module = resolve("segbench.networks.derive:untrained_model")(self.derivation, self.parts, task, options)
         return made
 
 
@@ -85,8 +89,8 @@ class _OfBase:
     options: Options
 
     def __call__(self, task: Task, options: Options) -> dict[str, Normalisation] | None:
-        found: dict[str, Normalisation] | None = resolve(self.ref)(task, self.options)
-        return found
+        normalisation: dict[str, Normalisation] | None = resolve(self.ref)(task, self.options)
+        return normalisation
 
 
 @dataclass(frozen=True)
@@ -97,11 +101,11 @@ class _CheckAll:
     parts: tuple[Chosen[Any], ...]
 
     def __call__(self, task: Task, options: Options) -> list[str]:
-        found = list(resolve(self.own)(task, options) or ()) if self.own else []
+        problems = list(resolve(self.own)(task, options) or ()) if self.own else []
         for part in self.parts:
             if part.spec.check:
-                found += [f"{part}: {problem}" for problem in resolve(part.spec.check)(task, part.options) or ()]
-        return found
+                problems += [f"{part}: {problem}" for problem in resolve(part.spec.check)(task, part.options) or ()]
+        return problems
 
 
 def _member_prefixes(parts: Sequence[Chosen[ModelSpec]]) -> dict[str, tuple[str, ...]]:
@@ -115,5 +119,5 @@ def _member_heads(parts: Sequence[Chosen[ModelSpec]]) -> tuple[str, ...]:
 
 
 def _common_channels(name: str, parts: Sequence[Chosen[ModelSpec]]) -> tuple[int, ...] | None:
-    given = [set(part.spec.channels[name]) for part in parts if part.spec.channels.get(name)]
-    return tuple(sorted(set.intersection(*given))) if given else None
+    channels = [set(part.spec.channels[name]) for part in parts if part.spec.channels.get(name)]
+    return tuple(sorted(set.intersection(*channels))) if channels else None

@@ -19,7 +19,7 @@ import pluggy
 from segbench.errors import PluginError, UnknownNameError, did_you_mean
 from segbench.plugin import hookspecs
 from segbench.plugin.choice import Choice, parse_choice
-from segbench.plugin.chosen import Chosen, Plugin
+from segbench.plugin.chosen import Chosen, Plugin, SpecCode
 from segbench.plugin.derived import derived_model, part_names, wrapping_loss
 from segbench.plugin.options import NoOptions
 from segbench.plugin.specs import BackendSpec, Claim, DatasetSpec, LossSpec, ModelSpec, Recipe, Reporter
@@ -57,6 +57,7 @@ class Catalog:
         self.manager = manager or new_manager()
         self.plugins: list[Plugin] = []
         self._entries: dict[str, dict[str, tuple[Any, Plugin]]] = {kind: {} for kind in KINDS}
+        self._code: dict[tuple[str, str], SpecCode] = {}
 
     def names(self, kind: str) -> list[str]:
         """Names of one kind, in the order in which plugins gave them."""
@@ -68,10 +69,10 @@ class Catalog:
 
     def spec(self, kind: str, name: str) -> tuple[Any, Plugin]:
         """The spec of that name; raises :class:`UnknownNameError` with near misses and the way to list what there is."""
-        found = self._entries[kind].get(name)
-        if found is None:
+        entry = self._entries[kind].get(name)
+        if entry is None:
             raise UnknownNameError(self._unknown(kind, name))
-        return found
+        return entry
 
     def choose(self, kind: str, choice: Choice | str, extra: Mapping[str, Any] | None = None) -> Chosen[Any]:
         """Look a choice up and resolve its options. ``extra`` are defaults from ``[model]``; brackets win over them."""
@@ -80,7 +81,7 @@ class Catalog:
         spec, plugin = self.spec(kind, choice.name)
         declared = getattr(spec, "options", NoOptions)
         options = declared.resolve({**(extra or {}), **dict(choice.options)}, owner=choice.name)
-        return Chosen(choice, spec, options, plugin)
+        return Chosen(choice, spec, options, plugin, declared=self._code[kind, choice.name])
 
     def model(
         self, choice: Choice | str, extra: Mapping[str, Any] | None = None, *, parts: Sequence[Mapping[str, Any]] | None = None
@@ -128,9 +129,10 @@ class Catalog:
             if info.name not in held and self.manager.has_plugin(info.name):
                 self.manager.unregister(name=info.name)
             return self.add_broken(info, _reason(error))
-        info = replace(info, provides={kind: tuple(found) for kind, found in provided.items() if found})
+        info = replace(info, provides={kind: tuple(specs) for kind, specs in provided.items() if specs})
         for kind, specs in provided.items():
             self._entries[kind].update({name: (spec, info) for name, spec in specs.items()})
+            self._code |= {(kind, name): SpecCode(spec, info) for name, spec in specs.items()}
         self.plugins.append(info)
         return info
 
@@ -205,14 +207,14 @@ def load_catalog() -> Catalog:
     return catalog
 
 
-def _specs_of(given: Any, expected: type, hook: str) -> list[Any]:
-    if not isinstance(given, Iterable) or isinstance(given, (str, bytes, Mapping)):
-        raise PluginError(f"{hook} returned {type(given).__name__} instead of a list of {expected.__name__}")
-    specs: list[Any] = list(given)
-    for given_spec in specs:
-        if not isinstance(given_spec, expected):
-            raise PluginError(f"{hook} yields {type(given_spec).__name__} instead of {expected.__name__}")
-        spec: Any = given_spec
+def _specs_of(returned: Any, expected: type, hook: str) -> list[Any]:
+    if not isinstance(returned, Iterable) or isinstance(returned, (str, bytes, Mapping)):
+        raise PluginError(f"{hook} returned {type(returned).__name__} instead of a list of {expected.__name__}")
+    specs: list[Any] = list(returned)
+    for item in specs:
+        if not isinstance(item, expected):
+            raise PluginError(f"{hook} yields {type(item).__name__} instead of {expected.__name__}")
+        spec: Any = item
         parsed = parse_choice(spec.name) if not isinstance(spec, Claim) else None
         if parsed is not None and (parsed.options or parsed.name != spec.name):
             raise PluginError(f"{hook}: '{spec.name}' is not a plain name")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from segbench.errors import BackendError, CheckpointError, ConfigError, PluginError, StoreError, did_you_mean
+from segbench.errors import BackendError, CheckpointError, ConfigError, PluginError, StoreError
 from segbench.execution.deploy.backend_network import BackendNetwork
 from segbench.execution.deploy.metadata import weights_digest
+from segbench.execution.plan.sources import WEIGHTS_FILES, Trained, find_trained
 from segbench.networks.load import load_network
 from segbench.networks.network import deploy
 from segbench.plugin.choice import Choice
@@ -23,7 +24,7 @@ from segbench.util.devices import usable_cores
 from segbench.util.files import file_digest
 from segbench.util.image_size import Size
 
-CHECKPOINTS = frozenset((".pt", ".pth", ".ckpt", ".safetensors"))
+CHECKPOINTS = frozenset(WEIGHTS_FILES)
 
 Images = tuple[Tensor, ...]
 
@@ -47,8 +48,8 @@ class Predictor:
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
-def open_predictor(subject: Path, *, catalog: Catalog, device: str, model: str | None = None) -> Predictor:
-    """Load a run's cell (``RUN_DIR/CELL``, or ``RUN_DIR`` with one trained cell of ``model``), a checkpoint or an exported file.
+def open_predictor(subject: Path | str, *, catalog: Catalog, device: str, model: str | None = None) -> Predictor:
+    """Load a trained network (:func:`find_trained`; of a RUN the one cell of ``model``) or an exported file.
 
     Raises :class:`StoreError`, :class:`CheckpointError` or :class:`BackendError` with what to give instead.
     """
@@ -56,24 +57,17 @@ def open_predictor(subject: Path, *, catalog: Catalog, device: str, model: str |
     return open_export(path, catalog, device) if _sidecar(path).is_file() else open_checkpoint(path, catalog, device)
 
 
-def find_file(subject: Path, model: str | None = None) -> Path:
+def find_file(subject: Path | str, model: str | None = None) -> Path:
     """The checkpoint or exported file that a user means."""
-    if subject.is_file():
-        if model is not None:
+    trained = find_trained(str(subject))
+    path = trained.networks[0].file
+    if model is not None:
+        if Path(subject).expanduser().is_file():
             raise ConfigError("--model chooses among the cells of a run; a file has one model.")
-        if subject.suffix == ".bin" and _sidecar(subject.with_suffix(".xml")).is_file():
-            raise BackendError(f"'{subject}' holds weights only: give {subject.with_suffix('.xml')}")
-        return subject
-    if subject.is_dir():
-        return subject / "best.pt" if (subject / "best.pt").is_file() else _cell_of(subject, model)
-    run, cell = subject.parent, subject.name
-    if (run / "checkpoints").is_dir() or (run / "cells").is_dir():
-        trained = _trained(run)
-        if cell in trained:
-            return trained[cell]
-        near = did_you_mean(cell, trained)
-        raise StoreError(f"'{run}' has no trained cell '{cell}'.{near or _list(trained)}")
-    raise StoreError(f"there is no '{subject}'. Give RUN_DIR/CELL, a checkpoint, or a file that 'segbench export' wrote.")
+        trained = _only_of(trained, model)
+    if path.suffix == ".bin" and _sidecar(path.with_suffix(".xml")).is_file():
+        raise BackendError(f"'{path}' holds weights only: give {path.with_suffix('.xml')}")
+    return trained.only().file
 
 
 def open_checkpoint(path: Path, catalog: Catalog, device: str) -> Predictor:
@@ -134,40 +128,22 @@ def open_export(path: Path, catalog: Catalog, device: str) -> Predictor:
     return Predictor(lambda inputs: form(*inputs)["logits"], task, plan, device, size, size if fixed else None, record)
 
 
-def _cell_of(run: Path, model: str | None) -> Path:
-    trained = _trained(run)
-    if not trained and not ((run / "cells").is_dir() or (run / "config.toml").is_file()):
-        raise StoreError(f"'{run}' is no run: there are no checkpoints in it. Give RUN_DIR/CELL, a checkpoint or an exported file.")
-    if not trained:
-        raise StoreError(f"'{run}' has no trained cells yet (no checkpoints/<cell>/best.pt).")
-    chosen = trained if model is None else {cell: path for cell, path in trained.items() if _is_of(run, cell, model)}
-    if not chosen:
-        raise StoreError(f"'{run}' has no trained cell of the model '{model}'.{_list(trained)}")
-    if len(chosen) > 1:
-        raise StoreError(
-            f"'{run}' has {len(chosen)} trained cells{f' of {model}' if model else ''}: give one as {run}/CELL.{_list(chosen)}"
-        )
-    return next(iter(chosen.values()))
-
-
-def _trained(run: Path) -> dict[str, Path]:
-    return {path.parent.name: path for path in sorted((run / "checkpoints").glob("*/best.pt"))}
+def _only_of(trained: Trained, model: str) -> Trained:
+    networks = tuple(network for network in trained.networks if network.cell and network.run and _is_of(network.run, network.cell, model))
+    if not networks:
+        cells = ", ".join(str(network.cell) for network in trained.networks[:5])
+        raise StoreError(f"'{trained.text}' has no trained cell of the model '{model}'. Trained cells: {cells}.")
+    return replace(trained, networks=networks)
 
 
 def _is_of(run: Path, cell: str, model: str) -> bool:
-    """Whether a cell is of a model, by the name in its row, with or without the options in brackets."""
+    """True where a cell is of a model, by the name in its row, else by its own."""
     try:
         row = json.loads((run / "cells" / f"{cell}.json").read_bytes())
         name = str(row["model"])
     except (OSError, ValueError, LookupError, TypeError):
         return cell.split("--", maxsplit=1)[0] == model
     return model in (name, cell)
-
-
-def _list(trained: Mapping[str, Path]) -> str:
-    names = list(trained)
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f" Trained cells: {', '.join(names[:5])}{more}." if names else " It has no trained cells."
 
 
 def _sidecar(path: Path) -> Path:

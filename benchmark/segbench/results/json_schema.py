@@ -12,6 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from segbench.errors import StoreError
 from segbench.results.records import SCHEMA_VERSION, RunResult
+from segbench.results.store import no_run
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TITLE = "A segbench run (run.json)"
@@ -50,7 +51,7 @@ def read_document(path: Path) -> tuple[Path, Any]:
     try:
         document = json.loads(file.read_bytes())
     except FileNotFoundError:
-        raise StoreError(f"'{path}' holds no run: there is no run.json. Give the directory that 'segbench run --out' wrote.") from None
+        raise no_run(path, "there is no run.json") from None
     except OSError as error:
         raise StoreError(f"Cannot read '{file}': {error.strerror or error}.") from None
     except ValueError as error:

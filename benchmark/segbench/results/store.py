@@ -140,6 +140,15 @@ class RunStore:
         return path.relative_to(self.directory).as_posix()
 
 
+def no_run(path: Path | str, reason: str, advice: str = "Give the directory that 'segbench run --out' wrote.") -> StoreError:
+    """The error for a path that is no run's directory.
+
+    >>> str(no_run("runs", "there is no run.json"))
+    "'runs' holds no run: there is no run.json. Give the directory that 'segbench run --out' wrote."
+    """
+    return StoreError(f"'{path}' holds no run: {reason}. {advice}")
+
+
 def load_run(path: Path) -> RunResult:
     """Read a run's directory or its ``run.json``; a damaged one is rebuilt from its finished cells.
 
@@ -148,7 +157,7 @@ def load_run(path: Path) -> RunResult:
     file = path / "run.json" if path.is_dir() else path
     directory = file.parent
     if not file.exists() and not (directory / "cells").is_dir():
-        raise StoreError(f"'{path}' holds no run: there is no run.json. Give the directory that 'segbench run --out' wrote.")
+        raise no_run(path, "there is no run.json")
     try:
         document = json.loads(file.read_bytes())
         _refuse_newer(file, document)

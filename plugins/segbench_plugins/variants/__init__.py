@@ -11,7 +11,7 @@ class DistillOptions(Options):
     """``distill``."""
 
     loss: str = option("ce", help="the loss against the labels, with its options: 'focal[gamma=1]'")
-    teacher: str = option("", help="a model of the same run, RUN/CELL, or a checkpoint")
+    teacher: str = option("", help="a model of the same run, or a trained network: RUN, RUN/CELL, FILE")
     temperature: float = option(4.0, minimum=0.01, help="divides both networks' logits; the higher, the softer")
     weight: float = option(0.5, minimum=0, maximum=1, help="share of the teacher; the loss against the labels has the rest")
 
@@ -19,13 +19,15 @@ class DistillOptions(Options):
 class EnsembleOptions(Options):
     """``ensemble``."""
 
-    of: tuple[str, ...] = option((), help="models of the same run, or RUN/CELL, whose probabilities are averaged")
+    of: tuple[str, ...] = option(
+        (), help="models of the same run, or trained networks (RUN, RUN/CELL, FILE), whose probabilities are averaged"
+    )
 
 
 class PruneOptions(Options):
     """``prune``."""
 
-    of: str = option("", help="a model of the same run, or RUN/CELL, that is pruned")
+    of: str = option("", help="a model of the same run, or a trained network (RUN, RUN/CELL, FILE), that is pruned")
     share: float = option(0.3, minimum=0.01, maximum=0.95, help="part of every layer's output channels that is removed; the classes stay")
     multiple: int = option(1, minimum=1, help="channels that stay are rounded down to a multiple of this")
 

@@ -77,7 +77,7 @@ def test_calibration_uses_the_dataset(segbench: Any, checkpoint: Path, tmp_path:
         (["dot", "--backend", "twin"], "twin runs in memory and writes no file. Backends that do: "),
         (["dot", "--backend", "frozn"], "Unknown backend 'frozn'. Did you mean 'frozen'?"),
         (["dit", "--backend", "frozen"], "'dit' is neither a checkpoint's file nor a model. Did you mean 'dot'"),
-        (["gone/best.pt", "--backend", "frozen"], "there is no checkpoint gone/best.pt"),
+        (["gone/best.pt", "--backend", "frozen"], "'gone/best.pt' holds no run: it is neither a checkpoint nor RUN/CELL"),
         (["dot", "--backend", "frozen[how=missing]"], "the package 'frost' is not installed: pip install frost"),
         (["dot", "--backend", "frozen[calibrates=true]"], "is calibrated on training images: give --dataset NAME"),
         (["dot", "--backend", "frozen", "--input-size", "0"], "--input-size"),

@@ -362,8 +362,8 @@ def test_installed_plugins_are_found_after_the_built_ins(installed: Callable[...
     assert catalog.names("models")[-2:] == ["from-a", "from-b"]
     assert catalog.names("models")[0].startswith("deeplab")
     assert warned == []
-    plugin = catalog.model("from-a").plugin
-    assert (plugin.name, plugin.identity()) == ("a-plugin:main", "a-plugin==1.2")
+    model = catalog.model("from-a")
+    assert (model.plugin.name, model.code.identity) == ("a-plugin:main", "a-plugin==1.2")
 
 
 @pytest.mark.parametrize(
@@ -396,12 +396,11 @@ def test_damaged_metadata_of_one_plugin_does_not_cost_the_others(installed: Call
 
 def test_an_editable_plugin_is_identified_by_its_sources(installed: Callable[..., None], tmp_path: Path) -> None:
     installed("dev-plugin", GOOD_SOURCE.format(name="dev"), direct_url=json.dumps({"url": "file:///x", "dir_info": {"editable": True}}))
-    plugin = load_quietly()[0].model("from-dev").plugin
-    before = plugin.identity()
+    before = load_quietly()[0].model("from-dev").code.identity
     assert before.startswith("dev-plugin@")
     (tmp_path / "dev_plugin.py").write_text("# changed")
     source_hash.cache_clear()
-    assert plugin.identity() != before
+    assert load_quietly()[0].model("from-dev").code.identity != before
 
 
 def test_the_sources_of_a_module_in_a_package_are_those_of_the_package(installed: Callable[..., None], tmp_path: Path) -> None:
@@ -410,11 +409,10 @@ def test_the_sources_of_a_module_in_a_package_are_those_of_the_package(installed
     (package / "__init__.py").write_text("")
     (package / "catalogue.py").write_text(GOOD_SOURCE.format(name="pack"))
     installed("pack-plugin", "", entry="pack_of_models.catalogue", direct_url=json.dumps({"dir_info": {"editable": True}}))
-    plugin = load_quietly()[0].model("from-pack").plugin
-    before = plugin.identity()
+    before = load_quietly()[0].model("from-pack").code.identity
     (package / "network.py").write_text("# what is built lies beside the catalogue")
     source_hash.cache_clear()
-    assert plugin.identity() != before
+    assert load_quietly()[0].model("from-pack").code.identity != before
 
 
 def test_source_hashes_see_names_and_contents(tmp_path: Path) -> None:

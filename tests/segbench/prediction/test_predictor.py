@@ -45,7 +45,7 @@ def test_the_only_cell_of_a_run_needs_no_name(run: Path) -> None:
         ("dot--ce--s1", None, StoreError, r"no trained cell 'dot--ce--s1'. Did you mean 'dot--ce--s0'\?"),
         ("checkpoints/dot--ce--s0/best.pt", "dot", ConfigError, "a file has one model"),
         ("../gone", None, StoreError, "there is no"),
-        ("cells", None, StoreError, "is no run"),
+        ("cells", None, StoreError, "holds no run"),
         ("cells/dot--ce--s0.json", None, CheckpointError, "neither a checkpoint"),
     ],
 )

@@ -161,7 +161,7 @@ def _artifact(cell: CellResult, backend: str, run: Run, catalog: Catalog, timing
             inputs, classes = run.result.task["inputs"], run.result.task["num_classes"]
     except (SegbenchError, KeyError) as error:
         return Artifact(error=f"{run.name}: {error}")
-    now, then = model.plugin.identity(), str(meta.get("model_plugin", ""))
+    now, then = model.code.identity, str(meta.get("model_plugin", ""))
     job = CellJob(
         cell=cell.id,
         model=model.choice.name,

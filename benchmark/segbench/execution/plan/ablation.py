@@ -70,11 +70,11 @@ def _refuse_other_network(first: Chosen[ModelSpec], last: Chosen[ModelSpec]) -> 
             f"Name two settings of one model, such as {one.name} and '{one.name}[..]'."
         )
     if (one.build, one.inputs, one.read_output) != (other.build, other.inputs, other.read_output):
-        there = first.choice.with_options(**{name: value for name, value in after.items() if value != before[name]})
-        within = f"What differs in their options can be walked within one: segbench ablate '{first}' '{there}'."
+        nearest = first.choice.with_options(**{name: value for name, value in after.items() if value != before[name]})
+        within = f"What differs in their options can be walked within one: segbench ablate '{first}' '{nearest}'."
         raise ConfigError(
             f"There is no walk from {first} to {last}: they are built by different code, so that no option leads from one to the other."
-            + (f" {within}" if str(there) != str(first) else "")
+            + (f" {within}" if str(nearest) != str(first) else "")
         )
 
 

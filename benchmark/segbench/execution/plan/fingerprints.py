@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from segbench.config.settings import Settings
-from segbench.execution.plan.cell import measured_size
+from segbench.execution.plan.cell import Cell, measured_size
 from segbench.plugin.choice import format_value
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Task
@@ -19,6 +19,9 @@ from segbench.util.image_size import parse_growing_size
 
 _ADDED_EVAL_DEFAULTS: dict[str, Any] = {"flip": False, "scales": (1.0,)}
 _ADDED_EVAL = set(_ADDED_EVAL_DEFAULTS)
+_CODE = "plugin"
+"""Ingredient that identifies a spec's code: ``package==version``, or its definition and files."""
+_SHOWN_FILES = 3
 
 
 def fingerprint(ingredients: Mapping[str, Any]) -> str:
@@ -27,14 +30,67 @@ def fingerprint(ingredients: Mapping[str, Any]) -> str:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What differs between two sets of ingredients, in words: ``loss.gamma 2 -> 3``."""
+    """What differs between two sets of ingredients, in words: ``loss.gamma 2 -> 3``, ``code of loss focal changed: pkg/focal.py``."""
     flat_old, flat_new = _flat(old), _flat(new)
-    keys = [*flat_new, *(k for k in flat_old if k not in flat_new)]
-    return [
-        f"{key} {format_value(flat_old.get(key))} -> {format_value(flat_new.get(key))}"
-        for key in keys
-        if flat_old.get(key) != flat_new.get(key)
-    ]
+    keys = [key for key in [*flat_new, *(k for k in flat_old if k not in flat_new)] if flat_old.get(key) != flat_new.get(key)]
+    sentences = []
+    for key in keys:
+        owner, is_code, _ = key.partition(f".{_CODE}")
+        sentences.append(_code_change(owner, flat_old, flat_new) if is_code else _change(key, flat_old, flat_new))
+    return list(dict.fromkeys(sentences))
+
+
+def _change(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    return f"{key} {format_value(old.get(key))} -> {format_value(new.get(key))}"
+
+
+def _code_change(owner: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """What differs in the code of ``owner`` ("loss", "model.parts.0"), by files as far as both sides name them."""
+    place = f"{owner}.{_CODE}"
+    before, after = ({key for key in flat if key.startswith(f"{place}.files.")} for flat in (old, new))
+    if place in old and place in new:
+        return _change(place, old, new)
+    name = f"{owner.partition('.')[0]} {new.get(f'{owner}.name', old.get(f'{owner}.name', ''))}"
+    if not (before and after):
+        return f"the code of {name} is identified in another way than before ({_identified(place, old)} -> {_identified(place, new)})"
+    files = [key.removeprefix(f"{place}.files.") for key in sorted(before | after) if old.get(key) != new.get(key)]
+    if not files:
+        return f"definition of {name} changed"
+    more = f" and {len(files) - _SHOWN_FILES} more" if len(files) > _SHOWN_FILES else ""
+    return f"code of {name} changed: {', '.join(files[:_SHOWN_FILES])}{more}"
+
+
+def _identified(place: str, flat: Mapping[str, Any]) -> str:
+    return str(flat[place]) if place in flat else "by the files that it reaches" if f"{place}.definition" in flat else "not at all"
+
+
+def covered_code(cells: Sequence[Cell]) -> list[str]:
+    """For each model, loss, dataset and backend of the cells: which code its fingerprints cover, one line each."""
+    named: dict[str, Chosen[Any]] = {}
+    for cell in cells:
+        specs: list[tuple[str, Chosen[Any]]] = [("model", cell.model), ("loss", cell.loss), ("dataset", cell.dataset)]
+        for kind, chosen in [*specs, *(("backend", backend) for backend in cell.backends)]:
+            named.update({f"{kind} {one.choice.name}": one for one in (chosen, *_all_parts(chosen))})
+    return [f"{name}: {_coverage(chosen)}" for name, chosen in named.items()]
+
+
+def code_limits(cells: Sequence[Cell]) -> list[str]:
+    """The models, losses, .. whose fingerprints cover whole packages, with the reason."""
+    return [line for line in covered_code(cells) if line.endswith(")") and "/**" in line]
+
+
+def _all_parts(chosen: Chosen[Any]) -> list[Chosen[Any]]:
+    return [one for part in chosen.parts for one in (part, *_all_parts(part))]
+
+
+def _coverage(chosen: Chosen[Any]) -> str:
+    reached = chosen.code.reached
+    if reached is None:
+        return str(chosen.code.record)
+    if reached.limits:
+        packages = [file for file in reached.files if file.endswith("/**")] or list(reached.files)
+        return f"its definition and {', '.join(packages)} ({'; '.join(reached.limits)})"
+    return f"its definition and {', '.join(reached.files)}"
 
 
 def train_ingredients(
@@ -91,7 +147,7 @@ def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Se
 def deploy_ingredients(
     backend: Chosen[BackendSpec], evaluated: str, settings: Settings, versions: Mapping[str, str | None]
 ) -> dict[str, Any]:
-    """What changes a deployed form's drift and quality; ``evaluated`` is the fingerprint of the cell's evaluation.
+    """What changes the drift and quality of a deployment; ``evaluated`` is the fingerprint of the cell's evaluation.
 
     ``versions`` are of what exports and runs it: another version may well take what this one refuses.
     """
@@ -110,10 +166,10 @@ def _no_sweep(settings: Settings) -> set[str]:
 
 
 def ingredients_of(chosen: Chosen[Any]) -> dict[str, Any]:
-    """A plugin's part: name, options (a weights file by its content) and the code's version."""
+    """A plugin's part: name, options (a weights file by its content), and the code by its version or by the files that it reaches."""
     options = {key: content_of(value) if key in ("weights", "teacher") else value for key, value in chosen.options.values().items()}
     parts = {"parts": [ingredients_of(part) for part in chosen.parts]} if chosen.parts else {}
-    return {"name": chosen.choice.name, **options, "plugin": chosen.plugin.identity(), **parts}
+    return {"name": chosen.choice.name, **options, _CODE: chosen.code.record, **parts}
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -121,6 +177,8 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in nested.items():
         if isinstance(value, Mapping):
             flat.update(_flat(value, f"{prefix}{key}."))
+        elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+            flat.update(_flat({str(index): item for index, item in enumerate(value)}, f"{prefix}{key}."))
         else:
             flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
     return flat

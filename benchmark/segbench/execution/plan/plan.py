@@ -1,10 +1,12 @@
-"""A run's plan: which cells, in which order, and whether everything is there to run them."""
+"""A run's plan: its cells in order, checked for all that they need."""
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from segbench.execution.plan.sources import (
     SourceRequest,
     Sources,
     choose_model,
+    find_network,
     find_source,
     kind_of,
     notes_of,
@@ -78,17 +81,19 @@ def make_plan(config: RunConfig, catalog: Catalog, *, digest_of: Callable[[Path]
         _Entry(*_with_split(axes, split), variation=variation, seed=seed)
         for recipe in recipes
         for variation in _variations(config)
-        for axes in _axes(config, catalog, recipe, config.settings(recipe, variation))
+        for axes in _axes(config, catalog, recipe, _with_start(config.settings(recipe, variation), complete=complete))
         for seed in config.seeds
     ]
     # models outermost, so that a model's cells stand together
     order = {text: i for i, text in enumerate(config.models)}
     entries.sort(key=lambda entry: order[str(entry.model)])
-    layout = _Layout(dataset, task, digest, backends, entries, output_directory(config, dataset), complete=complete)
+    layout = _Layout(
+        dataset, task, digest, backends, entries, output_directory(config, dataset), catalog.names("models"), complete=complete
+    )
     cells = layout.cells()
     for chosen in _distinct([c.model for c in cells]) + _distinct([c.loss for c in cells]):
-        like = next(c for c in cells if c.model is chosen or c.loss is chosen)
-        _check(chosen, like.model_task if isinstance(chosen.spec, ModelSpec) else task)
+        cell = next(c for c in cells if c.model is chosen or c.loss is chosen)
+        _check(chosen, cell.model_task if isinstance(chosen.spec, ModelSpec) else task)
     return Plan(config, tuple(cells), dataset, task, root, digest)
 
 
@@ -130,14 +135,16 @@ class _Layout:
         backends: tuple[Chosen[BackendSpec], ...],
         entries: Sequence[_Entry],
         directory: Path,
+        models: Collection[str],
         *,
         complete: bool,
     ) -> None:
         self.dataset, self.task, self.digest, self.backends = dataset, task, digest, backends
         self.entries = {entry.key: entry for entry in entries}
         self.ids = {entry.id: entry.key for entry in entries}
-        self.directory, self.complete = directory, complete
+        self.directory, self.models, self.complete = directory, models, complete
         self.made: dict[Key, Cell] = {}
+        self.under_way: set[Key] = set()
 
     def cells(self) -> list[Cell]:
         for key in self.entries:
@@ -147,47 +154,68 @@ class _Layout:
     def _make(self, key: Key) -> Cell:
         if key not in self.made:
             entry = self.entries[key]
+            self.under_way.add(key)
             cell = _cell(self.dataset, self.task, self.digest, entry, backends=self.backends, origin=self._origin(entry))
             self.made[key] = cell
+            self.under_way.remove(key)
         return self.made[key]
 
     def _origin(self, entry: _Entry) -> Sources:
         sources, chained = [], {}
-        for want in requested_sources(entry.model, entry.loss, entry.rest, {key[0] for key in self.entries}):
-            source, link = self._source(want, entry)
+        for request in requested_sources(entry.model, entry.loss, entry.rest, self.models):
+            source, link = self._source(request, entry)
             if source is not None:
                 sources.append(source)
-                chained[f"{want.role} {len(sources)}"] = link
+                chained[f"{request.role} {len(sources)}"] = link
         kind = kind_of(entry.model, entry.loss)
         return Sources(kind, tuple(sources), notes_of(entry.model, entry.loss), chained)
 
-    def _source(self, want: SourceRequest, entry: _Entry) -> tuple[Source | None, Any]:
+    def _source(self, request: SourceRequest, entry: _Entry) -> tuple[Source | None, Any]:
         try:
-            found = find_source(want, keys=self.entries, ids=self.ids, directory=self.directory)
-            if isinstance(found, Path):
-                meta = read_meta(found)
-                refuse_other_task(want.what, want.name, self.task, meta)
-                _refuse_other_inputs(want, entry, self.task, meta["plan"]["groups"])
-                return Source(want.name, want.role, file=found), content_of(str(found))
+            source = find_source(request, keys=self.entries, ids=self.ids, directory=self.directory)
+            if isinstance(source, Path):
+                meta = read_meta(source)
+                refuse_other_task(request.what, request.name, self.task, meta)
+                _refuse_other_inputs(request, entry, self.task, meta["plan"]["groups"])
+                return Source(request.name, request.role, file=source), content_of(str(source))
         except SegbenchError:
             if self.complete:
                 raise
             return None, None
-        needed = self._make(found)
-        _refuse_other_inputs(want, entry, self.task, needed.inputs.groups)
-        return Source(want.name, want.role, cell=needed.id), needed.fingerprints["train"]
+        if source in self.under_way:
+            raise ConfigError(f"{request.what} '{request.name}' is the cell {entry.id} itself, or made from it.")
+        needed = self._make(source)
+        _refuse_other_inputs(request, entry, self.task, needed.inputs.groups)
+        return Source(request.name, request.role, cell=needed.id), needed.fingerprints["train"]
 
 
-def _refuse_other_inputs(want: SourceRequest, entry: _Entry, task: Task, groups: Sequence[Sequence[str]]) -> None:
+def _refuse_other_inputs(request: SourceRequest, entry: _Entry, task: Task, groups: Sequence[Sequence[str]]) -> None:
     own, _ = plan_inputs(entry.model.spec, task, entry.model.options)
     theirs = [list(group) for group in groups]
     if theirs != [list(group) for group in own.groups]:
-        raise ConfigError(f"{want.what} '{want.name}' takes the inputs {theirs}, {entry.model} takes {[list(g) for g in own.groups]}.")
+        raise ConfigError(
+            f"{request.what} '{request.name}' takes the inputs {theirs}, {entry.model} takes {[list(g) for g in own.groups]}."
+        )
 
 
 def output_directory(config: RunConfig, dataset: Chosen[DatasetSpec]) -> Path:
     """``--out``, else ``runs/<dataset>-<recipe>``."""
     return Path(config.out or f"runs/{dataset.choice.name}-{'-'.join(config.recipes)}").expanduser().absolute()
+
+
+def _with_start(settings: Settings, *, complete: bool) -> Settings:
+    """The settings with the file of the trained network that ``train.init_from`` names, in a relative path where it is named by one."""
+    text = settings.train.init_from
+    if not text or text == REQUIRED or Path(text).is_file():
+        return settings
+    try:
+        file = find_network(text, "train.init_from").file
+    except SegbenchError:
+        if complete:
+            raise
+        return settings
+    path = str(file) if Path(text).expanduser().is_absolute() else os.path.relpath(file)
+    return settings.model_copy(update={"train": settings.train.model_copy(update={"init_from": path})})
 
 
 def _with_split(axes: _Axes, split: str | None) -> _Axes:
@@ -209,8 +237,8 @@ def _cell(
     model, loss, settings, seed = entry.model, entry.loss, entry.settings, entry.seed
     _refuse_scales_of_fixed_forms(settings, backends)
     inputs, model_task = plan_inputs(model.spec, task, model.options)
-    given = {name: Normalisation(norm.mean, norm.std, norm.scale) for name, norm in settings.data.normalisation.items()}
-    inputs = inputs.with_normalisation(given)
+    normalisation = {name: Normalisation(norm.mean, norm.std, norm.scale) for name, norm in settings.data.normalisation.items()}
+    inputs = inputs.with_normalisation(normalisation)
     train = train_ingredients(model, loss, dataset, settings, seed, digest, made_from=origin.chained)
     evaluate = {**train, "eval": eval_ingredients(settings) | {"split": scored_split(dataset, settings)}}
     measure = measure_ingredients(model, model_task, settings)
@@ -255,7 +283,16 @@ def _refuse_scales_of_fixed_forms(settings: Settings, backends: Sequence[Chosen[
 
 
 def _versions(spec: BackendSpec) -> dict[str, str | None]:
-    return {"torch": importlib.metadata.version("torch"), **({spec.package: spec.installed_version()} if spec.package else {})}
+    return {"torch": _installed_version("torch"), **({spec.package: _installed_version(spec.package)} if spec.package else {})}
+
+
+@functools.cache
+def _installed_version(package: str) -> str | None:
+    """A package's version, None where it is not installed; its metadata are read once per process, not once per cell."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _variations(config: RunConfig) -> list[dict[str, Any]]:
@@ -284,16 +321,14 @@ def _taught(config: RunConfig, catalog: Catalog, model: str, loss: str) -> str:
     names = [name for name, spec in specs.items() if spec.distils]
     if not names:
         raise ConfigError("--teacher needs a loss that distils, and no plugin gives one: see 'segbench list losses'.")
-    given = {"temperature": config.teacher_temperature, "weight": config.teacher_weight}
-    options = {key: value for key, value in given.items() if value is not None}
+    softness = {"temperature": config.teacher_temperature, "weight": config.teacher_weight}
+    options = {key: value for key, value in softness.items() if value is not None}
     return str(Choice(names[0]).with_options(loss=loss, teacher=config.teacher, **options))
 
 
 def _refuse_required(recipe: Recipe, settings: Settings) -> None:
     if settings.train.init_from == REQUIRED:
-        raise ConfigError(
-            f"recipe '{recipe.name}' starts from a checkpoint: give it with --set train.init_from=RUN/checkpoints/CELL/best.pt"
-        )
+        raise ConfigError(f"recipe '{recipe.name}' starts from a checkpoint: give it with --set train.init_from=RUN/CELL")
 
 
 def _check_model_settings(config: RunConfig, settings: Settings, catalog: Catalog) -> None:

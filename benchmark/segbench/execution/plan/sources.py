@@ -1,4 +1,4 @@
-"""What a cell starts from beside data: trained cells of the same run, or trained weights from elsewhere.
+"""Trained networks by what a user types, and the ones that a cell starts from: cells of the same run, or files.
 
 A derived model (pruned, ensemble) needs its bases, a distilled one its teacher. Here names become cells and files, and what does not go
 together is refused before anything runs.
@@ -6,26 +6,32 @@ together is refused before anything runs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import ConfigError, did_you_mean
+from segbench.errors import ConfigError, StoreError, did_you_mean
 from segbench.networks.checkpoint_meta import read_meta
-from segbench.plugin.choice import parse_choice
+from segbench.plugin.choice import parse_choice, slug, split_outside
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.derived import part_names
 from segbench.plugin.options import describe
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import Derivation, LossSpec, ModelSpec, Task, resolve
+from segbench.results.store import no_run
 
 BEST = "best.pt"
+CHECKPOINTS = "checkpoints"
+WEIGHTS_FILES = (".pt", ".pth", ".ckpt", ".safetensors")
+TRAINED = "a trained network as RUN (with one trained cell), RUN/CELL, RUN/part of a cell's name, or FILE (a checkpoint)"
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where trained weights come from: a cell of this run, or a file. ``name`` is what the user wrote."""
+    """Trained weights of a cell of this run, or of a file. ``name`` is what the user wrote."""
 
     name: str
     role: str
@@ -41,7 +47,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a cell is made from."""
+    """The trained networks that a cell is made from."""
 
     kind: str = "train"
     sources: tuple[Source, ...] = ()
@@ -66,9 +72,9 @@ def choose_model(catalog: Catalog, text: str, shared: Mapping[str, Any]) -> Chos
 
 
 def part_record(catalog: Catalog, text: str, shared: Mapping[str, Any]) -> dict[str, Any]:
-    """A model as plain data: by its name, or by the checkpoint that ``text`` names."""
-    if is_path(text):
-        meta = read_meta(find_checkpoint(text, "model"))
+    """A model as plain data: by its name, or of the trained network that ``text`` names."""
+    if names_network(text, catalog.names("models")):
+        meta = read_meta(find_network(text, "model").file)
         return {"model": meta["model"], "options": _local(meta["model_options"]), "parts": meta.get("model_parts") or None}
     choice = parse_choice(text)
     spec, _ = catalog.spec("models", choice.name)
@@ -85,28 +91,150 @@ def _local(options: Mapping[str, Any]) -> dict[str, Any]:
     return {**stored, **{name: default for name, default in (("pretrained", False), ("weights", None)) if name in stored}}
 
 
-def is_path(text: str) -> bool:
-    """Whether a text names trained weights (``RUN/CELL``, ``best.pt``) rather than a model.
+def names_network(text: str, models: Collection[str] = ()) -> bool:
+    """True for the text of a trained network (RUN, RUN/CELL, FILE), False for that of a model, which has one of the names ``models``.
 
-    >>> is_path("runs/a/unet--ce"), is_path("weights.pt"), is_path("unet"), is_path("focal[a=x/y]")
+    >>> names_network("runs/a/unet--ce"), names_network("weights.pt"), names_network("unet"), names_network("focal[a=x/y]")
     (True, True, False, False)
     """
-    head = text.partition("[")[0]
-    return "/" in head or "\\\\" in head or head.endswith((".pt", ".pth"))
+    if not text.strip() or text.partition("[")[0].strip() in models:
+        return False
+    if (
+        len(split_outside(text.replace(os.sep, "/"), "/")) > 1
+        or text in (".", "..")
+        or text.startswith("~")
+        or text.endswith(WEIGHTS_FILES)
+    ):
+        return True
+    return os.path.exists(text) or ("/" in text and _is_run(_path(text).parent))
 
 
-def find_checkpoint(text: str, what: str) -> Path:
-    """The file behind ``RUN/CELL`` or a path. Raises :class:`ConfigError` that says what there is."""
-    given = Path(text).expanduser()
-    if given.is_file():
-        return given.absolute()
-    folder = given.parent / "checkpoints"
-    if (folder / given.name / BEST).is_file():
-        return (folder / given.name / BEST).absolute()
-    there = sorted(path.parent.name for path in folder.glob(f"*/{BEST}")) if folder.is_dir() else []
-    if there:
-        raise ConfigError(f"{what} '{text}': '{given.parent}' has no trained cell '{given.name}'.{did_you_mean(given.name, there)}")
-    raise ConfigError(f"{what} '{text}' is neither a checkpoint nor RUN/CELL with RUN/checkpoints/CELL/{BEST}.")
+def is_inside_run(text: str) -> bool:
+    """True for a text of the form RUN/CELL, RUN/PART or RUN/checkpoints/CELL[/best.pt] where RUN is a run's directory."""
+    path = _path(text)
+    run, _ = _run_and_cell(path)
+    return "/" in text and _is_run(run) and (not os.path.exists(path) or CHECKPOINTS in (path.parent.name, path.parent.parent.name))
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A trained network's file, and the run (directory) and cell (id) that it is of where it lies in a run's directory."""
+
+    file: Path
+    run: Path | None = None
+    cell: str | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The trained networks that a text names: all of a run's, or one. ``text`` is what the user wrote."""
+
+    text: str
+    networks: tuple[TrainedNetwork, ...]
+
+    def only(self) -> TrainedNetwork:
+        """The network where one is needed. Raises :class:`StoreError` with the cells to choose from where there are several."""
+        if len(self.networks) > 1:
+            raise _several(self.text, [str(network.cell) for network in self.networks])
+        return self.networks[0]
+
+
+def find_trained(text: str) -> Trained:
+    """The trained networks behind RUN, RUN/CELL, RUN/PART (a unique beginning or part of a cell's name) or FILE; files are not read.
+
+    A cell's name may also be written as reports show it: ``RUN/dot[width=8]``, ``RUN/dot|ce``.
+    Raises :class:`StoreError` that says what there is instead.
+    """
+    path = _path(text)
+    if os.path.isfile(path):
+        return Trained(text, (_network(path),))
+    if os.path.isfile(path / BEST):
+        return Trained(text, (_network(path / BEST),))
+    if path.name == CHECKPOINTS and not os.path.isdir(path / CHECKPOINTS):
+        path = path.parent
+    if text.strip() and _is_run(path):
+        return Trained(text, _all_of(path))
+    run, name = _run_and_cell(path)
+    if text.strip() and _is_run(run) and (path.parent.name == CHECKPOINTS or not os.path.isdir(path)):
+        return Trained(text, (_cell_of(run, name),))
+    if text.strip() and os.path.isdir(path):
+        raise no_run(text, "there are no checkpoints in it", f"Give {TRAINED}.")
+    raise no_run(text, "it is neither a checkpoint nor RUN/CELL, and there is no such file or folder", f"Give {TRAINED}.")
+
+
+def find_network(text: str, what: str) -> TrainedNetwork:
+    """The one trained network behind a text; ``what`` it is to be stands before the message of an error."""
+    try:
+        return find_trained(text).only()
+    except StoreError as error:
+        raise StoreError(f"{what}: {error}") from None
+
+
+def _path(text: str) -> Path:
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:  # the home of a user who does not exist
+        path = Path(text)
+    return path.resolve() if ".." in path.parts else path
+
+
+def _network(file: Path) -> TrainedNetwork:
+    file = file.absolute()
+    if file.name == BEST and file.parent.parent.name == CHECKPOINTS:
+        return TrainedNetwork(file, file.parent.parent.parent, file.parent.name)
+    return TrainedNetwork(file)
+
+
+def _run_and_cell(path: Path) -> tuple[Path, str]:
+    """The run's directory and the cell's name in RUN/CELL, RUN/checkpoints/CELL and RUN/checkpoints/CELL/best.pt."""
+    path = path.parent if path.name == BEST else path
+    inside = path.parent.name == CHECKPOINTS and not os.path.isdir(path.parent / CHECKPOINTS)
+    return path.parent.parent if inside else path.parent, path.name
+
+
+def _is_run(directory: Path) -> bool:
+    return any(os.path.exists(directory / name) for name in (CHECKPOINTS, "cells", "config.toml"))
+
+
+def _trained(run: Path) -> dict[str, Path]:
+    return {file.parent.name: file for file in sorted((run / CHECKPOINTS).glob(f"*/{BEST}"))}
+
+
+def _all_of(run: Path) -> tuple[TrainedNetwork, ...]:
+    networks = tuple(_network(file) for file in _trained(run).values())
+    if not networks:
+        raise StoreError(f"'{run}' has no trained cells yet (no {CHECKPOINTS}/<cell>/{BEST}).")
+    return networks
+
+
+def _cell_of(run: Path, name: str) -> TrainedNetwork:
+    trained = _trained(run)
+    cells = _with_part(name, list(trained))
+    if len(cells) > 1:
+        raise _several(run, cells, f" with '{name}' in their names")
+    if not cells:
+        raise StoreError(f"'{run}' has no trained cell '{name}'.{did_you_mean(name, trained) or _listed(list(trained))}")
+    return _network(trained[cells[0]])
+
+
+def _with_part(name: str, cells: Sequence[str]) -> list[str]:
+    """The cell of that name, else those that begin with it, else those that contain it.
+
+    A student's id may contain its teacher's: the run that trained both must still know which is meant.
+    """
+    parts = (name, "--".join(slug(part.strip()) for part in split_outside(name, "|")))
+    begin = [cell for cell in cells if cell.startswith(parts)]
+    contain = [cell for cell in cells if any(part in cell for part in parts)]
+    return [name] if name in cells else begin or contain
+
+
+def _several(run: object, cells: Sequence[str], which: str = "") -> StoreError:
+    return StoreError(f"'{run}' has {len(cells)} trained cells{which}: give one as {str(run).rstrip('/')}/CELL.{_listed(cells)}")
+
+
+def _listed(cells: Sequence[str]) -> str:
+    more = f" and {len(cells) - _SHOWN} more" if len(cells) > _SHOWN else ""
+    return f" Trained cells: {', '.join(cells[:_SHOWN])}{more}." if cells else " It has no trained cells."
 
 
 Key = tuple[str, str, str, str, int]
@@ -127,49 +255,51 @@ class SourceRequest:
 def requested_sources(
     model: Chosen[ModelSpec], loss: Chosen[LossSpec], rest: tuple[str, str, int], models: Collection[str]
 ) -> list[SourceRequest]:
-    """What a cell is made from; ``rest`` is its recipe, variation and seed."""
-    found = []
+    """What a cell is made from; ``rest`` is its recipe, variation and seed, ``models`` are the names of all installed ones."""
+    requests = []
     # the teacher itself learned from labels alone: it may be a member of what its students are members of
     losses = [str(loss), *(str(part) for part in loss.parts)]
     for name in part_names(model) if model.spec.derives is not None else ():
-        keys = () if is_path(name) else tuple((name, text, *rest) for text in losses)
-        found.append(SourceRequest("part", name, f"{model.spec.name} of", keys))
+        keys = () if names_network(name, models) else tuple((name, text, *rest) for text in losses)
+        requests.append(SourceRequest("part", name, f"{model.spec.name} of", keys))
     if loss.spec.distils and trains(model):
         name = str(loss.options.values()["teacher"] or "")
-        named = name in models or not is_path(name)
-        found.append(SourceRequest("teacher", name, "teacher", ((name, str(loss.parts[0]), *rest),) if named else ()))
-    return found
+        keys = () if names_network(name, models) else ((name, str(loss.parts[0]), *rest),)
+        requests.append(SourceRequest("teacher", name, "teacher", keys))
+    return requests
 
 
-def find_source(want: SourceRequest, *, keys: Collection[Key], ids: Mapping[str, Key], directory: Path) -> Key | Path:
-    """The cell of this run that is wanted, or the file. Raises :class:`ConfigError` where there is neither."""
-    for key in want.keys:
+def find_source(request: SourceRequest, *, keys: Collection[Key], ids: Mapping[str, Key], directory: Path) -> Key | Path:
+    """The cell of this run that is requested, or a file. Raises :class:`SegbenchError` kin where there is neither."""
+    for key in request.keys:
         if key in keys:
             return key
-    if want.keys:
-        raise ConfigError(_missing(want, want.keys[0], keys))
-    given = Path(want.name).expanduser()
-    run, cell = (given.parent.parent.parent, given.parent.name) if given.name == BEST else (given.parent, given.name)
-    if run.absolute() == directory and cell in ids:
-        return ids[cell]
-    return find_checkpoint(want.name, want.what)
+    if request.keys:
+        raise ConfigError(_missing(request, request.keys[0], keys))
+    run, cell = _run_and_cell(_path(request.name))
+    if cell in ids and run.resolve() == directory.resolve():
+        return ids[cell]  # it may be still to be trained
+    network = find_network(request.name, request.what)
+    if network.run is not None and network.cell is not None and network.cell in ids and network.run.resolve() == directory.resolve():
+        return ids[network.cell]
+    return network.file
 
 
-def _missing(want: SourceRequest, key: Key, keys: Collection[Key]) -> str:
+def _missing(request: SourceRequest, key: Key, keys: Collection[Key]) -> str:
     model, loss = key[:2]
     if not model:
         return "distill needs a teacher: give --teacher RUN/CELL, or distill[teacher=..] with a model of this run or RUN/CELL."
     if any(other[0] == model for other in keys):
-        return f"{want.what} {model}: its cell with the loss '{loss}' is not in this run. Add {loss} to --losses."
+        return f"{request.what} {model}: its cell with the loss '{loss}' is not in this run. Add {loss} to --losses."
     models = list(dict.fromkeys(other[0] for other in keys))
     return (
-        f"{want.what} {model}: there is no such model in this run.{did_you_mean(model, models)} "
+        f"{request.what} {model}: there is no such model in this run.{did_you_mean(model, models)} "
         "Add it to --models (what is trained already is not trained again), or name trained weights: RUN/CELL."
     )
 
 
 def trains(model: Chosen[ModelSpec]) -> bool:
-    """Whether a model is trained by the recipe, and not only put together."""
+    """True for a model that the recipe trains, False for one that is only put together of trained ones."""
     return model.spec.derives is None or model.spec.derives.trains
 
 
@@ -183,15 +313,15 @@ def kind_of(model: Chosen[ModelSpec], loss: Chosen[LossSpec]) -> str:
 def notes_of(model: Chosen[ModelSpec], loss: Chosen[LossSpec]) -> tuple[str, ...]:
     """In words, what a cell is made from."""
     notes = []
-    how: Derivation | None = model.spec.derives
-    if how is not None:
+    derivation: Derivation | None = model.spec.derives
+    if derivation is not None:
         # a score that took twice the training must not pass as one of the architecture
-        longer = ", then trained on: its epochs come on top of those of what it is made of" if how.trains else ""
-        notes.append(f"{resolve(how.describe)(model.options)} {', '.join(part_names(model))}{longer}")
+        longer = ", then trained on: its epochs come on top of those of what it is made of" if derivation.trains else ""
+        notes.append(f"{resolve(derivation.describe)(model.options)} {', '.join(part_names(model))}{longer}")
     if loss.spec.distils and trains(model):
         options = loss.options.values()
-        said = ", ".join(f"{key} {value:g}" for key, value in options.items() if isinstance(value, float))
-        notes.append(f"distilled from {options['teacher']} ({said})")
+        settings = ", ".join(f"{key} {value:g}" for key, value in options.items() if isinstance(value, float))
+        notes.append(f"distilled from {options['teacher']} ({settings})")
     return tuple(notes)
 
 

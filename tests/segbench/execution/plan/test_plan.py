@@ -256,7 +256,7 @@ def test_a_thousand_cells_are_planned_in_moments(plan: Planner) -> None:
     started = time.process_time()
     made = plan(losses="ce,focal", vary=(f"train.lr={','.join(str(i / 1000) for i in range(1, 51))}",), seeds="0,1,2,3,4,5,6,7,8,9")
     assert len(made.cells) == 1000
-    assert time.process_time() - started < 3.0, "a second on an idle machine: see tests/benchmarks"
+    assert time.process_time() - started < 0.5, "a quarter of a second on an idle machine: see tests/benchmarks"
 
 
 def test_models_trained_at_other_sizes_do_not_share_the_memory_of_a_training_step(mishaps: Catalog) -> None:

@@ -1,0 +1,312 @@
+"""The code that a spec reaches: what its ``build``, ``check``, ``prepare``, .. and all that they import in their own package run.
+
+A spec's own definition counts by its fields and by its options' names, types and defaults (:func:`definition`); the page that lists it
+beside its neighbours counts only where reached code uses something of it, and then only that. Other parents' ``__init__.py`` count where
+they are imported. Files that are no Python count where reached code names them by a path from its own folder (``"palette.json"``);
+folders and patterns of files do not. Where an import cannot be followed, the whole package counts, and :attr:`ReachedCode.limits` says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import re
+import sysconfig
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from segbench.plugin.options import Options, describe, describe_type
+from segbench.plugin.source_files import IMPORT_STRING, Piece, Reference, SourceFile, read_source, source_hash
+from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec
+from segbench.util.files import file_digest
+
+_SPECS = (ModelSpec, LossSpec, DatasetSpec, BackendSpec)
+_NOT_CODE = frozenset(("name", "summary", "source", "formula", "fetch", "check_data"))
+"""Fields of specs that change no result: words, and what serves only ``segbench verify`` and ``segbench data``."""
+_HARNESS = "segbench"
+
+
+@dataclass(frozen=True)
+class ReachedCode:
+    """What a spec's results depend on: the digest of its definition, digests by file, and why whole packages stand there."""
+
+    definition: str
+    files: Mapping[str, str]
+    limits: tuple[str, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """What a fingerprint is made of."""
+        return {"definition": self.definition, "files": dict(self.files)}
+
+    @property
+    def digest(self) -> str:
+        """One hash of all, 16 hex digits."""
+        return _hash(json.dumps(self.record(), sort_keys=True))
+
+
+def reached_code(spec: Any, origin: Path) -> ReachedCode:
+    """The code of a spec from a plugin whose sources lie at ``origin`` (a package's folder, or a single module, which counts whole)."""
+    walk = _Walk()
+    if origin.is_file():
+        walk.follow(Reference(origin.stem), its_own=True)
+    for reference in _roots(spec):
+        walk.follow(reference, its_own=True)
+    walk.finish()
+    files, limits = dict(walk.files), tuple(dict.fromkeys(walk.limits))
+    if limits:
+        folders = set(walk.packages.values())
+        if not any(origin == folder or folder in origin.parents for folder in folders):
+            folders.add(origin)
+        files |= {f"{folder.name}{'/**' if folder.is_dir() else ''}": source_hash(folder) for folder in folders}
+    return ReachedCode(_hash(json.dumps(definition(spec), sort_keys=True)), dict(sorted(files.items())), limits)
+
+
+def definition(value: Any) -> Any:
+    """A spec (or a value of one) as plain data: what it says, without words for readers."""
+    if isinstance(value, type) and issubclass(value, Options):
+        declared = describe(value)
+        return {name: [describe_type(info.annotation), repr(info.default)] for name, info in declared.items()}
+    if isinstance(value, functools.partial):
+        return [definition(value.func), definition(value.args), definition(value.keywords)]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: definition(item) for name, item in _fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): definition(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [definition(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted(map(repr, value))
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    name = getattr(value, "__qualname__", None)
+    return f"{value.__module__}:{name}" if name else re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def _fields(value: Any) -> list[tuple[str, Any]]:
+    left_out = _NOT_CODE if isinstance(value, _SPECS) else ()
+    return [(entry.name, getattr(value, entry.name)) for entry in dataclasses.fields(value) if entry.name not in left_out]
+
+
+def _roots(value: Any) -> Iterator[Reference]:
+    """Where the code of a spec begins: its import strings and callables, and options classes with code of their own."""
+    if isinstance(value, str):
+        matched = IMPORT_STRING.fullmatch(value)
+        if matched:
+            yield Reference(matched[1], tuple(matched[2].split(".")))
+    elif isinstance(value, type) and issubclass(value, Options):
+        yield from (Reference(base.__module__, (base.__qualname__,)) for base in value.__mro__ if _has_code(base))
+    elif isinstance(value, functools.partial):
+        yield from _roots(value.func)
+        yield from _roots((value.args, value.keywords))
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from _type_of(value)
+        yield from (root for _, item in _fields(value) for root in _roots(item))
+    elif isinstance(value, Mapping):
+        yield from (root for item in value.values() for root in _roots(item))
+    elif isinstance(value, tuple | list):
+        yield from (root for item in value for root in _roots(item))
+    elif callable(value):
+        named = value if hasattr(value, "__qualname__") else type(value)
+        if named.__module__:
+            yield Reference(named.__module__, tuple(named.__qualname__.split(".")))
+        yield from _roots(getattr(value, "__self__", None)) if isinstance(value, types.MethodType) else ()
+
+
+def _type_of(value: Any) -> Iterator[Reference]:
+    if callable(value):
+        yield Reference(type(value).__module__, (type(value).__qualname__,))
+
+
+def _has_code(options: type) -> bool:
+    """True for an options class that defines functions or properties, beside what a dataclass adds."""
+    if options.__module__.partition(".")[0] == _HARNESS:
+        return False
+    members = [getattr(member, "fget", None) or getattr(member, "__func__", None) or member for member in vars(options).values()]
+    written = [member.__code__.co_filename for member in members if isinstance(member, types.FunctionType)]
+    return any(not file.startswith("<") and file != dataclasses.__file__ for file in written)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a module lies: its file (None for a namespace), and the folders of its submodules."""
+
+    file: Path | None
+    folders: tuple[Path, ...] = ()
+
+
+@dataclass
+class _Walk:
+    """Follows references from module to module within the packages where they began."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    limits: list[str] = field(default_factory=list)
+    packages: dict[str, Path] = field(default_factory=dict)
+    done: set[tuple[str, str]] = field(default_factory=set)
+    pending: list[Reference] = field(default_factory=list)
+
+    def finish(self) -> None:
+        """Follow what the code that counts refers to, until nothing new is reached."""
+        while self.pending:
+            self.follow(self.pending.pop())
+
+    def follow(self, reference: Reference, *, its_own: bool = False) -> None:
+        """Count what a reference leads to; ``its_own``: it stands in the spec, so that its package is one to be followed."""
+        top = reference.module.partition(".")[0]
+        if its_own and top != _HARNESS and not self._enter(top):
+            return
+        if top not in self.packages:
+            return
+        module, place, names = _resolve(reference)
+        if place is None:
+            self.limits.append(f"the source of {module} was not found")
+            return
+        parents = module.split(".")[:-1]
+        for count in range(1, len(parents) + 1):
+            self._parent(".".join(parents[:count]))
+        if place.file is not None:
+            self._count(module, place.file, names, used=reference.used)
+
+    def _enter(self, top: str) -> bool:
+        """Take a package up. One from a package index counts by its version."""
+        if top in self.packages:
+            return True
+        root = _root(_locate(top))
+        if root is None:
+            self.limits.append(f"the source of {top} was not found")
+        elif _is_installed(root):
+            self.files[top] = _version(top)
+        else:
+            self.packages[top] = root
+        return top in self.packages
+
+    def _parent(self, module: str) -> None:
+        place = _locate(module)
+        if place is not None and place.file is not None:
+            self._count(module, place.file, (), used=False)
+
+    def _count(self, module: str, file: Path, names: tuple[str, ...], *, used: bool) -> None:
+        source = self._source(module, file)
+        if source is None:
+            return
+        if not source.catalogue:
+            self._add(module, file, "", source.whole)
+        elif used and names and names[0] in source.imports:
+            reference = source.imports[names[0]]
+            self.pending.append(Reference(reference.module, (*reference.names, *names[1:])))
+        elif used and names and names[0] in source.definitions:
+            self._slice(module, file, source, names[0])
+        elif used:
+            self._add(module, file, "", source.whole)
+
+    def _source(self, module: str, file: Path) -> SourceFile | None:
+        try:
+            return read_source(file, module)
+        except (OSError, SyntaxError, ValueError, RecursionError) as error:
+            self.limits.append(f"{file.name} cannot be read as Python ({type(error).__name__})")
+            self.files[self._key(module, file)] = file_digest(file)[:16] if file.is_file() else ""
+            return None
+
+    def _slice(self, module: str, file: Path, source: SourceFile, name: str) -> None:
+        """Of a page that lists specs only what is used of it, and what that uses."""
+        for part in ("", name):
+            piece = source.definitions[part]
+            if part == name or piece.names or piece.references:
+                new = self._add(module, file, part or "its statements", piece)
+                for other in sorted(piece.names) if new else ():
+                    if other in source.definitions and other != part:
+                        self._slice(module, file, source, other)
+
+    def _add(self, module: str, file: Path, part: str, piece: Piece) -> bool:
+        if (module, part) in self.done:
+            return False
+        self.done.add((module, part))
+        key = self._key(module, file)
+        self.files[f"{key}: {part}" if part else key] = piece.digest
+        for name in piece.data:
+            self._data(file, key, name)
+        if piece.dynamic:
+            self.limits.append(f"{key}: {piece.dynamic}")
+        self.pending += piece.references
+        return True
+
+    def _data(self, file: Path, key: str, name: str) -> None:
+        path = file.parent / name
+        try:
+            if path.suffix not in (".py", ".pyc") and path.is_file() and path.resolve().is_relative_to(file.parent.resolve()):
+                self.files[f"{key.rpartition('/')[0]}/{name}".lstrip("/")] = file_digest(path)[:16]
+        except OSError:
+            return
+
+    def _key(self, module: str, file: Path) -> str:
+        return "/".join([*module.split(".")[: None if file.name == "__init__.py" else -1], file.name])
+
+
+def _resolve(reference: Reference) -> tuple[str, _Place | None, tuple[str, ...]]:
+    """The deepest module of a reference, its place, and the names that are left."""
+    module, names = reference.module, reference.names
+    place = _locate(module)
+    while place is not None and place.folders and names and (below := _below(place, names[0])) is not None:
+        module, place, names = f"{module}.{names[0]}", below, names[1:]
+    return module, place, names
+
+
+def _locate(module: str) -> _Place | None:
+    top, *parts = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError, AttributeError):
+        spec = None
+    if spec is None:
+        return None
+    file = Path(spec.origin) if spec.origin and spec.has_location else None
+    place: _Place | None = _Place(file, tuple(map(Path, spec.submodule_search_locations or ())))
+    for part in parts:
+        place = None if place is None else _below(place, part)
+    return place
+
+
+def _root(place: _Place | None) -> Path | None:
+    """A package's folder, or the file of a single module."""
+    if place is None:
+        return None
+    return next(iter(place.folders), place.file)
+
+
+def _below(place: _Place, name: str) -> _Place | None:
+    for folder in place.folders:
+        if (folder / name / "__init__.py").is_file():
+            return _Place(folder / name / "__init__.py", (folder / name,))
+        if (folder / f"{name}.py").is_file():
+            return _Place(folder / f"{name}.py")
+        compiled = [file for file in folder.glob(f"{name}.*") if file.suffix in (".so", ".pyd")]
+        if compiled:
+            return _Place(compiled[0])
+        if name.isidentifier() and any((folder / name).glob("*.py")):
+            return _Place(None, (folder / name,))
+    return None
+
+
+def _is_installed(path: Path) -> bool:
+    paths = sysconfig.get_paths()
+    if {"site-packages", "dist-packages"} & {*path.parts}:
+        return True
+    return any(path.is_relative_to(paths[name]) for name in ("purelib", "platlib", "stdlib", "platstdlib"))
+
+
+@functools.cache
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "installed"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
