@@ -45,7 +45,15 @@ def segbench_losses():
         LossSpec(name="scaled", summary="", build="bench_dev.losses.scaled:build", options=ScaledOptions),
         LossSpec(name="named", summary="", build="bench_dev.losses.named:build"),
         LossSpec(name="own", summary="", build=build_own),
+        LossSpec(name="closed", summary="", build=scaled_by(4)),
     ]
+
+
+def scaled_by(scale):
+    def build(task, options):
+        return lambda logits, mask: scale * logits.mean()
+
+    return build
 
 
 def build_own(task, options):
@@ -112,7 +120,7 @@ class Development:
 
     def ingredients(self, *losses: str) -> dict[str, Any]:
         """By loss: what the training of its cell depends on."""
-        names = losses or ("mild", "sharp", "scaled", "named", "own")
+        names = losses or ("mild", "sharp", "scaled", "named", "own", "closed")
         config = load_config(flags={"models": "dot", "losses": ",".join(names), "dataset": "dots", "recipes": "tiny"})
         cells = make_plan(config, self.catalog()).cells
         return {cell.loss.choice.name: cell.ingredients["train"] for cell in cells}
@@ -160,7 +168,7 @@ def test_a_loss_more_trains_nothing_again(development: Development) -> None:
         ("losses/shared.py", {"sharp"}),
         ("by_string.py", {"named"}),
         ("by_call.py", {"named"}),
-        ("__init__.py", {"mild", "sharp", "scaled", "named", "own"}),
+        ("__init__.py", {"mild", "sharp", "scaled", "named", "own", "closed"}),
         ("unused.py", set()),
     ],
 )
@@ -188,6 +196,12 @@ def test_another_build_is_another_definition(development: Development) -> None:
     development.replace("losses/__init__.py", "bench_dev.losses.scaled:build", "bench_dev.losses.sharp:build")
     (words,) = development.changed(before)["scaled"]
     assert words.startswith("code of loss scaled changed: bench_dev/deep/")
+
+
+def test_what_a_function_closes_over_is_part_of_the_definition(development: Development) -> None:
+    before = development.ingredients()
+    development.replace("losses/__init__.py", "scaled_by(4)", "scaled_by(5)")
+    assert development.changed(before) == {"closed": ["definition of loss closed changed"]}
 
 
 @pytest.mark.parametrize(

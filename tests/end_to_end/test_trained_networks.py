@@ -233,3 +233,9 @@ def test_a_student_is_not_taken_for_its_teacher(bench: Any, segbench: Any) -> No
     answer = segbench(*command)
     assert answer.code == 2
     assert "itself, or made from it" in answer.err
+
+
+def test_a_folder_s_name_is_no_model(segbench: Any, runs: Path) -> None:
+    shutil.copytree(runs, "dott")
+    answer = segbench("run", "--dataset", "dots", "--recipe", "tiny", "--models", "dott")
+    assert "Unknown model 'dott'. Did you mean 'dot'" in answer.err

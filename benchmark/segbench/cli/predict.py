@@ -188,7 +188,7 @@ def _summary(done: PredictSummary, predictor: Predictor, out: Path) -> str:
 
 
 def _shown_how(entries: Any) -> str:
-    """How many images were shown in which way.
+    """Counts of the ways in which images were shown, the most frequent first.
 
     >>> _shown_how([{"shown": "at its own size"}, {"shown": "in 4 tiles of 512"}, {"shown": "in 9 tiles of 512"}])
     '2 in tiles of 512, 1 at its own size'

@@ -15,6 +15,7 @@ import importlib.metadata
 import importlib.util
 import json
 import re
+import sys
 import sysconfig
 import types
 from collections.abc import Iterator, Mapping
@@ -85,8 +86,20 @@ def definition(value: Any) -> Any:
         return sorted(map(repr, value))
     if value is None or isinstance(value, str | int | float | bool):
         return value
+    captured = [_in_words(item) if callable(item) else definition(item) for item in _captured(value)]
+    return [_in_words(value), captured] if captured else _in_words(value)
+
+
+def _in_words(value: Any) -> str:
     name = getattr(value, "__qualname__", None)
     return f"{value.__module__}:{name}" if name else re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def _captured(function: Any) -> list[Any]:
+    """What a function got from where it was defined: defaults and the variables that it closes over."""
+    cells = getattr(function, "__closure__", None) or ()
+    closed = [cell.cell_contents for cell in cells if cell != types.CellType()]
+    return [*(getattr(function, "__defaults__", None) or ()), *(getattr(function, "__kwdefaults__", None) or {}).values(), *closed]
 
 
 def _fields(value: Any) -> list[tuple[str, Any]]:
@@ -95,7 +108,7 @@ def _fields(value: Any) -> list[tuple[str, Any]]:
 
 
 def _roots(value: Any) -> Iterator[Reference]:
-    """Where the code of a spec begins: its import strings and callables, and options classes with code of their own."""
+    """The import strings and callables of a spec, and its options classes that have code of their own."""
     if isinstance(value, str):
         matched = IMPORT_STRING.fullmatch(value)
         if matched:
@@ -106,22 +119,25 @@ def _roots(value: Any) -> Iterator[Reference]:
         yield from _roots(value.func)
         yield from _roots((value.args, value.keywords))
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        yield from _type_of(value)
+        yield from _callable(value)
         yield from (root for _, item in _fields(value) for root in _roots(item))
     elif isinstance(value, Mapping):
         yield from (root for item in value.values() for root in _roots(item))
     elif isinstance(value, tuple | list):
         yield from (root for item in value for root in _roots(item))
     elif callable(value):
-        named = value if hasattr(value, "__qualname__") else type(value)
-        if named.__module__:
-            yield Reference(named.__module__, tuple(named.__qualname__.split(".")))
-        yield from _roots(getattr(value, "__self__", None)) if isinstance(value, types.MethodType) else ()
+        yield from _callable(value)
+        if isinstance(value, types.MethodType):
+            yield from _roots(value.__self__)
+        for item in _captured(value):
+            yield from _callable(item) if callable(item) else _roots(item)
 
 
-def _type_of(value: Any) -> Iterator[Reference]:
-    if callable(value):
-        yield Reference(type(value).__module__, (type(value).__qualname__,))
+def _callable(value: Any) -> Iterator[Reference]:
+    """The place of a function, a class or a callable object's class."""
+    named = value if hasattr(value, "__qualname__") else type(value)
+    if callable(value) and named.__module__:
+        yield Reference(named.__module__, tuple(named.__qualname__.split(".")))
 
 
 def _has_code(options: type) -> bool:
@@ -135,7 +151,7 @@ def _has_code(options: type) -> bool:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a module lies: its file (None for a namespace), and the folders of its submodules."""
+    """A module's file (None for a namespace), and the folders of its submodules."""
 
     file: Path | None
     folders: tuple[Path, ...] = ()
@@ -174,9 +190,11 @@ class _Walk:
             self._count(module, place.file, names, used=reference.used)
 
     def _enter(self, top: str) -> bool:
-        """Take a package up. One from a package index counts by its version."""
+        """Take a package up. One from a package index counts by its version, the standard library not at all."""
         if top in self.packages:
             return True
+        if top in sys.stdlib_module_names:
+            return False
         root = _root(_locate(top))
         if root is None:
             self.limits.append(f"the source of {top} was not found")

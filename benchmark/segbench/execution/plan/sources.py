@@ -67,7 +67,7 @@ class Sources:
 
 def choose_model(catalog: Catalog, text: str, shared: Mapping[str, Any]) -> Chosen[ModelSpec]:
     """A model with those of the settings of ``[model]`` that it has as options; a derived one's bases have theirs."""
-    record = part_record(catalog, text, shared)
+    record = _model_record(catalog, text, shared)
     return catalog.model(text, record["options"], parts=record["parts"])
 
 
@@ -76,6 +76,10 @@ def part_record(catalog: Catalog, text: str, shared: Mapping[str, Any]) -> dict[
     if names_network(text, catalog.names("models")):
         meta = read_meta(find_network(text, "model").file)
         return {"model": meta["model"], "options": _local(meta["model_options"]), "parts": meta.get("model_parts") or None}
+    return _model_record(catalog, text, shared)
+
+
+def _model_record(catalog: Catalog, text: str, shared: Mapping[str, Any]) -> dict[str, Any]:
     choice = parse_choice(text)
     spec, _ = catalog.spec("models", choice.name)
     own = {key: value for key, value in shared.items() if key in describe(spec.options)}
