@@ -28,19 +28,19 @@ def command(files: tuple[Path, ...]) -> int:
     if not files:
         click.echo(json.dumps(run_schema(), indent=2))
         return 0
-    kept = [_keeps(path) for path in files]  # all are looked at, also after one that does not
-    return 0 if all(kept) else 1
+    valid = [_is_valid(path) for path in files]  # all are looked at, also after one that is not
+    return 0 if all(valid) else 1
 
 
-def _keeps(path: Path) -> bool:
+def _is_valid(path: Path) -> bool:
     from segbench.cli.output import relative
     from segbench.results.json_schema import problems, read_document, unknown_keys
 
     file, document = read_document(path)
-    found = problems(document)
-    if found:
+    faults = problems(document)
+    if faults:
         click.echo(f"{relative(file)}: does not keep to the schema")
-        for problem in found:
+        for problem in faults:
             click.echo(f"  {problem}")
         return False
     cells = len(document["cells"])
