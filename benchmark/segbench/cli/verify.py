@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from segbench.results.records import VerificationRecord
-    from segbench.testing.instruments.checks import Check
-    from segbench.testing.instruments.findings import Finding
-    from segbench.testing.instruments.runner import Report
+    from segbench.testing.check import Check, CheckResult
 
 _STYLES = {"ok": "green", "FAILED": "bold red", "cannot tell": "yellow", "skipped": "dim"}
 
@@ -36,19 +34,20 @@ def command(only: str | None, list_only: bool, as_json: bool) -> int:
     from segbench.util.compat import require_torch
 
     require_torch()
-    from segbench.testing.instruments.runner import run_checks
+    from segbench.testing.check import run_all
 
-    report = run_checks(checks, before=lambda check: click.echo(f"{check.name}: {check.summary} ..", err=True))
-    stamp = _keep_stamp(report, complete=not only)
+    start = time.perf_counter()
+    results = run_all(checks, before=lambda check: click.echo(f"{check.name}: {check.summary} ..", err=True))
+    outcome = _stored_outcome(results, seconds=time.perf_counter() - start, complete=not only)
     if as_json:
-        findings = [dataclasses.asdict(finding) for finding in report.findings]
-        click.echo(json.dumps({**stamp.model_dump(mode="json"), "findings": findings}, indent=1))
+        findings = [_finding(result) for result in results]
+        click.echo(json.dumps({**outcome.model_dump(mode="json"), "findings": findings}, indent=1))
     else:
-        _print_report(report)
-    return 1 if report.failed else 0
+        _print_results(results, outcome)
+    return 1 if outcome.failed else 0
 
 
-def _list_checks(checks: Sequence[Check], *, as_json: bool) -> None:
+def _list_checks(checks: Sequence[Check[None]], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([{"name": check.name, "summary": check.summary} for check in checks], indent=1))
         return
@@ -57,34 +56,47 @@ def _list_checks(checks: Sequence[Check], *, as_json: bool) -> None:
         click.echo(f"{check.name:<{width}}  {check.summary}")
 
 
-def _keep_stamp(report: Report, *, complete: bool) -> VerificationRecord:
-    """The summary of a report, stored for later reports of runs where all checks were run."""
+def _stored_outcome(results: Sequence[CheckResult], *, seconds: float, complete: bool) -> VerificationRecord:
+    """The summary; kept for reports where all checks were run."""
     from segbench.testing.instruments.stamp import keep, summarise
 
+    outcome = summarise(results, seconds=seconds)
     if not complete:
-        return summarise(report)
+        return outcome
     try:
-        return keep(report)
+        return keep(outcome)
     except OSError as error:
         click.echo(f"Warning: reports will not show this: the cache folder cannot be written ({error.strerror}).", err=True)
-        return summarise(report)
+        return outcome
 
 
-def _print_report(report: Report) -> None:
+def _finding(result: CheckResult) -> dict[str, str]:
+    """A result as it is printed as JSON."""
+    return {
+        "subject": result.subject,
+        "expected": result.expected,
+        "measured": result.measured,
+        "verdict": result.verdict,
+        "reason": result.message,
+        "source": result.source,
+        "check": result.name,
+    }
+
+
+def _print_results(results: Sequence[CheckResult], outcome: VerificationRecord) -> None:
     from segbench.cli.output import terminal
 
     console = terminal()
-    console.print(_table(report.findings))
-    for finding in report.findings:
-        if finding.reason and finding.verdict != "skipped":
-            console.print(
-                f"{finding.check}, {finding.subject}: {finding.reason}.", markup=False, highlight=False, style=_STYLES[finding.verdict]
-            )
-    console.print(_source_lines(report.findings), markup=False, highlight=False, style="dim")
-    console.print(_count_sentence(report), markup=False, highlight=False)
+    console.print(_table(results))
+    for result in results:
+        if result.message and result.verdict != "skipped":
+            text = f"{result.name}, {result.subject}: {result.message}."
+            console.print(text, markup=False, highlight=False, style=_STYLES[result.verdict])
+    console.print(_source_lines(results), markup=False, highlight=False, style="dim")
+    console.print(_count_sentence(outcome), markup=False, highlight=False)
 
 
-def _table(findings: Sequence[Finding]) -> Any:
+def _table(results: Sequence[CheckResult]) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -94,34 +106,29 @@ def _table(findings: Sequence[Finding]) -> Any:
         table.add_column(heading, overflow="fold")
     table.add_column("verdict", no_wrap=True)
     before = ""
-    for finding in findings:
-        name, before = finding.check if finding.check != before else "", finding.check
-        measured = f"{finding.reason}" if finding.verdict == "skipped" else finding.measured
-        cells = [name, finding.subject, finding.expected, measured]
-        table.add_row(*map(Text, cells), Text(finding.verdict, style=_STYLES[finding.verdict]))
+    for result in results:
+        name, before = result.name if result.name != before else "", result.name
+        measured = result.message if result.verdict == "skipped" else result.measured
+        cells = [name, result.subject, result.expected, measured]
+        table.add_row(*map(Text, cells), Text(result.verdict, style=_STYLES[result.verdict]))
     return table
 
 
-def _source_lines(findings: Sequence[Finding]) -> str:
-    """The sources of the expected figures, a line per check."""
-    sources_by_check: dict[str, dict[str, None]] = {}
-    for finding in findings:
-        if finding.source:
-            sources_by_check.setdefault(finding.check, {})[finding.source] = None
-    return "\n".join(["Expected figures:", *(f"  {check}: {'; '.join(sources)}" for check, sources in sources_by_check.items())])
+def _source_lines(results: Sequence[CheckResult]) -> str:
+    """Origin of the expected figures, a line per check."""
+    sources: dict[str, dict[str, None]] = {}
+    for result in results:
+        if result.source:
+            sources.setdefault(result.name, {})[result.source] = None
+    return "\n".join(["Expected figures:", *(f"  {check}: {'; '.join(named)}" for check, named in sources.items())])
 
 
-def _count_sentence(report: Report) -> str:
-    """The number of checks by verdict, as a sentence.
+def _count_sentence(outcome: VerificationRecord) -> str:
+    """Number of results by verdict.
 
-    >>> from segbench.testing.instruments.runner import Report
-    >>> _count_sentence(Report((), 2.0))
+    >>> from segbench.testing.instruments.stamp import summarise
+    >>> _count_sentence(summarise([], seconds=2.0))
     '0 ok, 0 failed, 0 cannot tell, 0 skipped, in 2 s.'
     """
-    counts = [
-        f"{report.count('ok')} ok",
-        f"{report.count('FAILED')} failed",
-        f"{report.count('cannot tell')} cannot tell",
-        f"{report.count('skipped')} skipped",
-    ]
-    return f"{', '.join(counts)}, in {report.seconds:.0f} s."
+    counts = f"{outcome.ok} ok, {outcome.failed} failed, {outcome.cannot_tell} cannot tell, {outcome.skipped} skipped"
+    return f"{counts}, in {outcome.seconds or 0.0:.0f} s."

@@ -1,4 +1,4 @@
-"""The published JSON Schema of ``run.json``, and whether a file keeps to it."""
+"""The published JSON Schema of ``run.json``, and validation of files against it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _rest(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_document(path: Path) -> tuple[Path, Any]:
-    """The JSON of a run's directory or file, and where it stands. Raises :class:`StoreError` where there is none or a newer one."""
+    """The path and the JSON of a run's directory or file. Raises :class:`StoreError` where there is none or a newer one."""
     file = path / "run.json" if path.is_dir() else path
     try:
         document = json.loads(file.read_bytes())
@@ -63,19 +63,19 @@ def read_document(path: Path) -> tuple[Path, Any]:
 
 
 def problems(document: Any) -> list[str]:
-    """Where a document leaves the schema, as ``cells[0].params: what is wrong``; empty where it keeps to it."""
+    """Faults of a document against the schema, as ``cells[0].params: what is wrong``; empty where it keeps to it."""
     if not isinstance(document, dict):
         return ["the file holds no object"]
-    found = [f"{key}: missing" for key in _REQUIRED if key not in document]
+    faults = [f"{key}: missing" for key in _REQUIRED if key not in document]
     if document.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
-        found.append(f"schema_version: it must be {SCHEMA_VERSION}")
+        faults.append(f"schema_version: it must be {SCHEMA_VERSION}")
     try:
         # strict, as JSON Schema is: a number in quotes is no number. Only JSON's lists become tuples
         RunResult.model_validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
-        found += [f"{_path(entry['loc'])}: {entry['msg']}" for entry in error.errors(include_url=False, include_input=False)]
-    more = len(found) - _MOST_PROBLEMS
-    return found if more <= 0 else [*found[:_MOST_PROBLEMS], f"and {more} more"]
+        faults += [f"{_path(entry['loc'])}: {entry['msg']}" for entry in error.errors(include_url=False, include_input=False)]
+    more = len(faults) - _MOST_PROBLEMS
+    return faults if more <= 0 else [*faults[:_MOST_PROBLEMS], f"and {more} more"]
 
 
 def unknown_keys(document: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""What of a run may be published: records that readers need, and no folder of the author's machine."""
+"""The public form of a run: records that readers need, without folders of the author's machine."""
 
 from __future__ import annotations
 

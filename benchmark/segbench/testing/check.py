@@ -1,16 +1,21 @@
-"""A check is a plain function on a subject: it returns where the rule is kept and raises a sentence that says what to change."""
+"""Checks of plugins (``segbench check``) and of the machine's instruments (``segbench verify``): one frame for both.
+
+The check of a rule is a plain function on a subject: it returns nothing where the rule is kept, and raises a sentence that says what to
+change. The check of an instrument yields a result for each quantity that it compared with a known one.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Generic, NoReturn, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Literal, NoReturn, TypeVar
 
 from segbench.plugin.options import Options, describe
 
 SubjectT = TypeVar("SubjectT")
+Verdict = Literal["ok", "FAILED", "cannot tell", "skipped"]
 
 
 class ConformanceError(AssertionError):
@@ -18,12 +23,38 @@ class ConformanceError(AssertionError):
 
 
 @dataclass(frozen=True)
+class CheckResult:
+    """Outcome of a check, or of one of the quantities that it compared.
+
+    ``message`` is empty where all is well; ``seconds`` is the time of the whole check. Of a rule nothing more is said; of a quantity
+    ``subject`` names it, ``expected`` and ``measured`` are its figures, and ``source`` says where the expected one comes from.
+    """
+
+    name: str = ""
+    verdict: Verdict = "ok"
+    message: str = ""
+    seconds: float = 0.0
+    subject: str = ""
+    expected: str = ""
+    measured: str = ""
+    source: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """True for the verdict ``ok`` alone."""
+        return self.verdict == "ok"
+
+
+@dataclass(frozen=True)
 class Check(Generic[SubjectT]):
-    """One rule: its name, a sentence on what it asks for, and the function that looks."""
+    """A check: its name, a sentence on what it asks for, and the function that looks.
+
+    ``run(subject)`` of a rule returns None or raises; ``run()`` of an instrument returns results.
+    """
 
     name: str
     summary: str
-    run: Callable[[SubjectT], None]
+    run: Callable[..., Iterable[CheckResult] | None]
 
     @classmethod
     def of(cls, function: Callable[[SubjectT], None]) -> Check[SubjectT]:
@@ -32,19 +63,32 @@ class Check(Generic[SubjectT]):
         return cls(function.__name__, summary[0] if summary else "", function)
 
 
-@dataclass(frozen=True)
-class CheckResult:
-    """How one check went. ``message`` is empty where it passed."""
+def run_all(checks: Iterable[Check[Any]], *subject: Any, before: Callable[[Check[Any]], None] = lambda check: None) -> list[CheckResult]:
+    """Run every check on ``subject`` (none for instruments), ``before`` each of them a call with it.
 
-    name: str
-    passed: bool
-    message: str
-    seconds: float
+    Whatever a check raises becomes its message, and the others still run.
+    """
+    results = []
+    for check in checks:
+        before(check)
+        results += _run_one(check, subject)
+    return results
 
 
-def run_all(checks: Sequence[Check[Any]], subject: Any) -> list[CheckResult]:
-    """Run every check; whatever a plugin raises becomes that check's message, and the others still run."""
-    return [_run_one(check, subject) for check in checks]
+def judged(passed: bool, *, subject: str, expected: str, measured: str, message: str = "", source: str = "") -> CheckResult:
+    """``ok`` or ``FAILED``; ``message`` is kept where it failed.
+
+    >>> judged(True, subject="2 + 2", expected="4", measured="4", message="arithmetic broke").verdict
+    'ok'
+    """
+    verdict: Verdict = "ok" if passed else "FAILED"
+    message = "" if passed else message
+    return CheckResult(verdict=verdict, message=message, subject=subject, expected=expected, measured=measured, source=source)
+
+
+def skipped(subject: str, reason: str) -> CheckResult:
+    """Nothing was measured, and why."""
+    return CheckResult(verdict="skipped", message=reason, subject=subject, expected="-", measured="-")
 
 
 def fail(message: str) -> NoReturn:
@@ -76,14 +120,15 @@ def refuse_unfit_defaults(options: type[Options]) -> None:
             options.resolve({info.name: info.default})
 
 
-def _run_one(check: Check[Any], subject: Any) -> CheckResult:
+def _run_one(check: Check[Any], subject: tuple[Any, ...]) -> list[CheckResult]:
     start = time.perf_counter()
+    results: list[CheckResult] = []
     try:
-        check.run(subject)
+        rows = check.run(*subject)
+        results += [CheckResult()] if rows is None else rows
     except ConformanceError as error:
-        message = str(error)
-    except Exception as error:  # foreign code: whatever it raises is this check's verdict
-        message = f"it raised {type(error).__name__}: {error}"
-    else:
-        message = ""
-    return CheckResult(check.name, not message, message, time.perf_counter() - start)
+        results.append(CheckResult(verdict="FAILED", message=str(error)))
+    except Exception as error:  # foreign code may raise anything: that is this check's verdict
+        results.append(CheckResult(verdict="FAILED", message=f"it raised {type(error).__name__}: {error}"))
+    seconds = time.perf_counter() - start
+    return [replace(result, name=check.name, seconds=seconds) for result in results]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from segbench.measure import memory
-from segbench.testing.instruments.findings import Finding, judged, skipped
+from segbench.testing.check import CheckResult, judged, skipped
 from segbench.util.files import MB
 
 TENSOR_MB = 200
@@ -22,7 +22,7 @@ WITHIN = 0.03
 _SOURCE = "the tensor's own size"
 
 
-def check() -> Iterator[Finding]:
+def check() -> Iterator[CheckResult]:
     """A row for a fresh process, one for the child of a parent that used 1.5 GB, one for CUDA."""
     yield _fresh("a fresh process", [TENSOR_MB])
     child = f"a child of a process with {PARENT_MB / 1024:.1f} GB"
@@ -34,17 +34,17 @@ def check() -> Iterator[Finding]:
     yield _cuda() if torch.cuda.is_available() else skipped(f"{TENSOR_MB} MB tensor on CUDA", "no usable CUDA device")
 
 
-def _fresh(where: str, sizes: list[int]) -> Finding:
+def _fresh(where: str, sizes: list[int]) -> CheckResult:
     """What the meter says in a new process; its peak must not hold anything of a parent's."""
     subject = f"{TENSOR_MB} MB tensor in {where}"
     command = [sys.executable, "-m", "segbench.testing.instruments.memory_probe", *map(str, sizes)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"})
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or ["the process gave no reason"])[-1])
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    increase, peak = said["increase"], said["peak"]
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    increase, peak = report["increase"], report["peak"]
     if increase is None or peak is None:
-        return skipped(subject, str(said["method"]))
+        return skipped(subject, str(report["method"]))
     right = abs(increase / TENSOR_MB - 1) <= WITHIN
     own = peak < PARENT_MB
     return judged(
@@ -52,12 +52,12 @@ def _fresh(where: str, sizes: list[int]) -> Finding:
         subject=subject,
         expected=f"{TENSOR_MB} MB +- {WITHIN:.0%}, peak < {PARENT_MB}",
         measured=f"{increase:.1f} MB, peak {peak:.0f}",
-        reason=f"the increase is off by {increase / TENSOR_MB - 1:+.1%}" if own else "the peak holds the parent's memory",
+        message=f"the increase is off by {increase / TENSOR_MB - 1:+.1%}" if own else "the peak holds the parent's memory",
         source=_SOURCE,
     )
 
 
-def _cuda() -> Finding:
+def _cuda() -> CheckResult:
     with memory.PeakMemory("cuda") as meter:
         tensor = torch.ones(TENSOR_MB * MB // 4, device="cuda")
         del tensor
@@ -77,5 +77,5 @@ def _available_mb() -> float | None:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return None
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(found[0]) / 1024 if found else None
+    kilobytes = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
+    return None if kilobytes is None else int(kilobytes) / 1024

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from segbench.measure.quality import confusion
 from segbench.measure.quality import scores as quality
-from segbench.testing.instruments.findings import Finding, judged, skipped
+from segbench.testing.check import CheckResult, judged, skipped
 
 CLASSES = 5
 IGNORED = 255
@@ -19,7 +19,7 @@ IGNORED = 255
 Peer = Callable[[Tensor, Tensor], list[float]]
 
 
-def check() -> Iterator[Finding]:
+def check() -> Iterator[CheckResult]:
     """A row per library: the IoU of each class over a batch with ignored pixels."""
     for library, package, peer in (("torchmetrics", "torchmetrics", _torchmetrics), ("scikit-learn", "sklearn", _scikit_learn)):
         if importlib.util.find_spec(package) is None:
@@ -28,7 +28,7 @@ def check() -> Iterator[Finding]:
             yield _compare(library, peer)
 
 
-def _compare(library: str, peer: Peer) -> Finding:
+def _compare(library: str, peer: Peer) -> CheckResult:
     prediction, mask = _scene()
     theirs = peer(prediction, mask)
     matrices = confusion.confusion_matrices(prediction, mask, num_classes=CLASSES, ignore_index=IGNORED)
@@ -40,7 +40,7 @@ def _compare(library: str, peer: Peer) -> Finding:
         subject=f"IoU of {CLASSES} classes by {library}",
         expected=" ".join(f"{value:.4f}" for value in theirs),
         measured=" ".join(f"{value:.4f}" for value in ours),
-        reason=f"they differ by up to {furthest:.2g}",
+        message=f"they differ by up to {furthest:.2g}",
         source=f"{library} on the same masks",
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from segbench.measure import latency
-from segbench.testing.instruments.findings import Finding, skipped
+from segbench.testing.check import CheckResult, skipped
 from segbench.testing.instruments.timer_torch import compare
 
 PAIRS = 25
@@ -19,7 +19,7 @@ PRODUCTS = 8
 _PACE = latency.TimingBudget(rounds=1, min_calls=5, max_calls=5, min_round_seconds=0.0, max_warmup_calls=10)
 
 
-def check() -> Iterator[Finding]:
+def check() -> Iterator[CheckResult]:
     """One row: the median of 25 ratios, events over the host's clock around the same matrix products."""
     if not torch.cuda.is_available():
         yield skipped("events against the host's clock", "no usable CUDA device")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from segbench.measure import latency
-from segbench.testing.instruments.findings import Finding, Verdict
+from segbench.testing.check import CheckResult, Verdict
 
 SLEEP_MS = 20.0
 AGREES_WITHIN = 0.02
@@ -16,7 +16,7 @@ OVERSLEPT = 1.10
 _PACE = latency.TimingBudget(rounds=10, min_calls=5, max_calls=5, min_round_seconds=0.0, max_warmup_calls=10)
 
 
-def check() -> Iterator[Finding]:
+def check() -> Iterator[CheckResult]:
     """One row: the median of 50 timed sleeps of 20 ms.
 
     A sleep never ends early, but a busy machine wakes late. So each sleep is also timed by another clock from within: the timer has
@@ -33,12 +33,12 @@ def check() -> Iterator[Finding]:
     samples = timed.samples_ms
     truth = statistics.median(slept[-len(samples) :])
     verdict, reason = _judge(timed.p50_ms, truth)
-    yield Finding(
+    yield CheckResult(
         subject=f"{len(samples)} sleeps of {SLEEP_MS:g} ms, median",
         expected=f"{truth:.2f} ms +- {AGREES_WITHIN:.0%}",
         measured="none" if timed.p50_ms is None else f"{timed.p50_ms:.2f} ms",
         verdict=verdict,
-        reason=reason,
+        message=reason,
         source="the system's sleep, timed from within by its raw clock",
     )
 

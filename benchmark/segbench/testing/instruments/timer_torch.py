@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from segbench.measure import latency
-from segbench.testing.instruments.findings import Finding, Verdict
+from segbench.testing.check import CheckResult, Verdict
 
 LOOKS = (50, 100, 200)
 """After how many pairs it is asked whether they suffice."""
@@ -25,7 +25,7 @@ SIZE = 48
 _PACE = latency.TimingBudget(rounds=1, min_calls=CALLS, max_calls=CALLS, min_round_seconds=0.0, max_warmup_calls=10)
 
 
-def check() -> Iterator[Finding]:
+def check() -> Iterator[CheckResult]:
     """One row: the median of 50 ratios or more, segbench's mean of 20 calls over that of ``torch.utils.benchmark``.
 
     Both use one thread; which goes first is drawn for each pair, so that what disturbs the machine hits both alike. A busy machine
@@ -39,20 +39,20 @@ def check() -> Iterator[Finding]:
         torch.set_num_threads(threads)
 
 
-def _compare(call: Callable[[], object]) -> Finding:
+def _compare(call: Callable[[], object]) -> CheckResult:
     order, start = random.Random(0), time.perf_counter()
     _pair(call, first=True)  # for the caches
     pairs: list[tuple[float, float]] = []
     for look in LOOKS:
         pairs += [_pair(call, first=order.random() < 0.5) for _ in range(look - len(pairs))]
-        finding = compare(
+        result = compare(
             [ours / theirs for ours, theirs in pairs],
             subject=f"{look} interleaved pairs, median ratio",
             source=f"torch.utils.benchmark.Timer on the same call, {statistics.median(theirs for _, theirs in pairs):.3f} ms",
         )
-        if finding.verdict == "ok" or time.perf_counter() - start > PATIENCE_SECONDS:
+        if result.verdict == "ok" or time.perf_counter() - start > PATIENCE_SECONDS:
             break
-    return finding
+    return result
 
 
 def _workload() -> Callable[[], object]:
@@ -110,7 +110,7 @@ TOLERANCE = 0.05
 CONFIDENCE = 0.95
 
 
-def compare(ratios: Sequence[float], *, subject: str, source: str) -> Finding:
+def compare(ratios: Sequence[float], *, subject: str, source: str) -> CheckResult:
     """``ok`` where the median's 95 % interval lies within 1 +- 5 %, ``FAILED`` where all of it lies outside, else ``cannot tell``.
 
     An interval that crosses the bound is a busy machine's, not a broken instrument's.
@@ -122,12 +122,12 @@ def compare(ratios: Sequence[float], *, subject: str, source: str) -> Finding:
     """
     low, high = median_interval(ratios)
     verdict, reason = _judge(low, high)
-    return Finding(
+    return CheckResult(
         subject=subject,
         expected=f"1 +- {TOLERANCE:.0%}",
         measured=f"{statistics.median(ratios):.3f} ({low:.3f} to {high:.3f})",
         verdict=verdict,
-        reason=reason,
+        message=reason,
         source=source,
     )
 

@@ -1,4 +1,4 @@
-"""How a test asks a check for its verdicts."""
+"""Results and verdicts of one check, run as the command runs it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from segbench.testing.check import CheckResult, run_all
 from segbench.testing.instruments.checks import choose
-from segbench.testing.instruments.findings import Finding
-from segbench.testing.instruments.runner import run_checks
 
 Verdicts = Callable[[str], dict[str, str]]
 
 
 @pytest.fixture
-def findings_of() -> Callable[[str], tuple[Finding, ...]]:
+def findings_of() -> Callable[[str], list[CheckResult]]:
     """All findings of the check of that name, run as the command runs it."""
 
-    def run(name: str) -> tuple[Finding, ...]:
-        return run_checks(choose([name])).findings
+    def run(name: str) -> list[CheckResult]:
+        return run_all(choose([name]))
 
     return run
 
 
 @pytest.fixture
-def verdicts_of(findings_of: Callable[[str], tuple[Finding, ...]]) -> Verdicts:
+def verdicts_of(findings_of: Callable[[str], list[CheckResult]]) -> Verdicts:
     """Verdict by subject."""
 
     def run(name: str) -> dict[str, str]:

@@ -19,12 +19,12 @@ from segbench.measure import macs, params
 from segbench.measure.params import ParamCount
 from segbench.measure.quality import confusion
 from segbench.measure.quality import scores as quality
+from segbench.testing.check import CheckResult
 from segbench.testing.instruments import counts, memory, published, timer_torch
-from segbench.testing.instruments.findings import Finding
 
 Patch = pytest.MonkeyPatch
 Verdicts = Callable[[str], dict[str, str]]
-Findings = Callable[[str], tuple[Finding, ...]]
+Findings = Callable[[str], list[CheckResult]]
 
 SMALL = (published.SEGMENTATION[0], published.ENCODERS[4])
 LRASPP, SMALLEST = "lraspp_mobilenet_v3_large at 520", "mobilenet_v3_small at 224"
@@ -55,7 +55,7 @@ def test_a_counter_that_misses_linear_layers_is_found(findings_of: Findings, mon
     found = {finding.subject: finding for finding in findings_of("counts")}
     assert found[SMALLEST].verdict == "FAILED"
     # 576 * 1024 + 1024 * 1000 multiply-adds are missing, and 0.0565 G are there
-    assert (found[SMALLEST].measured, found[SMALLEST].reason) == ("2,542,856; 0.055 G", "+0 params, -0.0021 GMACs")
+    assert (found[SMALLEST].measured, found[SMALLEST].message) == ("2,542,856; 0.055 G", "+0 params, -0.0021 GMACs")
     assert found[LRASPP].verdict == "ok", "it has no linear layer"
 
 
@@ -70,7 +70,7 @@ def test_a_counter_of_params_that_takes_buffers_along_is_found(findings_of: Find
     monkeypatch.setattr(params, "count_params", with_buffers)
     found = findings_of("counts")
     assert [finding.verdict for finding in found] == ["FAILED", "FAILED"]
-    assert all(finding.reason.startswith("+") for finding in found)
+    assert all(finding.message.startswith("+") for finding in found)
 
 
 @pytest.mark.parametrize(("broken", "verdict"), [(False, "ok"), (True, "FAILED")])
@@ -121,7 +121,7 @@ def test_a_timer_that_is_a_tenth_off_is_found_by_a_sleep(factor: float, findings
     _scaled_timer(monkeypatch, factor)
     (found,) = findings_of("timer-sleep")
     assert found.verdict == "FAILED"
-    assert "against a second clock" in found.reason
+    assert "against a second clock" in found.message
 
 
 def test_a_sleep_is_timed_right_or_the_machine_is_too_busy(findings_of: Findings) -> None:
@@ -157,7 +157,7 @@ def test_a_meter_that_inherits_the_parents_peak_is_found(findings_of: Findings, 
     child = found["200 MB tensor in a child of a process with 1.5 GB"]
     assert child.verdict in ("FAILED", "skipped")
     if child.verdict == "FAILED":
-        assert child.reason == "the peak holds the parent's memory"
+        assert child.message == "the peak holds the parent's memory"
 
 
 def test_a_meter_that_mixes_up_1000_and_1024_is_found(
@@ -168,9 +168,9 @@ def test_a_meter_that_mixes_up_1000_and_1024_is_found(
         "import segbench.measure.memory as memory\nhonest = memory._status_mb\nmemory._status_mb = lambda key: honest(key) * 1.024 ** 2\n"
     )
     fresh, child, *_ = findings_of("memory")
-    assert (child.verdict, child.reason) == ("skipped", "only 2.0 GB of memory are free")
+    assert (child.verdict, child.message) == ("skipped", "only 2.0 GB of memory are free")
     assert fresh.verdict == "FAILED"
-    assert "+4." in fresh.reason or "+5." in fresh.reason
+    assert "+4." in fresh.message or "+5." in fresh.message
 
 
 def test_an_instrument_that_crashes_has_failed(findings_of: Findings, monkeypatch: Patch) -> None:
@@ -179,4 +179,4 @@ def test_an_instrument_that_crashes_has_failed(findings_of: Findings, monkeypatc
 
     monkeypatch.setattr(confusion, "confusion_matrices", crash)
     (found,) = findings_of("iou-peers")
-    assert (found.verdict, found.reason) == ("FAILED", "RuntimeError: no such thing")
+    assert (found.verdict, found.message) == ("FAILED", "RuntimeError: no such thing")

@@ -10,8 +10,7 @@ import pytest
 from segbench.measure import verification as instruments
 from segbench.measure.verification import FILE, instrument_identity, read_stamp, write_stamp
 from segbench.results.records import VerificationRecord
-from segbench.testing.instruments.findings import Finding, judged, skipped
-from segbench.testing.instruments.runner import Report
+from segbench.testing.check import CheckResult, judged, skipped
 from segbench.testing.instruments.stamp import keep, summarise, this_machine
 
 HERE = {"cpu": "A", "torch": "2.0", "segbench": "0.1"}
@@ -22,8 +21,8 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGBENCH_CACHE", str(tmp_path))
 
 
-def _report(*findings: Finding) -> Report:
-    return Report(findings, 12.34)
+def _outcome(*results: CheckResult) -> VerificationRecord:
+    return summarise(results, seconds=12.34)
 
 
 GOOD = judged(True, subject="a", expected="1", measured="1")
@@ -65,7 +64,7 @@ def test_changed_instruments_are_not_vouched_for(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_summary_counts_what_was_checked() -> None:
-    outcome = summarise(_report(GOOD, GOOD, BAD, skipped("c", "no GPU")))
+    outcome = _outcome(GOOD, GOOD, BAD, skipped("c", "no GPU"))
     assert (outcome.checks, outcome.ok, outcome.failed, outcome.cannot_tell, outcome.skipped) == (3, 2, 1, 0, 1)
     assert outcome.seconds == 12.3
 
@@ -73,7 +72,7 @@ def test_the_summary_counts_what_was_checked() -> None:
 def test_a_run_on_this_machine_carries_the_stamp(bench: Any) -> None:
     inline = ["execute.where=inline", "measure.latency=false"]
     assert bench.run(sets=inline).instruments is None
-    stamp = keep(_report(GOOD, BAD))
+    stamp = keep(_outcome(GOOD, BAD))
     assert read_stamp(this_machine()) == stamp
     result = bench.run(sets=inline)
     assert result.instruments == stamp
