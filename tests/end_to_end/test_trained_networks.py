@@ -147,7 +147,7 @@ REFUSALS = {
     "two/checkpoints/gone/best.pt": "'two' has no trained cell 'gone'",
     "./empty": "empty' holds no run: there are no checkpoints in it. Give a trained network as RUN",
     "./untrained": "'untrained' has no trained cells yet",
-    "no/where": "'no/where' holds no run: it is neither a checkpoint nor RUN/CELL, and there is no such file or folder.",
+    "no/where": "'no/where' holds no run: it is neither a checkpoint nor RUN/CELL, and there is no 'no/where'.",
     "~nobody-of-this-name/run": "'~nobody-of-this-name/run' holds no run: it is neither",
 }
 COMMANDS: dict[str, Callable[[str], tuple[str, ...]]] = {

@@ -163,7 +163,7 @@ def find_trained(text: str) -> Trained:
         return Trained(text, (_cell_of(run, name),))
     if text.strip() and os.path.isdir(path):
         raise no_run(text, "there are no checkpoints in it", f"Give {TRAINED}.")
-    raise no_run(text, "it is neither a checkpoint nor RUN/CELL, and there is no such file or folder", f"Give {TRAINED}.")
+    raise no_run(text, f"it is neither a checkpoint nor RUN/CELL, and there is no '{text}'", f"Give {TRAINED}.")
 
 
 def find_network(text: str, what: str) -> TrainedNetwork:
