@@ -108,7 +108,7 @@ def _anchored(track: Track, depth: int, seed: int) -> Ratio:
     timed = []
     for each in (DEPTHS[0], depth):
         with track.contenders(each, anchor=True) as pair:
-            raced = race(pair, seed=seed, pace=TimingBudget())
+            raced = race(pair, seed=seed, budget=TimingBudget())
         assert not raced.errors
         timed.append((raced.latencies["0"], raced.latencies[REFERENCE]))
     return anchored_ratio(*timed)

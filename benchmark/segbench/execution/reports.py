@@ -75,13 +75,13 @@ def write_reports(result: RunResult, directory: Path, catalog: Catalog, *, forma
     return notes
 
 
-def require_empty(directory: Path) -> None:
+def require_empty_folder(directory: Path) -> None:
     """Raise :class:`ConfigError` for a folder that holds something: results must not mix."""
     if directory.exists() and any(directory.iterdir()):
         raise ConfigError(f"'{directory}' is not empty: give --out a new folder.")
 
 
-def keep(result: RunResult, directory: Path, catalog: Catalog, *, command: str | None = None) -> None:
+def write_result(result: RunResult, directory: Path, catalog: Catalog, *, command: str | None = None) -> None:
     """Write ``run.json`` and ``report.md``, with claims judged where they have not been; pictures are looked for in the same directory."""
     claims = result.claims or judge_claims(result, catalog)
     result = result.model_copy(update={"claims": claims, "command": command or result.command})

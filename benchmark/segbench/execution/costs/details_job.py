@@ -80,7 +80,7 @@ def training_step_cost(setup: Setup) -> TrainingCost:
 
         def step(begin: Callable[[], None], end: Callable[[Phase], None]) -> None:
             session.fabric = PhaseClock(fabric, begin, end)  # type: ignore[assignment]
-            meter = Meter(session.place, setup.task.num_classes, setup.task.ignore_index, 1, 1, session.precision)
+            meter = Meter(session.process, setup.task.num_classes, setup.task.ignore_index, 1, 1, session.precision)
             begin()
             optimise(session, group, Progress(0, 1, 0, 1), meter)
             end("optimiser")

@@ -255,19 +255,19 @@ def race_until_narrow(
     never on where it lies: stopping at the first significant difference would find one where there is none. Raises :class:`RuntimeError`
     where one of them fails.
     """
-    from segbench.measure.latency import TimingBudget, joined, race
+    from segbench.measure.latency import TimingBudget, join_starts, race
 
     budget = TimingBudget(rounds=math.ceil(rounds / _LEAST_STARTS), min_calls=3, min_round_seconds=0.06, lead_in_seconds=0.012)
     starts: list[tuple[Latency, Latency]] = []
     while True:
         with enter(len(starts) % 2 == 1) as contenders:
-            raced = race(contenders, seed=len(starts), pace=budget)
+            raced = race(contenders, seed=len(starts), budget=budget)
         if raced.errors:
             raise RuntimeError("; ".join(f"{name}: {reason}" for name, reason in raced.errors.items()))
         first, second = (raced.latencies[contender.name] for contender in contenders)
         starts.append((first, second))
         if len(starts) >= _MOST_STARTS or (len(starts) >= _LEAST_STARTS and _is_narrow(starts, margin)):
-            return joined([start[0] for start in starts]), joined([start[1] for start in starts])
+            return join_starts([start[0] for start in starts]), join_starts([start[1] for start in starts])
 
 
 def _is_narrow(starts: Sequence[tuple[Latency, Latency]], margin: float) -> bool:

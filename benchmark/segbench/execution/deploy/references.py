@@ -10,7 +10,7 @@ from torch import Tensor
 
 from segbench.errors import BackendError
 from segbench.execution.deploy.backend_network import BackendNetwork, Images, Run, fit, resize
-from segbench.measure.drift import DriftMeter, strays
+from segbench.measure.drift import DriftMeter, differs_from_export_size
 from segbench.networks.network import DeployedNetwork
 from segbench.results.records import Drift
 from segbench.util.image_size import Size, format_size
@@ -70,7 +70,7 @@ def _drift_at(run: Run, references: Path, size: Size) -> Drift:
 def refuse_stray(drift: Drift) -> None:
     """Raise :class:`BackendError` where a deployment for any size computes something else at one of them."""
     for other in drift.sizes:
-        if not strays(other, drift):
+        if not differs_from_export_size(other, drift):
             continue
         assert other.input_size is not None
         assert drift.input_size is not None

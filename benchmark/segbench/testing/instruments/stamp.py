@@ -34,6 +34,6 @@ def summarise(results: Sequence[CheckResult], *, seconds: float) -> Verification
     )
 
 
-def keep(outcome: VerificationRecord) -> VerificationRecord:
+def save_stamp(outcome: VerificationRecord) -> VerificationRecord:
     """Write the stamp of a whole verification and return it. Raises :class:`OSError` where the cache folder cannot be written."""
     return write_stamp(this_machine(), outcome)
