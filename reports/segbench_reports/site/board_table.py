@@ -1,4 +1,4 @@
-"""A leaderboard as text: what is ranked, what only stands beside it, and the remarks that this needs."""
+"""A leaderboard as text: ranked columns, columns that are only shown, and remarks on them."""
 
 from __future__ import annotations
 

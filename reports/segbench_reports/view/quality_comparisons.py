@@ -1,4 +1,4 @@
-"""Measured comparisons of quality, and how they may be worded: as far as the verdict goes, and no further."""
+"""Measured comparisons of quality, and wording that claims no more than their verdicts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from segbench_reports.view.cells import finite
 
 
 def quality_comparisons(result: RunResult, *, headline: bool) -> list[Comparison]:
-    """Those of scores: against the run's first model, or of all pairs; an ablation's steps are told by their own section."""
+    """Comparisons of scores: against the run's first model, or of all pairs; an ablation's steps are in a section of their own."""
     scores = {metric.name for metric in METRICS.scores}
     return [c for c in result.comparisons if c.quantity in scores and c.headline is headline and "step" not in c.context]
 
