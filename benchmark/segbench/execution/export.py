@@ -31,7 +31,7 @@ from segbench.util.image_size import format_size, parse_size
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and how it compares with the network: ``metadata`` is the sidecar's content."""
+    """An exported model: its files and its drift from the network; ``metadata`` is the sidecar's content."""
 
     path: Path
     files: tuple[Path, ...]
@@ -119,7 +119,7 @@ def _export(job: DeployJob, subject: str, chosen: Chosen[BackendSpec], out: Path
 
 
 def _collecting(results: list[StageResult], listener: Listener) -> Callable[[Event], None]:
-    """Collect results, and pass notes on."""
+    """A listener that collects results and passes notes on."""
 
     def on_event(event: Event) -> None:
         if isinstance(event, StageResult):

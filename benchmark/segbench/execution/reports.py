@@ -65,12 +65,12 @@ def write_overview(runs: Mapping[str, tuple[RunResult, Path]], name: str, catalo
 
 
 def write_reports(result: RunResult, directory: Path, catalog: Catalog, *, formats: Sequence[str]) -> list[str]:
-    """Write several formats; one that fails costs only itself and is named in the returned notes."""
+    """Write several formats; one that fails is left out and named in the returned notes."""
     notes = []
     for name in formats:
         try:
             write_report(result, name, catalog, directory=directory)
-        except Exception as error:  # a report must never cost the results that it shows
+        except Exception as error:  # a report that fails must not lose the results that it shows
             notes.append(f"report '{name}' could not be written: {type(error).__name__}: {error}")
     return notes
 

@@ -84,7 +84,7 @@ def race_cells(
         finally:
             pool.close()
     listener.on(RaceEnded())
-    return RaceResult({key: value for each in raced for key, value in each.deployments.items()}, _whole_race(raced, groups))
+    return RaceResult({key: value for each in raced for key, value in each.deployments.items()}, _merged_race(raced, groups))
 
 
 def is_measured(row: CellResult, machine: Mapping[str, str], backends: Sequence[object] = (EAGER,)) -> bool:
@@ -164,14 +164,14 @@ def _entries(cells: Sequence[Cell], rows: Mapping[str, CellResult]) -> dict[str,
     return entries
 
 
-def _whole_race(raced: Sequence[_GroupResult], groups: Sequence[_Group]) -> RaceRecord:
-    """One race has one number of rounds, threads and orders; several keep their own."""
+def _merged_race(raced: Sequence[_GroupResult], groups: Sequence[_Group]) -> RaceRecord:
+    """The record of all groups' races; with one group it has that one's rounds, threads and orders, with several each keeps its own."""
     records = [each.record for each in raced]
-    whole = RaceRecord(
+    merged = RaceRecord(
         measured=records[-1].measured,
         models={key: model for record in records for key, model in record.models.items()},
         contenders={key: contender for record in records for key, contender in record.contenders.items()},
-        anchor=_whole_reference([each.reference for each in raced if each.reference]),
+        anchor=_merged_reference([each.reference for each in raced if each.reference]),
         cells={cell.id: cell.fingerprints["measure"] for group in groups for cell in group.cells},
         load_average=list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         disturbances=list(dict.fromkeys(sentence for record in records for sentence in record.disturbances or ())),
@@ -179,10 +179,10 @@ def _whole_race(raced: Sequence[_GroupResult], groups: Sequence[_Group]) -> Race
         overhead=max((record.overhead for record in records if record.overhead is not None), default=None),
     )
     shared = {name: getattr(records[0], name) for name in _PER_GROUP} if len(records) == 1 else {"groups": records}
-    return whole.model_copy(update=shared)
+    return merged.model_copy(update=shared)
 
 
-def _whole_reference(records: Sequence[ReferenceRecord]) -> ReferenceRecord | None:
+def _merged_reference(records: Sequence[ReferenceRecord]) -> ReferenceRecord | None:
     """The reference network's times in all races; ``raced`` in each of them says in which."""
     if not records:
         return None

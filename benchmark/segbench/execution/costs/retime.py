@@ -243,15 +243,15 @@ def _race(pair: _RacePair, *, workers: Workers, logs: Path, rounds: int, threads
 def race_until_narrow(
     enter: Callable[[bool], AbstractContextManager[Pair]], *, rounds: int = ROUNDS, margin: float = DEFAULT_MARGIN
 ) -> tuple[Latency, Latency]:
-    """The times of two contenders in shuffled rounds: ``rounds`` of them after five starts, and further starts until the interval of their
+    """Times of two contenders in shuffled rounds: ``rounds`` of them after five starts, and further starts until the interval of their
     ratio reaches no further than half the margin on either side, or four times as many rounds are done.
 
-    Each time both processes are started anew: two starts of one program differ by a per cent or more by where their memory happens to lie,
+    Each time both processes are started anew: two starts of one program differ by a per cent or more with the layout of their memory,
     which more rounds of the same start would take for a difference of the networks. Of two or three starts the interval would know too
     little. They take turns in starting first (``enter(new_first)`` gives the baseline and the new one): who comes second finds the memory
     fuller.
 
-    Rounds are short: what comes and goes on the machine then meets both within a round. When to stop depends on the interval's width only,
+    Rounds are short, so that a passing load affects both within a round. When to stop depends on the interval's width only,
     never on where it lies: stopping at the first significant difference would find one where there is none. Raises :class:`RuntimeError`
     where one of them fails.
     """
