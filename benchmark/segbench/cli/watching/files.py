@@ -71,9 +71,9 @@ class RunFiles:
                 data = file.read()
         except OSError:
             return
-        whole = data.rfind(b"\n") + 1
-        self._offset += whole
-        for line in data[:whole].splitlines():
+        end = data.rfind(b"\n") + 1
+        self._offset += end
+        for line in data[:end].splitlines():
             event = _object(line)
             if event:
                 yield event
@@ -108,7 +108,7 @@ class RunFiles:
             return {}
 
     def _silent(self, now: float) -> float | None:
-        """Seconds since the last sign of life."""
+        """Seconds since the last event or file change."""
         times = []
         for name in (EVENTS, NOW, ".lock"):
             try:
@@ -146,7 +146,7 @@ class RunFiles:
         return _cell_of(name, self._row(name))
 
     def _published(self) -> tuple[CellState, ...]:
-        """The cells of a ``run.json`` that lies by itself, as published runs do."""
+        """The cells of a ``run.json`` without the other files of a run, as published runs have it."""
         file = self.directory / "run.json"
         try:
             about = file.stat()
