@@ -14,7 +14,7 @@ from segbench.testing.check import CheckResult
 
 
 def this_machine() -> dict[str, str]:
-    """The machine, versions and code that a stamp made here vouches for."""
+    """The machine, versions and code for which a stamp made here is valid."""
     environment = describe_environment()
     return instrument_identity(machine_record(environment, ""), environment.segbench)
 

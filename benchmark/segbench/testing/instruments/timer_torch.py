@@ -93,7 +93,7 @@ def _theirs(call: Callable[[], object]) -> float:
 
 
 def _peer() -> Any:
-    """The other timer; its import talks of CUDA compilers, which nobody asked for."""
+    """``torch.utils.benchmark``, imported without the warnings about CUDA compilers that its import logs."""
     log = logging.getLogger("torch.utils.cpp_extension")
     level = log.level
     log.setLevel(logging.ERROR)

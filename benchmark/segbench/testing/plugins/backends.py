@@ -46,7 +46,7 @@ class BackendSubject:
         return torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(seed)).to(self.device)
 
     def form(self) -> Callable[..., Any]:
-        """What the backend makes of the network for one image: built, or exported and loaded. Made once."""
+        """The deployment of the network for one image, built or exported and loaded; made once."""
         if "form" not in self._made:
             self.refuse_missing()
             self._made["network"] = self.network()
@@ -86,7 +86,7 @@ class BackendSubject:
             if self.spec.annotate is not None:
                 with during("annotate"):
                     resolve(self.spec.annotate)(path, {"classes": '["a", "b"]'})
-            # what is shipped lies somewhere else, without the folder that it was made in
+            # a shipped file lies elsewhere, without the folder in which it was exported
             shutil.move(folder, moved)
             with during("load"):
                 run = resolve(self.spec.load)(moved / path.relative_to(folder), self.options, Target(self.device, 1))
@@ -127,7 +127,7 @@ def another_size_gives_no_other_logits(subject: BackendSubject) -> None:
         try:
             with torch.no_grad():
                 logits, expected = run(image), network(image)
-        except Exception as error:  # foreign code: any exception is an answer
+        except Exception as error:  # a backend may refuse with any exception
             if any_size:
                 fail(f"it takes any size, but a call at {size[0]}x{size[1]} raised {type(error).__name__}: {error}")
             continue
@@ -155,13 +155,13 @@ def _refuse_difference(subject: BackendSubject, logits: Tensor, expected: Tensor
     difference = (logits.float() - expected).abs()
     precision = subject.spec.precision_of(subject.options)
     if subject.tolerance is not None:
-        found, allowed, what = difference.max().item(), subject.tolerance, "up to"
+        distance, allowed, what = difference.max().item(), subject.tolerance, "up to"
     else:
-        whole = precision == "fp32"
-        found, what = (difference.max() if whole else difference.mean()).item(), "up to" if whole else "a mean of"
+        exact = precision == "fp32"
+        distance, what = (difference.max() if exact else difference.mean()).item(), "up to" if exact else "a mean of"
         allowed = _TOLERANCES.get(precision, 0.3) * expected.std().item()
-    if not found <= allowed:
-        fail(f"logits differ from the network's by {what} {found:.3g}{where}, more than the tolerance {allowed:.3g}")
+    if not distance <= allowed:
+        fail(f"logits differ from the network's by {what} {distance:.3g}{where}, more than the tolerance {allowed:.3g}")
 
 
 CHECKS: tuple[Check[BackendSubject], ...] = tuple(
