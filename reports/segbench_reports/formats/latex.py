@@ -127,10 +127,10 @@ def _notes(result: RunResult, table: Table) -> list[str]:
 def _remark(text: str) -> str:
     """One remark; what it is about (bold in Markdown) is emphasised."""
     parts = numbers.elided(plain(text), _REMARK).split("**")
-    return "".join(rf"\emph{{{latex(part)}}}" if place % 2 else _kept(part) for place, part in enumerate(parts))
+    return "".join(rf"\emph{{{latex(part)}}}" if place % 2 else _with_outer_blanks(part) for place, part in enumerate(parts))
 
 
-def _kept(text: str) -> str:
+def _with_outer_blanks(text: str) -> str:
     """Escaped text with the blanks at its ends."""
     return f"{' ' * text.startswith(' ')}{latex(text)}{' ' * (len(text) > 1 and text.endswith(' '))}"
 

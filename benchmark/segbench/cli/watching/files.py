@@ -194,7 +194,7 @@ def _cell_of(name: str, row: Mapping[str, Any]) -> CellState:
         status=status if status in ("ok", "failed", "skipped", "interrupted") else "pending",
         miou=number(quality.get("miou")),
         training_score=number(quality.get("training_score")),
-        epochs=_whole(training.get("epochs_run")),
+        epochs=_integer(training.get("epochs_run")),
         error=f"{error.get('stage')}: {error.get('message')}" if error else None,
     )
 
@@ -212,10 +212,10 @@ def _running(command: CommandState, batch: Mapping[str, Any], now: float) -> Run
     return Running(
         id=name,
         stage=command.stage,
-        epoch=_whole(latest.get("epoch")),
-        epochs=_whole(latest.get("epochs")),
-        step=_whole(latest.get("step")),
-        steps=_whole(latest.get("steps")),
+        epoch=_integer(latest.get("epoch")),
+        epochs=_integer(latest.get("epochs")),
+        step=_integer(latest.get("step")),
+        steps=_integer(latest.get("steps")),
         loss=number(latest.get("loss", latest.get("train_loss"))),
         learning_rate=number(latest.get("learning_rate")),
         images_per_second=number(latest.get("images_per_second")),
@@ -254,7 +254,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _whole(value: Any) -> int | None:
+def _integer(value: Any) -> int | None:
     finite = number(value)
     return int(finite) if finite is not None else None
 

@@ -35,7 +35,7 @@ class BackendSubject:
     options: Options
     tolerance: float | None = None
     device: str = "cpu"
-    _made: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    _cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def network(self) -> nn.Module:
         """A small network in eval mode, inputs (N, 3, H, W) to logits (N, 5, H, W), the same each time; no layer of it can be left out."""
@@ -47,11 +47,11 @@ class BackendSubject:
 
     def form(self) -> Callable[..., Any]:
         """The deployment of the network for one image, built or exported and loaded; made once."""
-        if "form" not in self._made:
+        if "form" not in self._cache:
             self.refuse_missing()
-            self._made["network"] = self.network()
-            self._made["form"] = self._built() if self.spec.build is not None else self._exported()
-        form: Callable[..., Any] = self._made["form"]
+            self._cache["network"] = self.network()
+            self._cache["form"] = self._built() if self.spec.build is not None else self._exported()
+        form: Callable[..., Any] = self._cache["form"]
         return form
 
     def refuse_missing(self) -> None:
@@ -66,7 +66,7 @@ class BackendSubject:
     def _built(self) -> Callable[..., Any]:
         assert self.spec.build is not None
         with torch.no_grad(), during("build"):
-            run = resolve(self.spec.build)(self._made["network"], (self.image(),), self.options)
+            run = resolve(self.spec.build)(self._cache["network"], (self.image(),), self.options)
         if not callable(run):
             fail(f"build returned {type(run).__name__}, which cannot be called")
         return run  # type: ignore[no-any-return]
@@ -80,7 +80,7 @@ class BackendSubject:
             folder, moved = Path(place) / "made", Path(place) / "moved"
             folder.mkdir()
             with torch.no_grad(), during("export"):
-                path = Path(resolve(self.spec.export)(self._made["network"], (self.image(),), folder, self.options, calibration))
+                path = Path(resolve(self.spec.export)(self._cache["network"], (self.image(),), folder, self.options, calibration))
             if not path.exists() or folder not in path.parents:
                 fail(f"export returned '{path}', which is no file below the folder that it was given")
             if self.spec.annotate is not None:
@@ -143,7 +143,7 @@ def network_is_left_alone(subject: BackendSubject) -> None:
     run, reference, image = subject.form(), subject.network(), subject.image()
     with torch.no_grad(), during("a call"):
         run(image)
-    network: nn.Module = subject._made["network"]
+    network: nn.Module = subject._cache["network"]
     weights = zip(network.state_dict().items(), reference.state_dict().items(), strict=False)
     if network.training or any(a != b or not torch.equal(x, y) for (a, x), (b, y) in weights):
         fail("the backend changes the network that it is given: work on a copy (copy.deepcopy)")

@@ -231,7 +231,7 @@ class DatasetSubject:
     options: Options
     root: Path | None = None
     most: int | None = 500
-    _kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -242,9 +242,9 @@ class DatasetSubject:
     @property
     def missing(self) -> dict[str, str]:
         """Splits that cannot be loaded, each with the reason."""
-        if "missing" not in self._kept:
-            self._kept["missing"] = {split: reason for split in self.splits if (reason := self._refusal(split))}
-        return self._kept["missing"]  # type: ignore[no-any-return]
+        if "missing" not in self._cache:
+            self._cache["missing"] = {split: reason for split in self.splits if (reason := self._refusal(split))}
+        return self._cache["missing"]  # type: ignore[no-any-return]
 
     @property
     def present(self) -> tuple[str, ...]:
@@ -273,9 +273,9 @@ class DatasetSubject:
     def samples(self, split: str) -> Sequence[Sample]:
         """The samples of a split, loaded once."""
         key = f"samples of {split}"
-        if key not in self._kept:
-            self._kept[key] = self.load(split)
-        return self._kept[key]  # type: ignore[no-any-return]
+        if key not in self._cache:
+            self._cache[key] = self.load(split)
+        return self._cache[key]  # type: ignore[no-any-return]
 
     def some(self, split: str, *, most: int = 8) -> Iterator[tuple[int, Sample]]:
         """A few evenly spaced samples with their indices, the first and the last among them."""
@@ -301,11 +301,11 @@ class DatasetSubject:
 
     def _digested(self, split: str) -> list[tuple[str, str]]:
         key = f"digests of {split}"
-        if key not in self._kept:
+        if key not in self._cache:
             count = len(self.samples(split))
             most = count if self.most is None else self.most
-            self._kept[key] = [(sample.id, digest(sample, mask=False)) for _, sample in self.some(split, most=most)]
-        return self._kept[key]  # type: ignore[no-any-return]
+            self._cache[key] = [(sample.id, digest(sample, mask=False)) for _, sample in self.some(split, most=most)]
+        return self._cache[key]  # type: ignore[no-any-return]
 
 
 def spaced(count: int, most: int) -> list[int]:
