@@ -1,4 +1,4 @@
-"""Report formats: how a run's result becomes text. This page lists them; each is a module beside it."""
+"""The catalogue of report formats, each of which renders a run's result as text."""
 
 from __future__ import annotations
 

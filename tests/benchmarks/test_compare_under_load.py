@@ -25,7 +25,7 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from segbench.analysis.regressions.latency import anchored_ratio
+from segbench.analysis.regressions.latency import reference_ratio
 from segbench.analysis.regressions.verdicts import DEFAULT_MARGIN, judged
 from segbench.analysis.statistics.timing import Ratio, ratio_of
 from segbench.config.run_config import load_config
@@ -108,10 +108,10 @@ def _anchored(track: Track, depth: int, seed: int) -> Ratio:
     timed = []
     for each in (DEPTHS[0], depth):
         with track.contenders(each, anchor=True) as pair:
-            raced = race(pair, seed=seed, pace=TimingBudget())
+            raced = race(pair, seed=seed, budget=TimingBudget())
         assert not raced.errors
         timed.append((raced.latencies["0"], raced.latencies[REFERENCE]))
-    return anchored_ratio(*timed)
+    return reference_ratio(*timed)
 
 
 def _taking_turns(compare: Callable[[int, int], Ratio]) -> dict[int, list[Change]]:

@@ -35,7 +35,7 @@ from segbench.execution.costs.race import rounds_of_starts
 from segbench.execution.plan.plan import make_plan
 from segbench.execution.workers import Workers
 from segbench.measure.contender import Contender
-from segbench.measure.latency import TimingBudget, joined, race
+from segbench.measure.latency import TimingBudget, join_starts, race
 from segbench.plugin.registry import Catalog
 from segbench.results.records import Latency
 from segbench.results.store import RunStore
@@ -99,11 +99,11 @@ def raced(track: Track, seed: int) -> Told:
     parts: list[list[Latency]] = [[], []]
     for rounds in rounds_of_starts(MEASURE):
         assert not track.stable.start_anew()
-        found = race(track.contenders, seed=seed, pace=TimingBudget(rounds=rounds))
+        found = race(track.contenders, seed=seed, budget=TimingBudget(rounds=rounds))
         assert not found.errors
         for part, contender in zip(parts, track.contenders, strict=True):
             part.append(found.latencies[contender.name])
-    first, second = (joined(part) for part in parts)
+    first, second = (join_starts(part) for part in parts)
     ratio = ratio_of(first.rounds_ms, second.rounds_ms, starts=first.start_rounds, seed=seed)
     assert ratio.low is not None
     assert ratio.high is not None
@@ -112,8 +112,8 @@ def raced(track: Track, seed: int) -> Told:
 
 def one_after_the_other(track: Track, seed: int) -> Told:
     """As many calls, but all of the first before all of the second; calls are what is resampled."""
-    pace = TimingBudget(rounds=MEASURE.rounds)
-    first, second = (np.array(race([c], seed=seed, pace=pace).latencies[c.name].samples_ms) for c in track.contenders)
+    budget = TimingBudget(rounds=MEASURE.rounds)
+    first, second = (np.array(race([c], seed=seed, budget=budget).latencies[c.name].samples_ms) for c in track.contenders)
     rng = np.random.default_rng(seed)
     medians = [np.median(x[rng.integers(len(x), size=(1000, len(x)))], axis=1) for x in (first, second)]
     low, high = np.quantile(medians[0] / medians[1], [0.025, 0.975])
@@ -157,6 +157,6 @@ def test_two_races_agree_under_a_load_that_toggles(benchmark: BenchmarkFixture, 
 
 def test_a_race_spends_its_time_in_the_models(benchmark: BenchmarkFixture, track: Track) -> None:
     """What is neither of them (waiting, switching, counting) is under five per cent of the timed rounds, at the usual pace."""
-    found = benchmark.pedantic(lambda: race(track.contenders, seed=0, pace=TimingBudget()), rounds=1, iterations=1)  # type: ignore[no-untyped-call]
+    found = benchmark.pedantic(lambda: race(track.contenders, seed=0, budget=TimingBudget()), rounds=1, iterations=1)  # type: ignore[no-untyped-call]
     print(f"\n{100 * found.overhead:.2f} % of {found.seconds:.1f} s in which no model computed")
     assert found.overhead < 0.05

@@ -1,1 +1,1 @@
-"""Measured numbers in, verdicts out; no torch."""
+"""Verdicts on measured numbers; needs no torch."""

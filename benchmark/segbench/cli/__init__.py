@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _speak_any_encoding() -> None:
-    """Where a stream cannot show a sign (an ASCII pipe, an old console), show a question mark instead of failing."""
+    """Replace characters that a stream cannot encode (an ASCII pipe, an old console) by question marks instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -173,7 +173,7 @@ def _retime(pairing: Pairing, runs: list[Run], catalog: Catalog, **race: Any) ->
 
 
 class _Lines:
-    """A line on stderr for each race."""
+    """Progress lines on stderr, one for each race."""
 
     def on(self, event: Event) -> None:
         from segbench.execution.events import Note

@@ -42,7 +42,7 @@ def command(
     """
     from segbench.errors import ConfigError
     from segbench.execution.plan.sources import find_trained
-    from segbench.execution.reports import keep, require_empty
+    from segbench.execution.reports import require_empty_folder, write_result
     from segbench.util.compat import require_torch
 
     if (run is None) == (checkpoint is None):
@@ -52,7 +52,7 @@ def command(
     if out is not None and in_run:
         raise ConfigError("--out goes with --checkpoint: the scores of a run are kept in its own directory, under evaluations/.")
     if out is not None:
-        require_empty(out)
+        require_empty_folder(out)
     require_torch()
     from segbench.cli.output import own_command, relative, terminal
     from segbench.cli.progress import progress_display
@@ -75,7 +75,7 @@ def command(
             result = evaluate_checkpoint(file, catalog=catalog, listener=display, out=out or Path(folder), sets=texts, flags=flags)
             directory = out
     if out is not None:
-        keep(result, out, catalog, command=own_command())
+        write_result(result, out, catalog, command=own_command())
     if as_json:
         click.echo(json.dumps({"cells": [cell.model_dump(mode="json") for cell in result.cells]}, indent=1))
         return 1 if failures(result) else 0

@@ -71,7 +71,7 @@ def command(
 
 
 def _summary(exported: Exported) -> str:
-    """What was written, in a few lines."""
+    """Summary of the exported file, its metadata and its check, in a few lines."""
     from segbench.cli.output import relative
 
     meta, drift = exported.metadata, exported.drift

@@ -161,7 +161,7 @@ def _bands(text: str | None) -> tuple[int, ...]:
 
 
 def _summary(done: PredictSummary, predictor: Predictor, out: Path) -> str:
-    """What was done, in a few lines."""
+    """Summary of a prediction run, in a few lines."""
     from segbench.cli.output import relative
     from segbench.prediction.overlays import shown_input
     from segbench.util.redact import inert
@@ -169,12 +169,12 @@ def _summary(done: PredictSummary, predictor: Predictor, out: Path) -> str:
 
     record, book = predictor.record, done.record
     rate = f" ({done.predicted / done.seconds:.2f} images/s)" if done.predicted > 1 and done.seconds > 0 else ""
-    kept = f", {done.kept} kept from before" if done.kept else ""
+    kept_note = f", {done.kept} kept from before" if done.kept else ""
     overlays = book.settings["alpha"] is not None
     rows = {
         "network": f"{record['model']}, {record['file']}{' of ' + record['cell'] if record.get('cell') else ''}"
         f"{', ' + record['backend'] if record.get('backend') else ''}, on {predictor.device}",
-        "images": f"{done.predicted} predicted in {duration(done.seconds)}{rate}{kept}, {len(done.failed)} failed",
+        "images": f"{done.predicted} predicted in {duration(done.seconds)}{rate}{kept_note}, {len(done.failed)} failed",
         "shown": _shown_how(book.images.values()),
         "classes": _shares(book.document()["pixels"]),
         "masks": relative((out / "masks").absolute()),
@@ -242,7 +242,7 @@ def _progress() -> Iterator[Report]:
 
 
 class _Plain:
-    """Lines."""
+    """Plain progress lines."""
 
     def __init__(self) -> None:
         self.count = self.done = self.tiles = self.tile = 0
@@ -269,7 +269,7 @@ class _Plain:
 
 
 class _Bars:
-    """Bars."""
+    """Progress bars."""
 
     def __init__(self, bars: Any) -> None:
         self.bars = bars

@@ -45,13 +45,13 @@ def command(
 ) -> int:
     """Measure models in their deployed form: params, multiply-adds, latency at batch 1, throughput, memory."""
     from segbench.errors import ConfigError
-    from segbench.execution.reports import keep, require_empty
+    from segbench.execution.reports import require_empty_folder, write_result
     from segbench.util.compat import require_torch
 
     if dataset and (inputs or num_classes):
         raise ConfigError("--dataset says what the inputs and classes are: leave out --inputs and --num-classes, or --dataset.")
     if out is not None:
-        require_empty(out)
+        require_empty_folder(out)
     require_torch()
     from segbench.cli.output import own_command, relative, terminal
     from segbench.cli.progress import progress_display
@@ -79,7 +79,7 @@ def command(
             backends=backends,
         )
     if out is not None:
-        keep(result, out, catalog, command=own_command())
+        write_result(result, out, catalog, command=own_command())
     if as_json:
         click.echo(json.dumps({"cells": [cell.model_dump(mode="json") for cell in result.cells]}, indent=1))
     else:

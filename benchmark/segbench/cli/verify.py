@@ -58,13 +58,13 @@ def _list_checks(checks: Sequence[Check[None]], *, as_json: bool) -> None:
 
 def _stored_outcome(results: Sequence[CheckResult], *, seconds: float, complete: bool) -> VerificationRecord:
     """The summary; kept for reports where all checks were run."""
-    from segbench.testing.instruments.stamp import keep, summarise
+    from segbench.testing.instruments.stamp import save_stamp, summarise
 
     outcome = summarise(results, seconds=seconds)
     if not complete:
         return outcome
     try:
-        return keep(outcome)
+        return save_stamp(outcome)
     except OSError as error:
         click.echo(f"Warning: reports will not show this: the cache folder cannot be written ({error.strerror}).", err=True)
         return outcome

@@ -75,7 +75,7 @@ def evaluate_checkpoint(
 
 
 def _history(meta: Mapping[str, Any]) -> list[str]:
-    """What the checkpoint was trained and chosen on, without which a score on its own training images would pass as a real one."""
+    """Settings that name the splits on which the checkpoint was trained and selected, so that a score on them is recognised as such."""
     if "train_split" not in meta:  # written before this was kept
         return []
     return [f"train.split={meta['train_split']}", f"train.select_on={meta['select_on'] or 'none'}"]

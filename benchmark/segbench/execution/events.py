@@ -348,7 +348,7 @@ class Observers:
             values = arguments()
             try:
                 impl.function(**{argument: values[argument] for argument in impl.argnames})
-            except (Exception, SystemExit) as error:  # foreign code: an observer must not cost a cell
+            except (Exception, SystemExit) as error:  # plugin code: an observer that fails must not fail a cell
                 self.switched_off[name] = f"{hook} raised {type(error).__name__}: {error}"
                 warnings.warn(f"plugin '{name}' was switched off: {self.switched_off[name]}", PluginWarning, stacklevel=3)
 

@@ -18,21 +18,20 @@ from segbench.execution.jobs import CheckJob, DeployJob, ExportedNetwork, cell_j
 from segbench.execution.plan.plan import Plan, make_plan
 from segbench.execution.plan.sources import find_trained, names_network
 from segbench.execution.workers import Workers
-from segbench.measure.drift import unfaithful
+from segbench.measure.drift import differs_from_network
 from segbench.plugin.choice import format_value
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import BackendSpec, Task
 from segbench.results.records import Drift
 from segbench.util.devices import resolve_device, usable_cores
+from segbench.util.files import MB
 from segbench.util.image_size import format_size, parse_size
-
-_MB = 2**20
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and how it compares with the network: ``metadata`` is the sidecar's content."""
+    """An exported model: its files and its drift from the network; ``metadata`` is the sidecar's content."""
 
     path: Path
     files: tuple[Path, ...]
@@ -42,7 +41,7 @@ class Exported:
 
     @property
     def file_mb(self) -> float:
-        return sum(file.stat().st_size for file in self.files) / _MB
+        return sum(file.stat().st_size for file in self.files) / MB
 
 
 def export_model(
@@ -106,7 +105,7 @@ def _export(job: DeployJob, subject: str, chosen: Chosen[BackendSpec], out: Path
     check = CheckJob(export=job, path=path, canvas=exported.canvas, plan=exported.plan, trained_on=exported.trained_on)
     _run(workers, "check", check, f"{subject} as {chosen}", work, emit)
     drift = Drift.model_validate(results[-1].drift)
-    if exported.metadata["backend"]["precision"] == "fp32" and unfaithful(drift):
+    if exported.metadata["backend"]["precision"] == "fp32" and differs_from_network(drift):
         raise BackendError(
             f"{subject} as {chosen}: the file loads, but its logits are off by up to {drift.max_abs:.3g} where they are to be equal "
             f"(labels agree on {100 * (drift.label_agreement or 0.0):.2f} %). Nothing was written."
@@ -120,7 +119,7 @@ def _export(job: DeployJob, subject: str, chosen: Chosen[BackendSpec], out: Path
 
 
 def _collecting(results: list[StageResult], listener: Listener) -> Callable[[Event], None]:
-    """Collect results, and pass notes on."""
+    """A listener that collects results and passes notes on."""
 
     def on_event(event: Event) -> None:
         if isinstance(event, StageResult):

@@ -115,7 +115,7 @@ class DeployJob(Job):
 
 
 class CheckJob(Job):
-    """Load the file at ``path`` and hold it against the references of the job that exported it."""
+    """Load the file at ``path`` and compare it with the references of the job that exported it."""
 
     export: DeployJob
     path: Path

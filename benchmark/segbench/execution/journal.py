@@ -107,7 +107,7 @@ class Journal:
 
 
 def this_machine() -> str:
-    """A name for this machine, or for the container in it that numbers its own processes; nobody can read it back."""
+    """A name for this machine, or for the container in it that numbers its own processes: a hash, which cannot be read back."""
     inside = ""
     with contextlib.suppress(OSError, AttributeError):
         inside = os.readlink("/proc/self/ns/pid")

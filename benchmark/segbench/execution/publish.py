@@ -53,21 +53,21 @@ def publish(
     old = _read_manifest(out)
     sources = _folder_names(paths)
     runs = {name: public(load_run(path)) for name, path in sources.items()}
-    kept = [str(name) for name in old.get("runs", []) if keep and name not in runs and _is_inside(str(name))]
-    runs |= {name: load_run(out / RUNS / name) for name in kept}
+    kept_names = [str(name) for name in old.get("runs", []) if keep and name not in runs and _is_inside(str(name))]
+    runs |= {name: load_run(out / RUNS / name) for name in kept_names}
     with explained(out):
         stage = Path(tempfile.mkdtemp(prefix="segbench-site-"))
         try:
             for name, path in sources.items():
                 _write_run_pages(stage / RUNS / name, runs[name], path if path.is_dir() else path.parent, reporter, catalog)
-            for name in kept:
+            for name in kept_names:
                 shutil.copytree(out / RUNS / name, stage / RUNS / name)
             (stage / ".nojekyll").touch()
             resolve(reporter.site or "")(runs, ReportTarget(stage, home=address, title=title))
             changed, removed = _replace_site(stage, out, old, list(runs))
         finally:
             shutil.rmtree(stage, ignore_errors=True)
-    return PublishedSite(runs, kept, changed, removed)
+    return PublishedSite(runs, kept_names, changed, removed)
 
 
 def _reporter(catalog: Catalog, name: str) -> Reporter:

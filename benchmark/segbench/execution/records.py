@@ -1,4 +1,4 @@
-"""What ``run.json`` says of a run's configuration and task, and the published claims judged on it."""
+"""Records of a run's configuration and task for ``run.json``, and the published claims judged on it."""
 
 from __future__ import annotations
 

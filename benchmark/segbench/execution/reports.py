@@ -65,23 +65,23 @@ def write_overview(runs: Mapping[str, tuple[RunResult, Path]], name: str, catalo
 
 
 def write_reports(result: RunResult, directory: Path, catalog: Catalog, *, formats: Sequence[str]) -> list[str]:
-    """Write several formats; one that fails costs only itself and is named in the returned notes."""
+    """Write several formats; one that fails is left out and named in the returned notes."""
     notes = []
     for name in formats:
         try:
             write_report(result, name, catalog, directory=directory)
-        except Exception as error:  # a report must never cost the results that it shows
+        except Exception as error:  # a report that fails must not lose the results that it shows
             notes.append(f"report '{name}' could not be written: {type(error).__name__}: {error}")
     return notes
 
 
-def require_empty(directory: Path) -> None:
+def require_empty_folder(directory: Path) -> None:
     """Raise :class:`ConfigError` for a folder that holds something: results must not mix."""
     if directory.exists() and any(directory.iterdir()):
         raise ConfigError(f"'{directory}' is not empty: give --out a new folder.")
 
 
-def keep(result: RunResult, directory: Path, catalog: Catalog, *, command: str | None = None) -> None:
+def write_result(result: RunResult, directory: Path, catalog: Catalog, *, command: str | None = None) -> None:
     """Write ``run.json`` and ``report.md``, with claims judged where they have not been; pictures are looked for in the same directory."""
     claims = result.claims or judge_claims(result, catalog)
     result = result.model_copy(update={"claims": claims, "command": command or result.command})

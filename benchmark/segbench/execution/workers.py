@@ -1,4 +1,4 @@
-"""Worker processes, forked from a preloaded server: whatever one does, only its own job may fail.
+"""Worker processes, forked from a preloaded server: a process that crashes fails its own job only.
 
 The process is not daemonic (loaders need children), leads a process group of its own, and dies with its parent. Events come back
 through a pipe; what it prints goes to a log file.
@@ -188,7 +188,7 @@ def _main(target: str, job: object, pipe: Connection, log: str) -> None:
             warnings.simplefilter("default")
             value = getattr(importlib.import_module(module), name)(job, channel)
         channel("done", value)
-    except BaseException as error:  # the boundary of a job: whatever is raised becomes its outcome
+    except BaseException as error:  # the boundary of a job: every exception becomes its outcome
         channel("failed", describe_error(error).model_dump())
     finally:
         sys.stdout.flush()

@@ -55,7 +55,7 @@ class DriftMeter:
         )
 
 
-def strays(drift: Drift, at_export_size: Drift) -> bool:
+def differs_from_export_size(drift: Drift, at_export_size: Drift) -> bool:
     """True where a deployment that claims to take any size computes something else at this size than at its export size.
 
     Rounding grows slowly with the size; a branch that was frozen at export shows in the mean. The bound is five times the mean
@@ -67,7 +67,7 @@ def strays(drift: Drift, at_export_size: Drift) -> bool:
     return not drift.mean_abs <= max(5 * at_export_size.mean_abs, floor)
 
 
-def unfaithful(drift: Drift) -> bool:
+def differs_from_network(drift: Drift) -> bool:
     """True where a deployment in full precision differs from the network: a mean difference above 1 % of the logits' deviation."""
     if drift.mean_abs is None or drift.reference_std is None:
         return True

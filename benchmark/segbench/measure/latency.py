@@ -90,7 +90,7 @@ def measure_latency(
     input_size: tuple[int, int],
     device: str,
     threads: int | None = None,
-    pace: TimingBudget = TimingBudget(),
+    budget: TimingBudget = TimingBudget(),
     clock: Clock | None = None,
 ) -> Latency:
     """Time one call in this process; ``input_size`` is (height, width). What the call raises is raised.
@@ -102,8 +102,8 @@ def measure_latency(
         conditions = Conditions(batch_size, input_size, device, threads, clock="injected")
         contender = LocalContender("call", call, conditions, clock=clock)
     timing = _TimedContender(contender)
-    _warm_up(timing, pace, clock or time.perf_counter)
-    for _ in range(pace.rounds):
+    _warm_up(timing, budget, clock or time.perf_counter)
+    for _ in range(budget.rounds):
         _run_block(timing, clock or time.perf_counter)
     return _latency(timing, seed=0)
 
@@ -112,7 +112,7 @@ def race(
     contenders: Sequence[Contender],
     *,
     seed: int,
-    pace: TimingBudget = TimingBudget(),
+    budget: TimingBudget = TimingBudget(),
     clock: Clock = time.perf_counter,
 ) -> Race:
     """Time several contenders side by side: all are warmed up, then each round lets every one run a block, in shuffled order.
@@ -124,11 +124,11 @@ def race(
         raise ValueError("contenders need different names: " + ", ".join(c.name for c in contenders))
     errors: dict[str, str] = {}
     for timing in timings.values():
-        _attempt(lambda timing: _warm_up(timing, pace, clock), timing, errors)
+        _attempt(lambda timing: _warm_up(timing, budget, clock), timing, errors)
     order = []
     shuffler = random.Random(seed)
     start = clock()
-    for _ in range(pace.rounds):
+    for _ in range(budget.rounds):
         turn = [name for name in timings if name not in errors]
         shuffler.shuffle(turn)
         order.append(turn)
@@ -139,7 +139,7 @@ def race(
     return Race(latencies, errors, order, seed, seconds, sum(timing.call_seconds for timing in timings.values()))
 
 
-def joined(starts: Sequence[Latency], *, seed: int = 0) -> Latency:
+def join_starts(starts: Sequence[Latency], *, seed: int = 0) -> Latency:
     """One contender's times over several starts of its process: all rounds together, the first call that of the first start.
 
     Two starts of one program differ by a per cent or more, with the layout of its memory. Within one start no number of rounds shows
@@ -170,20 +170,20 @@ def _attempt(step: Callable[[_TimedContender], None], timing: _TimedContender, e
         errors[timing.contender.name] = f"{type(error).__name__}: {error}"
 
 
-def _warm_up(timing: _TimedContender, pace: TimingBudget, clock: Clock) -> None:
+def _warm_up(timing: _TimedContender, budget: TimingBudget, clock: Clock) -> None:
     """Call until the last times show no downward trend; sets how many calls make a block. The times themselves are dropped."""
     timing.first_ms = timing.contender.block(1)[0]
     start, times = clock(), []
     while True:
         times += timing.contender.block(WARMUP_BLOCK)
         timing.steady = len(times) >= WARMUP_WINDOW and not is_falling(times[-WARMUP_WINDOW:])
-        if timing.steady or len(times) >= pace.max_warmup_calls or clock() - start >= pace.max_warmup_seconds:
+        if timing.steady or len(times) >= budget.max_warmup_calls or clock() - start >= budget.max_warmup_seconds:
             break
     timing.warmup_calls = len(times)
     typical = max(statistics.median(times[-WARMUP_BLOCK:]), 1e-6)
     # a little more, as the last calls of the warm-up may have been slow ones
-    timing.calls = min(max(pace.min_calls, math.ceil(1.05 * pace.min_round_seconds * 1e3 / typical)), pace.max_calls)
-    timing.lead_in = min(max(pace.lead_in_calls, math.ceil(pace.lead_in_seconds * 1e3 / typical)), pace.max_calls)
+    timing.calls = min(max(budget.min_calls, math.ceil(1.05 * budget.min_round_seconds * 1e3 / typical)), budget.max_calls)
+    timing.lead_in = min(max(budget.lead_in_calls, math.ceil(budget.lead_in_seconds * 1e3 / typical)), budget.max_calls)
 
 
 def _run_block(timing: _TimedContender, clock: Clock) -> None:

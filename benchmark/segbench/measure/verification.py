@@ -20,7 +20,7 @@ _MOST_STAMPS = 20
 
 
 def instrument_identity(machine: Mapping[str, str], segbench: str | None) -> dict[str, str]:
-    """What a stamp vouches for: cpu, gpu, torch, segbench's version, and a hash of the code that measures."""
+    """The instruments for which a stamp is valid: cpu, gpu, torch, segbench's version, and a hash of the code that measures."""
     hardware = {key: machine[key] for key in ("cpu", "gpu", "torch") if machine.get(key)}
     return {**hardware, "segbench": segbench or "unknown", "instruments": source_hash(Path(__file__).parent)}
 

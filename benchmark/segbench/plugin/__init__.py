@@ -1,1 +1,1 @@
-"""What plugins hand over, and how it is found."""
+"""The plugin interface: specs, options, hooks, and the registry that loads and looks up plugins."""

@@ -152,7 +152,7 @@ def slug(text: str, *, limit: int = 80) -> str:
 
 
 class _Reader:
-    """A hand-sized recursive-descent reader over one line of text."""
+    """A recursive-descent parser over one line of text."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -241,11 +241,11 @@ class _Reader:
 
     def _match(self, pattern: re.Pattern[str], what: str) -> str:
         self._space()
-        found = pattern.match(self.text, self.at)
-        if not found:
+        match = pattern.match(self.text, self.at)
+        if not match:
             raise self._error(f"expected {what}")
-        self.at = found.end()
-        return found.group()
+        self.at = match.end()
+        return match.group()
 
     def _expect(self, char: str, what: str) -> None:
         if not self.accept(char):

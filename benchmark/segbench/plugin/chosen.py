@@ -38,12 +38,12 @@ class SpecCode:
 
     @functools.cached_property
     def reached(self) -> ReachedCode | None:
-        """What the spec reaches where its plugin is installed editable; None where package and version say it."""
+        """The code that the spec reaches where its plugin is installed editable; None where package and version identify it."""
         return reached_code(self.spec, Path(self.plugin.origin)) if self.plugin.editable and self.plugin.origin else None
 
     @functools.cached_property
     def record(self) -> str | Mapping[str, Any]:
-        """What a fingerprint is made of: ``package==version``, or the definition and the files that count."""
+        """The spec's ingredient of a fingerprint: ``package==version``, or digests of its definition and of the files that it reaches."""
         if self.reached is None:
             return f"{self.plugin.package}=={self.plugin.version}"
         return {"package": self.plugin.package, **self.reached.record()}

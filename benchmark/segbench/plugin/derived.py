@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def part_names(chosen: Chosen[ModelSpec]) -> tuple[str, ...]:
-    """What a derived model's option ``of`` names."""
+    """The names in a derived model's option ``of``."""
     names = chosen.options.values().get("of") or ()
     return tuple(str(name) for name in names) if isinstance(names, tuple) else (str(names),)
 
 
 def derived_model(chosen: Chosen[ModelSpec], parts: Sequence[Chosen[ModelSpec]]) -> Chosen[ModelSpec]:
-    """The model with what it is made of. Raises :class:`ConfigError` where these cannot go together."""
+    """The derived model with its parts. Raises :class:`ConfigError` where these cannot be combined."""
     derivation = chosen.spec.derives
     assert derivation is not None
     name = chosen.spec.name
@@ -62,14 +62,14 @@ def derived_model(chosen: Chosen[ModelSpec], parts: Sequence[Chosen[ModelSpec]])
 
 
 def wrapping_loss(chosen: Chosen[LossSpec], inner: Chosen[LossSpec]) -> Chosen[LossSpec]:
-    """The loss with the one that it wraps: it is prepared as that is, and accepts the tasks that both accept."""
+    """The wrapping loss with its inner loss: it has the inner one's ``prepare``, and accepts the tasks that both accept."""
     spec = replace(chosen.spec, prepare=inner.spec.prepare, check=_CheckAll(chosen.spec.check, (inner,)))
     return replace(chosen, spec=spec, parts=(inner,))
 
 
 @dataclass(frozen=True)
 class _Untrained:
-    """``build`` of a derived model: the same architecture with fresh weights, for whatever only its shape matters to."""
+    """``build`` of a derived model: the same architecture with fresh weights, where only the shape of the network matters."""
 
     derivation: Derivation
     parts: tuple[Chosen[ModelSpec], ...]
@@ -77,8 +77,8 @@ class _Untrained:
     def __call__(self, task: Task, options: Options) -> nn.Module:
         # by its name, as any spec's build, so that specs import nothing heavy: the one deliberate import string that points
         # to a higher layer (tests/end_to_end/test_import_circles.py holds that it stays the only one)
-        made: nn.Module = resolve("segbench.networks.derive:untrained_model")(self.derivation, self.parts, task, options)
-        return made
+        network: nn.Module = resolve("segbench.networks.derive:untrained_model")(self.derivation, self.parts, task, options)
+        return network
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _member_prefixes(parts: Sequence[Chosen[ModelSpec]]) -> dict[str, tuple[str,
 
 
 def _member_heads(parts: Sequence[Chosen[ModelSpec]]) -> tuple[str, ...]:
-    """What of each member depends on the class count; members are networks in their shipped form."""
+    """Prefixes of the parameters that depend on the class count, of all members; members are deployed networks."""
     return tuple(f"members.{index}.network.model.{prefix}" for index, part in enumerate(parts) for prefix in part.spec.head)
 
 

@@ -1,4 +1,4 @@
-"""How a task's inputs become a model's positional tensors, and whether they fit at all."""
+"""The plan by which a task's inputs become a model's positional tensors; tasks that do not fit the model are refused."""
 
 from __future__ import annotations
 

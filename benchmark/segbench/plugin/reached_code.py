@@ -36,14 +36,14 @@ _HARNESS = "segbench"
 
 @dataclass(frozen=True)
 class ReachedCode:
-    """What a spec's results depend on: the digest of its definition, digests by file, and why whole packages stand there."""
+    """The code that a spec's results depend on: digests of its definition and by file, and the reasons why whole packages count."""
 
     definition: str
     files: Mapping[str, str]
     limits: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
-        """What a fingerprint is made of."""
+        """The ingredient of a fingerprint, as plain data."""
         return {"definition": self.definition, "files": dict(self.files)}
 
     @property
@@ -96,7 +96,7 @@ def _in_words(value: Any) -> str:
 
 
 def _captured(function: Any) -> list[Any]:
-    """What a function got from where it was defined: defaults and the variables that it closes over."""
+    """Values that a function took from where it was defined: its defaults and the variables that it closes over."""
     cells = getattr(function, "__closure__", None) or ()
     closed = [cell.cell_contents for cell in cells if cell != types.CellType()]
     return [*(getattr(function, "__defaults__", None) or ()), *(getattr(function, "__kwdefaults__", None) or {}).values(), *closed]
@@ -190,7 +190,7 @@ class _Walk:
             self._count(module, place.file, names, used=reference.used)
 
     def _enter(self, top: str) -> bool:
-        """Take a package up. One from a package index counts by its version, the standard library not at all."""
+        """Include a package. One from a package index counts by its version; the standard library does not count."""
         if top in self.packages:
             return True
         if top in sys.stdlib_module_names:

@@ -125,7 +125,7 @@ class Catalog:
         held = {name for name, _ in self.manager.list_name_plugin()}
         try:
             provided = self._collect(plugin, info)
-        except (Exception, SystemExit) as error:  # a plugin is foreign code: whatever it raises must cost only itself
+        except (Exception, SystemExit) as error:  # a plugin may raise anything, and only that plugin may be skipped for it
             if info.name not in held and self.manager.has_plugin(info.name):
                 self.manager.unregister(name=info.name)
             return self.add_broken(info, _reason(error))
@@ -242,7 +242,7 @@ def _editable(point: importlib.metadata.EntryPoint) -> bool:
     text = point.dist.read_text("direct_url.json")
     try:
         return bool(text and json.loads(text).get("dir_info", {}).get("editable"))
-    except (ValueError, AttributeError):  # damaged metadata of one package must not cost the others
+    except (ValueError, AttributeError):  # damaged metadata of one package must not hide the plugins of others
         return False
 
 

@@ -89,7 +89,7 @@ def _text(nodes: Iterable[ast.stmt], lines: list[bytes]) -> bytes:
 
 
 def _by_name(tree: ast.Module) -> dict[str, list[ast.stmt]]:
-    """Top-level statements by the name that they define; under ``""`` those that run whatever is used of the file."""
+    """Top-level statements by the name that they define; under ``""`` those that always run."""
     statements: dict[str, list[ast.stmt]] = {"": []}
     for node in tree.body:
         for name in _defined(node):

@@ -1,4 +1,4 @@
-"""What plugins hand over: light descriptions of models, losses, datasets, backends, recipes, claims and reporters.
+"""Specs that plugins provide: light descriptions of models, losses, datasets, backends, recipes, claims and reporters.
 
 A spec imports nothing heavy. ``build`` and the other callables are import strings (``"package.module:function"``), resolved
 at first use, or plain callables.
@@ -41,12 +41,12 @@ def resolve(ref: Ref) -> Callable[..., Any]:
     if not attribute:
         raise PluginError(f"'{ref}' is not of the form 'package.module:function'")
     try:
-        found: Callable[..., Any] = operator.attrgetter(attribute)(importlib.import_module(module))
+        target: Callable[..., Any] = operator.attrgetter(attribute)(importlib.import_module(module))
     except AttributeError:
         raise PluginError(f"'{ref}': module {module} has no '{attribute}'") from None
-    if not callable(found):
+    if not callable(target):
         raise PluginError(f"'{ref}' is not callable")
-    return found
+    return target
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Normalisation:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is to be segmented: classes, inputs and how labels are to be read.
+    """A segmentation task: its classes, its inputs and the reading of its labels.
 
     ``inputs`` maps input names to channels in order (``{"image": 3}``, ``{"sar": 2, "optical": 13}``). Mask values are
     ``0 .. num_classes - 1`` and ``ignore_index``. An input without ``normalisation`` is normalised by the mean and
@@ -164,7 +164,7 @@ class _BuiltSpec(_Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class Derivation:
-    """How a model is made of trained ones, which its option ``of`` names: models of the same run, or ``RUN/CELL``.
+    """The making of a model from trained ones, which its option ``of`` names: models of the same run, or ``RUN/CELL``.
 
     kind       what results call such a model: "prune", "ensemble"
     make       ``make(bases, inputs, task, options) -> nn.Module``: from networks in eval mode, on the CPU, and example inputs. May
@@ -221,7 +221,7 @@ class ModelSpec(_BuiltSpec):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far training is, for losses that change with time. ``share`` runs from 0 to 1."""
+    """The progress of training, for losses that change with time. ``share`` runs from 0 to 1."""
 
     epoch: int
     epochs: int
@@ -235,7 +235,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class LossBatch:
-    """What a loss with ``takes = "batch"`` gets beside the outputs: normalised inputs, mask (N, H, W) and extras.
+    """The batch that a loss with ``takes = "batch"`` gets beside the outputs: normalised inputs, mask (N, H, W) and extras.
 
     ``output_weights`` are the weights of the model's outputs by name; empty where only ``logits`` counts.
     """
@@ -254,7 +254,7 @@ class LossFunction(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class LossFormula:
-    """A loss's mathematics, written a second time so that ``segbench check`` and the conformance classes can hold the loss against it.
+    """A loss's mathematics, written a second time so that ``segbench check`` and the conformance classes can compare the loss with it.
 
     function     ``function(logits, mask, ignore_index=.., options=.., share=..) -> float``: plain numpy in float64, logits (N, K, H, W)
                  and mask (N, H, W) as arrays, ``share`` of training that has passed; calls nothing of the loss itself
@@ -328,7 +328,7 @@ class DatasetSpec(_Spec):
 
 @dataclass(frozen=True)
 class Target:
-    """Where a deployed model runs: device ("cpu", "cuda:0") and CPU threads (None: the runtime's own choice)."""
+    """The device ("cpu", "cuda:0") and CPU threads (None: the runtime's own choice) on which a deployed model runs."""
 
     device: str = "cpu"
     threads: int | None = None
@@ -390,14 +390,14 @@ class BackendSpec(_Spec):
             return None
 
     def takes_any_size(self, options: Options) -> bool:
-        """Whether the form takes images of other sizes than it was made for."""
+        """True where the deployment takes images of other sizes than it was made for."""
         dynamic = getattr(options, "dynamic", None)
         if dynamic is not None:
             return bool(dynamic)
         return self.export is None if self.fixed_size is None else not self.fixed_size
 
     def needs_calibration(self, options: Options) -> bool:
-        """Whether export wants images of the training split."""
+        """True where export needs images of the training split."""
         return bool(self.calibrates is not None and resolve(self.calibrates)(options))
 
 
@@ -413,7 +413,7 @@ class Recipe(_Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class Claim(_Spec):
-    """A published figure, held against measurement.
+    """A published figure, to be compared with measured ones.
 
     name         unique id ("deeplab/optimized-params")
     summary      the statement in the source's words
@@ -473,7 +473,7 @@ class Reporter(_Spec):
 
 @dataclass(frozen=True)
 class ReportTarget:
-    """Where a report goes: its directory, the run's directory (None for results without one), and the terminal's width in columns.
+    """The target of a report: its directory, the run's directory (None for results without one), and the terminal's width in columns.
 
     ``everything``: nothing is to be left out for brevity. ``home``: address of the page above a report, which links to it; of a site, where
     it will be served, with its ``title``.

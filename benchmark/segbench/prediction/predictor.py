@@ -1,4 +1,4 @@
-"""What predicts: a trained cell, a checkpoint, or a file that ``segbench export`` wrote, under one calling convention."""
+"""Predictor: a trained cell, a checkpoint, or a file that ``segbench export`` wrote, under one calling convention."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a run produces: its records, metrics and directory."""
+"""Results of a run: its records, metrics and directory."""

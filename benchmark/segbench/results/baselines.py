@@ -67,13 +67,13 @@ def save_baseline(name: str, run: Path, *, folder: Path, checkpoints: bool = Tru
         raise ConfigError(f"There is a baseline '{name}' already. Give another name, or --replace it.")
     with explained(target):
         folder.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}."))
+        staged = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}."))
         try:
-            _fill(made, result, source, checkpoints=checkpoints)
-            made.chmod(0o755)
-            _put(made, target)
+            _fill(staged, result, source, checkpoints=checkpoints)
+            staged.chmod(0o755)
+            _put(staged, target)
         except BaseException:
-            shutil.rmtree(made, ignore_errors=True)
+            shutil.rmtree(staged, ignore_errors=True)
             raise
     return Baseline(name, target, result)
 
@@ -82,13 +82,13 @@ def list_baselines(folder: Path) -> list[Baseline]:
     """All baselines of a folder by name; one that cannot be read says so."""
     if not folder.is_dir():
         return []
-    found = []
+    baselines = []
     for directory in sorted(path for path in folder.iterdir() if path.is_dir() and _NAME.fullmatch(path.name)):
         try:
-            found.append(Baseline(directory.name, directory, load_run(directory)))
+            baselines.append(Baseline(directory.name, directory, load_run(directory)))
         except StoreError as error:
-            found.append(Baseline(directory.name, directory, None, str(error)))
-    return found
+            baselines.append(Baseline(directory.name, directory, None, str(error)))
+    return baselines
 
 
 def remove_baseline(name: str, folder: Path) -> None:
@@ -103,11 +103,11 @@ def remove_baseline(name: str, folder: Path) -> None:
 def find_run(text: str, folder: Path) -> Path:
     """A run's directory, its ``run.json``, or a baseline's name. Raises :class:`ConfigError` for what is none of these."""
     path = Path(text).expanduser()
-    kept = folder / text if _NAME.fullmatch(text) else None
+    baseline = folder / text if _NAME.fullmatch(text) else None
     if _is_run(path):
         return path
-    if kept is not None and kept.is_dir():
-        return kept
+    if baseline is not None and baseline.is_dir():
+        return baseline
     if path.exists():
         return path  # reading it says what is wrong with it
     raise ConfigError(_unknown(text, folder))
@@ -139,13 +139,13 @@ def _kept_files(result: RunResult, *, checkpoints: bool) -> Iterator[str]:
             yield from (form.artifact for form in cell.deployments if form.artifact)
 
 
-def _put(made: Path, target: Path) -> None:
-    """Rename into place; what was there goes only when the new one stands."""
+def _put(staged: Path, target: Path) -> None:
+    """Move a finished folder to its target; an older one is removed only afterwards."""
     old = None
     if target.exists():
         old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         target.replace(old)
-    made.replace(target)
+    staged.replace(target)
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -156,5 +156,5 @@ def _is_run(path: Path) -> bool:
 
 def _unknown(name: str, folder: Path) -> str:
     known = [each.name for each in folder.iterdir() if each.is_dir() and _NAME.fullmatch(each.name)] if folder.is_dir() else []
-    there = f"Baselines: {', '.join(sorted(known))}." if known else "No baseline has been saved yet: segbench baseline save NAME RUN."
-    return f"'{name}' is neither a run nor the name of a baseline.{did_you_mean(name, known)} {there}"
+    listing = f"Baselines: {', '.join(sorted(known))}." if known else "No baseline has been saved yet: segbench baseline save NAME RUN."
+    return f"'{name}' is neither a run nor the name of a baseline.{did_you_mean(name, known)} {listing}"

@@ -1,4 +1,4 @@
-"""The two halves of a deployment, and how they are put together.
+"""The two halves of a deployment, and functions that put them together.
 
 What depends on the trained weights (``DEPLOYED``: file, drift, quality) comes from :mod:`segbench.execution.deploy.deploy`; what
 depends on the network's shape only (``RACED``: memory, latency) comes from the race, and cells of one model share it. An error with a
@@ -21,14 +21,14 @@ REFUSED = "refused"
 
 def deployment_of(row: CellResult, backend: str) -> Deployment | None:
     """The row's deployment through a backend."""
-    return next((found for found in row.deployments if found.backend == backend), None)
+    return next((deployment for deployment in row.deployments if deployment.backend == backend), None)
 
 
 def with_costs(old: Sequence[Deployment], raced: Sequence[Deployment]) -> list[Deployment]:
     """The deployments with what a race measured of each, and behind them those that only the race has."""
-    given = {deployment.backend: deployment for deployment in raced}
-    kept = [_with_costs(deployment, given.pop(deployment.backend, None)) for deployment in old]
-    return [*kept, *given.values()]
+    raced_by_backend = {deployment.backend: deployment for deployment in raced}
+    updated = [_with_costs(deployment, raced_by_backend.pop(deployment.backend, None)) for deployment in old]
+    return [*updated, *raced_by_backend.values()]
 
 
 def with_deployed(old: Sequence[Deployment], form: Deployment) -> list[Deployment]:
@@ -47,7 +47,7 @@ def without(deployment: Deployment, half: Sequence[str]) -> Deployment:
 
 
 def is_empty(deployment: Deployment) -> bool:
-    """Whether neither half of it has been measured."""
+    """True where neither half of it has been measured."""
     return deployment.fingerprint is None and deployment.raced is None and not deployment.latency and deployment.error is None
 
 

@@ -18,7 +18,7 @@ def public(result: RunResult) -> RunResult:
 
 
 def machine_record(environment: Environment, device: str) -> dict[str, str]:
-    """What speed depends on: figures from machines that differ in this are not comparable."""
+    """The properties of a machine that its speed depends on: figures from machines that differ in them are not comparable."""
     named = {
         "device": device,
         "cpu": environment.cpu,
@@ -34,7 +34,7 @@ def _without_folders(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_folders(item) for key, item in value.items()}
     if isinstance(value, list) and value and isinstance(value[0], (int, float)):
-        return value  # samples: nothing to look at in thousands of numbers
+        return value  # samples: numbers hold no folders, and there are thousands
     return [_without_folders(item) for item in value] if isinstance(value, list) else value
 
 

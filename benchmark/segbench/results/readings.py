@@ -1,7 +1,7 @@
 """Read metrics from a cell of ``run.json``: all their values with circumstances, for claims, and the one that tables show.
 
-A cell may hold one metric several times (latency at three sizes); each reading carries its circumstances, so that a claim is held
-against the reading that meets its conditions, and never against another.
+A cell may hold one metric several times (latency at three sizes); each reading carries its circumstances, so that a claim is judged
+by the reading that meets its conditions, and never by another.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ RecordName = Literal["cell", "quality", "training", "deployment", "latency", "th
 
 @dataclass(frozen=True)
 class MetricReading:
-    """One measured value and what it holds for. ``value`` is None where it was not measured; ``why`` may say why.
+    """One measured value with its circumstances. ``value`` is None where it was not measured; ``why`` may say why.
 
-    What its uncertainty can be read from: the calls of each round of a race (``raced``), the 95 % ``interval`` that a race gave it, or
+    Its uncertainty is read from the calls of each round of a race (``raced``), the 95 % ``interval`` that a race gave it, or
     the same metric epoch by epoch.
     """
 

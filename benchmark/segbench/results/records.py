@@ -396,7 +396,7 @@ class CellResult(Record):
 
     @property
     def label(self) -> str:
-        """Model, loss and whatever else differs, in one line of plain text."""
+        """Model, loss and varied settings, in one line of plain text."""
         parts = [self.model, *([self.loss] if self.loss else []), *(f"{k}={v}" for k, v in self.settings.items())]
         return " | ".join(parts)
 

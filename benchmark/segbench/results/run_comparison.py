@@ -1,4 +1,4 @@
-"""What ``segbench compare`` finds, as data (schema version 1): every quantity of every matched model, with its noise and a verdict."""
+"""Results of ``segbench compare`` as data (schema version 1): each quantity of each matched model, with its noise and a verdict."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ class Change(Record):
 
     @property
     def subject(self) -> str:
-        """What was compared, in plain text: the model, its form, and what else tells it apart.
+        """The compared model in plain text: its name, its form, and the settings that tell it from others.
 
         >>> Change(model="b", baseline_model="a", quantity="miou", context={"loss": "ce"}).subject
         'a -> b | ce'
         """
         model = self.model if self.model == self.baseline_model else f"{self.baseline_model} -> {self.model}"
         form = f" ({self.form})" if self.form not in (None, "eager") else ""
-        told = [str(self.context[key]) for key in ("loss", "recipe") if self.context.get(key)]
-        told += [f"{key}={value}" for key, value in (self.context.get("settings") or {}).items()]
-        return " | ".join([f"{model}{form}", *told])
+        parts = [str(self.context[key]) for key in ("loss", "recipe") if self.context.get(key)]
+        parts += [f"{key}={value}" for key, value in (self.context.get("settings") or {}).items()]
+        return " | ".join([f"{model}{form}", *parts])
 
 
 class RunSide(Record):
@@ -103,7 +103,7 @@ class Gate(Record):
 
 
 class RunComparison(Record):
-    """Two runs held against each other."""
+    """The comparison of two runs."""
 
     schema_version: int = COMPARISON_SCHEMA
     baseline: RunSide
@@ -118,5 +118,5 @@ class RunComparison(Record):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many rows have each verdict."""
+        """Numbers of rows by verdict."""
         return dict(Counter(row.verdict for row in self.rows))

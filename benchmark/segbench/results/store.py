@@ -69,7 +69,7 @@ class RunStore:
         from filelock import FileLock, Timeout
 
         file = self.directory / ".lock"
-        # a soft lock, which would replace a missing flock, keeps text of its own in the file
+        # a soft lock, filelock's fallback where flock is missing, writes text of its own into the file
         lock = FileLock(file, timeout=0, thread_local=False, fallback_to_soft=False)
         try:
             lock.acquire()

@@ -47,7 +47,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Check(Generic[SubjectT]):
-    """A check: its name, a sentence on what it asks for, and the function that looks.
+    """A check: its name, a sentence on its rule, and its function.
 
     ``run(subject)`` of a rule returns None or raises; ``run()`` of an instrument returns results.
     """
@@ -98,7 +98,7 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def during(what: str) -> Iterator[None]:
-    """Turn whatever foreign code raises into a failure that says what was being done.
+    """Turn any exception of a plugin into a failure that names the step in which it was raised.
 
     >>> with during("building"):
     ...     raise ValueError("no such encoder")
@@ -128,7 +128,7 @@ def _run_one(check: Check[Any], subject: tuple[Any, ...]) -> list[CheckResult]:
         results += [CheckResult()] if rows is None else rows
     except ConformanceError as error:
         results.append(CheckResult(verdict="FAILED", message=str(error)))
-    except Exception as error:  # foreign code may raise anything: that is this check's verdict
+    except Exception as error:  # a plugin may raise anything: the check has failed then
         results.append(CheckResult(verdict="FAILED", message=f"it raised {type(error).__name__}: {error}"))
     seconds = time.perf_counter() - start
     return [replace(result, name=check.name, seconds=seconds) for result in results]

@@ -19,7 +19,7 @@ from lightning_fabric import Fabric
 from torch import distributed
 
 from segbench.errors import ConfigError, DeviceError
-from segbench.util.distributed import Place
+from segbench.util.distributed import ProcessRank
 from segbench.util.processes import end_with_parent, hidden_main, server_context
 
 Emit = Callable[[str, Mapping[str, Any]], None]
@@ -29,31 +29,31 @@ ResultT = TypeVar("ResultT")
 _TIMEOUT = timedelta(minutes=10)
 
 
-def run_in_processes(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, emit: Emit, *, world_size: int, device: str) -> ResultT:
-    """Run ``work(job, place, emit)`` in ``world_size`` processes and return the first one's result.
+def run_in_processes(work: Callable[[JobT, ProcessRank, Emit], ResultT], job: JobT, emit: Emit, *, world_size: int, device: str) -> ResultT:
+    """Run ``work(job, process, emit)`` in ``world_size`` processes and return the first one's result.
 
     ``work`` is a module-level function. This process is the first; the others are spawned and get ``job`` pickled. Under torchrun
     every process calls this function by itself. Only the first process's events are emitted. A failure in any process is raised
     here, and ends the others.
     """
-    torchrun_place = _torchrun_place(world_size, device)
+    torchrun_place = _torchrun_process(world_size, device)
     if torchrun_place is not None:
         with _process_group(torchrun_place, "env://"):
             return work(job, torchrun_place, emit if torchrun_place.first else _emit_nothing)
     if world_size == 1:
-        return work(job, Place(0, 1, device), emit)
+        return work(job, ProcessRank(0, 1, device), emit)
     _require_devices(world_size, device)
     return _run_spawned(work, job, emit, world_size, device)
 
 
-def make_fabric(place: Place, precision: Precision) -> Fabric:
+def make_fabric(process: ProcessRank, precision: Precision) -> Fabric:
     """Fabric on this process's device. Processes exchange data through :mod:`segbench.util.distributed`, where the loop says so."""
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision that segbench chose and records
-    kind, _, index = place.device.partition(":")
+    kind, _, index = process.device.partition(":")
     return Fabric(accelerator=kind, devices=[int(index)] if index else 1, strategy="auto", precision=FABRIC[precision])
 
 
-def _run_spawned(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, emit: Emit, world_size: int, device: str) -> ResultT:
+def _run_spawned(work: Callable[[JobT, ProcessRank, Emit], ResultT], job: JobT, emit: Emit, world_size: int, device: str) -> ResultT:
     context = server_context(work.__module__)
     followers: list[_Follower] = []
     with tempfile.TemporaryDirectory() as folder, _share_cores(world_size):
@@ -61,7 +61,7 @@ def _run_spawned(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, emit: 
         try:
             for rank in range(1, world_size):
                 ours, theirs = context.Pipe()
-                arguments = (work, job, Place(rank, world_size, _device_of(device, rank)), rendezvous, theirs)
+                arguments = (work, job, ProcessRank(rank, world_size, _device_of(device, rank)), rendezvous, theirs)
                 process = context.Process(target=_run_follower, args=arguments)
                 with hidden_main():
                     process.start()
@@ -69,9 +69,9 @@ def _run_spawned(work: Callable[[JobT, Place, Emit], ResultT], job: JobT, emit: 
                 followers.append(_Follower(process, ours))
             for follower in followers:
                 follower.wait_until_ready()
-            place = Place(0, world_size, _device_of(device, 0))
-            with _process_group(place, rendezvous):
-                result = work(job, place, emit)
+            process = ProcessRank(0, world_size, _device_of(device, 0))
+            with _process_group(process, rendezvous):
+                result = work(job, process, emit)
             for follower in followers:
                 follower.process.join(timeout=30.0)
             return result
@@ -116,13 +116,15 @@ class _Follower:
         self.connection.close()
 
 
-def _run_follower(work: Callable[[JobT, Place, Emit], Any], job: JobT, place: Place, rendezvous: str, connection: Connection) -> None:
+def _run_follower(
+    work: Callable[[JobT, ProcessRank, Emit], Any], job: JobT, process: ProcessRank, rendezvous: str, connection: Connection
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the first process, which ends this one
     end_with_parent()
     connection.send("ready")
     try:
-        with _share_cores(place.world_size), _process_group(place, rendezvous):
-            work(job, place, _emit_nothing)
+        with _share_cores(process.world_size), _process_group(process, rendezvous):
+            work(job, process, _emit_nothing)
     except Exception as error:
         try:
             connection.send(error)
@@ -131,11 +133,11 @@ def _run_follower(work: Callable[[JobT, Place, Emit], Any], job: JobT, place: Pl
 
 
 @contextlib.contextmanager
-def _process_group(place: Place, rendezvous: str) -> Iterator[None]:
-    if place.device.startswith("cuda"):
-        torch.cuda.set_device(torch.device(place.device))
+def _process_group(process: ProcessRank, rendezvous: str) -> Iterator[None]:
+    if process.device.startswith("cuda"):
+        torch.cuda.set_device(torch.device(process.device))
     distributed.init_process_group(
-        _collective_backend(place.device), init_method=rendezvous, rank=place.rank, world_size=place.world_size, timeout=_TIMEOUT
+        _collective_backend(process.device), init_method=rendezvous, rank=process.rank, world_size=process.world_size, timeout=_TIMEOUT
     )
     try:
         yield
@@ -154,7 +156,7 @@ def _share_cores(world_size: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _torchrun_place(world_size: int, device: str) -> Place | None:
+def _torchrun_process(world_size: int, device: str) -> ProcessRank | None:
     if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys() or distributed.is_initialized():
         return None
     started = int(os.environ["WORLD_SIZE"])
@@ -162,7 +164,7 @@ def _torchrun_place(world_size: int, device: str) -> Place | None:
         return None
     if started != world_size:
         raise ConfigError(f"torchrun started {started} processes, but execute.devices is {world_size}. Set both to the same number.")
-    return Place(int(os.environ["RANK"]), world_size, _device_of(device, int(os.environ.get("LOCAL_RANK", os.environ["RANK"]))))
+    return ProcessRank(int(os.environ["RANK"]), world_size, _device_of(device, int(os.environ.get("LOCAL_RANK", os.environ["RANK"]))))
 
 
 def _require_devices(world_size: int, device: str) -> None:

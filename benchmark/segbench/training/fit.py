@@ -27,7 +27,7 @@ from segbench.training.record import record
 from segbench.training.schedules import rate_at, set_rate
 from segbench.training.session import Job, Session, open_session
 from segbench.training.validation import validate
-from segbench.util.distributed import Place, average_buffers, average_gradients, total
+from segbench.util.distributed import ProcessRank, average_buffers, average_gradients, total
 from segbench.util.image_size import parse_growing_size, size_at
 
 ItemT = TypeVar("ItemT")
@@ -67,11 +67,11 @@ def fit(
     return run_in_processes(train, job, emit, world_size=settings.execute.devices, device=device)
 
 
-def train(job: Job, place: Place, emit: Emit) -> Training:
+def train(job: Job, process: ProcessRank, emit: Emit) -> Training:
     """Train in one process of the group."""
     settings = job.settings.train
-    with PeakMemory(place.device) as memory, training_mode(deterministic=settings.deterministic) as nondeterministic:
-        session = open_session(job, place)
+    with PeakMemory(process.device) as memory, training_mode(deterministic=settings.deterministic) as nondeterministic:
+        session = open_session(job, process)
         loader = train_loader(
             job.train_samples,
             task=job.task,
@@ -79,9 +79,9 @@ def train(job: Job, place: Place, emit: Emit) -> Training:
             settings=settings,
             prepare=session.loss.prepare,
             seed=job.seed,
-            rank=place.rank,
-            world_size=place.world_size,
-            device=place.device,
+            rank=process.rank,
+            world_size=process.world_size,
+            device=process.device,
         )
         state, events = session.state, ProgressEvents(emit, epochs=settings.epochs, epochs_before=session.state.epochs_done)
         try:
@@ -100,15 +100,15 @@ def train(job: Job, place: Place, emit: Emit) -> Training:
 
 def train_epoch(session: Session, loader: TrainLoader, events: ProgressEvents) -> Epoch:
     """One pass over the training split."""
-    job, place, state, settings = session.job, session.place, session.state, session.job.settings.train
+    job, process, state, settings = session.job, session.process, session.state, session.job.settings.train
     steps = math.ceil(len(loader) / settings.accumulate)
     epoch, size = state.epochs_done, size_at(parse_growing_size(settings.image_size), state.epochs_done / settings.epochs)
-    seed_everything(job.seed, epoch, place.rank)
+    seed_everything(job.seed, epoch, process.rank)
     loader.set_epoch(epoch, size)
     session.network.train()
     # on the CPU reading each loss is free; elsewhere it would make the device wait
-    every = 1 if place.device == "cpu" and place.world_size == 1 else 20
-    meter = Meter(place, job.task.num_classes, job.task.ignore_index, epoch + 1, every, session.precision)
+    every = 1 if process.device == "cpu" and process.world_size == 1 else 20
+    meter = Meter(process, job.task.num_classes, job.task.ignore_index, epoch + 1, every, session.precision)
     started = time.perf_counter()
     for group in _groups(loader, settings.accumulate):
         progress = Progress(epoch, settings.epochs, state.steps_done, steps * settings.epochs)
@@ -117,11 +117,11 @@ def train_epoch(session: Session, loader: TrainLoader, events: ProgressEvents) -
         norm = optimise(session, group, progress, meter)
         meter.step(norm, lr)
         state.steps_done += 1
-        events.batch(epoch + 1, state.steps_done - epoch * steps, steps, meter, lr, images=meter.images * place.world_size)
+        events.batch(epoch + 1, state.steps_done - epoch * steps, steps, meter, lr, images=meter.images * process.world_size)
     meter.read()
     seconds = time.perf_counter() - started
-    average_buffers(session.network, place)
-    images = int(total(torch.tensor(meter.images), place))
+    average_buffers(session.network, process)
+    images = int(total(torch.tensor(meter.images), process))
     state.seconds += seconds
     state.images.append(images)
     return Epoch(
@@ -143,9 +143,9 @@ def optimise(session: Session, group: Sequence[TrainBatch], progress: Progress, 
     Each batch's loss is a mean over its own valid pixels. Weighted by its share of the valid pixels of all batches in all
     processes, the gradients add up to those of one large batch.
     """
-    job, place, fabric = session.job, session.place, session.fabric
+    job, process, fabric = session.job, session.process, session.fabric
     pixels = [valid_pixels(batch.mask, job.task.ignore_index) for batch in group]
-    everywhere = total(torch.stack(pixels).sum(), place).clamp(min=1)
+    everywhere = total(torch.stack(pixels).sum(), process).clamp(min=1)
     for index, batch in enumerate(group):
         inputs = batch.inputs
         if job.settings.train.channels_last:
@@ -154,9 +154,9 @@ def optimise(session: Session, group: Sequence[TrainBatch], progress: Progress, 
             outputs = session.network(*inputs)
         value = session.loss(outputs, LossBatch(inputs, batch.mask, batch.extras), progress)
         # averaging over processes divides by their number
-        fabric.backward(value.total * (pixels[index] / everywhere * place.world_size))
+        fabric.backward(value.total * (pixels[index] / everywhere * process.world_size))
         meter.add(value, outputs["logits"], batch.mask, pixels=pixels[index])
-    average_gradients(session.trained, place)
+    average_gradients(session.trained, process)
     clip = job.settings.train.clip
     norm = fabric.clip_gradients(session.wrapped, session.optimizer, max_norm=math.inf if clip is None else clip, error_if_nonfinite=False)
     session.optimizer.step()

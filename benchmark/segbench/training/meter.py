@@ -10,7 +10,7 @@ from torch import Tensor
 
 from segbench.networks.losses import LossValue
 from segbench.training.failures import NonFiniteLossError
-from segbench.util.distributed import Place, total
+from segbench.util.distributed import ProcessRank, total
 
 _PIXEL_STRIDE = 8
 _BATCH_STRIDE = 4
@@ -24,7 +24,7 @@ class Meter:
     :class:`NonFiniteLossError` with its own epoch and step, in all processes alike.
     """
 
-    place: Place
+    process: ProcessRank
     num_classes: int
     ignore_index: int
     epoch: int
@@ -67,7 +67,7 @@ class Meter:
         """Copy the pending steps to the host and check their losses."""
         if not self._pending:
             return
-        rows = total(torch.stack(self._pending), self.place).tolist()
+        rows = total(torch.stack(self._pending), self.process).tolist()
         norms = torch.stack(self._pending_norms).tolist()
         for row, norm, lr in zip(rows, norms, self._pending_rates, strict=True):
             self._step += 1
@@ -97,7 +97,7 @@ class Meter:
         """mIoU of every 64th pixel of every fourth batch, as predicted while training (augmented, with dropout, weights still moving)."""
         if self._matrix is None:
             return None
-        counts = total(self._matrix, self.place)[: self.num_classes].double()
+        counts = total(self._matrix, self.process)[: self.num_classes].double()
         hits, labels, predictions = counts.diagonal(), counts.sum(1), counts.sum(0)
         labelled = labels > 0
         return float((hits[labelled] / (labels + predictions - hits)[labelled]).mean()) if bool(labelled.any()) else None

@@ -15,16 +15,16 @@ from segbench.training.session import Job, Session, State, describe_job
 
 def record(session: Session, *, peak_memory_mb: float | None) -> Training:
     """The training as ``run.json`` records it; writes ``best.pt`` where no epoch has been the best."""
-    job, state, place, settings = session.job, session.state, session.place, session.job.settings.train
+    job, state, process, settings = session.job, session.state, session.process, session.job.settings.train
     best_epoch = state.stopping.best_epoch
     if best_epoch is None:
         best_epoch = state.epochs_done or None
-        if place.first:
+        if process.first:
             session.save_best()
     notes = list(state.notes)
-    if place.world_size > 1:
+    if process.world_size > 1:
         notes.append(
-            f"{place.world_size} processes: batch normalisation sees each process's own {settings.batch_size} images, "
+            f"{process.world_size} processes: batch normalisation sees each process's own {settings.batch_size} images, "
             "running statistics are averaged after each epoch"
         )
     if job.val_samples is None and settings.patience is not None:
@@ -38,11 +38,11 @@ def record(session: Session, *, peak_memory_mb: float | None) -> Training:
         validation_seconds=state.validation_seconds if job.val_samples is not None else None,
         images_per_second=_images_per_second(state),
         peak_memory_mb=peak_memory_mb,
-        device=place.device,
+        device=process.device,
         precision=session.precision,
         batch_size=settings.batch_size,
         accumulate=settings.accumulate,
-        world_size=place.world_size,
+        world_size=process.world_size,
         stopped=state.stopped,
         nondeterministic=state.nondeterministic,
         notes=notes,

@@ -24,7 +24,7 @@ from segbench.results.records import Epoch
 from segbench.training.distributed import Precision, choose_precision, make_fabric
 from segbench.training.schedules import Plateau, Stopping, build_optimizer
 from segbench.training.teacher import load_teacher
-from segbench.util.distributed import Place, barrier, share_state
+from segbench.util.distributed import ProcessRank, barrier, share_state
 from segbench.util.image_size import parse_growing_size
 
 
@@ -88,7 +88,7 @@ class Session:
     """The live objects of one process."""
 
     job: Job
-    place: Place
+    process: ProcessRank
     fabric: Fabric
     precision: Precision
     network: Network
@@ -113,11 +113,11 @@ class Session:
 
     def save(self, *, best: bool) -> None:
         """Write ``best.pt`` (where this epoch is the best) and then ``last.pt``: a kill between them repeats one epoch, no more."""
-        if self.place.first:
+        if self.process.first:
             if best:
                 self.save_best()
             write_checkpoint(self.last_path, self._checkpoint(self._training_state()))
-        barrier(self.place)
+        barrier(self.process)
 
     def save_best(self) -> None:
         """Write the weights as they are now to ``best.pt``."""
@@ -165,11 +165,11 @@ def describe_job(job: Job) -> dict[str, Any]:
     return meta
 
 
-def open_session(job: Job, place: Place) -> Session:
+def open_session(job: Job, process: ProcessRank) -> Session:
     """A fresh session, or the one that ``last.pt`` holds where it was written under the same identity."""
-    settings, device = job.settings.train, torch.device(place.device)
+    settings, device = job.settings.train, torch.device(process.device)
     precision = choose_precision(settings.precision, device)
-    fabric = make_fabric(place, precision)
+    fabric = make_fabric(process, precision)
     previous, notes = _read_previous(job)
     network = _build_network(job, previous)
     loss = build_loss(
@@ -187,14 +187,14 @@ def open_session(job: Job, place: Place) -> Session:
     network.to(device)
     if settings.compile:
         network.compile()
-    share_state(network, place)
+    share_state(network, process)
     optimizer = build_optimizer([*network.parameters(), *loss.parameters()], settings, device=device)
     wrapped, own_optimizer = fabric.setup(network, optimizer)
     state = State(Stopping(settings.patience), notes=notes)
-    session = Session(job, place, fabric, precision, network, wrapped, loss, own_optimizer, state)
+    session = Session(job, process, fabric, precision, network, wrapped, loss, own_optimizer, state)
     if previous is not None:
         session.restore(previous)
-    barrier(place)
+    barrier(process)
     return session
 
 

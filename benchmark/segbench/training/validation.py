@@ -37,7 +37,7 @@ def validate(session: Session, row: Epoch) -> tuple[Epoch, bool]:
 
 
 def _evaluate_epoch(session: Session, row: Epoch) -> Evaluation:
-    job, place, settings = session.job, session.place, session.job.settings
+    job, process, settings = session.job, session.process, session.job.settings
     assert job.val_samples is not None
     steps = session.state.steps_done
     every = settings.eval.pictures_every
@@ -49,15 +49,15 @@ def _evaluate_epoch(session: Session, row: Epoch) -> Evaluation:
         plan=job.plan,
         # checkpoints are chosen on the plain image: augmentation belongs to the final score, and its loss is none
         settings=settings.model_copy(update={"eval": without_augmentation(settings.eval)}),
-        device=place.device,
+        device=process.device,
         workers=settings.train.workers,
-        rank=place.rank,
-        world_size=place.world_size,
+        rank=process.rank,
+        world_size=process.world_size,
         want_pictures=pictured,
         loss=session.loss.plain,
         progress=Progress(row.epoch - 1, settings.train.epochs, steps, steps // row.epoch * settings.train.epochs),
     )
-    if pictured and place.first:
+    if pictured and process.first:
         _save_pictures(job, evaluation, row.epoch)
     return evaluation
 

@@ -21,7 +21,7 @@ from segbench_reports.text import numbers
 from segbench_reports.text.escape import spreadsheet
 from segbench_reports.view.ablation import measured_ablations
 from segbench_reports.view.cells import deployment
-from segbench_reports.view.quality_comparisons import of_quality
+from segbench_reports.view.quality_comparisons import quality_comparisons
 
 _CELL = "id kind model loss dataset recipe seed status params params_trained size_mb macs flops fvcore_flops"
 _ERROR = "stage kind message"
@@ -85,7 +85,7 @@ def _row(cell: CellResult, form: Deployment | None, own: Mapping[str, Any], *, k
         **_values(form.drift if form else None, _DRIFT, "drift"),
     }
     return columns | {
-        metric.csv_column: shown.value if (shown := metric.value(cell)) else None
+        metric.csv_column: reading.value if (reading := metric.value(cell)) else None
         for metric in METRICS.values()
         if metric.record and metric.csv_column not in columns
     }
@@ -99,15 +99,15 @@ def _bare(cell: CellResult, form: Deployment) -> CellResult:
 def _uncertainty(result: RunResult, cell: CellResult) -> dict[str, Any]:
     """mIoU over the seeds of the cell's model, and its model against the run's first."""
     seeds = next((s for s in result.seeds if s.quantity == "miou" and cell.id in s.cells), None)
-    compared = (c for c in of_quality(result, headline=True) if c.quantity == "miou" and cell.id in c.subject_cells)
+    compared = (c for c in quality_comparisons(result, headline=True) if c.quantity == "miou" and cell.id in c.subject_cells)
     return {**_values(seeds, _SEEDS, "seeds_miou"), **_values(next(compared, None), _COMPARISON, "miou_difference")}
 
 
 def _ablation_steps(result: RunResult) -> dict[str, dict[str, Any]]:
     """By cell: which step of an ablation it ends, and what that step was found to do."""
-    found: dict[str, dict[str, Any]] = {}
+    values_by_cell: dict[str, dict[str, Any]] = {}
     for walk in measured_ablations(result):
-        found |= {cell.id: {"ablation_step": 0} for cell in walk.start}
+        values_by_cell |= {cell.id: {"ablation_step": 0} for cell in walk.start}
         for step in walk.steps:
             miou = step.miou
             values = {
@@ -118,8 +118,8 @@ def _ablation_steps(result: RunResult) -> dict[str, dict[str, Any]]:
                 "miou_low": miou and miou.low,
                 "miou_high": miou and miou.high,
             }
-            found |= {cell.id: {f"ablation_{key}": value for key, value in values.items()} for cell in step.after}
-    return found
+            values_by_cell |= {cell.id: {f"ablation_{key}": value for key, value in values.items()} for cell in step.after}
+    return values_by_cell
 
 
 def _values(record: BaseModel | None, columns: str, prefix: str = "") -> dict[str, Any]:

@@ -23,8 +23,8 @@ _MOST_REMARKS = 8
 
 
 def _head(name: str) -> Head:
-    shown = metric(name)
-    return Head(shown.change_title, shown.column_unit)
+    entry = metric(name)
+    return Head(entry.change_title, entry.column_unit)
 
 
 _FORMS = {
@@ -41,7 +41,7 @@ _FORMS = {
     11: Head("time against", "eager"),
     13: _head("inference_memory_mb"),
 }
-"""Columns of the table of deployed forms, by their place in :func:`segbench_reports.sections.deployment.figures`."""
+"""Columns of the table of deployed forms, by their place in :func:`segbench_reports.sections.deployment.row_texts`."""
 
 
 def render(result: RunResult, target: ReportTarget) -> str:
@@ -86,9 +86,9 @@ def _labels(row: Row, table: Table) -> list[str]:
 def _figure(row: Row, column: Column, table: Table) -> str:
     text = latex(column.text(row.figures.get(column.key)))
     mark = table.mark(row, column)
-    shown = rf"\textbf{{{text}}}" if mark == "best" else rf"\underline{{{text}}}" if mark == "second" else text
+    marked = rf"\textbf{{{text}}}" if mark == "best" else rf"\underline{{{text}}}" if mark == "second" else text
     interval = _interval(row, column)
-    return rf"{shown} {{\tiny {latex(interval)}}}" if interval else shown
+    return rf"{marked} {{\tiny {latex(interval)}}}" if interval else marked
 
 
 def _interval(row: Row, column: Column) -> str:
@@ -127,10 +127,10 @@ def _notes(result: RunResult, table: Table) -> list[str]:
 def _remark(text: str) -> str:
     """One remark; what it is about (bold in Markdown) is emphasised."""
     parts = numbers.elided(plain(text), _REMARK).split("**")
-    return "".join(rf"\emph{{{latex(part)}}}" if place % 2 else _kept(part) for place, part in enumerate(parts))
+    return "".join(rf"\emph{{{latex(part)}}}" if place % 2 else _with_outer_blanks(part) for place, part in enumerate(parts))
 
 
-def _kept(text: str) -> str:
+def _with_outer_blanks(text: str) -> str:
     """Escaped text with the blanks at its ends."""
     return f"{' ' * text.startswith(' ')}{latex(text)}{' ' * (len(text) > 1 and text.endswith(' '))}"
 
@@ -162,20 +162,20 @@ def _forms(result: RunResult) -> Iterator[str]:
     forms = deployment_rows(result)
     if not forms:
         return iter(())
-    rows = deployment.figures(forms)
+    rows = deployment.row_texts(forms)
     places = [place for place in _FORMS if any(row[place] for row in rows)]
     body = [[_cell(row[place], name=_FORMS[place].name) for place in places] for row in rows]
     under = numbers.listed(list(dict.fromkeys(conditions(form.latency) for form in forms if form.latency)))
     timed = [f"**latency**: median of single calls with its 95 % interval, at {under}."] if under else []
-    texts = [*deployment.notes(forms), *timed, *(f"{cell_and_form}: {why}." for cell_and_form, why in _failed(rows))]
+    texts = [*deployment.condition_notes(forms), *timed, *(f"{cell_and_form}: {why}." for cell_and_form, why in _failed(rows))]
     notes = [_remark(text) for text in texts]
     label = f"tab:{slug(_title(result), limit=40)}-forms"
     return tables([_FORMS[place] for place in places], body, caption=latex(f"{_title(result)}, as deployed."), label=label, notes=notes)
 
 
 def _cell(text: str, *, name: bool) -> str:
-    shown = latex(numbers.elided(text, _NAME) or numbers.NOT_MEASURED)
-    return breakable(shown) if name else shown
+    escaped = latex(numbers.elided(text, _NAME) or numbers.NOT_MEASURED)
+    return breakable(escaped) if name else escaped
 
 
 def _failed(rows: list[list[str]]) -> list[tuple[str, str]]:

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from segbench import ReportTarget, RunResult
 from segbench_reports.sections.ablation import plain_rows
-from segbench_reports.sections.claims import concerning, judged
-from segbench_reports.sections.deployment import SHORT, figures
+from segbench_reports.sections.claims import claims_of_models, tested_claims
+from segbench_reports.sections.deployment import SHORT, row_texts
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import plain
 from segbench_reports.view.ablation import measured_ablations
@@ -58,9 +58,9 @@ def _blocks(result: RunResult, target: ReportTarget) -> Iterable[RenderableType]
     if unfinished:
         yield Text(unfinished, style="bold yellow")
     if table.rows:
-        shown = _fitting(table, target.width)
-        hidden = [column.title for column in table.columns if column not in shown]
-        yield _grid(table, shown, target)
+        columns = _fitting(table, target.width)
+        hidden = [column.title for column in table.columns if column not in columns]
+        yield _grid(table, columns, target)
         yield _paragraphs(_notes(result, table, hidden, color=target.color), style="dim")
         yield Text()
     yield _paragraphs(map(plain, summary(result, table)))
@@ -101,10 +101,10 @@ def _notes(result: RunResult, table: Table, hidden: Sequence[str], *, color: boo
 
 def _fitting(table: Table, width: int) -> list[Column]:
     """Columns that fit beside the names: the least important go first, numbers are never broken."""
-    shown = list(table.columns)
-    while len(shown) > 1 and _name_width(table, width) + sum(_width(column, table) + _GAP for column in shown) > width:
-        shown.remove(max(shown, key=lambda column: column.layout.priority))
-    return shown
+    columns = list(table.columns)
+    while len(columns) > 1 and _name_width(table, width) + sum(_width(column, table) + _GAP for column in columns) > width:
+        columns.remove(max(columns, key=lambda column: column.layout.priority))
+    return columns
 
 
 def _name_width(table: Table, width: int) -> int:
@@ -113,8 +113,8 @@ def _name_width(table: Table, width: int) -> int:
 
 
 def _width(column: Column, table: Table) -> int:
-    figures = [_figure(row, column, table, color=False).plain for row in table.main]
-    return max(cell_len(line) for text in [_heading(column), *figures] for line in text.splitlines())
+    texts = [_figure(row, column, table, color=False).plain for row in table.main]
+    return max(cell_len(line) for text in [_heading(column), *texts] for line in text.splitlines())
 
 
 def _heading(column: Column) -> str:
@@ -191,10 +191,10 @@ def _deployed(result: RunResult) -> Iterable[RenderableType]:
     grid.add_column("model", overflow="fold")
     for title, _ in SHORT:
         grid.add_column(title, justify="left" if title == "form" else "right", no_wrap=title != "form", overflow="fold")
-    shown = ""
-    for row in figures(forms):
-        grid.add_row(Text(plain(row[0] if row[0] != shown else "")), *(Text(plain(row[i] or numbers.NOT_MEASURED)) for _, i in SHORT))
-        shown = row[0]
+    previous = ""
+    for row in row_texts(forms):
+        grid.add_row(Text(plain(row[0] if row[0] != previous else "")), *(Text(plain(row[i] or numbers.NOT_MEASURED)) for _, i in SHORT))
+        previous = row[0]
     yield grid
     yield _paragraphs(plain(text) for text in sentences(forms))
     for form in forms:
@@ -203,8 +203,8 @@ def _deployed(result: RunResult) -> Iterable[RenderableType]:
 
 
 def _claims(result: RunResult) -> Iterable[RenderableType]:
-    tested = judged(result)
-    untested = len(concerning(result)) - len(tested)
+    tested = tested_claims(result)
+    untested = len(claims_of_models(result)) - len(tested)
     if not tested and not untested:
         return
     yield Text("\nPublished claims", style="bold")

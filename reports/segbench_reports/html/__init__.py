@@ -10,6 +10,6 @@ _NEEDED = {"jinja2": "Jinja2", "altair": "Altair", "vl_convert": "vl-convert", "
 
 
 def check(task: Any = None, options: Any = None) -> list[str]:
-    """What the format needs and is not installed, with the command that installs it; empty where all is there."""
+    """Messages on required packages that are missing, with the command that installs them; empty where none is."""
     missing = [name for module, name in _NEEDED.items() if importlib.util.find_spec(module) is None]
     return [f"The HTML report needs {', '.join(missing)}: {INSTALL}"] if missing else []

@@ -40,7 +40,7 @@ class Drawing:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def fitted(key: str, chart: alt.LayerChart | alt.Chart, words: str, *, title: str = "", note: str = "", wide: bool = True) -> Drawing:
+def column_width(key: str, chart: alt.LayerChart | alt.Chart, words: str, *, title: str = "", note: str = "", wide: bool = True) -> Drawing:
     """A single view as wide as the column that it stands in."""
     spec = chart.properties(width="container").to_dict(validate=False)
     return Drawing(key, words, _bare(spec), _packed(spec), title, note=note, wide=wide)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segbench import RunResult
-from segbench_reports.html.embed import shown
+from segbench_reports.html.embed import printable
 from segbench_reports.html.main_table import row_names
 from segbench_reports.text import numbers
 from segbench_reports.view.cells import finite, group_key
@@ -42,7 +42,7 @@ def class_table(result: RunResult, table: Table) -> ClassTable | None:
     first = next((c.quality for c in result.cells if c.quality and c.quality.class_names), None)
     if first is None or not rows:
         return None
-    names = [shown(name, 40) for name in first.class_names]
+    names = [printable(name, 40) for name in first.class_names]
     total = sum(first.label_pixels_per_class)
     counted = total and len(first.label_pixels_per_class) == len(names)
     pixels = [numbers.significant(100 * n / total, 2) for n in first.label_pixels_per_class] if counted else []

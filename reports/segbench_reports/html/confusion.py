@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from segbench import CellResult, RunResult
-from segbench_reports.html.chart import Drawing, fitted
-from segbench_reports.html.embed import shown
+from segbench_reports.html.chart import Drawing, column_width
+from segbench_reports.html.embed import printable
 from segbench_reports.view.cells import cell_name, varying_axes
 
 if TYPE_CHECKING:
@@ -86,10 +86,10 @@ def confusion(result: RunResult, run_directory: Path | None) -> Drawing | None:
             left_out += 1
             continue
         classes = classes or _classes(result, cell, len(total))
-        matrices.append({"name": shown(cell_name(cell, axes), 80), "pixels": total.tolist()})
+        matrices.append({"name": printable(cell_name(cell, axes), 80), "pixels": total.tolist()})
     if not matrices:
         return None
-    drawing = fitted(
+    drawing = column_width(
         "confusion",
         _chart(classes),
         "Each row is a class of the label; the shade is the share of its pixels that got the class of the column.",
@@ -101,7 +101,7 @@ def confusion(result: RunResult, run_directory: Path | None) -> Drawing | None:
 
 def _classes(result: RunResult, cell: CellResult, count: int) -> list[str]:
     names = (cell.quality.class_names if cell.quality else []) or result.task.class_names
-    named = [shown(name, 32) for name in names][:count]
+    named = [printable(name, 32) for name in names][:count]
     return [*named, *(f"class {place}" for place in range(len(named), count))]
 
 

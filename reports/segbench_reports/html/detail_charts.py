@@ -14,7 +14,7 @@ from segbench_reports.charts.charts import COLORS
 from segbench_reports.charts.cost_against_size import cost_against_size
 from segbench_reports.charts.names import short_name, short_names
 from segbench_reports.charts.reliability import CAPTION, reliability_curves
-from segbench_reports.html.chart import Drawing, Entry, fitted, fixed_width, panels
+from segbench_reports.html.chart import Drawing, Entry, column_width, fixed_width, panels
 from segbench_reports.view.ablation import measured_ablations
 from segbench_reports.view.cells import cell_name, finite, single_latency, varying_axes
 
@@ -72,7 +72,7 @@ def latency_distributions(result: RunResult) -> Drawing | None:
     chart = alt.layer(ticks, rules, middle).properties(height=alt.Step(_ROW))
     words = "Latency: one fine line per call, the thick line is the median, the band behind it the 95 % interval of the median."
     note = f"The first {_MOST_ROWS} of {len(timed)} cells. " if len(timed) > _MOST_ROWS else ""
-    return fitted("latency", chart, words, note=note)
+    return column_width("latency", chart, words, note=note)
 
 
 def cost_by_part(result: RunResult) -> list[Drawing]:
@@ -185,5 +185,5 @@ def _stacked(key: str, records: list[Record], title: str, all_colours: dict[str,
         )
         .properties(height=alt.Step(_ROW))
     )
-    drawing = fitted(key, chart, f"{title} by part of the network, one bar per model.", wide=False)
+    drawing = column_width(key, chart, f"{title} by part of the network, one bar per model.", wide=False)
     return replace(drawing, title=title, legend=[Entry(part, colour) for part, colour in colours.items()])

@@ -29,10 +29,10 @@ def script_json(data: Any) -> str:
     return re.sub("[<>&\u2028\u2029]", lambda match: _UNSAFE[match.group()], text)
 
 
-def shown(text: object, limit: int = _LONGEST_WORD) -> str:
+def printable(text: object, limit: int = _LONGEST_WORD) -> str:
     """One line of printable text; a word longer than ``limit`` loses its middle.
 
-    >>> len(shown("a" * 10_000)), shown("deeplab" + chr(0x202E))
+    >>> len(printable("a" * 10_000)), printable("deeplab" + chr(0x202E))
     (161, 'deeplab�')
     """
     return without_endless_words(plain(text), limit)

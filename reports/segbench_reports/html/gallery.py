@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from segbench import CellResult, RunResult, slug
 from segbench_reports.html.confusion import image_scores, run_file
-from segbench_reports.html.embed import shown
+from segbench_reports.html.embed import printable
 from segbench_reports.text import numbers
 from segbench_reports.view.cells import cell_name, varying_axes
 
@@ -82,7 +82,7 @@ class _Sample:
 def gallery(result: RunResult, run_directory: Path | None) -> Gallery:
     """The gallery: best, median and worst of the pictured images, the one where cells disagree most, then others up to a limit."""
     axes = varying_axes(result.cells)
-    names = {cell.id: shown(cell_name(cell, axes), 56) for cell in result.cells}
+    names = {cell.id: printable(cell_name(cell, axes), 56) for cell in result.cells}
     with_pictures = [cell for cell in result.cells if cell.artifacts.predictions]
     samples, missing = _samples(with_pictures[:_MOST_CELLS], run_directory, names)
     notes = []
@@ -149,7 +149,7 @@ def _spread(sample: _Sample) -> float:
 def _scenes(samples: Iterable[tuple[_Sample, str]], inputs: Sequence[str]) -> tuple[list[Scene], int]:
     scenes, broken = [], 0
     for sample, why in samples:
-        scene = Scene(shown(sample.stem, 80), why, (), ())
+        scene = Scene(printable(sample.stem, 80), why, (), ())
         for name, file in sample.files.items():
             pictures = _pictures(file, inputs)
             if pictures is None:
@@ -171,7 +171,7 @@ def _pictures(file: Path, inputs: Sequence[str]) -> tuple[list[Picture], list[Pi
             panel = opened.convert("RGB")
     except (OSError, ValueError, Image.DecompressionBombError):
         return None
-    names = [*(shown(name, 40) for name in inputs), "label", "prediction", "errors"]
+    names = [*(printable(name, 40) for name in inputs), "label", "prediction", "errors"]
     parts = tiles(panel, len(names))
     if not parts:
         return [], [_picture("inputs, label, prediction and errors", panel, is_mask=False, widest=3 * _WIDEST)]
@@ -206,7 +206,7 @@ def _few_colours(tile: Image.Image) -> Image.Image:
 def _legend(result: RunResult) -> list[tuple[str, str]]:
     """Class names with their colours, where the run has recorded a palette."""
     names, palette = result.task.class_names, result.task.palette
-    return [(shown(name, 40), _hex(colour)) for name, colour in zip(names, palette, strict=False) if _is_colour(colour)]
+    return [(printable(name, 40), _hex(colour)) for name, colour in zip(names, palette, strict=False) if _is_colour(colour)]
 
 
 def _is_colour(colour: object) -> bool:

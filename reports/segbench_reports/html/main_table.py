@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segbench import Comparison, RunResult, ShownValue
-from segbench_reports.html.embed import rounded, shown
+from segbench_reports.html.embed import printable, rounded
 from segbench_reports.text import numbers
 from segbench_reports.view.cells import cell_name, group_key
 from segbench_reports.view.main_table import Column, Row, Table
@@ -51,13 +51,13 @@ class Heading:
 
 def row_names(table: Table) -> list[str]:
     """The rows' whole names, made different where they are not."""
-    names = [shown(_row_name(row, table), _NAME) for row in table.rows]
+    names = [printable(_row_name(row, table), _NAME) for row in table.rows]
     return [f"{name} ({place})" if names.count(name) > 1 else name for place, name in enumerate(names, 1)]
 
 
 def headings(table: Table) -> list[Heading]:
     """The columns of figures, in the table's order."""
-    return [Heading(c.key, shown(c.title), c.unit, _meaning(c)) for c in table.columns]
+    return [Heading(c.key, printable(c.title), c.unit, _meaning(c)) for c in table.columns]
 
 
 def lines(table: Table) -> list[Line]:
@@ -71,7 +71,8 @@ def table_data(result: RunResult, table: Table) -> dict[str, Any]:
     return {
         "axes": list(table.axes),
         "columns": [
-            {"key": c.key, "title": shown(c.title), "unit": c.unit, "better": c.metric.better, "compare": c.compare} for c in table.columns
+            {"key": c.key, "title": printable(c.title), "unit": c.unit, "better": c.metric.better, "compare": c.compare}
+            for c in table.columns
         ],
         "rows": [
             {
@@ -94,7 +95,7 @@ def winners(table: Table) -> list[tuple[str, str, str]]:
         question = column.layout.question
         best = [row for row in table.rows if column.key in row.best]
         if question and best and len(best) < len([row for row in table.rows if row.ranked]):
-            names = numbers.listed([shown(cell_name(row.cell, axes), _SHORT_NAME) for row in best[:3]])
+            names = numbers.listed([printable(cell_name(row.cell, axes), _SHORT_NAME) for row in best[:3]])
             more = f" and {len(best) - 3} more" if len(best) > 3 else ""
             top = best[0].figures[column.key]
             answers.append((question, names + more, f"{column.text(top)} {column.unit.partition(',')[0]}"))
@@ -113,7 +114,7 @@ def _meaning(column: Column) -> str:
 
 def _line(row: Row, name: str, table: Table) -> Line:
     cells = [_cell(row, column, table) for column in table.columns]
-    labels = [shown(row.labels[axis], _NAME) or numbers.NOT_MEASURED for axis in table.axes]
+    labels = [printable(row.labels[axis], _NAME) or numbers.NOT_MEASURED for axis in table.axes]
     return Line(name, labels, cells, row.kind, row.ranked, "" if row.cell.status == "ok" else row.cell.status)
 
 
@@ -154,4 +155,4 @@ def _plain_form(comparison: Comparison) -> bool:
 def _verdict(comparison: Comparison) -> str:
     scope = f", {comparison.scope}" if comparison.scope else ""
     reason = f" ({comparison.reason})" if comparison.reason else ""
-    return shown(f"{comparison.verdict}{scope}{reason}")
+    return printable(f"{comparison.verdict}{scope}{reason}")

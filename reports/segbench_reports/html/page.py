@@ -11,7 +11,7 @@ from segbench import ReportTarget, RunResult, SegbenchError
 from segbench_reports.html import check, confusion, detail_charts, main_table, pareto
 from segbench_reports.html.chart import Drawing, theme
 from segbench_reports.html.class_table import ClassTable, class_table
-from segbench_reports.html.embed import chart_library, script_hash, script_json, shown
+from segbench_reports.html.embed import chart_library, printable, script_hash, script_json
 from segbench_reports.html.gallery import Gallery, gallery
 from segbench_reports.html.sections import section_html
 from segbench_reports.html.templating import STATIC, TEMPLATES, code, style, templates
@@ -86,16 +86,16 @@ def _view(result: RunResult, table: Table, run_directory: Path | None) -> dict[s
     drawings = [drawing for group in charts.values() for drawing in group]
     return {
         "title": _title(result),
-        "line": shown(protocol_line(result)),
+        "line": printable(protocol_line(result)),
         "unfinished": unfinished_note(result),
-        "answer": [shown(sentence) for sentence in summary(result, table)],
+        "answer": [printable(sentence) for sentence in summary(result, table)],
         "winners": main_table.winners(table),
         "facts": _facts(result),
         "axes": table.axes,
         "headings": main_table.headings(table),
         "lines": main_table.lines(table),
         "reference": None if table.reference is None else next(i for i, row in enumerate(table.rows) if row is table.reference),
-        "notes": [shown(note) for note in table_notes(result, table)],
+        "notes": [printable(note) for note in table_notes(result, table)],
         "failures": _failures(result),
         "charts": charts,
         "classes": classes,
@@ -103,7 +103,7 @@ def _view(result: RunResult, table: Table, run_directory: Path | None) -> dict[s
         "pictures_promised": any(cell.artifacts.predictions for cell in result.cells),
         "sections": [section for section in _sections(result, table, charts) if section.html or section.drawings],
         "command": result.command or "segbench run --config config.toml",
-        "warnings": [shown(warning) for warning in result.warnings],
+        "warnings": [printable(warning) for warning in result.warnings],
         "versions": _versions(result),
         "data": _data(result, table, classes, drawings),
     }
@@ -153,10 +153,10 @@ def _sections(result: RunResult, table: Table, charts: Mapping[str, Sequence[Dra
 
 
 def _title(result: RunResult) -> str:
-    models = [shown(name, 60) for name in dict.fromkeys(cell.model for cell in result.cells)]
+    models = [printable(name, 60) for name in dict.fromkeys(cell.model for cell in result.cells)]
     subject = " against ".join(models) if 0 < len(models) < 3 else numbers.counted(len(models), "model")
     dataset = dataset_name(result)
-    return f"{subject} on {shown(dataset, 60)}" if dataset else subject
+    return f"{subject} on {printable(dataset, 60)}" if dataset else subject
 
 
 def _facts(result: RunResult) -> list[tuple[str, str]]:
@@ -166,11 +166,11 @@ def _facts(result: RunResult) -> list[tuple[str, str]]:
     cells = f"{finished} of {len(result.cells)} done" if finished < len(result.cells) else str(finished)
     machine = ", ".join(env.gpu) or env.cpu or ""
     facts = {"cells": cells, "machine": machine, "measured": (env.started or "")[:16].replace("T", " "), "instruments": instruments(result)}
-    return [(key, shown(value, 80)) for key, value in facts.items() if value]
+    return [(key, printable(value, 80)) for key, value in facts.items() if value]
 
 
 def _failures(result: RunResult) -> list[Failure]:
-    return [Failure(shown(f.name, 80), shown(f.what), shown(f.message), shown(f.advice)) for f in failures(result)]
+    return [Failure(printable(f.name, 80), printable(f.what), printable(f.message), printable(f.advice)) for f in failures(result)]
 
 
 def _versions(result: RunResult) -> str:
@@ -181,7 +181,7 @@ def _versions(result: RunResult) -> str:
         f"torch {torch}" if torch else "",
         f"Python {env.python}" if env.python else "",
     ]
-    return shown(", ".join(part for part in parts if part))
+    return printable(", ".join(part for part in parts if part))
 
 
 def _data(result: RunResult, table: Table, classes: ClassTable | None, drawings: Sequence[Drawing]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from segbench import Metric, RunResult, metric
 from segbench_reports.charts.charts import COLORS
 from segbench_reports.charts.names import short_names
-from segbench_reports.html.chart import Drawing, Entry, fitted
+from segbench_reports.html.chart import Drawing, Entry, column_width
 from segbench_reports.html.embed import rounded
 from segbench_reports.html.main_table import row_names
 from segbench_reports.view.cells import finite, group_key
@@ -34,7 +34,7 @@ def front(result: RunResult, table: Table) -> Drawing | None:
     for point, row in zip(points, rows, strict=True):
         point["model"] = names[row.cell.model]
     words = "Each mark is a row of the table; boxes are 95 % intervals where there are some; faded marks are beaten on both axes."
-    drawn = fitted("front", _chart({names[model]: colour for model, colour in colours.items()}), words)
+    drawn = column_width("front", _chart({names[model]: colour for model, colour in colours.items()}), words)
     extra = {"points": points, "costs": costs, "qualities": qualities, "front": _fronts(points, costs, qualities)}
     legend = [Entry(names[model], colour) for model, colour in colours.items()]
     return Drawing(drawn.key, words, drawn.spec, {}, "Score against cost", legend=legend, wide=True, extra=extra)
@@ -81,27 +81,27 @@ def _point(result: RunResult, row: Row, name: str) -> dict[str, Any]:
 
 
 def _cost(row: Row, cost: Metric) -> list[float | None] | None:
-    shown = row.figures.get(cost.column_key) or (None if cost.column else cost.value(row.cell))
-    if shown is None or finite(shown.value) is None:
+    reading = row.figures.get(cost.column_key) or (None if cost.column else cost.value(row.cell))
+    if reading is None or finite(reading.value) is None:
         return None
-    value = shown.value * cost.scale
-    spread = None if shown.spread is None else shown.spread * cost.scale
+    value = reading.value * cost.scale
+    spread = None if reading.spread is None else reading.spread * cost.scale
     return _bounded(value, None if spread is None else (value - spread, value + spread))
 
 
 def _quality(result: RunResult, row: Row, score: Metric) -> list[float | None] | None:
     if row.kind == "mean":
         return _of_seeds(result, row, score)
-    shown, quality = score.value(row.cell), row.cell.quality
-    if shown is None:
+    reading, quality = score.value(row.cell), row.cell.quality
+    if reading is None:
         return None
     interval = quality.miou_ci95 if quality and score.name == "miou" else None
-    return _bounded(score.scale * shown.value, None if interval is None else (score.scale * interval[0], score.scale * interval[1]))
+    return _bounded(score.scale * reading.value, None if interval is None else (score.scale * interval[0], score.scale * interval[1]))
 
 
 def _of_seeds(result: RunResult, row: Row, score: Metric) -> list[float | None] | None:
     cells = [cell for cell in result.cells if group_key(cell) == group_key(row.cell)]
-    values = [shown.value for cell in cells if (shown := score.value(cell)) is not None]
+    values = [reading.value for cell in cells if (reading := score.value(cell)) is not None]
     if not values:
         return None
     seeds = next((s for s in result.seeds if s.quantity == score.name and set(s.cells) == {c.id for c in cells}), None)

@@ -9,14 +9,14 @@ from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
 from segbench_reports.view.cells import axis_text, varying_axes
-from segbench_reports.view.quality_comparisons import interval, of_quality
+from segbench_reports.view.quality_comparisons import interval, quality_comparisons
 
 _MOST_PAIRS = 200
 
 
 def comparisons(result: RunResult) -> str:
     """The table against the first model, its notes, and all pairs folded; empty where the run compares no scores."""
-    first, pairs = of_quality(result, headline=True), of_quality(result, headline=False)
+    first, pairs = quality_comparisons(result, headline=True), quality_comparisons(result, headline=False)
     if not first and not pairs:
         return ""
     parts = [_table(result, first) if first else "", bullets(_notes(first or pairs))]

@@ -35,15 +35,17 @@ def deployment(result: RunResult) -> str:
     deployments = deployment_rows(result)
     if not deployments:
         return ""
-    rows = figures(deployments)
+    rows = row_texts(deployments)
     columns = [i for i in range(len(_TITLES)) if any(row[i] for row in rows)]
     body = [[markdown(row[i]) or numbers.NOT_MEASURED if i != len(_TITLES) - 1 else markdown(row[i]) for i in columns] for row in rows]
     table = grid([_TITLES[i] for i in columns], body, ["left" if i in _LEFT else "right" for i in columns])
     findings = [markdown(text) for text in sentences(deployments)]
-    return "\n\n".join(part for part in (bullets(findings), table, " ".join(markdown(note) for note in notes(deployments))) if part)
+    return "\n\n".join(
+        part for part in (bullets(findings), table, " ".join(markdown(note) for note in condition_notes(deployments))) if part
+    )
 
 
-def figures(deployments: Sequence[DeploymentRow]) -> list[list[str]]:
+def row_texts(deployments: Sequence[DeploymentRow]) -> list[list[str]]:
     """The cells of each row as plain text, empty where nothing was measured."""
     baseline = next((row for row in deployments if row.is_eager), None)
     texts = []
@@ -53,7 +55,7 @@ def figures(deployments: Sequence[DeploymentRow]) -> list[list[str]]:
     return texts
 
 
-def notes(deployments: Sequence[DeploymentRow]) -> list[str]:
+def condition_notes(deployments: Sequence[DeploymentRow]) -> list[str]:
     """Sentences on the conditions under which the figures were measured."""
     lines = []
     drifts = [row.first.drift for row in deployments if row.first.drift]
@@ -144,4 +146,4 @@ def _errors(row: DeploymentRow) -> str:
 
 
 SHORT = (("form", 1), ("MB", 3), ("drift", 5), ("labels %", 7), ("mIoU", 8), ("±", 9), ("ms", 10), ("× eager", 11))
-"""Columns of the terminal's table: title and place in :func:`figures`."""
+"""Columns of the terminal's table: title and place in :func:`row_texts`."""

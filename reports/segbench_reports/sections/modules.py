@@ -129,8 +129,8 @@ def _shares(rows: Sequence[ModuleCost], costs: ModuleCosts) -> list[str]:
     return [_share(_sum(rows, read), _sum(costs.modules, read)) for read in (lambda row: row.ms, lambda row: row.macs)]
 
 
-def _share(part: float, whole: float) -> str:
-    return numbers.percent(part / whole) if whole > 0 else numbers.NOT_MEASURED
+def _share(part: float, total: float) -> str:
+    return numbers.percent(part / total) if total > 0 else numbers.NOT_MEASURED
 
 
 def _sum(rows: Iterable[ModuleCost], read: Callable[[ModuleCost], float | None]) -> float:

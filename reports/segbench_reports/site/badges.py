@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from segbench import RunResult, slug
-from segbench_reports.html.embed import shown
+from segbench_reports.html.embed import printable
 from segbench_reports.site.boards import Board, Entry
 from segbench_reports.text import numbers as wording
 from segbench_reports.view.cells import dataset_name
@@ -46,7 +46,7 @@ def _of_run(folder: str, result: RunResult, entries: list[Entry]) -> Iterator[Ba
         yield Badge(f"badges/{folder}/run.json", "the run", dataset, f"{done} of {wording.counted(len(result.cells), 'cell')}", "orange")
     elif entries:
         best = max(entries, key=lambda entry: entry.miou)
-        message = f"{wording.elided(shown(best.cell.model), 28)} {wording.percent(best.miou)} % mIoU"
+        message = f"{wording.elided(printable(best.cell.model), 28)} {wording.percent(best.miou)} % mIoU"
         yield Badge(f"badges/{folder}/run.json", "the run", dataset, message)
     else:
         yield Badge(f"badges/{folder}/run.json", "the run", dataset, wording.counted(done, "cell"), "lightgrey")
@@ -60,7 +60,7 @@ def _of_entry(folder: str, entry: Entry, names: set[str]) -> Iterator[Badge]:
     number = next(n for n in range(1, len(names) + 2) if (stem if n == 1 else f"{stem}-{n}").casefold() not in names)
     stem = stem if number == 1 else f"{stem}-{number}"
     names.add(stem.casefold())
-    path, what, quality = f"badges/{folder}/{stem}", shown(entry.name, 80), entry.cell.quality
+    path, what, quality = f"badges/{folder}/{stem}", printable(entry.name, 80), entry.cell.quality
     split = f" {quality.split}" if quality else ""
     spread = "" if entry.deviation is None else f" ±{wording.percent(entry.deviation)}"
     yield Badge(f"{path}-miou.json", what, _short(f"mIoU {entry.cell.dataset or ''}{split}"), f"{wording.percent(entry.miou)}{spread} %")
@@ -73,4 +73,4 @@ def _of_entry(folder: str, entry: Entry, names: set[str]) -> Iterator[Badge]:
 
 
 def _short(text: str) -> str:
-    return wording.elided(shown(text, _LONGEST), _LONGEST)
+    return wording.elided(printable(text, _LONGEST), _LONGEST)

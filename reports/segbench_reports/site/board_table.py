@@ -1,4 +1,4 @@
-"""A leaderboard as text: what is ranked, what only stands beside it, and the remarks that this needs."""
+"""A leaderboard as text: ranked columns, columns that are only shown, and remarks on them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from segbench import Latency, RunResult, half_interval, metric
-from segbench_reports.html.embed import shown
+from segbench_reports.html.embed import printable
 from segbench_reports.site.boards import Board, Entry
 from segbench_reports.text import numbers
 from segbench_reports.view.cells import axis_text, deployment, finite, varying_axes
@@ -97,7 +97,7 @@ def _names(board: Board) -> dict[str, list[str]]:
         labels["made by"] = [cell.kind for cell in cells]
     if any(len(entry.cells) > 1 for entry in board.entries):
         labels["seeds"] = [str(len(entry.cells)) for entry in board.entries]
-    return {axis: [shown(text, _NAME) or numbers.NOT_MEASURED for text in texts] for axis, texts in labels.items()}
+    return {axis: [printable(text, _NAME) or numbers.NOT_MEASURED for text in texts] for axis, texts in labels.items()}
 
 
 def _scores(board: Board) -> _Part:
@@ -121,7 +121,7 @@ def _headline(board: Board) -> _Part | None:
         known = [value for value in values if value is not None]
         mean = sum(known) / len(known) if known else None
         cells.append(BoardCell(numbers.NOT_MEASURED if mean is None else numbers.percent(mean), order=mean))
-    return _column("headline_iou", "The same for the class that the task is about.", headline=shown(name, 40)), cells
+    return _column("headline_iou", "The same for the class that the task is about.", headline=printable(name, 40)), cells
 
 
 def _params(board: Board) -> _Part:
@@ -221,7 +221,7 @@ def _runs(board: Board, runs: Mapping[str, RunResult]) -> _Part:
     cells = []
     for entry in board.entries:
         unfinished = "" if runs[entry.run].complete else "not finished"
-        cells.append(BoardCell(shown(entry.run, 40), unfinished, order=entry.run.lower(), href=f"../runs/{entry.run}/index.html"))
+        cells.append(BoardCell(printable(entry.run, 40), unfinished, order=entry.run.lower(), href=f"../runs/{entry.run}/index.html"))
     return BoardColumn("run", number=False), cells
 
 
@@ -263,6 +263,6 @@ def _race_notes(board: Board, runs: Mapping[str, RunResult]) -> list[str]:
         letter = f"{race_letter(place)}: " if len(races) > 1 else "Latency: "
         under = f"{forms[0].backend} {forms[0].precision}, " if forms else ""
         notes.append(
-            shown(f"{letter}run {race[0]}, {machine}, {under}{' and '.join(setups)}, {(race[1] or '')[:16].replace('T', ' ')}.", 200)
+            printable(f"{letter}run {race[0]}, {machine}, {under}{' and '.join(setups)}, {(race[1] or '')[:16].replace('T', ' ')}.", 200)
         )
     return notes

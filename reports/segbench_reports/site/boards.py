@@ -1,4 +1,4 @@
-"""Leaderboards: which scores of which runs share a table, in what order, and what keeps the others apart."""
+"""Leaderboards: scores of several runs, grouped into tables of equal conditions and ranked."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class LeftOut:
 
 
 def boards(runs: Mapping[str, RunResult]) -> dict[str, list[Board]]:
-    """Tables by page (dataset); on each page the one with the most entries first: the others are held against it."""
+    """Tables by page (dataset); on each page the one with the most entries first: the others are described by their differences from it."""
     groups: dict[Conditions, list[Entry]] = {}
     for folder, result in runs.items():
         for under, entry in _entries(folder, result):

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from segbench import ReportTarget, RunResult, slug
-from segbench_reports.html.embed import script_hash, shown
+from segbench_reports.html.embed import printable, script_hash
 from segbench_reports.html.templating import STATIC, TEMPLATES, code, style, templates
 from segbench_reports.site.badges import Badge, badges
 from segbench_reports.site.board_table import BoardTable, board_table
@@ -67,14 +67,17 @@ class LeaderboardSection:
 
 def write_pages(runs: Mapping[str, RunResult], target: ReportTarget) -> None:
     """Write the index, one page per dataset, and badges."""
-    out, title = target.directory, shown(target.title) or _TITLE
+    out, title = target.directory, printable(target.title) or _TITLE
     tables, titles = boards(runs), {folder: run_title(run) for folder, run in runs.items()}
     hrefs = {name: f"leaderboards/{slug(name, limit=60)}.html" for name in tables}
     badges_by_run = badges(runs, tables)
     pages = {
         "index.html": _page("index.html.j2", "", title, **_index(runs, tables, titles, hrefs, out)),
         "badges.html": _page("badges.html.j2", "", title, **_badge_page(badges_by_run, titles, target.home)),
-        **{hrefs[name]: _page("board.html.j2", "../", title, **_board(name, group, runs, titles)) for name, group in tables.items()},
+        **{
+            hrefs[name]: _page("board.html.j2", "../", title, **_leaderboard_page(name, group, runs, titles))
+            for name, group in tables.items()
+        },
     }
     for badge in (badge for group in badges_by_run.values() for badge in group):
         pages[badge.path] = badge.endpoint
@@ -86,10 +89,10 @@ def write_pages(runs: Mapping[str, RunResult], target: ReportTarget) -> None:
 
 def run_title(result: RunResult) -> str:
     """The models and the dataset of a run, in plain text."""
-    models = [shown(name, 50) for name in dict.fromkeys(cell.model for cell in result.cells)]
+    models = [printable(name, 50) for name in dict.fromkeys(cell.model for cell in result.cells)]
     subject = " against ".join(models) if 0 < len(models) < 3 else numbers.counted(len(models), "model")
     dataset = dataset_name(result)
-    return f"{subject} on {shown(dataset, 50)}" if dataset else subject
+    return f"{subject} on {printable(dataset, 50)}" if dataset else subject
 
 
 def _page(template: str, root: str, site: str, **view: Any) -> str:
@@ -113,7 +116,7 @@ def _index(
         "counts": numbers.listed(counts),
         "datasets": [_dataset_card(name, group, hrefs[name]) for name, group in tables.items()],
         "cards": [_card(folder, runs[folder], titles[folder], out, _leader(tables, folder)) for folder in ordered],
-        "left_out": [(titles[one.run], one.run, shown(one.name, 80), one.why) for one in left_out(runs)],
+        "left_out": [(titles[one.run], one.run, printable(one.name, 80), one.why) for one in left_out(runs)],
     }
 
 
@@ -131,7 +134,7 @@ def _dataset_card(name: str, tables: Sequence[Board], href: str) -> DatasetCard:
     count = numbers.counted(sum(len(board.entries) for board in tables), "entry", "entries")
     apart = f" in {len(tables)} tables" if len(tables) > 1 else ""
     figure, under = f"{numbers.percent(first.miou)} %", f"mIoU, {_heading(tables[0])}"
-    return DatasetCard(shown(name, 60), href, f"{count}{apart}", shown(first.cell.model, 60), figure, under)
+    return DatasetCard(printable(name, 60), href, f"{count}{apart}", printable(first.cell.model, 60), figure, under)
 
 
 def _leader(tables: Mapping[str, list[Board]], folder: str) -> Entry | None:
@@ -148,13 +151,13 @@ def _card(folder: str, result: RunResult, title: str, out: Path, leader: Entry |
     return RunCard(
         folder=folder,
         title=title,
-        when=shown((env.started or "")[:16].replace("T", " ")) or "date not recorded",
-        machine=shown(", ".join(env.gpu) or env.cpu or "machine not recorded", 60),
+        when=printable((env.started or "")[:16].replace("T", " ")) or "date not recorded",
+        machine=printable(", ".join(env.gpu) or env.cpu or "machine not recorded", 60),
         cells=cells,
-        answer=shown(numbers.elided(_answer(result, leader), 600)),
+        answer=printable(numbers.elided(_answer(result, leader), 600)),
         unfinished=unfinished_note(result),
         files=[(f"runs/{folder}/{file}", name) for file, name in _FILES.items() if (out / "runs" / folder / file).is_file()],
-        words=shown(f"{folder} {dataset_name(result)} {models}").lower(),
+        words=printable(f"{folder} {dataset_name(result)} {models}").lower(),
     )
 
 
@@ -167,13 +170,13 @@ def _answer(result: RunResult, leader: Entry | None) -> str:
     return sentences[0] if sentences else ""
 
 
-def _board(name: str, tables: Sequence[Board], runs: Mapping[str, RunResult], titles: Mapping[str, str]) -> dict[str, Any]:
+def _leaderboard_page(name: str, tables: Sequence[Board], runs: Mapping[str, RunResult], titles: Mapping[str, str]) -> dict[str, Any]:
     sections = [_section(place, board, tables[0], runs) for place, board in enumerate(tables)]
     out = [
-        (titles[one.run], one.run, shown(one.name, 80), one.why)
+        (titles[one.run], one.run, printable(one.name, 80), one.why)
         for one in left_out({f: r for f, r in runs.items() if _has_dataset(r, name)})
     ]
-    return {"name": shown(name, 60), "sections": sections, "left_out": out}
+    return {"name": printable(name, 60), "sections": sections, "left_out": out}
 
 
 def _has_dataset(result: RunResult, name: str) -> bool:
@@ -184,10 +187,10 @@ def _has_dataset(result: RunResult, name: str) -> bool:
 
 def _section(place: int, board: Board, first: Board, runs: Mapping[str, RunResult]) -> LeaderboardSection:
     differences = board.conditions.apart_from(first.conditions) if place else []
-    facts = [(key, shown(value, 80)) for key, value in board.conditions.facts()]
-    names = list(dict.fromkeys(shown(entry.run, 40) for entry in board.entries))
+    facts = [(key, printable(value, 80)) for key, value in board.conditions.facts()]
+    names = list(dict.fromkeys(printable(entry.run, 40) for entry in board.entries))
     stand = f"Run {names[0]} stands" if len(names) == 1 else f"Runs {numbers.listed(names)} stand"
-    apart = f"{stand} apart from the first table: {'; '.join(shown(text, 80) for text in differences)}." if differences else ""
+    apart = f"{stand} apart from the first table: {'; '.join(printable(text, 80) for text in differences)}." if differences else ""
     return LeaderboardSection(f"table-{place + 1}", _heading(board), facts, apart, board_table(board, runs))
 
 
@@ -195,7 +198,7 @@ def _heading(board: Board) -> str:
     conditions = board.conditions
     parts = [conditions.split, f"scored at {conditions.size}"]
     parts += [f"{conditions.epochs} epochs at {conditions.train_size}"] if conditions.epochs.isdigit() else []
-    return shown(", ".join(parts), 80)
+    return printable(", ".join(parts), 80)
 
 
 def _badge_page(badges_by_run: Mapping[str, Sequence[Badge]], titles: Mapping[str, str], address: str) -> dict[str, Any]:

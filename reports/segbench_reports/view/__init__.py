@@ -1,1 +1,1 @@
-"""What a report shows, as data without markup."""
+"""The content of a report as data without markup."""

@@ -1,4 +1,4 @@
-"""Measured comparisons of quality, and how they may be worded: as far as the verdict goes, and no further."""
+"""Measured comparisons of quality, and wording that claims no more than their verdicts."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from segbench_reports.text import numbers
 from segbench_reports.view.cells import finite
 
 
-def of_quality(result: RunResult, *, headline: bool) -> list[Comparison]:
-    """Those of scores: against the run's first model, or of all pairs; an ablation's steps are told by their own section."""
+def quality_comparisons(result: RunResult, *, headline: bool) -> list[Comparison]:
+    """Comparisons of scores: against the run's first model, or of all pairs; an ablation's steps are in a section of their own."""
     scores = {metric.name for metric in METRICS.scores}
     return [c for c in result.comparisons if c.quantity in scores and c.headline is headline and "step" not in c.context]
 
 
 def between(result: RunResult, subject: CellResult, baseline: CellResult, quantity: str = "miou") -> Comparison | None:
     """The run's comparison of two models under what their cells share; headlines first, then pairs in either order."""
-    candidates = [c for headline in (True, False) for c in of_quality(result, headline=headline) if c.quantity == quantity]
+    candidates = [c for headline in (True, False) for c in quality_comparisons(result, headline=headline) if c.quantity == quantity]
     same = [c for c in candidates if _shares(c, subject) and _shares(c, baseline)]
     return next((c for c in same if (c.subject, c.baseline) == (subject.model, baseline.model)), None) or next(
         (turned(c) for c in same if (c.subject, c.baseline) == (baseline.model, subject.model)), None

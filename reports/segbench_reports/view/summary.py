@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from segbench import Comparison, Latency, RunResult, ShownValue, metric
-from segbench_reports.sections.claims import concerning
+from segbench_reports.sections.claims import claims_of_models
 from segbench_reports.text import numbers
 from segbench_reports.view.ablation import sentences as ablation_sentences
 from segbench_reports.view.cells import cell_name, dataset_name, deployment, scored_splits, single_latency, unfinished, variant
 from segbench_reports.view.main_table import Row, Table, overlap
-from segbench_reports.view.quality_comparisons import basis, between, interval, not_shown_better, of_quality
+from segbench_reports.view.quality_comparisons import basis, between, interval, not_shown_better, quality_comparisons
 from segbench_reports.view.timed_models import TimedModel
 
 _MOST_SENTENCES = 4
@@ -203,7 +203,9 @@ def _seeds(result: RunResult, rows: Sequence[Row]) -> list[str]:
     scored = [row for row in rows if "miou" in row.figures]
     if not scored:
         return []
-    about = any("checkpoint" in comparison.scope for comparison in of_quality(result, headline=True) if comparison.quantity == "miou")
+    about = any(
+        "checkpoint" in comparison.scope for comparison in quality_comparisons(result, headline=True) if comparison.quantity == "miou"
+    )
     if all(row.kind == "mean" for row in scored):
         few = " Two seeds are too few to speak of the architectures: the verdicts are about these checkpoints." if about else ""
         bounded = any(row.figures["miou"].interval for row in scored)
@@ -223,7 +225,7 @@ def _outcome(result: RunResult) -> list[str]:
     verdicts: Counter[str] = Counter("kept" if v.verdict.startswith("kept") else v.verdict for v in result.claims)
     tested = sum(verdicts[word] for word in _VERDICTS)
     if tested:
-        parts = [f"{verdicts[word]} {said}" for word, said in _VERDICTS.items() if verdicts[word]]
-        can = f"{tested} of {numbers.counted(len(concerning(result)), 'published claim')} about these models could be tested here"
+        parts = [f"{verdicts[word]} {phrase}" for word, phrase in _VERDICTS.items() if verdicts[word]]
+        can = f"{tested} of {numbers.counted(len(claims_of_models(result)), 'published claim')} about these models could be tested here"
         sentences.append(f"{can}: {numbers.listed(parts)}.")
     return sentences

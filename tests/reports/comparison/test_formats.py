@@ -56,11 +56,11 @@ def target(width: int = 110, **values: Any) -> ReportTarget:
 
 
 def test_on_the_terminal(found: RunComparison, golden: Golden) -> None:
-    golden("regressions.txt", terminal.render(found, target()))
+    golden("comparison.txt", terminal.render(found, target()))
 
 
 def test_in_a_pull_request(found: RunComparison, golden: Golden) -> None:
-    golden("regressions.md", markdown.render(found, target()))
+    golden("comparison.md", markdown.render(found, target()))
 
 
 def test_json_is_the_comparison_itself(found: RunComparison) -> None:

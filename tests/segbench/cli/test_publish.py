@@ -162,7 +162,7 @@ def test_a_failure_while_rendering_leaves_the_old_site(
     def fail(*_: object) -> str:
         raise RuntimeError("no")
 
-    monkeypatch.setattr("segbench_reports.site.pages._board", fail)
+    monkeypatch.setattr("segbench_reports.site.pages._leaderboard_page", fail)
     assert segbench("publish", "one", "two").code == 1
     assert _files(tmp_path / "site") == before
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from segbench.measure.contender import Conditions, Contender, LocalContender, local_contender, quiet_environment
-from segbench.measure.latency import TimingBudget, joined, measure_latency, race
+from segbench.measure.latency import TimingBudget, join_starts, measure_latency, race
 from segbench.results.records import Latency
 
 CONDITIONS = Conditions(batch_size=4, input_size=(32, 48), device="cpu", threads=1)
@@ -33,15 +33,15 @@ class FakeClock:
         return call
 
 
-def _measure(clock: FakeClock, milliseconds: Callable[[int], float], pace: TimingBudget) -> Latency:
+def _measure(clock: FakeClock, milliseconds: Callable[[int], float], budget: TimingBudget) -> Latency:
     call = clock.call_taking(milliseconds)
-    return measure_latency(call, batch_size=4, input_size=(32, 48), device="cpu", threads=1, pace=pace, clock=clock)
+    return measure_latency(call, batch_size=4, input_size=(32, 48), device="cpu", threads=1, budget=budget, clock=clock)
 
 
 @pytest.mark.clock
 def test_a_sleep_of_known_length_is_measured() -> None:
-    pace = TimingBudget(rounds=6, min_calls=1, max_calls=2, min_round_seconds=0.02)
-    latency = measure_latency(lambda: time.sleep(0.02), batch_size=4, input_size=(32, 48), device="cpu", threads=1, pace=pace)
+    budget = TimingBudget(rounds=6, min_calls=1, max_calls=2, min_round_seconds=0.02)
+    latency = measure_latency(lambda: time.sleep(0.02), batch_size=4, input_size=(32, 48), device="cpu", threads=1, budget=budget)
     assert latency.p50_ms is not None
     assert 20 <= latency.p50_ms < 50
     assert latency.images_per_second is not None
@@ -104,14 +104,16 @@ def test_a_race_shuffles_the_order_of_each_round_and_keeps_contenders_apart() ->
         return LocalContender(name, call, CONDITIONS, clock=clock)
 
     result = race(
-        [contender(name, ms) for name, ms in (("a", 10), ("b", 20), ("c", 40))], seed=3, pace=TimingBudget(rounds=12), clock=clock
+        [contender(name, ms) for name, ms in (("a", 10), ("b", 20), ("c", 40))], seed=3, budget=TimingBudget(rounds=12), clock=clock
     )
     assert {name: latency.p50_ms for name, latency in result.latencies.items()} == pytest.approx({"a": 10, "b": 20, "c": 40})
     assert all(sorted(turn) == ["a", "b", "c"] for turn in result.order)
     assert len({tuple(turn) for turn in result.order}) > 1
     switches = sum(one != other for one, other in pairwise(log))
     assert switches <= 3 + 3 * 12  # whole blocks, never call by call
-    again = race([contender(name, ms) for name, ms in (("a", 10), ("b", 20), ("c", 40))], seed=3, pace=TimingBudget(rounds=12), clock=clock)
+    again = race(
+        [contender(name, ms) for name, ms in (("a", 10), ("b", 20), ("c", 40))], seed=3, budget=TimingBudget(rounds=12), clock=clock
+    )
     assert again.order == result.order
 
 
@@ -123,7 +125,7 @@ def test_drift_of_the_machine_hits_all_contenders_alike() -> None:
         clock.now += 0.01 * (1 + (clock.now - 100) / 100)
 
     twins: list[Contender] = [LocalContender(name, call, CONDITIONS, clock=clock) for name in ("a", "b")]
-    result = race(twins, seed=0, pace=TimingBudget(rounds=60), clock=clock)
+    result = race(twins, seed=0, budget=TimingBudget(rounds=60), clock=clock)
     a, b = (result.latencies[name].mean_ms for name in "ab")
     assert a is not None
     assert b is not None
@@ -149,7 +151,7 @@ def test_a_contender_that_fails_falls_out_with_its_reason_and_the_others_go_on()
             LocalContender("well", clock.call_taking(lambda n: 10.0), CONDITIONS, clock=clock),
         ],
         seed=0,
-        pace=TimingBudget(rounds=8),
+        budget=TimingBudget(rounds=8),
         clock=clock,
     )
     assert result.errors == {"at once": "MemoryError: out of memory", "late": "MemoryError: out of memory"}
@@ -167,9 +169,9 @@ def test_a_contender_may_live_anywhere() -> None:
         def block(self, calls: int) -> list[float]:
             return [2.5] * (calls if calls < 70 else calls - 1)
 
-    result = race([Remote()], seed=0, pace=TimingBudget(rounds=2, max_calls=40))
+    result = race([Remote()], seed=0, budget=TimingBudget(rounds=2, max_calls=40))
     assert result.latencies["remote"].p50_ms == 2.5
-    short = race([Remote()], seed=0, pace=TimingBudget(rounds=2, max_calls=60))
+    short = race([Remote()], seed=0, budget=TimingBudget(rounds=2, max_calls=60))
     assert short.errors == {"remote": "RuntimeError: asked for 76 calls, got 75 times"}
 
 
@@ -204,7 +206,7 @@ def test_time_of_the_device_and_of_the_host_are_both_given_where_events_measure(
             clock.now += 0.015 * calls
             return [10.0] * calls
 
-    latency = race([Device()], seed=0, pace=TimingBudget(rounds=6), clock=clock).latencies["device"]
+    latency = race([Device()], seed=0, budget=TimingBudget(rounds=6), clock=clock).latencies["device"]
     assert latency.p50_ms == 10.0
     assert latency.host_p50_ms == pytest.approx(15.0)
     assert _measure(FakeClock(), lambda n: 10.0, TimingBudget(rounds=2)).host_p50_ms is None, "on a CPU they are one"
@@ -228,7 +230,7 @@ def test_starts_are_joined_into_one_latency_whose_interval_knows_them() -> None:
         return _measure(FakeClock(), lambda n: milliseconds, steady)
 
     starts = [start(milliseconds) for milliseconds in (10.0, 10.4, 10.2)]
-    whole = joined(starts)
+    whole = join_starts(starts)
     assert whole.start_rounds == [4, 4, 4]
     assert whole.rounds_ms == [block for one in starts for block in one.rounds_ms]
     assert whole.samples_ms == [x for block in whole.rounds_ms for x in block]
@@ -237,7 +239,7 @@ def test_starts_are_joined_into_one_latency_whose_interval_knows_them() -> None:
     assert whole.images_per_second == pytest.approx(whole.batch_size * 1e3 / 10.2)
     assert all(one.ci95_ms is None for one in starts), "four rounds tell nothing"
     assert whole.ci95_ms == pytest.approx((10.0, 10.4))
-    assert joined(starts[:1]) is starts[0]
+    assert join_starts(starts[:1]) is starts[0]
 
 
 @pytest.mark.gpu
@@ -246,7 +248,7 @@ def test_on_a_gpu_events_measure_the_device_not_the_launch() -> None:
 
     work = torch.rand(4096, 4096, device="cuda")
     contender = local_contender("a", lambda: work @ work, batch_size=1, input_size=(1, 1), device="cuda")
-    result = race([contender], seed=0, pace=TimingBudget(rounds=6))
+    result = race([contender], seed=0, budget=TimingBudget(rounds=6))
     latency = result.latencies["a"]
     torch.cuda.synchronize()
     start = time.perf_counter()

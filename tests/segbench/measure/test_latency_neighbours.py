@@ -49,12 +49,12 @@ class Simulated:
         return [self._machine.run(self.name, self._seconds, self._suffers) for _ in range(calls)]
 
 
-def _times(pace: TimingBudget, *others: float) -> tuple[float, float]:
+def _times(budget: TimingBudget, *others: float) -> tuple[float, float]:
     """Median and mean of a contender of 10 ms that suffers from whoever ran before it."""
     machine = Machine()
     field: list[Contender] = [Simulated(machine, "subject", 10.0, suffers=1.5)]
     field += [Simulated(machine, f"other {i}", ms) for i, ms in enumerate(others)]
-    latency = race(field, seed=0, pace=pace, clock=machine).latencies["subject"]
+    latency = race(field, seed=0, budget=budget, clock=machine).latencies["subject"]
     assert latency.p50_ms is not None
     assert latency.mean_ms is not None
     return latency.p50_ms, latency.mean_ms
@@ -76,7 +76,7 @@ def test_without_a_lead_in_the_neighbour_would_show() -> None:
 def test_lead_in_calls_are_kept_apart_and_no_figure_is_made_of_them() -> None:
     machine = Machine()
     field: list[Contender] = [Simulated(machine, "a", 10.0, suffers=1.5), Simulated(machine, "b", 200.0)]
-    found = race(field, seed=0, pace=TimingBudget(rounds=8), clock=machine)
+    found = race(field, seed=0, budget=TimingBudget(rounds=8), clock=machine)
     fast, slow = found.latencies["a"], found.latencies["b"]
     assert [len(block) for block in fast.lead_in_ms] == [4] * 8  # 40 ms
     assert [len(block) for block in slow.lead_in_ms] == [1] * 8
@@ -96,7 +96,7 @@ def test_the_share_of_time_in_which_nobody_computed_is_told() -> None:
             machine.now += 0.02
             return super().block(calls)
 
-    found = race([Distant(machine, "a", 20.0)], seed=0, pace=TimingBudget(rounds=4, lead_in_seconds=0.0), clock=machine)
+    found = race([Distant(machine, "a", 20.0)], seed=0, budget=TimingBudget(rounds=4, lead_in_seconds=0.0), clock=machine)
     assert found.overhead == pytest.approx(20 / (20 + 12 * 20))  # one call of lead-in and eleven that count
 
 
@@ -162,12 +162,12 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 def test_a_real_contender_is_within_five_per_cent_of_its_solo_time_beside_a_heavy_neighbour(start: Callable[[str], Process]) -> None:
     """Solo and raced blocks take turns, so that the machine's own moods hit both; the median over the pairs is compared."""
     light, heavy = start("light"), start("heavy")
-    pace = TimingBudget(rounds=1, max_warmup_calls=10)
+    budget = TimingBudget(rounds=1, max_warmup_calls=10)
     ratios = []
     order = random.Random(0)
 
     def median(*field: Contender, seed: int) -> float:
-        found = race(field, seed=seed, pace=pace).latencies["light"].p50_ms
+        found = race(field, seed=seed, budget=budget).latencies["light"].p50_ms
         assert found is not None
         return found
 

@@ -17,13 +17,13 @@ from segbench.measure.quality.evaluate import evaluate
 from segbench.networks.checkpoints import read_checkpoint
 from segbench.networks.load import load_network
 from segbench.training.distributed import run_in_processes
-from segbench.util.distributed import Place, total
+from segbench.util.distributed import ProcessRank, total
 
 
 def test_one_process_needs_no_group() -> None:
-    found = run_in_processes(lambda job, place, emit: (job, place), 3, lambda *_: None, world_size=1, device="cpu")
-    assert found == (3, Place(0, 1, "cpu"))
-    assert total(torch.tensor(4), Place(0, 1, "cpu")).item() == 4
+    found = run_in_processes(lambda job, process, emit: (job, process), 3, lambda *_: None, world_size=1, device="cpu")
+    assert found == (3, ProcessRank(0, 1, "cpu"))
+    assert total(torch.tensor(4), ProcessRank(0, 1, "cpu")).item() == 4
 
 
 def test_more_gpus_than_there_are_is_an_error_before_anything_starts() -> None:

@@ -14,7 +14,7 @@ from segbench.networks.checkpoints import read_checkpoint
 from segbench.results.records import Training
 from segbench.training.failures import NonFiniteLossError
 from segbench.training.session import open_session
-from segbench.util.distributed import Place
+from segbench.util.distributed import ProcessRank
 
 CLOCKS = {"seconds", "images_per_second"}
 
@@ -188,7 +188,9 @@ def test_every_head_counts_with_its_weight_and_parts_are_logged(lab: Any) -> Non
     row = training.history[-1]
     assert set(row.loss_parts) == {"logits", "aux"}
     assert sum(row.loss_parts.values()) == pytest.approx(row.train_loss)
-    before = open_session(lab.job(model="two-heads", directory=lab.directory / "fresh"), Place(0, 1, "cpu")).network.model.state_dict()
+    before = open_session(
+        lab.job(model="two-heads", directory=lab.directory / "fresh"), ProcessRank(0, 1, "cpu")
+    ).network.model.state_dict()
     after = weights(lab.directory)
     changed = {name.split(".")[0] for name in after if not torch.equal(after[name], before[name])}
     assert changed == {"body", "head", "side"}

@@ -8,11 +8,11 @@ import torch
 from segbench.networks.losses import LossValue
 from segbench.training.failures import NonFiniteLossError
 from segbench.training.meter import Meter
-from segbench.util.distributed import Place
+from segbench.util.distributed import ProcessRank
 
 
 def meter(every: int = 1, classes: int = 3) -> Meter:
-    return Meter(Place(0, 1, "cpu"), classes, 255, epoch=4, every=every, precision="off")
+    return Meter(ProcessRank(0, 1, "cpu"), classes, 255, epoch=4, every=every, precision="off")
 
 
 def feed(target: Meter, losses: list[tuple[float, int]], norm: float = 1.0) -> None:

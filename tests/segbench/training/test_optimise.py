@@ -11,7 +11,7 @@ from segbench.plugin.specs import Progress
 from segbench.training.fit import optimise
 from segbench.training.meter import Meter
 from segbench.training.session import Session, open_session
-from segbench.util.distributed import Place
+from segbench.util.distributed import ProcessRank
 
 
 def batches(lab: Any, counts: list[int]) -> list[TrainBatch]:
@@ -29,7 +29,7 @@ def batches(lab: Any, counts: list[int]) -> list[TrainBatch]:
 
 
 def gradients(lab: Any, group: list[TrainBatch], monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Tensor], Meter]:
-    session: Session = open_session(lab.job(model="two-heads", train={"clip": None}), Place(0, 1, "cpu"))
+    session: Session = open_session(lab.job(model="two-heads", train={"clip": None}), ProcessRank(0, 1, "cpu"))
     session.network.double()
     seen: dict[str, Tensor] = {}
 
@@ -37,7 +37,7 @@ def gradients(lab: Any, group: list[TrainBatch], monkeypatch: pytest.MonkeyPatch
         seen.update({name: p.grad.clone() for name, p in session.network.named_parameters() if p.grad is not None})
 
     monkeypatch.setattr(session.optimizer, "step", keep)
-    meter = Meter(session.place, 3, 255, 1, 1, "off")
+    meter = Meter(session.process, 3, 255, 1, 1, "off")
     norm = optimise(session, group, Progress(0, 1, 0, 1), meter)
     meter.step(norm, 0.1)
     return seen, meter

@@ -1,1 +1,1 @@
-"""Published claims held against measured figures and their intervals: kept, broken, cannot tell, or not tested here."""
+"""Published claims judged by measured figures and their intervals: kept, broken, cannot tell, or not tested here."""

@@ -1,4 +1,4 @@
-"""Uncertainty of a measured figure: the interval that a claim is held against, in the claim's own reading.
+"""Uncertainty of a measured figure: the interval by which a claim is judged, in the claim's own reading.
 
 Counts are exact. Times come from a race (subject and baseline round by round), training speed from its epochs, scores from seeds or, with
 fewer than three, from the images of the very checkpoints that were scored; memory is read to what its meter resolves. A figure that is
@@ -30,7 +30,7 @@ Matrices = Callable[[CellResult], Images | None]
 
 LEAST_EPOCHS = 3
 MEMORY_RESOLUTION_MB = 3.0
-"""What the process meter is tested to resolve; CUDA's allocator counts bytes."""
+"""The resolution to which the process meter is tested; CUDA's allocator counts bytes."""
 
 
 @dataclass(frozen=True)

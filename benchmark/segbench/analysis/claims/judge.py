@@ -1,4 +1,4 @@
-"""Published claim + measured values -> verdict.
+"""Verdicts on published claims, from measured values.
 
 A claim is judged only by cells that meet its conditions; otherwise the verdict is ``not tested here`` and names what is missing.
 """
@@ -30,7 +30,7 @@ def judge(
     default_options: Mapping[str, Mapping[str, Any]] | None = None,
     matrices: Matrices = lambda cell: None,
 ) -> list[Verdict]:
-    """One verdict per claim; several where cells trained in different ways each put it to the test.
+    """One verdict per claim; several where cells trained in different ways each test it.
 
     A noisy figure is judged by its 95 % interval: kept where all of it meets the claim, broken where none of it does, else (and without
     an interval) ``cannot tell``.
@@ -46,7 +46,7 @@ def judge(
 def _judge_or_say_why_not(claim: Claim, index: _CellIndex) -> list[Verdict]:
     try:
         return _judge_claim(claim, index)
-    except SegbenchError as error:  # a plugin's claim with a subject that cannot be read must not cost the run
+    except SegbenchError as error:  # a plugin's claim with a subject that cannot be read must not end the run
         return [_untested(claim, str(error))]
 
 
@@ -129,7 +129,7 @@ class _CellIndex:
         return settings.get(name) if isinstance(settings, Mapping) else None
 
     def _kinship(self, sample: MetricValue, metric: Metric, claim: Claim, varied: Collection[str] = ()) -> str:
-        """A text that is equal for readings under the same circumstances, ``varied`` ones aside."""
+        """A text that is equal for readings under the same circumstances, leaving out the ``varied`` ones."""
         cell = sample.cell
         shared: dict[str, Any] = {
             "circumstances": dict(sample.reading.circumstances),

@@ -1,4 +1,4 @@
-"""The per-image counts that evaluation left beside a run, and whether two cells' are of the same images."""
+"""Per-image confusion counts that evaluation stored with a run, and the check that two cells' are of the same images."""
 
 from __future__ import annotations
 

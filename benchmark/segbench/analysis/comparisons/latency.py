@@ -92,7 +92,7 @@ def _all_pairs(runners: Sequence[TimedModel], context: Mapping[str, Any]) -> lis
 
 
 def compare(subject: TimedModel, baseline: TimedModel, context: Mapping[str, Any], *, headline: bool) -> Comparison:
-    """One against another under one size and batch, with the reason where nothing can be said."""
+    """The ratio of one model to another at one size and batch, with the reason where nothing can be said."""
     timed = metric("throughput" if context["batch_size"] > 1 else "latency_ms")
     comparison = Comparison(
         quantity=timed.name,

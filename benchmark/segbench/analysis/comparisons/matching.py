@@ -41,7 +41,7 @@ def comparison_groups(result: RunResult) -> list[ComparisonGroup]:
 
 
 def baseline_of(result: RunResult) -> str | None:
-    """The model that headlines are against: the run's first."""
+    """The model with which headlines compare: the run's first."""
     return next((cell.model for cell in result.cells), None)
 
 

@@ -1,4 +1,4 @@
-"""Has anything changed from one run to another, as far as two results can tell: what ``segbench compare`` shows and gates on.
+"""Changes from one run to another, with verdicts: what ``segbench compare`` shows and gates on.
 
-Distinct from :mod:`segbench.analysis.comparisons`, which holds the models of one run against each other.
+Distinct from :mod:`segbench.analysis.comparisons`, which compares the models of one run.
 """

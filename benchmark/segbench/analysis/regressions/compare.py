@@ -1,4 +1,4 @@
-"""compare_runs(): two results in, every quantity of every model that both have out."""
+"""compare_runs(): every quantity of every model that two results share, compared."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def compare_runs(
     strict: bool = False,
     pairing: Pairing | None = None,
 ) -> RunComparison:
-    """Hold two runs against each other; nothing is timed here: ``retimed`` has what was raced again.
+    """Compare two runs; nothing is timed here: ``retimed`` has what was raced again.
 
     Raises :class:`ConfigError` where they have no cell in common.
     """

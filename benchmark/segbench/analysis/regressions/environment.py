@@ -11,7 +11,7 @@ _PACKAGES = {"torch": ["latency", "memory", "quality"], "torchvision": ["quality
 
 
 def unlike_machines(old: Mapping[str, str], new: Mapping[str, str], *, keys: Sequence[str] = ("device", "cpu", "gpu", "torch")) -> str:
-    """In what two machines differ, each with both values; empty where they do not.
+    """The properties in which two machines differ, each with both values; empty where they do not.
 
     >>> unlike_machines({"cpu": "a", "torch": "2.14"}, {"cpu": "b", "torch": "2.14"})
     'another machine: cpu a -> b'
@@ -25,7 +25,7 @@ def unlike_machines(old: Mapping[str, str], new: Mapping[str, str], *, keys: Seq
 def environment_differences(old: RunResult, new: RunResult) -> Iterator[RunDifference]:
     """Differences between two runs beside their results, and the metrics for which each matters."""
     ours, theirs = old.environment, new.environment
-    found: list[tuple[str, object, object, list[str]]] = [
+    properties: list[tuple[str, object, object, list[str]]] = [
         ("dataset", old.task.dataset, new.task.dataset, ["quality"]),
         ("processor", ours.cpu, theirs.cpu, ["latency"]),
         ("cores", ours.cpu_cores, theirs.cpu_cores, ["latency"]),
@@ -38,8 +38,8 @@ def environment_differences(old: RunResult, new: RunResult) -> Iterator[RunDiffe
         *((name, ours.packages.get(name), theirs.packages.get(name), concerns) for name, concerns in _PACKAGES.items()),
     ]
     versions = [{plugin.name: plugin.version for plugin in side.plugins} for side in (ours, theirs)]
-    found += [(f"plugin {name}", versions[0].get(name), versions[1].get(name), []) for name in {**versions[0], **versions[1]}]
-    for what, one, other, concerns in found:
+    properties += [(f"plugin {name}", versions[0].get(name), versions[1].get(name), []) for name in {**versions[0], **versions[1]}]
+    for what, one, other, concerns in properties:
         if one != other:
             yield RunDifference(what=what, baseline=_text(one), new=_text(other), concerns=concerns)
 

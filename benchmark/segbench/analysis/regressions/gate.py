@@ -1,4 +1,4 @@
-"""``--fail-on "miou < -0.5pt, latency > 5%"``: conditions, read and held against what was shown.
+"""``--fail-on "miou < -0.5pt, latency > 5%"``: conditions, parsed and checked against a comparison.
 
 A condition fails for a row only where the whole interval of its change lies beyond the threshold; what merely might lie there does not.
 """
@@ -66,7 +66,7 @@ def parse_gate(text: str) -> list[Clause]:
 
 
 def check(clauses: Sequence[Clause], rows: Iterable[Change], *, strict: bool) -> Gate:
-    """Hold every condition against the rows of its quantity; ``strict`` counts what cannot be told as not met."""
+    """Check every condition on the rows of its quantity; ``strict`` counts what cannot be told as not met."""
     rows = list(rows)
     judged = [_judge(clause, [row for row in rows if row.quantity == clause.quantity]) for clause in clauses]
     bad = {"not met", "cannot tell"} if strict else {"not met"}

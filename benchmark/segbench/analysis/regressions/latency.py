@@ -1,4 +1,4 @@
-"""Time of a network in two runs, compared where both were raced together, or each against the same anchor on a like machine.
+"""Time of a network in two runs, compared where both were raced together, or each against the same reference network on a like machine.
 
 Milliseconds of two days are not comparable: clocks, heat and neighbours differ by more than most changes do.
 """
@@ -59,7 +59,7 @@ def latency_rows(
 
 
 def throughput_rows(network: NetworkPair, runs: tuple[RunResult, RunResult], margin: float) -> Iterator[Change]:
-    """Images per second in whole batches, which only an anchor relates: batches are not raced again."""
+    """Images per second in whole batches, compared through the reference network only: batches are not raced again."""
     for name, old, new in _forms(network):
         for one, other in timings(old, new, single=False):
             values = {"baseline": one.images_per_second, "new": other.images_per_second, "margin": margin}
@@ -80,20 +80,20 @@ def _forms(network: NetworkPair) -> Iterator[tuple[str, Deployment, Deployment]]
 def timings(old: Deployment, new: Deployment, *, single: bool = True) -> list[tuple[Latency, Latency]]:
     """Single calls, or whole batches, that both forms were timed at: those of one size, batch and device together."""
 
-    def of(form: Deployment) -> dict[tuple[object, ...], Latency]:
+    def by_conditions(form: Deployment) -> dict[tuple[object, ...], Latency]:
         return {(each.input_size, each.batch_size, each.device): each for each in form.latency if (each.batch_size == 1) is single}
 
-    theirs = of(old)
-    return [(theirs[key], each) for key, each in of(new).items() if key in theirs]
+    theirs = by_conditions(old)
+    return [(theirs[key], each) for key, each in by_conditions(new).items() if key in theirs]
 
 
-def anchored_ratio(old: tuple[Latency, Latency], new: tuple[Latency, Latency]) -> Ratio:
-    """(new / its anchor) / (baseline / its anchor); each pair is of one race.
+def reference_ratio(old: tuple[Latency, Latency], new: tuple[Latency, Latency]) -> Ratio:
+    """(new / its reference) / (baseline / its reference); each pair is of one race, the reference is the reference network.
 
     The limits of both logarithms are put together as if independent (recovered variances: Zou and Donner, Statistics in Medicine 27, 2008),
     with an allowance for how four starts of programs differ, where a race started them only once or twice and its rounds cannot tell.
     """
-    one, other = (ratio_of(entry.rounds_ms, anchor.rounds_ms, starts=entry.start_rounds) for entry, anchor in (old, new))
+    one, other = (ratio_of(entry.rounds_ms, reference.rounds_ms, starts=entry.start_rounds) for entry, reference in (old, new))
     starts = min(len(entry.start_rounds) for entry in (*old, *new))
     allowance = 0.0 if starts >= _ENOUGH_STARTS else _OF_FOUR_STARTS
     value, rounds = other.value / one.value, min(one.rounds, other.rounds)
@@ -121,25 +121,25 @@ def _raced_again(row: Change, times: Retimed) -> Change:
 def _of_two_races(
     row: Change, old: tuple[Deployment, Latency], new: tuple[Deployment, Latency], runs: tuple[RunResult, RunResult], why: str
 ) -> Change:
-    """By the anchor, unless both runs hold one and the same measurement."""
+    """The row compared through the reference network, unless both runs hold the very same measurement."""
     if old[0].raced and old[0].raced == new[0].raced and old[1].rounds_ms == new[1].rounds_ms:
         same = {"change": 1.0, "low": 1.0, "high": 1.0, "method": "the same measurement", "n": len(old[1].rounds_ms)}
         return judged(row, same)
-    return _anchored(row, old, new, runs, why)
+    return _by_reference(row, old, new, runs, why)
 
 
-def _anchored(
+def _by_reference(
     row: Change, old: tuple[Deployment, Latency], new: tuple[Deployment, Latency], runs: tuple[RunResult, RunResult], why: str
 ) -> Change:
-    anchors = [anchor_of(run, form, entry) for run, (form, entry) in zip(runs, (old, new), strict=True)]
-    reason = _no_anchor(anchors, old, new, runs)
+    references = [reference_times(run, form, entry) for run, (form, entry) in zip(runs, (old, new), strict=True)]
+    reason = _reference_unusable(references, old, new, runs)
     if reason:
         return row.model_copy(update={"reason": "; ".join([f"{APART}: {reason}", *([why] if why else [])])})
-    one, other = anchors
+    one, other = references
     assert one is not None
     assert other is not None
-    ratio = anchored_ratio((old[1], one), (new[1], other))
-    name = _anchor_record(runs[1]).name or "an anchor"
+    ratio = reference_ratio((old[1], one), (new[1], other))
+    name = _reference_record(runs[1]).name or "an anchor"
     method = f"ratio to {name} in each race; {CONFIDENCE:.0%} intervals over rounds put together"
     notes = [*row.notes, "two races: an anchor cancels the machine's speed only as far as both networks feel it alike"]
     return _from_ratio(row.model_copy(update={"method": method, "notes": notes}), ratio)
@@ -154,30 +154,30 @@ def _from_ratio(row: Change, ratio: Ratio) -> Change:
     return judged(row, {"change": value, "low": low, "high": high, "n": ratio.rounds, "reason": few})
 
 
-def anchor_of(run: RunResult, form: Deployment, entry: Latency) -> Latency | None:
-    """The anchor's times in the very rounds of a timing."""
-    for timed in _anchor_record(run).latency:
+def reference_times(run: RunResult, form: Deployment, entry: Latency) -> Latency | None:
+    """The reference network's times in the same rounds as a timing."""
+    for timed in _reference_record(run).latency:
         same_rounds = timed.raced == form.raced and timed.batch_size == entry.batch_size
         if same_rounds and timed.input_size == entry.input_size and len(timed.rounds_ms) == len(entry.rounds_ms) > 0:
             return timed
     return None
 
 
-def _anchor_record(run: RunResult) -> ReferenceRecord:
+def _reference_record(run: RunResult) -> ReferenceRecord:
     return (run.race and run.race.anchor) or ReferenceRecord()
 
 
 def _disturbances(run: RunResult) -> list[str]:
-    """What disturbed a run's races. A load does not slow all networks alike: short calls slip through between its turns, long ones do not.
+    """Disturbances of a run's races. Other load does not slow all networks alike: short calls fit between its time slices.
 
-    Measured on two cores, of which others used 1.0 and then 1.5: a network of 8 ms took 4.3 times as long, its anchor of 0.8 ms 1.9
-    times.
+    Measured on two cores, of which others used 1.0 and then 1.5: a network of 8 ms took 4.3 times as long, the reference network
+    of 0.8 ms 1.9 times.
     """
     return [sentence.rstrip(".") for sentence in (run.race and run.race.disturbances) or ()]
 
 
-def _no_anchor(
-    anchors: Sequence[Latency | None],
+def _reference_unusable(
+    references: Sequence[Latency | None],
     old: tuple[Deployment, Latency],
     new: tuple[Deployment, Latency],
     runs: tuple[RunResult, RunResult],
@@ -187,15 +187,15 @@ def _no_anchor(
         return machines
     if old[1].threads != new[1].threads:
         return f"another number of threads: {old[1].threads} -> {new[1].threads}"
-    names = [_anchor_record(run).name for run in runs]
+    names = [_reference_record(run).name for run in runs]
     if all(names) and names[0] != names[1]:
         return f"another anchor: {names[0]} -> {names[1]}"
-    if any(value <= 0 for each in (old[1], new[1], *anchors) if each for block in each.rounds_ms for value in block):
+    if any(value <= 0 for each in (old[1], new[1], *references) if each for block in each.rounds_ms for value in block):
         return "there are times of zero"
-    missing = [which for which, anchor in zip(("baseline", "new run"), anchors, strict=True) if anchor is None]
+    missing = [which for which, reference in zip(("baseline", "new run"), references, strict=True) if reference is None]
     if missing:
         return f"no anchor was raced along in the {' and the '.join(missing)}"
-    disturbed = [f"{which}: {told[0]}" for which, run in zip(("baseline", "new run"), runs, strict=True) if (told := _disturbances(run))]
+    disturbed = [f"{which}: {notes[0]}" for which, run in zip(("baseline", "new run"), runs, strict=True) if (notes := _disturbances(run))]
     if disturbed:
         return f"a disturbed race is not related to another by its anchor ({'; '.join(disturbed)})"
     return ""

@@ -1,4 +1,4 @@
-"""Memory of inference, to what its meter resolves."""
+"""Memory of inference in two runs, compared to the resolution of its meter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an interval to a verdict: what is shown, what is not, and what cannot be told."""
+"""The verdict on an interval: a change is shown, not shown, or cannot be told."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def judged(row: Change, interval: Mapping[str, Any] | None = None) -> Change:
 
 
 def bounds_of(row: Change) -> tuple[float, float]:
-    """Between which changes nothing is shown.
+    """The smallest and largest change that still counts as none.
 
     >>> [round(x, 3) for x in bounds_of(Change(model="a", baseline_model="a", quantity="latency", margin=0.05))]
     [0.952, 1.05]

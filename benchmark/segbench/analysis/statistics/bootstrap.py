@@ -126,8 +126,8 @@ def resample(
 
 
 def _resampled(table: Floats, scores: Floats, statistic: Statistic) -> Resampled:
-    whole = table.sum(axis=0)
-    value, *without = statistic(np.concatenate([whole[None], whole - table]))
+    total = table.sum(axis=0)
+    value, *without = statistic(np.concatenate([total[None], total - table]))
     return Resampled(float(value), scores, np.asarray(without))
 
 
@@ -228,7 +228,7 @@ def _strata(groups: Sequence[Hashable]) -> list[npt.NDArray[np.int64]]:
 
 
 def _by_group(table: Floats, groups: Sequence[Hashable]) -> Floats:
-    """Sums of the rows of each group, in the order in which the groups come up."""
+    """Sums of the rows of each group, in the order of their first appearance."""
     order = {name: place for place, name in enumerate(dict.fromkeys(groups))}
     summed = np.zeros((len(order), table.shape[1]))
     np.add.at(summed, [order[name] for name in groups], table)

@@ -48,8 +48,8 @@ def _image_scores(matrices: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _share(sums: Floats) -> Floats:
-    part, whole = sums[..., 0], sums[..., 1]
-    share: Floats = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    part, total = sums[..., 0], sums[..., 1]
+    share: Floats = np.divide(part, total, out=np.full(part.shape, np.nan), where=total > 0)
     return share
 
 

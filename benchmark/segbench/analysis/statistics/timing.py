@@ -1,8 +1,8 @@
 """Statistics of timings: the trend of a series, quantiles with their intervals, ratios of two contenders, correction for many pairs.
 
-Rounds, not calls, are the units: calls within a round share the machine's mood. Intervals are 95 % bootstrap intervals over rounds (Efron
+Rounds, not calls, are the units: calls within a round share the machine's state. Intervals are 95 % bootstrap intervals over rounds (Efron
 1979), percentiles expanded for few rounds (Hesterberg, The American Statistician 69, 2015, section 5.3 on narrowness bias). Neighbouring
-rounds may share a mood too, so that they tell less than as many independent ones would: :func:`serial_stretch` says by how much to widen.
+rounds may share it too, so that they tell less than as many independent ones would: :func:`serial_stretch` says by how much to widen.
 """
 
 from __future__ import annotations
@@ -217,14 +217,14 @@ def _check_starts(rounds: Sequence[Sequence[float]], starts: Sequence[int]) -> N
 
 
 def _p_value(value: float, reach: float, freedom: int) -> float:
-    """Of the t test whose 95 % interval reaches so far from ``value`` towards zero."""
+    """The p value of the t test whose 95 % interval reaches so far from ``value`` towards zero."""
     if reach <= 0:
         return float(value == 0)
     return student_p_value(value / reach * student_quantile((1 + CONFIDENCE) / 2, freedom), freedom)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values corrected for being several (Holm, Scandinavian Journal of Statistics 6, 1979).
+    """p values corrected for multiple comparisons (Holm, Scandinavian Journal of Statistics 6, 1979).
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]

@@ -14,7 +14,7 @@ _STATUS = ("ok", "failed", "skipped", "interrupted")
 
 @dataclass
 class CommandState:
-    """One command at work on a run; curves live on from earlier ones, as training does."""
+    """The state of one command that works on a run; learning curves continue those of earlier commands, as training does."""
 
     started: float | None = None
     last: float | None = None

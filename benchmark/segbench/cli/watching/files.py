@@ -70,9 +70,9 @@ class RunFiles:
                 data = file.read()
         except OSError:
             return
-        whole = data.rfind(b"\n") + 1
-        self._offset += whole
-        for line in data[:whole].splitlines():
+        end = data.rfind(b"\n") + 1
+        self._offset += end
+        for line in data[:end].splitlines():
             event = _object(line)
             if event:
                 yield event
@@ -107,7 +107,7 @@ class RunFiles:
             return {}
 
     def _silent(self, now: float) -> float | None:
-        """Seconds since the last sign of life."""
+        """Seconds since the last event or file change."""
         times = []
         for name in (EVENTS, NOW, ".lock"):
             try:
@@ -145,7 +145,7 @@ class RunFiles:
         return _cell_of(name, self._row(name))
 
     def _published(self) -> tuple[CellState, ...]:
-        """The cells of a ``run.json`` that lies by itself, as published runs do."""
+        """The cells of a ``run.json`` without the other files of a run, as published runs have it."""
         file = self.directory / "run.json"
         try:
             about = file.stat()
@@ -195,7 +195,7 @@ def _cell_of(name: str, row: Mapping[str, Any]) -> CellState:
         status=status if status in ("ok", "failed", "skipped", "interrupted") else "pending",
         miou=number(quality.get("miou")),
         training_score=number(quality.get("training_score")),
-        epochs=_whole(training.get("epochs_run")),
+        epochs=_integer(training.get("epochs_run")),
         error=f"{error.get('stage')}: {error.get('message')}" if error else None,
     )
 
@@ -213,10 +213,10 @@ def _running(command: CommandState, batch: Mapping[str, Any], now: float) -> Run
     return Running(
         id=name,
         stage=command.stage,
-        epoch=_whole(latest.get("epoch")),
-        epochs=_whole(latest.get("epochs")),
-        step=_whole(latest.get("step")),
-        steps=_whole(latest.get("steps")),
+        epoch=_integer(latest.get("epoch")),
+        epochs=_integer(latest.get("epochs")),
+        step=_integer(latest.get("step")),
+        steps=_integer(latest.get("steps")),
         loss=number(latest.get("loss", latest.get("train_loss"))),
         learning_rate=number(latest.get("learning_rate")),
         images_per_second=number(latest.get("images_per_second")),
@@ -255,7 +255,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _whole(value: Any) -> int | None:
+def _integer(value: Any) -> int | None:
     finite = number(value)
     return int(finite) if finite is not None else None
 

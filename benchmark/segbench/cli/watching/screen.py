@@ -63,7 +63,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def short_names(ids: Sequence[str]) -> dict[str, str]:
-    """Cells by what sets them apart: parts that all of them share are left out.
+    """Short names by cell id: parts of the id that all cells share are left out.
 
     >>> short_names(["unet--ce--quick--s0", "fpn--ce--quick--s0"])
     {'unet--ce--quick--s0': 'unet', 'fpn--ce--quick--s0': 'fpn'}

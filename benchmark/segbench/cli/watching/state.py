@@ -25,7 +25,7 @@ class EpochPoint:
 
 @dataclass(frozen=True)
 class CellState:
-    """One cell. ``score`` is ``miou``, or ``training_score`` where that stands in its place. ``kept``: it was done before this command."""
+    """One cell. ``score`` is ``miou``, or ``training_score`` where that is used instead. ``kept``: it was done before this command."""
 
     id: str
     model: str = ""
@@ -40,7 +40,7 @@ class CellState:
 
 @dataclass(frozen=True)
 class Running:
-    """The cell that is at work. ``silent`` is how many seconds ago it last gave a sign."""
+    """The cell that is at work. ``silent`` is the number of seconds since its last event or file change."""
 
     id: str
     stage: str | None = None

@@ -56,7 +56,7 @@ def run_cell(session: RunSession, cell: Cell, profiles: dict[str, Mapping[str, A
         todo = StagePlan(tuple(s for s in todo.stages if s != "profile"), todo.reason, todo.restart)
     if todo.restart:
         shutil.rmtree(session.store.directory / "checkpoints" / cell.id, ignore_errors=True)
-    # before anything runs: were the old row left there, an interrupted training would be thrown away as one under other settings
+    # before anything runs: with the old row an interrupted training would be discarded as one under other settings
     if old is not None:
         session.put(row)
     session.listener.on(CellStarted(cell.describe(), todo.stages, todo.reason))
@@ -143,7 +143,7 @@ def _run_inline(job: CellJob, emit: Emit, catalog: Catalog) -> Outcome:
 
     try:
         return Outcome(value=run(job, emit, catalog))
-    except (Exception, SystemExit) as error:  # a cell's failure is its row, not the run's end
+    except (Exception, SystemExit) as error:  # a cell's failure is recorded in its row and does not end the run
         return Outcome(error=describe_error(error))
 
 

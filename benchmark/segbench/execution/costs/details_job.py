@@ -39,7 +39,7 @@ def cost_details(job: CostJob, emit: Emit, catalog: Catalog | None = None) -> Co
     def tried(part: str, measure: Callable[[Setup], Any]) -> Any:
         try:
             return measure(setup)
-        except Exception as error:  # foreign code: one part of the cost must not take the others with it
+        except Exception as error:  # plugin code: where one part of the cost fails, the others are still measured
             notes.append(f"{part} not measured: {first_line(error)}")
             return None
 
@@ -62,7 +62,7 @@ def module_costs(setup: Setup) -> ModuleCosts:
 
 
 def _shown(name: str) -> str:
-    """A module's name in the plugin's own model; what wraps that pads inputs and brings logits to the input's size."""
+    """A module's name in the plugin's own model, without the prefix of the wrapper that pads inputs and resizes logits."""
     wrappers = {"": "(resizing of the logits)", "network": "(reading of the output)", "network.model": "(the model itself)"}
     return wrappers.get(name, name.removeprefix("network.model."))
 
@@ -80,7 +80,7 @@ def training_step_cost(setup: Setup) -> TrainingCost:
 
         def step(begin: Callable[[], None], end: Callable[[Phase], None]) -> None:
             session.fabric = PhaseClock(fabric, begin, end)  # type: ignore[assignment]
-            meter = Meter(session.place, setup.task.num_classes, setup.task.ignore_index, 1, 1, session.precision)
+            meter = Meter(session.process, setup.task.num_classes, setup.task.ignore_index, 1, 1, session.precision)
             begin()
             optimise(session, group, Progress(0, 1, 0, 1), meter)
             end("optimiser")

@@ -23,7 +23,7 @@ _MOST_BYTES = 1 << 17
 
 
 def randomised_layout() -> list[Tensor]:
-    """Blocks of random sizes, about 4 MB together: for as long as they are held, what is allocated next lies where chance put it.
+    """Blocks of random sizes, about 4 MB together: while they are held, later allocations lie at random addresses.
 
     They are drawn from the system's randomness, as the state of Python's generator is inherited, too.
 

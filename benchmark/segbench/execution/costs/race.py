@@ -17,7 +17,7 @@ from segbench.execution.plan.cell import Cell
 from segbench.execution.workers import Workers
 from segbench.measure.contender import Contender
 from segbench.measure.disturbance import Disturbance, Watch
-from segbench.measure.latency import Race, TimingBudget, joined, race
+from segbench.measure.latency import Race, TimingBudget, join_starts, race
 from segbench.plugin.registry import Catalog
 from segbench.results.deployments import EAGER, deployment_of
 from segbench.results.records import (
@@ -40,7 +40,7 @@ _REFUSED = "refused"
 
 
 @dataclass(frozen=True)
-class Raced:
+class RaceResult:
     """Deployments by the fingerprint of their measurement, and the value of ``race`` in ``run.json``."""
 
     deployments: dict[str, list[Deployment]]
@@ -48,7 +48,7 @@ class Raced:
 
 
 @dataclass(frozen=True)
-class _RacedGroup:
+class _GroupResult:
     """Deployments of one group by the fingerprint of their measurement, what is recorded of its race, and of the reference network."""
 
     deployments: dict[str, list[Deployment]]
@@ -66,7 +66,7 @@ def race_cells(
     listener: Listener,
     catalog: Catalog,
     machine: Mapping[str, str],
-) -> Raced | None:
+) -> RaceResult | None:
     """Measure the models of these cells, each through all of its backends, against each other; None where nothing is missing.
 
     Where one is missing all are raced again: times taken at another moment cannot be compared with them. Cells whose ``measure``
@@ -84,7 +84,7 @@ def race_cells(
         finally:
             pool.close()
     listener.on(RaceEnded())
-    return Raced({key: value for each in raced for key, value in each.deployments.items()}, _whole_race(raced, groups))
+    return RaceResult({key: value for each in raced for key, value in each.deployments.items()}, _merged_race(raced, groups))
 
 
 def is_measured(row: CellResult, machine: Mapping[str, str], backends: Sequence[object] = (EAGER,)) -> bool:
@@ -164,14 +164,14 @@ def _entries(cells: Sequence[Cell], rows: Mapping[str, CellResult]) -> dict[str,
     return entries
 
 
-def _whole_race(raced: Sequence[_RacedGroup], groups: Sequence[_Group]) -> RaceRecord:
-    """One race has one number of rounds, threads and orders; several keep their own."""
+def _merged_race(raced: Sequence[_GroupResult], groups: Sequence[_Group]) -> RaceRecord:
+    """The record of all groups' races; with one group it has that one's rounds, threads and orders, with several each keeps its own."""
     records = [each.record for each in raced]
-    whole = RaceRecord(
+    merged = RaceRecord(
         measured=records[-1].measured,
         models={key: model for record in records for key, model in record.models.items()},
         contenders={key: contender for record in records for key, contender in record.contenders.items()},
-        anchor=_whole_reference([each.reference for each in raced if each.reference]),
+        anchor=_merged_reference([each.reference for each in raced if each.reference]),
         cells={cell.id: cell.fingerprints["measure"] for group in groups for cell in group.cells},
         load_average=list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         disturbances=list(dict.fromkeys(sentence for record in records for sentence in record.disturbances or ())),
@@ -179,10 +179,10 @@ def _whole_race(raced: Sequence[_RacedGroup], groups: Sequence[_Group]) -> RaceR
         overhead=max((record.overhead for record in records if record.overhead is not None), default=None),
     )
     shared = {name: getattr(records[0], name) for name in _PER_GROUP} if len(records) == 1 else {"groups": records}
-    return whole.model_copy(update=shared)
+    return merged.model_copy(update=shared)
 
 
-def _whole_reference(records: Sequence[ReferenceRecord]) -> ReferenceRecord | None:
+def _merged_reference(records: Sequence[ReferenceRecord]) -> ReferenceRecord | None:
     """The reference network's times in all races; ``raced`` in each of them says in which."""
     if not records:
         return None
@@ -207,7 +207,7 @@ class _Measurement:
     reference_timings: dict[Workload, list[Latency]] = field(default_factory=dict)
     reference_error: str | None = None
 
-    def run(self, machine: Mapping[str, str]) -> _RacedGroup:
+    def run(self, machine: Mapping[str, str]) -> _GroupResult:
         """Export all entries, measure their memory and race them."""
         for entry in self.group.entries.values():
             self._prepare(entry)
@@ -219,7 +219,7 @@ class _Measurement:
         for entry in self.group.entries.values():
             of_model = deployments.setdefault(entry.cell.fingerprints["measure"], [])
             of_model.append(self._deployment(entry).model_copy(update=stamp))
-        return _RacedGroup(deployments, self._record(measured, disturbance), self._reference_record(measured))
+        return _GroupResult(deployments, self._record(measured, disturbance), self._reference_record(measured))
 
     def _prepare(self, entry: RaceEntry) -> None:
         settings, key, spec = self.group.settings, entry.key, entry.backend.spec
@@ -289,7 +289,7 @@ class _Measurement:
             except RuntimeError as error:
                 errors[key] = str(error)
         reference = self._reference(size, batch_size) if contenders else None
-        raced = race([*contenders, *([reference] if reference else [])], seed=seed, pace=budget)
+        raced = race([*contenders, *([reference] if reference else [])], seed=seed, budget=budget)
         if reference:
             self._take_reference(raced)
         self.races.append(raced)
@@ -303,7 +303,7 @@ class _Measurement:
 
     def _complete(self, timings: Mapping[Workload, Sequence[Latency]]) -> list[Latency]:
         """The workloads that were timed after every start: rounds of fewer could not be paired with those of the others."""
-        return [joined(parts) for parts in timings.values() if len(parts) == len(self.rounds_of_starts)]
+        return [join_starts(parts) for parts in timings.values() if len(parts) == len(self.rounds_of_starts)]
 
     def _reference(self, size: Size | None, batch_size: int) -> Contender | None:
         """The reference network at the size that is raced; where each model has its own, at the largest of them."""

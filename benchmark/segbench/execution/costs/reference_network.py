@@ -1,7 +1,7 @@
-"""The reference network: fixed, and timed in every race, so that races of different days can be related. ``run.json`` calls it the anchor.
+"""The reference network: fixed, and timed in every race, so that races of different days can be compared. ``run.json`` calls it the anchor.
 
-Time over the reference's time cancels how fast the machine was that day, as far as both feel it alike. They do not feel everything alike:
-a load that takes memory bandwidth slows a network that waits for memory more than one that computes. The reference is therefore made of
+Time over the reference's time cancels the machine's speed of that day, as far as both depend on it alike. They do not always: a
+load that takes memory bandwidth slows a network that waits for memory more than one that computes. The reference is therefore made of
 what segmentation networks are made of (strided, plain and dilated convolutions, a 1 x 1 head, bilinear resizing), it is
 never changed under the same name, and a ratio of two ratios is only drawn between races on the same processor, thread count, torch and
 input size.

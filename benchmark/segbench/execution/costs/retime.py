@@ -243,31 +243,31 @@ def _race(pair: _RacePair, *, workers: Workers, logs: Path, rounds: int, threads
 def race_until_narrow(
     enter: Callable[[bool], AbstractContextManager[Pair]], *, rounds: int = ROUNDS, margin: float = DEFAULT_MARGIN
 ) -> tuple[Latency, Latency]:
-    """The times of two contenders in shuffled rounds: ``rounds`` of them after five starts, and further starts until the interval of their
+    """Times of two contenders in shuffled rounds: ``rounds`` of them after five starts, and further starts until the interval of their
     ratio reaches no further than half the margin on either side, or four times as many rounds are done.
 
-    Each time both processes are started anew: two starts of one program differ by a per cent or more by where their memory happens to lie,
+    Each time both processes are started anew: two starts of one program differ by a per cent or more with the layout of their memory,
     which more rounds of the same start would take for a difference of the networks. Of two or three starts the interval would know too
     little. They take turns in starting first (``enter(new_first)`` gives the baseline and the new one): who comes second finds the memory
     fuller.
 
-    Rounds are short: what comes and goes on the machine then meets both within a round. When to stop depends on the interval's width only,
+    Rounds are short, so that a passing load affects both within a round. When to stop depends on the interval's width only,
     never on where it lies: stopping at the first significant difference would find one where there is none. Raises :class:`RuntimeError`
     where one of them fails.
     """
-    from segbench.measure.latency import TimingBudget, joined, race
+    from segbench.measure.latency import TimingBudget, join_starts, race
 
     budget = TimingBudget(rounds=math.ceil(rounds / _LEAST_STARTS), min_calls=3, min_round_seconds=0.06, lead_in_seconds=0.012)
     starts: list[tuple[Latency, Latency]] = []
     while True:
         with enter(len(starts) % 2 == 1) as contenders:
-            raced = race(contenders, seed=len(starts), pace=budget)
+            raced = race(contenders, seed=len(starts), budget=budget)
         if raced.errors:
             raise RuntimeError("; ".join(f"{name}: {reason}" for name, reason in raced.errors.items()))
         first, second = (raced.latencies[contender.name] for contender in contenders)
         starts.append((first, second))
         if len(starts) >= _MOST_STARTS or (len(starts) >= _LEAST_STARTS and _is_narrow(starts, margin)):
-            return joined([start[0] for start in starts]), joined([start[1] for start in starts])
+            return join_starts([start[0] for start in starts]), join_starts([start[1] for start in starts])
 
 
 def _is_narrow(starts: Sequence[tuple[Latency, Latency]], margin: float) -> bool:

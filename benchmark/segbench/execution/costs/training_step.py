@@ -20,7 +20,7 @@ from segbench.training.determinism import training_mode
 from segbench.training.fit import optimise
 from segbench.training.meter import Meter
 from segbench.training.session import Job, Session, open_session
-from segbench.util.distributed import Place
+from segbench.util.distributed import ProcessRank
 from segbench.util.image_size import Size, format_size, parse_growing_size
 
 # the second batch of an optimiser step is the first that runs while gradients are held; further ones need no more
@@ -63,7 +63,7 @@ def step_session(setup: Setup, directory: Path) -> Session:
         directory=directory,
         identity={},
     )
-    session = open_session(job, Place(0, 1, setup.device))
+    session = open_session(job, ProcessRank(0, 1, setup.device))
     session.network.train()
     return session
 
@@ -77,5 +77,5 @@ def step_batch(setup: Setup, size: Size) -> TrainBatch:
 
 def _step(session: Session, group: list[TrainBatch]) -> None:
     task = session.job.task
-    meter = Meter(session.place, task.num_classes, task.ignore_index, 1, 1, session.precision)
+    meter = Meter(session.process, task.num_classes, task.ignore_index, 1, 1, session.precision)
     optimise(session, group, Progress(0, 1, 0, 1), meter)

@@ -57,7 +57,7 @@ class _Deployer:
         self.fields: dict[str, Any] = {}
 
     def deploy(self) -> Deployment:
-        """Its file, drift and quality, or the reason why there are none."""
+        """The deployment with its file, drift and quality, or the reason why there are none."""
         blank = Deployment(
             backend=str(self.backend),
             precision=self.backend.spec.precision_of(self.backend.options),

@@ -1,4 +1,4 @@
-"""In worker processes: deploy a trained cell through one backend, and hold it against the eager network.
+"""In worker processes: deploy a trained cell through one backend, and compare it with the eager network.
 
 Three jobs, each for a process of its own, so that a crash, a hang or too little memory costs one row: :func:`export` writes the file and
 the eager network's logits on some images, :func:`check` loads that file and measures drift and quality without the network, :func:`build`
@@ -19,7 +19,7 @@ from segbench.execution.cells.job import Setup, scored, set_up, stage
 from segbench.execution.deploy.backend_network import BackendNetwork, Run
 from segbench.execution.deploy.metadata import as_texts
 from segbench.execution.deploy.model import DeployedModel, open_model
-from segbench.execution.deploy.references import drift_everywhere, refuse_stray, write_references
+from segbench.execution.deploy.references import drift_everywhere, require_any_size, write_references
 from segbench.execution.events import Emit
 from segbench.execution.jobs import CheckJob, DeployJob, ExportedNetwork
 from segbench.measure.quality.evaluate import evaluate
@@ -104,7 +104,7 @@ def _measure(
         setup.emit("stage", {"stage": "drift"})
         drift = drift_everywhere(run, job.references, canvas, any_size=any_size)
         setup.emit("result", {"drift": drift.model_dump()})
-        refuse_stray(drift)
+        require_any_size(drift)
     if not job.score:
         return
     with stage("quality"):

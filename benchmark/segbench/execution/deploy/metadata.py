@@ -61,7 +61,7 @@ def as_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, shapes and values: equal for equal weights, whatever file they lie in."""
+    """SHA-256 over names, shapes and values: equal for equal weights in any file."""
     import torch
 
     digest = hashlib.sha256()

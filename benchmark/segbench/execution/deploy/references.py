@@ -10,7 +10,7 @@ from torch import Tensor
 
 from segbench.errors import BackendError
 from segbench.execution.deploy.backend_network import BackendNetwork, Images, Run, fit, resize
-from segbench.measure.drift import DriftMeter, strays
+from segbench.measure.drift import DriftMeter, differs_from_export_size
 from segbench.networks.network import DeployedNetwork
 from segbench.results.records import Drift
 from segbench.util.image_size import Size, format_size
@@ -67,21 +67,21 @@ def _drift_at(run: Run, references: Path, size: Size) -> Drift:
         return Drift(images=0, input_size=size, notes=[f"{type(error).__name__}: {text}"])
 
 
-def refuse_stray(drift: Drift) -> None:
+def require_any_size(drift: Drift) -> None:
     """Raise :class:`BackendError` where a deployment for any size computes something else at one of them."""
     for other in drift.sizes:
-        if not strays(other, drift):
+        if not differs_from_export_size(other, drift):
             continue
         assert other.input_size is not None
         assert drift.input_size is not None
-        at, made = format_size(other.input_size), format_size(drift.input_size)
+        size, export_size = format_size(other.input_size), format_size(drift.input_size)
         if other.max_abs is None:
             raise BackendError(
-                f"exported for any size, it fails at {at} ({'; '.join(other.notes)}). Export it at a fixed size (dynamic=false)."
+                f"exported for any size, it fails at {size} ({'; '.join(other.notes)}). Export it at a fixed size (dynamic=false)."
             )
         raise BackendError(
-            f"exported for any size at {made}, it computes something else at {at}: logits off by up to {other.max_abs:.3g} "
-            f"(at {made}: {drift.max_abs or 0.0:.3g}). Export it at a fixed size (dynamic=false)."
+            f"exported for any size at {export_size}, it computes something else at {size}: logits off by up to {other.max_abs:.3g} "
+            f"(at {export_size}: {drift.max_abs or 0.0:.3g}). Export it at a fixed size (dynamic=false)."
         )
 
 

@@ -59,7 +59,7 @@ def _between(first: Chosen[ModelSpec], options: Sequence[str], after: Mapping[st
 
 
 def _refuse_other_network(first: Chosen[ModelSpec], last: Chosen[ModelSpec]) -> None:
-    """All that makes the network, its options aside, must be shared: only then does ``first`` become ``last`` by its options."""
+    """Raise where two models differ in more than their options: only options can be changed one at a time."""
     one, other = first.spec, last.spec
     before, after = first.options.values(), last.options.values()
     unshared = sorted(set(before) ^ set(after))

@@ -41,7 +41,7 @@ class Cell:
     """By backend, so that another one more runs alone."""
 
     def describe(self) -> dict[str, Any]:
-        """What observers and progress displays get."""
+        """The cell as plain data, for observers and progress displays."""
         return {
             "id": self.id,
             "model": str(self.model),

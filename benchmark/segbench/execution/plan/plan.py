@@ -62,7 +62,7 @@ class Plan:
 
 
 def make_plan(config: RunConfig, catalog: Catalog, *, digest_of: Callable[[Path], str] = lambda root: "", complete: bool = False) -> Plan:
-    """Lay out models x losses x recipes x varied settings x seeds; raises :class:`SegbenchError` kin for whatever cannot work.
+    """Lay out models x losses x recipes x varied settings x seeds; raises a :class:`SegbenchError` for what cannot work.
 
     ``digest_of`` gives the digest of a data folder (names, sizes and times). What cells are made from (a teacher, an ensemble's members)
     comes before them; a ``complete`` plan has all of it, any other is for cells that are trained already or never.
@@ -102,7 +102,7 @@ _Axes = tuple[Chosen[ModelSpec], Chosen[LossSpec], Recipe, Settings]
 
 @dataclass(frozen=True)
 class _Entry:
-    """A cell to be."""
+    """An entry of the run's matrix, of which a cell is made."""
 
     model: Chosen[ModelSpec]
     loss: Chosen[LossSpec]
@@ -143,22 +143,22 @@ class _Layout:
         self.entries = {entry.key: entry for entry in entries}
         self.ids = {entry.id: entry.key for entry in entries}
         self.directory, self.models, self.complete = directory, models, complete
-        self.made: dict[Key, Cell] = {}
+        self.cells_by_key: dict[Key, Cell] = {}
         self.under_way: set[Key] = set()
 
     def cells(self) -> list[Cell]:
         for key in self.entries:
             self._make(key)
-        return list(self.made.values())
+        return list(self.cells_by_key.values())
 
     def _make(self, key: Key) -> Cell:
-        if key not in self.made:
+        if key not in self.cells_by_key:
             entry = self.entries[key]
             self.under_way.add(key)
             cell = _cell(self.dataset, self.task, self.digest, entry, backends=self.backends, origin=self._origin(entry))
-            self.made[key] = cell
+            self.cells_by_key[key] = cell
             self.under_way.remove(key)
-        return self.made[key]
+        return self.cells_by_key[key]
 
     def _origin(self, entry: _Entry) -> Sources:
         sources, chained = [], {}
@@ -312,7 +312,7 @@ def _axes(config: RunConfig, catalog: Catalog, recipe: Recipe, settings: Setting
 
 
 def _taught(config: RunConfig, catalog: Catalog, model: str, loss: str) -> str:
-    """The loss with the run's teacher around it; the teacher itself, and what distils already, keep theirs."""
+    """The loss wrapped by distillation from the run's teacher; the teacher itself, and losses that distil already, stay as they are."""
     if config.teacher is None or config.teacher == model:
         return loss
     specs = {spec.name: spec for spec, _ in catalog.specs("losses")}

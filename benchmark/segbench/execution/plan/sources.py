@@ -242,12 +242,12 @@ def _listed(cells: Sequence[str]) -> str:
 
 
 Key = tuple[str, str, str, str, int]
-"""What a cell is, in words: model, loss, recipe, variation, seed."""
+"""The identity of a cell in words: model, loss, recipe, variation, seed."""
 
 
 @dataclass(frozen=True)
 class SourceRequest:
-    """Something that a cell is made from, before it is found."""
+    """A request for a trained network that a cell is made from."""
 
     role: str
     name: str
@@ -259,7 +259,7 @@ class SourceRequest:
 def requested_sources(
     model: Chosen[ModelSpec], loss: Chosen[LossSpec], rest: tuple[str, str, int], models: Collection[str]
 ) -> list[SourceRequest]:
-    """What a cell is made from; ``rest`` is its recipe, variation and seed, ``models`` are the names of all installed ones."""
+    """Trained networks that a cell is made from; ``rest`` is its recipe, variation and seed, ``models`` are all installed models' names."""
     requests = []
     # the teacher itself learned from labels alone: it may be a member of what its students are members of
     losses = [str(loss), *(str(part) for part in loss.parts)]
@@ -315,7 +315,7 @@ def kind_of(model: Chosen[ModelSpec], loss: Chosen[LossSpec]) -> str:
 
 
 def notes_of(model: Chosen[ModelSpec], loss: Chosen[LossSpec]) -> tuple[str, ...]:
-    """In words, what a cell is made from."""
+    """Notes on the trained networks that a cell is made from."""
     notes = []
     derivation: Derivation | None = model.spec.derives
     if derivation is not None:
@@ -330,7 +330,7 @@ def notes_of(model: Chosen[ModelSpec], loss: Chosen[LossSpec]) -> tuple[str, ...
 
 
 def refuse_other_task(what: str, name: str, own: Task, meta: Mapping[str, Any]) -> None:
-    """Trained weights must be of this dataset's classes and inputs."""
+    """Raise where trained weights are of other classes or inputs than this dataset's."""
     classes, inputs = list(meta["task"]["class_names"]), dict(meta["task"]["inputs"])
     if len(classes) != own.num_classes:
         raise ConfigError(

@@ -27,7 +27,7 @@ from segbench.networks.losses import AppliedLoss, valid_pixels
 from segbench.networks.network import Network, resize_logits
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import LossBatch, Progress, Sample, Task
-from segbench.util.distributed import Place, gathered, total
+from segbench.util.distributed import ProcessRank, gathered, total
 from segbench.util.image_size import Size, parse_growing_size, parse_size
 
 
@@ -70,7 +70,7 @@ def evaluate(
     ``detailed``: boundaries and calibration too, as far as the settings ask for them; choosing a checkpoint needs neither.
     """
     started = time.perf_counter()
-    place = Place(rank, world_size, device)
+    process = ProcessRank(rank, world_size, device)
     classes = task.num_classes
     matrices = torch.zeros(len(samples), classes, classes, dtype=torch.int64)
     boundary = torch.zeros(len(samples), 2, classes, dtype=torch.int64) if detailed and settings.eval.boundary else None
@@ -108,16 +108,16 @@ def evaluate(
                     predictions[index] = prediction.to(torch.uint8 if classes <= 256 else torch.int64).cpu()
                 if loss is not None:
                     losses += _sum_loss(loss, image, batch, position, task, progress or Progress(0, 1, 0, 1))
-    value, pixels = total(losses, place).tolist()
-    ids = gathered(ids, place)
+    value, pixels = total(losses, process).tolist()
+    ids = gathered(ids, process)
     return Evaluation(
         ids=tuple(ids[index] for index in range(len(samples))),
-        matrices=total(matrices, place).numpy(),
+        matrices=total(matrices, process).numpy(),
         seconds=time.perf_counter() - started,
-        predictions=gathered(predictions, place),
+        predictions=gathered(predictions, process),
         loss=value / pixels if loss is not None and pixels else None,
-        boundary=None if boundary is None else total(boundary, place).numpy(),
-        calibration=None if calibration is None else total(calibration, place).numpy(),
+        boundary=None if boundary is None else total(boundary, process).numpy(),
+        calibration=None if calibration is None else total(calibration, process).numpy(),
     )
 
 

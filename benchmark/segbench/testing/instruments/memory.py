@@ -35,7 +35,7 @@ def check() -> Iterator[CheckResult]:
 
 
 def _fresh(where: str, sizes: list[int]) -> CheckResult:
-    """What the meter says in a new process; its peak must not hold anything of a parent's."""
+    """The memory meter's reading in a new process; its peak must not include the parent's memory."""
     subject = f"{TENSOR_MB} MB tensor in {where}"
     command = [sys.executable, "-m", "segbench.testing.instruments.memory_probe", *map(str, sizes)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"})

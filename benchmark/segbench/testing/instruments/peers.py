@@ -1,4 +1,4 @@
-"""IoU of random masks beside other libraries' figures, where they are installed."""
+"""IoU of random masks compared with other libraries' figures, where they are installed."""
 
 from __future__ import annotations
 

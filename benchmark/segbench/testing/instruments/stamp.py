@@ -14,7 +14,7 @@ from segbench.testing.check import CheckResult
 
 
 def this_machine() -> dict[str, str]:
-    """The machine, versions and code that a stamp made here vouches for."""
+    """The machine, versions and code for which a stamp made here is valid."""
     environment = describe_environment()
     return instrument_identity(machine_record(environment, ""), environment.segbench)
 
@@ -34,6 +34,6 @@ def summarise(results: Sequence[CheckResult], *, seconds: float) -> Verification
     )
 
 
-def keep(outcome: VerificationRecord) -> VerificationRecord:
+def save_stamp(outcome: VerificationRecord) -> VerificationRecord:
     """Write the stamp of a whole verification and return it. Raises :class:`OSError` where the cache folder cannot be written."""
     return write_stamp(this_machine(), outcome)

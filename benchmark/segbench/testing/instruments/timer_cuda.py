@@ -16,7 +16,7 @@ PAIRS = 25
 SIZE = 4096
 PRODUCTS = 8
 
-_PACE = latency.TimingBudget(rounds=1, min_calls=5, max_calls=5, min_round_seconds=0.0, max_warmup_calls=10)
+_BUDGET = latency.TimingBudget(rounds=1, min_calls=5, max_calls=5, min_round_seconds=0.0, max_warmup_calls=10)
 
 
 def check() -> Iterator[CheckResult]:
@@ -44,7 +44,7 @@ def _workload() -> Callable[[], object]:
 
 
 def _events(call: Callable[[], object]) -> float:
-    timed = latency.measure_latency(call, batch_size=1, input_size=(SIZE, SIZE), device="cuda", pace=_PACE)
+    timed = latency.measure_latency(call, batch_size=1, input_size=(SIZE, SIZE), device="cuda", budget=_BUDGET)
     return timed.p50_ms if timed.p50_ms is not None else float("nan")
 
 

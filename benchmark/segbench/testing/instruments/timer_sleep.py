@@ -13,7 +13,7 @@ SLEEP_MS = 20.0
 AGREES_WITHIN = 0.02
 OVERSLEPT = 1.10
 
-_PACE = latency.TimingBudget(rounds=10, min_calls=5, max_calls=5, min_round_seconds=0.0, max_warmup_calls=10)
+_BUDGET = latency.TimingBudget(rounds=10, min_calls=5, max_calls=5, min_round_seconds=0.0, max_warmup_calls=10)
 
 
 def check() -> Iterator[CheckResult]:
@@ -29,7 +29,7 @@ def check() -> Iterator[CheckResult]:
         time.sleep(SLEEP_MS / 1e3)
         slept.append((_second_clock() - start) / 1e6)
 
-    timed = latency.measure_latency(sleep, batch_size=1, input_size=(1, 1), device="cpu", pace=_PACE)
+    timed = latency.measure_latency(sleep, batch_size=1, input_size=(1, 1), device="cpu", budget=_BUDGET)
     samples = timed.samples_ms
     truth = statistics.median(slept[-len(samples) :])
     verdict, reason = _judge(timed.p50_ms, truth)

@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 20.0
 CALLS = 20
 SIZE = 48
 
-_PACE = latency.TimingBudget(rounds=1, min_calls=CALLS, max_calls=CALLS, min_round_seconds=0.0, max_warmup_calls=10)
+_BUDGET = latency.TimingBudget(rounds=1, min_calls=CALLS, max_calls=CALLS, min_round_seconds=0.0, max_warmup_calls=10)
 
 
 def check() -> Iterator[CheckResult]:
@@ -76,7 +76,7 @@ def _pair(call: Callable[[], object], *, first: bool) -> tuple[float, float]:
 
 
 def _ours(call: Callable[[], object]) -> float:
-    timed = latency.measure_latency(call, batch_size=1, input_size=(SIZE, SIZE), device="cpu", threads=1, pace=_PACE)
+    timed = latency.measure_latency(call, batch_size=1, input_size=(SIZE, SIZE), device="cpu", threads=1, budget=_BUDGET)
     return timed.mean_ms if timed.mean_ms is not None else float("nan")
 
 
@@ -87,13 +87,13 @@ def _theirs(call: Callable[[], object]) -> float:
     """
     timer = _peer().Timer(stmt="call()", globals={"call": call}, num_threads=1)
     start = time.perf_counter()
-    while time.perf_counter() - start < _PACE.lead_in_seconds:
+    while time.perf_counter() - start < _BUDGET.lead_in_seconds:
         call()
     return float(timer.timeit(CALLS).median) * 1e3
 
 
 def _peer() -> Any:
-    """The other timer; its import talks of CUDA compilers, which nobody asked for."""
+    """``torch.utils.benchmark``, imported without the warnings about CUDA compilers that its import logs."""
     log = logging.getLogger("torch.utils.cpp_extension")
     level = log.level
     log.setLevel(logging.ERROR)

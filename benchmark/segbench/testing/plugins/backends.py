@@ -35,7 +35,7 @@ class BackendSubject:
     options: Options
     tolerance: float | None = None
     device: str = "cpu"
-    _made: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    _cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def network(self) -> nn.Module:
         """A small network in eval mode, inputs (N, 3, H, W) to logits (N, 5, H, W), the same each time; no layer of it can be left out."""
@@ -46,12 +46,12 @@ class BackendSubject:
         return torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(seed)).to(self.device)
 
     def form(self) -> Callable[..., Any]:
-        """What the backend makes of the network for one image: built, or exported and loaded. Made once."""
-        if "form" not in self._made:
+        """The deployment of the network for one image, built or exported and loaded; made once."""
+        if "form" not in self._cache:
             self.refuse_missing()
-            self._made["network"] = self.network()
-            self._made["form"] = self._built() if self.spec.build is not None else self._exported()
-        form: Callable[..., Any] = self._made["form"]
+            self._cache["network"] = self.network()
+            self._cache["form"] = self._built() if self.spec.build is not None else self._exported()
+        form: Callable[..., Any] = self._cache["form"]
         return form
 
     def refuse_missing(self) -> None:
@@ -66,7 +66,7 @@ class BackendSubject:
     def _built(self) -> Callable[..., Any]:
         assert self.spec.build is not None
         with torch.no_grad(), during("build"):
-            run = resolve(self.spec.build)(self._made["network"], (self.image(),), self.options)
+            run = resolve(self.spec.build)(self._cache["network"], (self.image(),), self.options)
         if not callable(run):
             fail(f"build returned {type(run).__name__}, which cannot be called")
         return run  # type: ignore[no-any-return]
@@ -80,13 +80,13 @@ class BackendSubject:
             folder, moved = Path(place) / "made", Path(place) / "moved"
             folder.mkdir()
             with torch.no_grad(), during("export"):
-                path = Path(resolve(self.spec.export)(self._made["network"], (self.image(),), folder, self.options, calibration))
+                path = Path(resolve(self.spec.export)(self._cache["network"], (self.image(),), folder, self.options, calibration))
             if not path.exists() or folder not in path.parents:
                 fail(f"export returned '{path}', which is no file below the folder that it was given")
             if self.spec.annotate is not None:
                 with during("annotate"):
                     resolve(self.spec.annotate)(path, {"classes": '["a", "b"]'})
-            # what is shipped lies somewhere else, without the folder that it was made in
+            # a shipped file lies elsewhere, without the folder in which it was exported
             shutil.move(folder, moved)
             with during("load"):
                 run = resolve(self.spec.load)(moved / path.relative_to(folder), self.options, Target(self.device, 1))
@@ -127,7 +127,7 @@ def another_size_gives_no_other_logits(subject: BackendSubject) -> None:
         try:
             with torch.no_grad():
                 logits, expected = run(image), network(image)
-        except Exception as error:  # foreign code: any exception is an answer
+        except Exception as error:  # a backend may refuse with any exception
             if any_size:
                 fail(f"it takes any size, but a call at {size[0]}x{size[1]} raised {type(error).__name__}: {error}")
             continue
@@ -143,7 +143,7 @@ def network_is_left_alone(subject: BackendSubject) -> None:
     run, reference, image = subject.form(), subject.network(), subject.image()
     with torch.no_grad(), during("a call"):
         run(image)
-    network: nn.Module = subject._made["network"]
+    network: nn.Module = subject._cache["network"]
     weights = zip(network.state_dict().items(), reference.state_dict().items(), strict=False)
     if network.training or any(a != b or not torch.equal(x, y) for (a, x), (b, y) in weights):
         fail("the backend changes the network that it is given: work on a copy (copy.deepcopy)")
@@ -155,13 +155,13 @@ def _refuse_difference(subject: BackendSubject, logits: Tensor, expected: Tensor
     difference = (logits.float() - expected).abs()
     precision = subject.spec.precision_of(subject.options)
     if subject.tolerance is not None:
-        found, allowed, what = difference.max().item(), subject.tolerance, "up to"
+        distance, allowed, what = difference.max().item(), subject.tolerance, "up to"
     else:
-        whole = precision == "fp32"
-        found, what = (difference.max() if whole else difference.mean()).item(), "up to" if whole else "a mean of"
+        exact = precision == "fp32"
+        distance, what = (difference.max() if exact else difference.mean()).item(), "up to" if exact else "a mean of"
         allowed = _TOLERANCES.get(precision, 0.3) * expected.std().item()
-    if not found <= allowed:
-        fail(f"logits differ from the network's by {what} {found:.3g}{where}, more than the tolerance {allowed:.3g}")
+    if not distance <= allowed:
+        fail(f"logits differ from the network's by {what} {distance:.3g}{where}, more than the tolerance {allowed:.3g}")
 
 
 CHECKS: tuple[Check[BackendSubject], ...] = tuple(

@@ -93,9 +93,9 @@ def splits_share_no_sample(subject: DatasetSubject) -> None:
     for union, parts in unions.items():
         if not {union, *parts} <= set(subject.present):
             continue
-        whole, sum_of_parts = sorted(subject.ids(union)), sorted(i for part in parts for i in subject.ids(part))
-        if subject.complete and whole != sum_of_parts:
-            fail(f"'{union}' has {len(whole)} samples, but {' + '.join(parts)} have {len(sum_of_parts)}: a union is exactly its parts")
+        union_ids, part_ids = sorted(subject.ids(union)), sorted(i for part in parts for i in subject.ids(part))
+        if subject.complete and union_ids != part_ids:
+            fail(f"'{union}' has {len(union_ids)} samples, but {' + '.join(parts)} have {len(part_ids)}: a union is exactly its parts")
 
 
 def order_and_ids_are_stable(subject: DatasetSubject) -> None:
@@ -128,8 +128,8 @@ def workers_can_read(subject: DatasetSubject) -> None:
     split = subject.present[0]
     expected = [(index, digest(sample)) for index, sample in subject.some(split, most=3)]
     with during(f"reading '{split}' in a loader's worker"):
-        found = [digest(sample) for sample in _in_worker(subject.samples(split), [index for index, _ in expected])]
-    if found != [known for _, known in expected]:
+        digests = [digest(sample) for sample in _in_worker(subject.samples(split), [index for index, _ in expected])]
+    if digests != [known for _, known in expected]:
         fail(f"a loader's worker reads other samples of '{split}' than this process")
 
 
@@ -231,7 +231,7 @@ class DatasetSubject:
     options: Options
     root: Path | None = None
     most: int | None = 500
-    _kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -242,19 +242,19 @@ class DatasetSubject:
     @property
     def missing(self) -> dict[str, str]:
         """Splits that cannot be loaded, each with the reason."""
-        if "missing" not in self._kept:
-            self._kept["missing"] = {split: reason for split in self.splits if (reason := self._refusal(split))}
-        return self._kept["missing"]  # type: ignore[no-any-return]
+        if "missing" not in self._cache:
+            self._cache["missing"] = {split: reason for split in self.splits if (reason := self._refusal(split))}
+        return self._cache["missing"]  # type: ignore[no-any-return]
 
     @property
     def present(self) -> tuple[str, ...]:
         """Splits that can be loaded, at least one: copies of a dataset are often partial."""
-        found = tuple(split for split in self.splits if split not in self.missing)
-        return found or fail("no split can be loaded")
+        loadable = tuple(split for split in self.splits if split not in self.missing)
+        return loadable or fail("no split can be loaded")
 
     @property
     def complete(self) -> bool:
-        """Whether every sample is looked at."""
+        """True where every sample is checked."""
         return self.most is None or all(len(self.samples(split)) <= self.most for split in self.present)
 
     def make_task(self) -> Any:
@@ -273,9 +273,9 @@ class DatasetSubject:
     def samples(self, split: str) -> Sequence[Sample]:
         """The samples of a split, loaded once."""
         key = f"samples of {split}"
-        if key not in self._kept:
-            self._kept[key] = self.load(split)
-        return self._kept[key]  # type: ignore[no-any-return]
+        if key not in self._cache:
+            self._cache[key] = self.load(split)
+        return self._cache[key]  # type: ignore[no-any-return]
 
     def some(self, split: str, *, most: int = 8) -> Iterator[tuple[int, Sample]]:
         """A few evenly spaced samples with their indices, the first and the last among them."""
@@ -301,11 +301,11 @@ class DatasetSubject:
 
     def _digested(self, split: str) -> list[tuple[str, str]]:
         key = f"digests of {split}"
-        if key not in self._kept:
+        if key not in self._cache:
             count = len(self.samples(split))
             most = count if self.most is None else self.most
-            self._kept[key] = [(sample.id, digest(sample, mask=False)) for _, sample in self.some(split, most=most)]
-        return self._kept[key]  # type: ignore[no-any-return]
+            self._cache[key] = [(sample.id, digest(sample, mask=False)) for _, sample in self.some(split, most=most)]
+        return self._cache[key]  # type: ignore[no-any-return]
 
 
 def spaced(count: int, most: int) -> list[int]:
@@ -321,9 +321,9 @@ def spaced(count: int, most: int) -> list[int]:
 
 def digest(sample: Sample, *, mask: bool = True) -> str:
     """Hash of a sample's tensors: names, dtypes, shapes and values."""
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     tensors: dict[str, Tensor] = {**sample.inputs, **({"mask": sample.mask} if mask else {})}
     for name, tensor in tensors.items():
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+        hasher.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        hasher.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return hasher.hexdigest()

@@ -121,9 +121,9 @@ def half_precision_is_accepted(subject: LossSubject) -> None:
 def tensors_are_left_alone(subject: LossSubject) -> None:
     """The loss changes neither logits nor mask in place."""
     logits, mask = subject.logits(), subject.mask(ignored=True)
-    given = (logits.clone(), mask.clone())
-    subject.value(*given, case="ordinary logits")
-    if not torch.equal(given[0], logits) or not torch.equal(given[1], mask):
+    copies = (logits.clone(), mask.clone())
+    subject.value(*copies, case="ordinary logits")
+    if not torch.equal(copies[0], logits) or not torch.equal(copies[1], mask):
         fail("the loss writes into the logits or the mask that it was given: work on a copy (masked_fill instead of masked_fill_)")
 
 
@@ -146,12 +146,12 @@ def prepare_runs_in_workers(subject: LossSubject) -> None:
     with during("pickling prepare"):
         pickle.loads(pickle.dumps(prepare))
     for mask in (subject.mask(ignored=True)[0], torch.full((6, 9), subject.task.ignore_index)):
-        given = mask.clone()
+        mask_copy = mask.clone()
         with during("prepare"):
-            extras = prepare(given)
+            extras = prepare(mask_copy)
         if not isinstance(extras, Mapping) or not all(isinstance(value, Tensor) for value in extras.values()):
             fail("prepare must return a mapping of names to tensors")
-        if not torch.equal(given, mask):
+        if not torch.equal(mask_copy, mask):
             fail("prepare writes into the mask that it was given: work on a copy")
 
 

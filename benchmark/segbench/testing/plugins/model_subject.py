@@ -38,9 +38,9 @@ class ModelSubject:
         classes = [c for c in self.class_counts if self._takes(_task(c, channels[0]), refused)]
         if not classes:
             fail(f"spec.check refuses every task that was tried: {'; '.join(dict.fromkeys(refused))}")
-        channels = [given for given in channels if self._takes(_task(classes[0], given), refused)]
+        channels = [count for count in channels if self._takes(_task(classes[0], count), refused)]
         if self.thorough:
-            return tuple(_task(c, given) for c in classes for given in channels)
+            return tuple(_task(c, count) for c in classes for count in channels)
         rounds = max(len(classes), len(channels))
         return tuple(_task(classes[i % len(classes)], channels[i % len(channels)]) for i in range(rounds))
 
@@ -70,7 +70,7 @@ class ModelSubject:
             return build_network(self.spec, model_task, self.options, seed=seed)
 
     def lived_in(self) -> Network:
-        """A network whose weights and running statistics have moved: a scalar at 0 or fresh statistics hide faults."""
+        """A network with perturbed weights and running statistics: a scalar at 0 or fresh statistics hide faults."""
         network = self.build().train()
         with torch.random.fork_rng(devices=[]), torch.no_grad(), during("forward in training mode at batch 4"):
             torch.manual_seed(0)

@@ -52,10 +52,10 @@ def auxiliary_outputs_are_named(subject: ModelSubject) -> None:
     """``aux_weights`` names outputs that ``forward`` gives in training mode."""
     network = subject.build().train()
     with torch.random.fork_rng(devices=[]), torch.no_grad(), during("forward in training mode"):
-        given = set(network(*subject.inputs(subject.size, batch=4)))
-    missing = set(subject.spec.aux_weights) - given
+        outputs = set(network(*subject.inputs(subject.size, batch=4)))
+    missing = set(subject.spec.aux_weights) - outputs
     if missing:
-        fail(f"aux_weights names {sorted(missing)}, but forward gives only {sorted(given)}")
+        fail(f"aux_weights names {sorted(missing)}, but forward gives only {sorted(outputs)}")
 
 
 def eval_is_deterministic(subject: ModelSubject) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from segbench.analysis.regressions.compare import Run, compare_runs
 from segbench.analysis.regressions.gate import parse_gate
-from segbench.analysis.regressions.latency import anchored_ratio
+from segbench.analysis.regressions.latency import reference_ratio
 from segbench.analysis.statistics.timing import ratio_of
 from segbench.errors import ConfigError
 from segbench.results.records import Latency, ReferenceLatency
@@ -148,7 +148,7 @@ def test_races_that_started_their_programs_several_times_need_no_allowance_for_i
         return timed(10, starts), timed(5, starts)
 
     def width(*starts: int) -> float:
-        found = anchored_ratio(pair(7, 7, 6), pair(*starts))
+        found = reference_ratio(pair(7, 7, 6), pair(*starts))
         assert found.low is not None
         assert found.high is not None
         return math.log(found.high / found.low)

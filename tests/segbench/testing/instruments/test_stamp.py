@@ -11,7 +11,7 @@ from segbench.measure import verification as instruments
 from segbench.measure.verification import FILE, instrument_identity, read_stamp, write_stamp
 from segbench.results.records import VerificationRecord
 from segbench.testing.check import CheckResult, judged, skipped
-from segbench.testing.instruments.stamp import keep, summarise, this_machine
+from segbench.testing.instruments.stamp import save_stamp, summarise, this_machine
 
 HERE = {"cpu": "A", "torch": "2.0", "segbench": "0.1"}
 
@@ -72,7 +72,7 @@ def test_the_summary_counts_what_was_checked() -> None:
 def test_a_run_on_this_machine_carries_the_stamp(bench: Any) -> None:
     inline = ["execute.where=inline", "measure.latency=false"]
     assert bench.run(sets=inline).instruments is None
-    stamp = keep(_outcome(GOOD, BAD))
+    stamp = save_stamp(_outcome(GOOD, BAD))
     assert read_stamp(this_machine()) == stamp
     result = bench.run(sets=inline)
     assert result.instruments == stamp
