@@ -11,7 +11,6 @@ import importlib
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 import warnings
@@ -25,7 +24,7 @@ from segbench.execution.events import Emit
 from segbench.measure.contender import quiet_environment
 from segbench.results.records import ErrorInfo
 from segbench.util.devices import is_out_of_memory
-from segbench.util.processes import end_with_parent, hidden_main, server_context
+from segbench.util.processes import Channel, end_with_parent, hidden_main, server_context
 
 _GRACE_SECONDS = 5.0
 
@@ -157,21 +156,6 @@ def _tail(log: Path) -> str:
     except OSError:
         return ""
     return lines[-1][:300] if lines else ""
-
-
-class Channel:
-    """A worker's end of its pipe: a call sends its parent a message, :meth:`receive` waits for a command."""
-
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe, self._lock = pipe, threading.Lock()
-
-    def __call__(self, kind: str, payload: Any) -> None:
-        with self._lock, contextlib.suppress(BrokenPipeError):
-            self._pipe.send((kind, payload))
-
-    def receive(self) -> Any:
-        """The next command of the parent."""
-        return self._pipe.recv()
 
 
 def _main(target: str, job: object, pipe: Connection, log: str) -> None:

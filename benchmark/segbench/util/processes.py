@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from typing import Any
 
 
@@ -47,3 +48,18 @@ def end_with_parent(before: Callable[[], object] = lambda: None) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="segbench-parent-watch").start()
+
+
+class Channel:
+    """A worker's end of its pipe: a call sends its parent a message, :meth:`receive` waits for a command."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe, self._lock = pipe, threading.Lock()
+
+    def __call__(self, kind: str, payload: Any) -> None:
+        with self._lock, contextlib.suppress(BrokenPipeError):
+            self._pipe.send((kind, payload))
+
+    def receive(self) -> Any:
+        """The next command of the parent."""
+        return self._pipe.recv()

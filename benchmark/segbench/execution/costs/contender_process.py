@@ -19,7 +19,6 @@ from segbench.execution.costs.export import race_network
 from segbench.execution.costs.memory_layout import randomised_layout
 from segbench.execution.jobs import ContenderJob
 from segbench.execution.plan.cell import measured_size
-from segbench.execution.workers import Channel
 from segbench.measure.contender import Conditions, Contender, local_contender
 from segbench.measure.memory import measure_inference_memory
 from segbench.measure.params import count_params
@@ -28,6 +27,7 @@ from segbench.plugin.registry import Catalog, load_catalog
 from segbench.plugin.specs import Target, resolve
 from segbench.results.records import Memory
 from segbench.util.image_size import Size, format_size
+from segbench.util.processes import Channel
 
 Workload = tuple[Size, int]
 """Height and width of the images, and the number of them in a batch."""

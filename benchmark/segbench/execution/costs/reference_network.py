@@ -16,10 +16,10 @@ from torch.nn import functional
 from segbench.execution.costs.contender_process import answer_commands
 from segbench.execution.costs.memory_layout import randomised_layout
 from segbench.execution.jobs import ReferenceJob
-from segbench.execution.workers import Channel
 from segbench.measure.contender import Contender, local_contender
 from segbench.results.records import Memory
 from segbench.util.image_size import Size
+from segbench.util.processes import Channel
 
 REFERENCE = "anchor-1"
 """Name and version; another network gets another number, so that old ratios are not taken for new ones."""

@@ -116,6 +116,7 @@ def _scaled_timer(monkeypatch: Patch, factor: float) -> None:
     monkeypatch.setattr(contenders.LocalContender, "block", lambda self, calls: [factor * ms for ms in honest(self, calls)])
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("factor", [0.9, 1.1])
 def test_a_timer_that_is_a_tenth_off_is_found_by_a_sleep(factor: float, findings_of: Findings, monkeypatch: Patch) -> None:
     _scaled_timer(monkeypatch, factor)
@@ -124,11 +125,13 @@ def test_a_timer_that_is_a_tenth_off_is_found_by_a_sleep(factor: float, findings
     assert "against a second clock" in found.message
 
 
+@pytest.mark.clock
 def test_a_sleep_is_timed_right_or_the_machine_is_too_busy(findings_of: Findings) -> None:
     (found,) = findings_of("timer-sleep")
     assert found.verdict in ("ok", "cannot tell")
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(("factor", "verdicts"), [(1.0, {"ok", "cannot tell"}), (2.0, {"FAILED"})])
 def test_a_timer_that_is_off_disagrees_with_torchs(factor: float, verdicts: set[str], findings_of: Findings, monkeypatch: Patch) -> None:
     monkeypatch.setattr(timer_torch, "LOOKS", (20,))
