@@ -33,12 +33,24 @@ def digest(file: Path) -> str:
     return str(weights_digest(deploy(load_network(file, load_catalog()).network).state_dict()))
 
 
+@pytest.fixture(scope="module")
+def trained(mishaps_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run with one trained cell; tests copy it."""
+    from segbench.execution.runner import run
+    from segbench.plugin.registry import load_catalog
+
+    directory = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(mishaps_folder))
+        run(load_config(sets=INLINE, flags={**FLAGS, "losses": "ce", "device": "cpu", "out": str(directory)}), catalog=load_catalog())
+    return directory
+
+
 @pytest.fixture
-def runs(bench: Any, tmp_path: Path) -> Path:
+def runs(trained: Path, mishaps: Any, tmp_path: Path) -> Path:
     """A run with one trained cell and one with two; in the names what shells, globs and our own brackets are particular about."""
-    run = tmp_path / "a run [x=1] | b"
-    bench.run(sets=INLINE, out=str(run))
-    two = tmp_path / "two"
+    run, two = tmp_path / "a run [x=1] | b", tmp_path / "two"
+    shutil.copytree(trained, run)
     shutil.copytree(run, two)
     shutil.copytree(two / "checkpoints" / CELL, two / "checkpoints" / "dot-width-8--ce--tiny--s0")
     return run
