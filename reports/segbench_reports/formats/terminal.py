@@ -14,7 +14,7 @@ from rich.text import Text
 
 from segbench import ReportTarget, RunResult
 from segbench_reports.sections.ablation import plain_rows
-from segbench_reports.sections.claims import claims_of_models, tested_claims
+from segbench_reports.sections.claims import claims_of_models, claims_tested
 from segbench_reports.sections.deployment import SHORT, row_texts
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import plain
@@ -203,7 +203,7 @@ def _deployed(result: RunResult) -> Iterable[RenderableType]:
 
 
 def _claims(result: RunResult) -> Iterable[RenderableType]:
-    tested = tested_claims(result)
+    tested = claims_tested(result)
     untested = len(claims_of_models(result)) - len(tested)
     if not tested and not untested:
         return

@@ -17,7 +17,7 @@ def claims(result: RunResult) -> str:
 
     Claims about models that are not in the run are only counted.
     """
-    tested, relevant = tested_claims(result), claims_of_models(result)
+    tested, relevant = claims_tested(result), claims_of_models(result)
     untested = [v for v in relevant if v.verdict == "not tested here"]
     parts = [_tested(tested), bullets(_notes(tested))] if tested else []
     if untested:
@@ -34,7 +34,7 @@ def claims_of_models(result: RunResult) -> list[Verdict]:
     return [v for v in result.claims if v.subject is None or v.subject.partition("|")[0].partition("[")[0] in models]
 
 
-def tested_claims(result: RunResult) -> list[Verdict]:
+def claims_tested(result: RunResult) -> list[Verdict]:
     """Verdicts on claims that this run tests: broken ones first, then those that the measurement cannot decide."""
     return sorted((v for v in result.claims if v.verdict in _ORDER), key=lambda v: _ORDER.index(v.verdict))
 
