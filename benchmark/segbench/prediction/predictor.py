@@ -83,17 +83,16 @@ def open_checkpoint(path: Path, catalog: Catalog, device: str) -> Predictor:
     own = network.network.to(device).requires_grad_(False)
     meta = loaded.meta
     record = {
-        "model": str(meta["model"]),
+        "model": meta.model,
         "kind": "checkpoint",
         "file": path.name,
         "cell": path.parent.name if path.parent.parent.name == "checkpoints" else None,
         "file_sha256": file_digest(path),
         "weights_sha256": digest,
-        "trained_on": meta.get("dataset"),
+        "trained_on": meta.dataset,
         "precision": "fp32",
     }
-    trained = (int(meta["image_size"][0]), int(meta["image_size"][1]))
-    return Predictor(lambda inputs: own(*inputs)["logits"], loaded.task, loaded.plan, device, trained, None, record)
+    return Predictor(lambda inputs: own(*inputs)["logits"], loaded.task, loaded.plan, device, meta.image_size, None, record)
 
 
 def open_export(path: Path, catalog: Catalog, device: str) -> Predictor:

@@ -175,8 +175,8 @@ class _Layout:
             source = find_source(request, keys=self.entries, ids=self.ids, directory=self.directory)
             if isinstance(source, Path):
                 meta = read_meta(source)
-                refuse_other_task(request.what, request.name, self.task, meta)
-                _refuse_other_inputs(request, entry, self.task, meta["plan"]["groups"])
+                refuse_other_task(request.what, request.name, self.task, meta.task)
+                _refuse_other_inputs(request, entry, self.task, meta.plan.groups)
                 return Source(request.name, request.role, file=source), content_of(str(source))
         except SegbenchError:
             if self.complete:
