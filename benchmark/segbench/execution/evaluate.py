@@ -6,9 +6,8 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from segbench.config.run_config import load_config
+from segbench.config.run_config import SettingValues, load_config
 from segbench.errors import CheckpointError, StoreError
 from segbench.execution.events import Listener
 from segbench.execution.plan.plan import make_plan
@@ -23,7 +22,7 @@ from segbench.util.image_size import format_size
 
 
 def evaluate_run(
-    trained: Trained, *, catalog: Catalog, listener: Listener, sets: Sequence[str] = (), flags: dict[str, Any] | None = None
+    trained: Trained, *, catalog: Catalog, listener: Listener, sets: Sequence[str] = (), flags: SettingValues | None = None
 ) -> tuple[RunResult, Path]:
     """Score a run's trained cells, all or one of them; results go to ``evaluations/<settings>/`` below its directory."""
     run = trained.networks[0].run
@@ -51,7 +50,7 @@ def _names_one(trained: Trained, run: Path) -> bool:
 
 
 def evaluate_checkpoint(
-    file: Path, *, catalog: Catalog, listener: Listener, out: Path, sets: Sequence[str] = (), flags: dict[str, Any] | None = None
+    file: Path, *, catalog: Catalog, listener: Listener, out: Path, sets: Sequence[str] = (), flags: SettingValues | None = None
 ) -> RunResult:
     """Score one checkpoint on a dataset whose classes and inputs fit it."""
     from segbench.networks.checkpoints import read_checkpoint

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.config.run_config import load_config
+from segbench.config.run_config import SettingValues, load_config
 from segbench.data.selection import SYNTHETIC
 from segbench.errors import BackendError, CheckpointError, ConfigError, UnknownNameError, did_you_mean
 from segbench.execution.events import Emit, Event, Listener, Note, StageResult, emitting
@@ -54,7 +54,7 @@ def export_model(
     catalog: Catalog,
     listener: Listener,
     input_size: str | None = None,
-    flags: Mapping[str, Any] | None = None,
+    flags: SettingValues | None = None,
     inputs: str | None = None,
     num_classes: int | None = None,
     sets: Sequence[str] = (),

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from segbench.errors import CheckpointError, StoreError
 from segbench.networks.checkpoint_meta import CheckpointMeta, parse_meta
 from segbench.util.files import replacing
+from segbench.util.plain_data import Plain
 from segbench.util.sequences import first_line
 
 FORMAT = 1
@@ -36,7 +37,7 @@ class Checkpoint:
 
     model_state: Mapping[str, Tensor]
     meta: CheckpointMeta | None = None
-    identity: Mapping[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, Plain] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -136,7 +137,7 @@ def plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def differing_keys(before: Mapping[str, Any], now: Mapping[str, Any], *, prefix: str = "") -> list[str]:
+def differing_keys(before: Mapping[str, Plain], now: Mapping[str, Plain], *, prefix: str = "") -> list[str]:
     """Dotted names under which two identities differ.
 
     >>> differing_keys({"train": {"lr": 1, "epochs": 2}}, {"train": {"lr": 2, "epochs": 2}})

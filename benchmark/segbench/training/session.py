@@ -27,6 +27,7 @@ from segbench.training.schedules import Plateau, Stopping, build_optimizer
 from segbench.training.teacher import load_teacher
 from segbench.util.distributed import Place, barrier, share_state
 from segbench.util.image_size import parse_growing_size
+from segbench.util.plain_data import Plain
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Job:
     settings: Settings
     seed: int
     directory: Path
-    identity: Mapping[str, Any]
+    identity: Mapping[str, Plain]
     pictures: Path | None = None
     dataset: str | None = None
     parts: tuple[Path, ...] = ()

@@ -21,6 +21,7 @@ from segbench.plugin.options import describe
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import Derivation, LossSpec, ModelSpec, Task, resolve
 from segbench.results.store import no_run
+from segbench.util.plain_data import Plain
 
 BEST = "best.pt"
 CHECKPOINTS = "checkpoints"
@@ -52,7 +53,7 @@ class Sources:
     kind: str = "train"
     sources: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
-    chained: Mapping[str, Any] = field(default_factory=dict)
+    chained: Mapping[str, Plain] = field(default_factory=dict)
     """By source: the fingerprint of a needed cell's training, or the digest of a file."""
 
     @property
