@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -64,7 +63,7 @@ def command(
     texts = [*sets]
     texts += [f"eval.split={split}"] if split else []
     texts += [f"eval.image_size={image_size}"] if image_size else []
-    flags: dict[str, Any] = {key: value for key, value in (("data", data), ("device", device), ("dataset", dataset)) if value}
+    flags = {key: value for key, value in (("data", data), ("device", device), ("dataset", dataset)) if value}
     catalog = load_catalog()
     with tempfile.TemporaryDirectory(prefix="segbench-evaluate-") as folder, progress_display() as display:
         directory = None

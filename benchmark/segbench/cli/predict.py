@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -78,7 +77,7 @@ def command(arguments: tuple[Path, ...], out: Path, overwrite: bool, as_json: bo
     scenes = _scenes(images, flags, predictor.task, catalog)
     with _progress() as report:
         summary = predict(predictor, scenes, out, _settings(flags, predictor), overwrite=overwrite, report=report)
-    click.echo(json.dumps(summary.record.document(), indent=1) if as_json else _summary(summary, predictor, out))
+    click.echo(summary.record.to_json() if as_json else _summary(summary, predictor, out))
     return 1 if summary.failed else 0
 
 
@@ -176,7 +175,7 @@ def _summary(done: PredictSummary, predictor: Predictor, out: Path) -> str:
         f"{', ' + record['backend'] if record.get('backend') else ''}, on {predictor.device}",
         "images": f"{done.predicted} predicted in {duration(done.seconds)}{rate}{kept_note}, {len(done.failed)} failed",
         "shown": _shown_how(book.images.values()),
-        "classes": _shares(book.document()["pixels"]),
+        "classes": _shares(book.document().pixels),
         "masks": relative((out / "masks").absolute()),
         "overlays": f"{relative((out / 'overlays').absolute())}  (over {shown_input(predictor.task)})" if overlays else "",
         "record": relative((out / "predictions.json").absolute()),

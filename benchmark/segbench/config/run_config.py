@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,11 +15,17 @@ from segbench.config.settings import SECTIONS, Settings
 from segbench.errors import ConfigError, did_you_mean
 from segbench.plugin.choice import parse_choice, parse_choices, parse_value, parse_values, split_outside
 from segbench.plugin.specs import Recipe
+from segbench.util.plain_data import Plain
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+SettingValues: TypeAlias = Mapping[str, Plain]
+"""Values of settings by dotted key (``train.epochs``), as a file or a user gives them: they are not validated yet."""
+Sections: TypeAlias = dict[str, dict[str, Plain]]
+"""The same by section and key."""
 
 DEFAULT_MODELS = ("deeplab-original", "deeplab-optimized")
 DEFAULT_RECIPE = "smoke"
@@ -45,9 +51,9 @@ class RunConfig(BaseModel):
     out: str | None = None
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
-    def settings(self, recipe: Recipe, variation: Mapping[str, Any] | None = None) -> Settings:
+    def settings(self, recipe: Recipe, variation: SettingValues | None = None) -> Settings:
         """The settings of one cell: recipe, then what the user gave, then the varied keys."""
-        merged: dict[str, dict[str, Any]] = {}
+        merged: Sections = {}
         for layer in (_nested(recipe.settings, f"recipe '{recipe.name}'"), self.overrides, _nested(variation or {}, "--vary")):
             for section, values in layer.items():
                 merged.setdefault(section, {}).update(values)
@@ -60,7 +66,7 @@ class RunConfig(BaseModel):
         return None if path is None else str(path)
 
 
-def load_config(file: Path | None = None, *, sets: Sequence[str] = (), flags: Mapping[str, Any] | None = None) -> RunConfig:
+def load_config(file: Path | None = None, *, sets: Sequence[str] = (), flags: SettingValues | None = None) -> RunConfig:
     """Read a configuration from a TOML file, ``--set key=value`` and flags; flags are dotted keys or top-level names.
 
     Raises :class:`ConfigError` with the file, the key and near misses.
@@ -70,18 +76,18 @@ def load_config(file: Path | None = None, *, sets: Sequence[str] = (), flags: Ma
         layers.append((_read_toml(file), str(file)))
     layers.append((dict(_assignment(text) for text in sets), "--set"))
     layers.append(({k: v for k, v in (flags or {}).items() if v is not None}, "the command line"))
-    top: dict[str, Any] = {}
-    sections: dict[str, dict[str, Any]] = {}
+    top: dict[str, Plain] = {}
+    sections: Sections = {}
     for layer, where in layers:
         layer_top, layer_sections = _split(layer, where)
         top.update(layer_top)
         for section, values in layer_sections.items():
             sections.setdefault(section, {}).update(values)
     validate_settings(sections)
-    return RunConfig(**top, overrides=sections)
+    return RunConfig.model_validate({**top, "overrides": sections})
 
 
-def validate_settings(sections: Mapping[str, Mapping[str, Any]]) -> Settings:
+def validate_settings(sections: Mapping[str, SettingValues]) -> Settings:
     """Settings from nested values; one clear :class:`ConfigError` for the first thing that does not fit."""
     try:
         return Settings.model_validate(sections)
@@ -91,7 +97,7 @@ def validate_settings(sections: Mapping[str, Mapping[str, Any]]) -> Settings:
 
 def config_to_toml(config: RunConfig, settings: Settings | None = None) -> str:
     """A configuration file that repeats the run. With ``settings`` (a run of one recipe) every resolved value is spelled out."""
-    document: dict[str, Any] = {"models": list(config.models)}
+    document: dict[str, Plain] = {"models": list(config.models)}
     if config.losses is not None:
         document["losses"] = list(config.losses)
     if config.dataset is not None:
@@ -118,9 +124,9 @@ def _toml_value(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def _read_toml(file: Path) -> SettingValues:
     try:
-        document: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+        document: SettingValues = tomllib.loads(file.read_text(encoding="utf-8"))
         return document
     except FileNotFoundError:
         raise ConfigError(f"Configuration file '{file}' does not exist.") from None
@@ -149,10 +155,10 @@ _ALIASES = {
 }
 
 
-def _split(layer: Mapping[str, Any], where: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+def _split(layer: SettingValues, where: str) -> tuple[dict[str, Plain], Sections]:
     """Top-level axes and sections of one layer, keys checked."""
-    top: dict[str, Any] = {}
-    dotted: dict[str, Any] = {}
+    top: dict[str, Plain] = {}
+    dotted: dict[str, Plain] = {}
     for key, value in layer.items():
         name = _ALIASES.get(key, key)
         if name == "data" and not isinstance(value, Mapping):
@@ -173,8 +179,8 @@ def _split(layer: Mapping[str, Any], where: str) -> tuple[dict[str, Any], dict[s
     return top, _nested(dotted, where)
 
 
-def _nested(dotted: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
-    nested: dict[str, dict[str, Any]] = {}
+def _nested(dotted: SettingValues, where: str) -> Sections:
+    nested: Sections = {}
     for key, value in dotted.items():
         section, _, name = key.partition(".")
         if section not in SECTIONS or not name:
@@ -270,7 +276,7 @@ def _vary(value: Any, where: str) -> dict[str, tuple[Any, ...]]:
     return varied
 
 
-def _flatten(table: Mapping[str, Any]) -> dict[str, Any]:
+def _flatten(table: SettingValues) -> dict[str, Plain]:
     flat = {}
     for key, value in table.items():
         if isinstance(value, Mapping):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from segbench.config.run_config import load_config
+from segbench.config.run_config import SettingValues, load_config
 from segbench.errors import CheckpointError, StoreError
 from segbench.execution.events import Listener
 from segbench.execution.plan.plan import make_plan
 from segbench.execution.plan.sources import Trained
 from segbench.execution.runner import run_stages
+from segbench.networks.checkpoint_meta import CheckpointMeta
 from segbench.plugin.choice import slug
 from segbench.plugin.registry import Catalog
 from segbench.results.records import CellResult, RunResult
@@ -22,7 +22,7 @@ from segbench.util.image_size import format_size
 
 
 def evaluate_run(
-    trained: Trained, *, catalog: Catalog, listener: Listener, sets: Sequence[str] = (), flags: dict[str, Any] | None = None
+    trained: Trained, *, catalog: Catalog, listener: Listener, sets: Sequence[str] = (), flags: SettingValues | None = None
 ) -> tuple[RunResult, Path]:
     """Score a run's trained cells, all or one of them; results go to ``evaluations/<settings>/`` below its directory."""
     run = trained.networks[0].run
@@ -50,20 +50,18 @@ def _names_one(trained: Trained, run: Path) -> bool:
 
 
 def evaluate_checkpoint(
-    file: Path, *, catalog: Catalog, listener: Listener, out: Path, sets: Sequence[str] = (), flags: dict[str, Any] | None = None
+    file: Path, *, catalog: Catalog, listener: Listener, out: Path, sets: Sequence[str] = (), flags: SettingValues | None = None
 ) -> RunResult:
     """Score one checkpoint on a dataset whose classes and inputs fit it."""
     from segbench.networks.checkpoints import read_checkpoint
-    from segbench.networks.load import task_from_dict
 
     meta = read_checkpoint(file).meta
-    if "model" not in meta:
+    if meta is None:
         raise CheckpointError(f"'{file}' does not say which model it is of: it was not written by segbench.")
-    size = format_size((int(meta["image_size"][0]), int(meta["image_size"][1])))
-    own_flags = {"models": [str(meta["model"])], "losses": ["ce"], "train.image_size": size}
+    own_flags = {"models": [meta.model], "losses": ["ce"], "train.image_size": format_size(meta.image_size)}
     config = load_config(sets=[*_history(meta), *sets], flags={**own_flags, **(flags or {})})
     plan = make_plan(config, catalog)
-    own = task_from_dict(meta["task"])
+    own = meta.task
     if plan.task.num_classes != own.num_classes or dict(plan.task.inputs) != dict(own.inputs):
         raise CheckpointError(
             f"'{file}' was trained for {own.num_classes} classes on {dict(own.inputs)}; "
@@ -74,16 +72,16 @@ def evaluate_checkpoint(
     return result.model_copy(update={"cells": [_as_trained(cell, meta) for cell in result.cells]})
 
 
-def _history(meta: Mapping[str, Any]) -> list[str]:
+def _history(meta: CheckpointMeta) -> list[str]:
     """Settings that name the splits on which the checkpoint was trained and selected, so that a score on them is recognised as such."""
-    if "train_split" not in meta:  # written before this was kept
+    if meta.train_split is None:  # written before this was kept
         return []
-    return [f"train.split={meta['train_split']}", f"train.select_on={meta['select_on'] or 'none'}"]
+    return [f"train.split={meta.train_split}", f"train.select_on={meta.select_on or 'none'}"]
 
 
-def _as_trained(cell: CellResult, meta: Mapping[str, Any]) -> CellResult:
+def _as_trained(cell: CellResult, meta: CheckpointMeta) -> CellResult:
     """The row with what the checkpoint says of its training in place of settings that it was not trained with."""
-    elsewhere = [f"trained on {meta['dataset']}"] if meta.get("dataset") not in (None, cell.dataset) else []
+    elsewhere = [f"trained on {meta.dataset}"] if meta.dataset not in (None, cell.dataset) else []
     resolved = {key: value for key, value in cell.resolved.items() if key in ("model_options", "dataset_options", "eval", "device")}
-    own = {"loss": meta.get("loss"), "recipe": None, "seed": meta.get("seed"), "resolved": resolved, "notes": [*cell.notes, *elsewhere]}
+    own = {"loss": meta.loss, "recipe": None, "seed": meta.seed, "resolved": resolved, "notes": [*cell.notes, *elsewhere]}
     return cell.model_copy(update=own)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.config.run_config import load_config
+from segbench.config.run_config import SettingValues, load_config
 from segbench.data.selection import SYNTHETIC
 from segbench.errors import BackendError, CheckpointError, ConfigError, UnknownNameError, did_you_mean
 from segbench.execution.events import Emit, Event, Listener, Note, StageResult, emitting
@@ -19,6 +19,7 @@ from segbench.execution.plan.plan import Plan, make_plan
 from segbench.execution.plan.sources import find_trained, names_network
 from segbench.execution.workers import Workers
 from segbench.measure.drift import differs_from_network
+from segbench.networks.checkpoint_meta import CheckpointMeta
 from segbench.plugin.choice import format_value
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.registry import Catalog
@@ -52,7 +53,7 @@ def export_model(
     catalog: Catalog,
     listener: Listener,
     input_size: str | None = None,
-    flags: Mapping[str, Any] | None = None,
+    flags: SettingValues | None = None,
     inputs: str | None = None,
     num_classes: int | None = None,
     sets: Sequence[str] = (),
@@ -65,20 +66,20 @@ def export_model(
     chosen = _file_backend(backend, catalog)
     _refuse_folder(out)
     checkpoint = _checkpoint(subject, catalog)
-    meta = _meta(checkpoint) if checkpoint else {}
+    meta = _meta(checkpoint) if checkpoint else None
     settings = {key: value for key, value in (flags or {}).items() if value is not None}
     task = settings.pop("dataset", None)
     if task is None and chosen.spec.needs_calibration(chosen.options):
         raise ConfigError(f"{backend} is calibrated on training images: give --dataset NAME (and --data DIR).")
     if checkpoint and (inputs or num_classes):
         raise ConfigError("A checkpoint knows its inputs and classes: leave out --inputs and --num-classes.")
-    size = input_size or (format_size((int(meta["image_size"][0]), int(meta["image_size"][1]))) if meta else "512")
+    size = input_size or (format_size(meta.image_size) if meta else "512")
     config = load_config(
         sets=sets,
         flags={
-            "models": [str(meta["model"]) if meta else subject],
+            "models": [meta.model if meta else subject],
             "losses": ["ce"],
-            "dataset": task or _synthetic(meta, subject, catalog, inputs, num_classes),
+            "dataset": task or _synthetic(meta.task if meta else None, subject, catalog, inputs, num_classes),
             "backends": [backend],
             "eval.image_size": format_size(parse_size(size, key="--input-size")),
             **settings,
@@ -86,7 +87,7 @@ def export_model(
     )
     plan = make_plan(config, catalog)
     if meta and task is not None:
-        _refuse_foreign(meta, plan, subject)
+        _refuse_foreign(meta.task, plan, subject)
     job = _job(plan, backend, size, checkpoint, resolve_device(config.device))
     with tempfile.TemporaryDirectory(prefix="segbench-export-") as folder:
         return _export(job, subject, chosen, out, Path(folder), listener)
@@ -180,34 +181,26 @@ def _checkpoint(subject: str, catalog: Catalog) -> Path | None:
     return None
 
 
-def _meta(checkpoint: Path) -> Mapping[str, Any]:
+def _meta(checkpoint: Path) -> CheckpointMeta:
     from segbench.networks.checkpoints import read_checkpoint
 
     meta = read_checkpoint(checkpoint).meta
-    if "model" not in meta:
+    if meta is None:
         raise CheckpointError(f"'{checkpoint}' does not say which model it is of: it was not written by segbench.")
     return meta
 
 
-def _synthetic(meta: Mapping[str, Any], subject: str, catalog: Catalog, inputs: str | None, num_classes: int | None) -> str:
+def _synthetic(task: Task | None, subject: str, catalog: Catalog, inputs: str | None, num_classes: int | None) -> str:
     """A task without images: the checkpoint's own, or what is declared."""
-    if not meta:
+    if task is None:
         from segbench.data.selection import declared_task
 
         return declared_task(subject, catalog, inputs, num_classes)
-    task = _own_task(meta)
     texts = tuple(f"{name}={channels}" for name, channels in task.inputs.items())
     return f"{SYNTHETIC}[inputs={format_value(texts)},num_classes={task.num_classes}]"
 
 
-def _own_task(meta: Mapping[str, Any]) -> Task:
-    from segbench.networks.load import task_from_dict
-
-    return task_from_dict(meta["task"])
-
-
-def _refuse_foreign(meta: Mapping[str, Any], plan: Plan, subject: str) -> None:
-    own = _own_task(meta)
+def _refuse_foreign(own: Task, plan: Plan, subject: str) -> None:
     if dict(plan.task.inputs) != dict(own.inputs):
         raise CheckpointError(f"'{subject}' takes {dict(own.inputs)}; dataset '{plan.dataset}' gives {dict(plan.task.inputs)}.")
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from segbench.config.settings import Settings
 from segbench.errors import SegbenchError
 from segbench.execution.plan.cell import Cell
+from segbench.plugin.chosen import PartRecord
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import Normalisation
 from segbench.results.records import ModuleCosts, TrainingCost
@@ -47,7 +48,7 @@ class CellJob(Job):
     cell: str
     model: str
     model_options: dict[str, Any]
-    model_parts: list[dict[str, Any]] | None = None
+    model_parts: list[PartRecord] | None = None
     sources: dict[str, tuple[Path, ...]] = {}
     loss: str | None
     dataset: str

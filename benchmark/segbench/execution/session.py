@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -129,7 +129,8 @@ def _outdated(row: CellResult, plan: Plan) -> CellResult:
     if any(cell.id == row.id for cell in plan.cells) or not plan.cells:
         return row
     first = plan.cells[0]
-    then, now = (x.get("train", {}).get("train", {}) for x in (row.ingredients, first.ingredients))
+    then, now = row.ingredients.get("train", {}).get("train", {}), first.ingredients["train"]["train"]
+    assert isinstance(now, Mapping)
     differs = changes({k: v for k, v in now.items() if k in then}, {k: v for k, v in then.items() if k in now})
     if not differs or row.recipe != first.recipe:
         return row

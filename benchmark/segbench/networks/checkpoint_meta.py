@@ -1,22 +1,96 @@
-"""The ``meta`` of a checkpoint, read without its weights."""
+"""What a checkpoint says of its network and its training, and how that is read without the weights."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from segbench.errors import CheckpointError
+from segbench.errors import CheckpointError, PluginError
+from segbench.plugin.chosen import PartRecord
+from segbench.plugin.inputs import InputPlan
+from segbench.plugin.specs import Normalisation, Task
+from segbench.util.image_size import Size
+
+_NO_DOWNLOAD = {"pretrained": False, "weights": None}
+_LEFT_OUT_TOGETHER = {"model_parts": (), "train_split": ("select_on",), "epoch": ("val_miou",)}
+"""Keys that a file lacks where they are None, with those that it lacks beside them."""
 
 
-def read_meta(path: Path) -> Mapping[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class CheckpointMeta:
+    """The ``meta`` of a checkpoint: model, options, task, input plan and normalisation, image size (height, width), training.
+
+    ``train_split`` is None in files that were written before it was recorded, and ``epoch`` where no epoch was trained.
+    """
+
+    model: str
+    model_name: str
+    model_options: Mapping[str, Any]
+    model_parts: Sequence[PartRecord] | None = None
+    model_plugin: str = ""
+    loss: str | None = None
+    task: Task
+    model_task: Task
+    plan: InputPlan
+    image_size: Size
+    seed: int
+    dataset: str | None = None
+    train_split: str | None = None
+    select_on: str | None = None
+    epoch: int | None = None
+    val_miou: float | None = None
+    further: Mapping[str, object] = field(default_factory=dict)
+    """keys of other versions"""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content as a checkpoint holds it."""
+        values = asdict(self)
+        values.update(values.pop("further"))
+        for key, beside in _LEFT_OUT_TOGETHER.items():
+            if values[key] is None:
+                for name in (key, *beside):
+                    del values[name]
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CheckpointMeta:
+        """The content that :meth:`to_dict` wrote, also after a round trip through JSON."""
+        known = {each.name for each in fields(cls)} - {"further"}
+        height, width = values["image_size"]
+        parsed = {
+            "task": _task(values["task"]),
+            "model_task": _task(values["model_task"]),
+            "plan": _plan(values["plan"]),
+            "image_size": (int(height), int(width)),
+            "seed": int(values["seed"]),
+            "further": {key: value for key, value in values.items() if key not in known},
+        }
+        return cls(**{**{key: value for key, value in values.items() if key in known}, **parsed})
+
+
+def parse_meta(values: Mapping[str, Any], source: Path | str) -> CheckpointMeta | None:
+    """The ``meta`` of the checkpoint ``source``; None where it does not say which model it is of.
+
+    Raises :class:`CheckpointError` for one that is damaged.
+    """
+    if "model_name" not in values:
+        return None
+    try:
+        return CheckpointMeta.from_dict(values)
+    except (LookupError, TypeError, ValueError, AttributeError, PluginError) as error:
+        raise CheckpointError(f"{source} does not describe its model in full ({type(error).__name__}: {error})") from error
+
+
+def read_meta(path: Path) -> CheckpointMeta:
     """The ``meta`` of a checkpoint of segbench. Raises :class:`CheckpointError` for any other file."""
     return _read(path, path.stat().st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=64)
-def _read(path: Path, modified: int) -> Mapping[str, Any]:
+def _read(path: Path, modified: int) -> CheckpointMeta:
     from segbench.util.compat import require_torch
 
     require_torch()
@@ -25,9 +99,41 @@ def _read(path: Path, modified: int) -> Mapping[str, Any]:
     try:
         # weights stay on disk
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        meta: Mapping[str, Any] = content["meta"]
+        values = dict(content["meta"])
     except Exception as error:  # torch.load may raise anything for a file that is no checkpoint
         raise CheckpointError(f"'{path.name}' is no checkpoint of segbench, or damaged.") from error
-    if "model_name" not in meta:
+    meta = parse_meta(values, f"'{path.name}'")
+    if meta is None:
         raise CheckpointError(f"'{path.name}' does not say which model it is of: it was not written by segbench.")
     return meta
+
+
+def without_download(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Recorded options, except that no pretrained weights are fetched only to be overwritten."""
+    stored = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items()}
+    return {**stored, **{name: value for name, value in _NO_DOWNLOAD.items() if name in stored}}
+
+
+def _task(values: Mapping[str, Any]) -> Task:
+    return Task(
+        class_names=tuple(values["class_names"]),
+        inputs=dict(values["inputs"]),
+        ignore_index=values["ignore_index"],
+        normalisation=_normalisations(values["normalisation"]),
+        palette=tuple((int(r), int(g), int(b)) for r, g, b in values["palette"]),
+        headline=values["headline"],
+        rgb=tuple(values["rgb"]),
+    )
+
+
+def _plan(values: Mapping[str, Any]) -> InputPlan:
+    return InputPlan(
+        groups=tuple(tuple(group) for group in values["groups"]),
+        channels=tuple(values["channels"]),
+        normalisation=_normalisations(values["normalisation"]),
+        early_fusion=values["early_fusion"],
+    )
+
+
+def _normalisations(values: Mapping[str, Any]) -> dict[str, Normalisation]:
+    return {name: Normalisation(tuple(v["mean"]), tuple(v["std"]), v["scale"]) for name, v in values.items()}

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from segbench.errors import CheckpointError, StoreError
+from segbench.networks.checkpoint_meta import CheckpointMeta, parse_meta
 from segbench.util.files import replacing
+from segbench.util.plain_data import Plain
 from segbench.util.sequences import first_line
 
 FORMAT = 1
@@ -28,14 +30,14 @@ class Checkpoint:
     """A checkpoint's content.
 
     model_state  the plain model's own state, loadable without segbench
-    meta         what the model is and was trained for (:mod:`segbench.networks.load`); empty for foreign files
+    meta         what the model is and was trained for; None for foreign files
     identity     the settings that it was trained under, compared on resume
     training     optimiser, scaler, loss and progress: what resuming needs; empty in ``best.pt``
     """
 
     model_state: Mapping[str, Tensor]
-    meta: Mapping[str, Any] = field(default_factory=dict)
-    identity: Mapping[str, Any] = field(default_factory=dict)
+    meta: CheckpointMeta | None = None
+    identity: Mapping[str, Plain] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -47,7 +49,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     content = {
         "format": FORMAT,
         "model_state": {name: value.detach().cpu() for name, value in checkpoint.model_state.items()},
-        "meta": plain(checkpoint.meta),
+        "meta": plain(checkpoint.meta.to_dict()) if checkpoint.meta else {},
         "identity": plain(checkpoint.identity),
         "training": dict(checkpoint.training),
     }
@@ -72,7 +74,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if isinstance(content, dict) and "format" in content and "model_state" in content:
         if content["format"] != FORMAT:
             raise CheckpointError(f"{path} has checkpoint format {content['format']}; this version reads format {FORMAT}. Update segbench.")
-        return Checkpoint(content["model_state"], content["meta"], content["identity"], content["training"])
+        return Checkpoint(content["model_state"], parse_meta(content["meta"], path), content["identity"], content["training"])
     if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
         return Checkpoint(content)
     raise CheckpointError(f"{path} is neither a checkpoint of segbench nor a state dict of tensors")
@@ -96,7 +98,7 @@ def init_from(path: Path, model: nn.Module, *, head: Iterable[str], class_names:
     own, loaded = model.state_dict(), dict(checkpoint.model_state)
     prefixes = tuple(head)
     in_head = {name for name in {*own, *loaded} if prefixes and name.startswith(prefixes)}
-    classes_before = checkpoint.meta.get("task", {}).get("class_names")
+    classes_before = checkpoint.meta.task.class_names if checkpoint.meta else None
     if classes_before is not None:
         across = len(classes_before) != len(class_names)
     else:
@@ -135,7 +137,7 @@ def plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def differing_keys(before: Mapping[str, Any], now: Mapping[str, Any], *, prefix: str = "") -> list[str]:
+def differing_keys(before: Mapping[str, Plain], now: Mapping[str, Plain], *, prefix: str = "") -> list[str]:
     """Dotted names under which two identities differ.
 
     >>> differing_keys({"train": {"lr": 1, "epochs": 2}}, {"train": {"lr": 2, "epochs": 2}})

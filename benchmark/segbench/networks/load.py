@@ -1,23 +1,21 @@
-"""Networks loaded from checkpoints, and the plain data by which a checkpoint describes its network."""
+"""Networks loaded from checkpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from segbench.errors import CheckpointError, SegbenchError
-from segbench.networks.checkpoints import Checkpoint, load_model_state, read_checkpoint
+from segbench.networks.checkpoint_meta import CheckpointMeta, without_download
+from segbench.networks.checkpoints import load_model_state, read_checkpoint
 from segbench.networks.derive import derive_model, rebuild_network
 from segbench.networks.network import Network, build_network
 from segbench.plugin.choice import parse_choice
-from segbench.plugin.chosen import Chosen
+from segbench.plugin.chosen import Chosen, PartRecord
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.registry import Catalog, load_catalog
 from segbench.plugin.specs import ModelSpec, Normalisation, Task
-
-_NO_DOWNLOAD: dict[str, Any] = {"pretrained": False, "weights": None}
 
 
 @dataclass(frozen=True)
@@ -29,26 +27,7 @@ class LoadedNetwork:
     task: Task
     model_task: Task
     plan: InputPlan
-    meta: Mapping[str, Any]
-
-
-def describe_training(
-    *, model: Chosen[ModelSpec], loss: str, task: Task, model_task: Task, plan: InputPlan, image_size: tuple[int, int], seed: int
-) -> dict[str, Any]:
-    """The ``meta`` of a checkpoint: model, options, task, input plan and normalisation, image size (height, width)."""
-    return {
-        "model": str(model),
-        "model_name": model.spec.name,
-        "model_options": model.options.values(),
-        **({"model_parts": model.parts_record()} if model.parts else {}),
-        "model_plugin": model.code.identity,
-        "loss": loss,
-        "task": task_to_dict(task),
-        "model_task": task_to_dict(model_task),
-        "plan": plan_to_dict(plan),
-        "image_size": list(image_size),
-        "seed": seed,
-    }
+    meta: CheckpointMeta
 
 
 def load_network(path: Path, catalog: Catalog) -> LoadedNetwork:
@@ -58,78 +37,31 @@ def load_network(path: Path, catalog: Catalog) -> LoadedNetwork:
     """
     checkpoint = read_checkpoint(path)
     meta = checkpoint.meta
-    if "model_name" not in meta:
+    if meta is None:
         raise CheckpointError(f"{path} does not say which model it is of. Use it with train.init_from instead.")
-    chosen = _model_of_checkpoint(path, catalog, checkpoint)
-    task, model_task = task_from_dict(meta["task"]), task_from_dict(meta["model_task"])
-    if chosen.spec.derives is not None:
-        network = rebuild_network(chosen, model_task, checkpoint.model_state, seed=int(meta["seed"]))
-    else:
-        network = build_network(chosen.spec, model_task, chosen.options, seed=int(meta["seed"]))
-    load_model_state(network.model, checkpoint.model_state, source=str(path))
-    return LoadedNetwork(network.eval(), chosen, task, model_task, plan_from_dict(meta["plan"]), meta)
-
-
-def task_to_dict(task: Task) -> dict[str, Any]:
-    """A task as plain data."""
-    return asdict(task)
-
-
-def task_from_dict(values: Mapping[str, Any]) -> Task:
-    """The task that :func:`task_to_dict` wrote, also after a round trip through JSON."""
-    return Task(
-        class_names=tuple(values["class_names"]),
-        inputs=dict(values["inputs"]),
-        ignore_index=values["ignore_index"],
-        normalisation=_normalisations(values["normalisation"]),
-        palette=tuple((int(r), int(g), int(b)) for r, g, b in values["palette"]),
-        headline=values["headline"],
-        rgb=tuple(values["rgb"]),
-    )
-
-
-def plan_to_dict(plan: InputPlan) -> dict[str, Any]:
-    """An input plan as plain data."""
-    return asdict(plan)
-
-
-def plan_from_dict(values: Mapping[str, Any]) -> InputPlan:
-    """The plan that :func:`plan_to_dict` wrote."""
-    return InputPlan(
-        groups=tuple(tuple(group) for group in values["groups"]),
-        channels=tuple(values["channels"]),
-        normalisation=_normalisations(values["normalisation"]),
-        early_fusion=values["early_fusion"],
-    )
-
-
-def _normalisations(values: Mapping[str, Any]) -> dict[str, Normalisation]:
-    return {name: Normalisation(tuple(v["mean"]), tuple(v["std"]), v["scale"]) for name, v in values.items()}
-
-
-def recorded_model(meta: Mapping[str, Any], catalog: Catalog) -> Chosen[ModelSpec]:
-    """The model with its recorded options, except that no pretrained weights are fetched only to be overwritten."""
-    parts = meta.get("model_parts")
-    recorded = None if parts is None else [_recorded_part(part) for part in parts]
-    return catalog.model(meta["model_name"], _without_download(meta["model_options"]), parts=recorded)
-
-
-def _model_of_checkpoint(path: Path, catalog: Catalog, checkpoint: Checkpoint) -> Chosen[ModelSpec]:
     try:
-        return recorded_model(checkpoint.meta, catalog)
+        chosen = recorded_model(meta, catalog)
     except SegbenchError as error:
-        raise CheckpointError(f"{path} is of the model '{checkpoint.meta['model']}': {error}") from error
+        raise CheckpointError(f"{path} is of the model '{meta.model}': {error}") from error
+    if chosen.spec.derives is not None:
+        network = rebuild_network(chosen, meta.model_task, checkpoint.model_state, seed=meta.seed)
+    else:
+        network = build_network(chosen.spec, meta.model_task, chosen.options, seed=meta.seed)
+    load_model_state(network.model, checkpoint.model_state, source=str(path))
+    return LoadedNetwork(network.eval(), chosen, meta.task, meta.model_task, meta.plan, meta)
 
 
-def _recorded_part(part: Mapping[str, Any]) -> dict[str, Any]:
+def recorded_model(meta: CheckpointMeta, catalog: Catalog) -> Chosen[ModelSpec]:
+    """The model with its recorded options, except that no pretrained weights are fetched only to be overwritten."""
+    recorded = None if meta.model_parts is None else [_recorded_part(part) for part in meta.model_parts]
+    return catalog.model(meta.model_name, without_download(meta.model_options), parts=recorded)
+
+
+def _recorded_part(part: PartRecord) -> PartRecord:
     """A part of a derived model by its plain name: its recorded options say all that stood in brackets."""
     name = parse_choice(part["model"]).name
-    return {"model": name, "options": _without_download(part["options"]), "parts": [_recorded_part(one) for one in part["parts"]] or None}
-
-
-def _without_download(options: Mapping[str, Any]) -> dict[str, Any]:
-    stored = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items()}
-    return {**stored, **{name: value for name, value in _NO_DOWNLOAD.items() if name in stored}}
+    parts = [_recorded_part(one) for one in part["parts"] or ()] or None
+    return {"model": name, "options": without_download(part["options"]), "parts": parts}
 
 
 def derive_network(chosen: Chosen[ModelSpec], task: Task, files: Sequence[Path], *, plan: InputPlan | None = None) -> Network:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+from typing_extensions import TypedDict
 
 from segbench.plugin.choice import Choice
 from segbench.plugin.options import Options
@@ -14,6 +16,14 @@ from segbench.plugin.reached_code import ReachedCode, reached_code
 from segbench.plugin.source_files import source_hash as source_hash
 
 SpecT = TypeVar("SpecT")
+
+
+class PartRecord(TypedDict):
+    """A part of a derived model as plain data: its name as the user wrote it, its options and its own parts."""
+
+    model: str
+    options: Mapping[str, Any]
+    parts: Sequence[PartRecord] | None
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,6 @@ class Chosen(Generic[SpecT]):
     def __str__(self) -> str:
         return str(self.choice)
 
-    def parts_record(self) -> list[dict[str, Any]]:
+    def parts_record(self) -> list[PartRecord]:
         """The parts as plain data, from which :meth:`Catalog.model` gives the same ones again."""
         return [{"model": str(part), "options": part.options.values(), "parts": part.parts_record()} for part in self.parts]

@@ -19,7 +19,7 @@ import pluggy
 from segbench.errors import PluginError, UnknownNameError, did_you_mean
 from segbench.plugin import hookspecs
 from segbench.plugin.choice import Choice, parse_choice
-from segbench.plugin.chosen import Chosen, Plugin, SpecCode
+from segbench.plugin.chosen import Chosen, PartRecord, Plugin, SpecCode
 from segbench.plugin.derived import derived_model, part_names, wrapping_loss
 from segbench.plugin.options import NoOptions
 from segbench.plugin.specs import BackendSpec, Claim, DatasetSpec, LossSpec, ModelSpec, Recipe, Reporter
@@ -84,14 +84,15 @@ class Catalog:
         return Chosen(choice, spec, options, plugin, declared=self._code[kind, choice.name])
 
     def model(
-        self, choice: Choice | str, extra: Mapping[str, Any] | None = None, *, parts: Sequence[Mapping[str, Any]] | None = None
+        self, choice: Choice | str, extra: Mapping[str, Any] | None = None, *, parts: Sequence[PartRecord] | None = None
     ) -> Chosen[ModelSpec]:
         """A model; ``parts`` (:meth:`Chosen.parts_record`) are what a derived one is made of, where their options are not the defaults."""
         chosen: Chosen[ModelSpec] = self.choose("models", choice, extra)
         if chosen.spec.derives is None:
             return chosen
-        record = parts if parts is not None else [{"model": name, "options": {}, "parts": None} for name in part_names(chosen)]
-        return derived_model(chosen, [self.model(part["model"], part["options"], parts=part["parts"]) for part in record])
+        if parts is None:
+            parts = [PartRecord(model=name, options={}, parts=None) for name in part_names(chosen)]
+        return derived_model(chosen, [self.model(part["model"], part["options"], parts=part["parts"]) for part in parts])
 
     def loss(self, choice: Choice | str) -> Chosen[LossSpec]:
         """A loss; one that distils has the loss that it wraps as its part."""

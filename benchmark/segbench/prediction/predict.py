@@ -20,7 +20,7 @@ from segbench.networks.network import resize_logits
 from segbench.prediction.masks import gap_id, mask_writer, to_ids
 from segbench.prediction.overlays import write_overlay
 from segbench.prediction.predictor import Predictor
-from segbench.prediction.record import PredictionRecord, file_states, open_record
+from segbench.prediction.record import PredictedImage, PredictionRecord, ShownAs, file_states, open_record
 from segbench.prediction.scenes import OpenScene, Scene
 from segbench.prediction.tiles import Grid, blended, grid_of
 from segbench.util.devices import is_out_of_memory
@@ -52,14 +52,14 @@ class PredictSettings:
     alpha: float | None = 0.55
     batch_size: int = 1
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> ShownAs:
         """The settings that predictions depend on, as the record stores them."""
-        return {
-            "size": self.size if isinstance(self.size, str) else format_size(self.size),
-            "tile": format_size(self.tile) if self.tile else "auto",
-            "overlap": self.overlap,
-            "alpha": self.alpha,
-        }
+        return ShownAs(
+            size=self.size if isinstance(self.size, str) else format_size(self.size),
+            tile=format_size(self.tile) if self.tile else "auto",
+            overlap=self.overlap,
+            alpha=self.alpha,
+        )
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,8 @@ class _ImagePredictor:
         error = None
         try:
             with scene.open(self.predictor.task, self.predictor.plan) as opened, torch.inference_mode():
-                entry = self._predict_image(scene.id, opened)
-            self.record.add(scene.id, {"source": source, **entry, "seconds": round(time.perf_counter() - started, 3)})
+                image = self._predict_image(scene.id, opened)
+            self.record.add(image.model_copy(update={"source": source, "seconds": round(time.perf_counter() - started, 3)}))
         except SegbenchError as problem:
             if not isinstance(problem, DataError):  # the disk, the backend: every image would fail alike
                 raise
@@ -153,7 +153,7 @@ class _ImagePredictor:
         self.report("done", {"id": scene.id, "error": error, "seconds": time.perf_counter() - started})
         return error
 
-    def _predict_image(self, name: str, scene: OpenScene) -> dict[str, Any]:
+    def _predict_image(self, name: str, scene: OpenScene) -> PredictedImage:
         task = self.predictor.task
         size = self._resize(scene)
         grid = self._grid(scene.size) if size is None else grid_of(scene.size, scene.size, 0)
@@ -179,7 +179,7 @@ class _ImagePredictor:
             raise
         return self._entry(name, scene, self._describe_input(grid, size), counts, gaps, writer.path)
 
-    def _entry(self, name: str, scene: OpenScene, description: str, counts: Tensor, gaps: int, mask: Path) -> dict[str, Any]:
+    def _entry(self, name: str, scene: OpenScene, description: str, counts: Tensor, gaps: int, mask: Path) -> PredictedImage:
         overlay = None
         if self.settings.alpha is not None:
             overlay = self.out / "overlays" / f"{name}.png"
@@ -188,16 +188,17 @@ class _ImagePredictor:
         pixels = dict(zip(self.predictor.task.class_names, counts.tolist(), strict=True))
         seen = max(1, sum(pixels.values()))
         area = scene.georeference.pixel_m2
-        return {
-            "mask": mask.relative_to(self.out).as_posix(),
-            "overlay": overlay.relative_to(self.out).as_posix() if overlay else None,
-            "size": list(scene.size),
-            "shown": description,
-            "pixels": pixels,
-            "pixels_without_data": gaps,
-            "shares": {key: round(count / seen, 6) for key, count in pixels.items()},
-            "area_m2": {key: round(count * area, 3) for key, count in pixels.items()} if area else None,
-        }
+        return PredictedImage(
+            id=name,
+            mask=mask.relative_to(self.out).as_posix(),
+            overlay=overlay.relative_to(self.out).as_posix() if overlay else None,
+            size=scene.size,
+            shown=description,
+            pixels=pixels,
+            pixels_without_data=gaps,
+            shares={key: round(count / seen, 6) for key, count in pixels.items()},
+            area_m2={key: round(count * area, 3) for key, count in pixels.items()} if area else None,
+        )
 
     def _resize(self, scene: OpenScene) -> Size | None:
         """The size at which the image is shown as a whole; None where it is shown at its own."""

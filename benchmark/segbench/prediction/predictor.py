@@ -20,6 +20,7 @@ from segbench.plugin.choice import Choice
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import Normalisation, Target, Task, resolve
+from segbench.prediction.record import PredictedNetwork
 from segbench.util.devices import usable_cores
 from segbench.util.files import file_digest
 from segbench.util.image_size import Size
@@ -45,7 +46,7 @@ class Predictor:
     device: str
     trained: Size
     canvas: Size | None = None
-    record: Mapping[str, Any] = field(default_factory=dict)
+    record: PredictedNetwork = field(default_factory=PredictedNetwork)
 
 
 def open_predictor(subject: Path | str, *, catalog: Catalog, device: str, model: str | None = None) -> Predictor:
@@ -82,18 +83,17 @@ def open_checkpoint(path: Path, catalog: Catalog, device: str) -> Predictor:
     digest = weights_digest(network.state_dict())
     own = network.network.to(device).requires_grad_(False)
     meta = loaded.meta
-    record = {
-        "model": str(meta["model"]),
-        "kind": "checkpoint",
-        "file": path.name,
-        "cell": path.parent.name if path.parent.parent.name == "checkpoints" else None,
-        "file_sha256": file_digest(path),
-        "weights_sha256": digest,
-        "trained_on": meta.get("dataset"),
-        "precision": "fp32",
-    }
-    trained = (int(meta["image_size"][0]), int(meta["image_size"][1]))
-    return Predictor(lambda inputs: own(*inputs)["logits"], loaded.task, loaded.plan, device, trained, None, record)
+    record = PredictedNetwork(
+        model=meta.model,
+        kind="checkpoint",
+        file=path.name,
+        cell=path.parent.name if path.parent.parent.name == "checkpoints" else None,
+        file_sha256=file_digest(path),
+        weights_sha256=digest,
+        trained_on=meta.dataset,
+        precision="fp32",
+    )
+    return Predictor(lambda inputs: own(*inputs)["logits"], loaded.task, loaded.plan, device, meta.image_size, None, record)
 
 
 def open_export(path: Path, catalog: Catalog, device: str) -> Predictor:
@@ -114,17 +114,18 @@ def open_export(path: Path, catalog: Catalog, device: str) -> Predictor:
         raise BackendError(f"{path}: the backend '{named['name']}' runs in memory and loads no files.")
     run = resolve(backend.spec.load)(path, backend.options, Target(device, usable_cores()))
     form = BackendNetwork(run, size if fixed else None)
-    record = {
-        "model": str(meta["model"]),
-        "kind": "export",
-        "file": path.name,
-        "file_sha256": file_digest(path),
-        "weights_sha256": meta.get("weights", {}).get("sha256"),
-        "trained_on": meta.get("weights", {}).get("trained_on"),
-        "random_weights": bool(meta.get("weights", {}).get("random")),
-        "backend": str(backend),
-        "precision": named.get("precision"),
-    }
+    weights = meta.get("weights", {})
+    record = PredictedNetwork(
+        model=str(meta["model"]),
+        kind="export",
+        file=path.name,
+        file_sha256=file_digest(path),
+        weights_sha256=weights.get("sha256"),
+        trained_on=weights.get("trained_on"),
+        random_weights=bool(weights.get("random")),
+        backend=str(backend),
+        precision=named.get("precision"),
+    )
     return Predictor(lambda inputs: form(*inputs)["logits"], task, plan, device, size, size if fixed else None, record)
 
 

@@ -4,21 +4,95 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Final, Literal
+
+from pydantic import Field
 
 from segbench import __version__
 from segbench.errors import StoreError
 from segbench.plugin.specs import Task
+from segbench.results.records import SparseRecord
 from segbench.util.files import explained, write_atomic
+from segbench.util.image_size import Size
 from segbench.util.redact import without_folders
 
 FILE = "predictions.json"
-FORMAT = 1
+FORMAT: Final = 1
 _SECONDS_BETWEEN = 5.0
 _COMPARED = ("weights_sha256", "file_sha256")
+
+
+class PredictedNetwork(SparseRecord):
+    """The network that predictions are of: a checkpoint, or an exported file with the backend that runs it."""
+
+    model: str = ""
+    kind: Literal["checkpoint", "export"] = "checkpoint"
+    file: str = ""
+    cell: str | None = None
+    file_sha256: str | None = None
+    weights_sha256: str | None = None
+    trained_on: str | None = None
+    random_weights: bool = False
+    backend: str | None = None
+    precision: str | None = None
+
+
+class ShownAs(SparseRecord):
+    """The settings that predictions depend on."""
+
+    size: str = "auto"
+    tile: str = "auto"
+    overlap: int | None = None
+    alpha: float | None = None
+
+
+class FileState(SparseRecord):
+    """A file of an image, by which a changed image is recognised."""
+
+    name: str
+    bytes: int | None = None
+    modified_ns: int | None = None
+
+
+class PredictedImage(SparseRecord):
+    """An image with its files (relative to the folder), its size (height, width) and its pixels by class."""
+
+    id: str
+    source: tuple[FileState, ...] = ()
+    mask: str | None = None
+    overlay: str | None = None
+    size: Size | None = None
+    shown: str = ""
+    pixels: dict[str, int]
+    pixels_without_data: int = 0
+    shares: dict[str, float] = Field(default_factory=dict)
+    area_m2: dict[str, float] | None = None
+    seconds: float | None = None
+
+
+class FailedImage(SparseRecord):
+    """An image that could not be predicted."""
+
+    id: str
+    source: tuple[FileState, ...] = ()
+    error: str = ""
+
+
+class PredictionDocument(SparseRecord):
+    """The content of ``predictions.json``."""
+
+    predictions_version: Literal[1]
+    segbench: str = ""
+    network: PredictedNetwork = Field(default_factory=PredictedNetwork)
+    settings: ShownAs = Field(default_factory=ShownAs)
+    classes: tuple[str, ...] = ()
+    ignore_index: int | None = None
+    images: tuple[PredictedImage, ...]
+    failures: tuple[FailedImage, ...] = ()
+    pixels: dict[str, int] = Field(default_factory=dict)
 
 
 @dataclass
@@ -26,56 +100,59 @@ class PredictionRecord:
     """The record of a folder of predictions, written every few seconds and at the end."""
 
     folder: Path
-    network: Mapping[str, Any]
-    settings: Mapping[str, Any]
+    network: PredictedNetwork
+    settings: ShownAs
     task: Task
-    images: dict[str, dict[str, Any]] = field(default_factory=dict)
-    failures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    images: dict[str, PredictedImage] = field(default_factory=dict)
+    failures: dict[str, FailedImage] = field(default_factory=dict)
     _written: float = 0.0
 
-    def is_done(self, name: str, source: Sequence[Mapping[str, Any]], *, overlay: bool) -> bool:
+    def is_done(self, name: str, source: tuple[FileState, ...], *, overlay: bool) -> bool:
         """True where an image was predicted before from the same files, and its mask (and overlay) still exists."""
         entry = self.images.get(name)
-        if entry is None or entry.get("source") != list(source):
+        if entry is None or entry.source != source:
             return False
-        files = [entry.get("mask"), *([entry.get("overlay")] if overlay else [])]
+        files = [entry.mask, *([entry.overlay] if overlay else [])]
         return all(file is not None and (self.folder / file).is_file() for file in files)
 
-    def add(self, name: str, entry: Mapping[str, Any]) -> None:
+    def add(self, image: PredictedImage) -> None:
         """Add an image, and write the record every few seconds."""
-        self.images[name] = dict(entry)
-        self.failures.pop(name, None)
+        self.images[image.id] = image
+        self.failures.pop(image.id, None)
         if time.monotonic() - self._written > _SECONDS_BETWEEN:
             self.write()
 
-    def fail(self, name: str, source: Sequence[Mapping[str, Any]], error: str) -> None:
+    def fail(self, name: str, source: tuple[FileState, ...], error: str) -> None:
         """Add an image that could not be predicted."""
         self.images.pop(name, None)
-        self.failures[name] = {"id": name, "source": list(source), "error": without_folders(error)}
+        self.failures[name] = FailedImage(id=name, source=source, error=without_folders(error))
 
     def write(self) -> None:
         """Write ``predictions.json``."""
         with explained(self.folder / FILE):
-            write_atomic(self.folder / FILE, (json.dumps(self.document(), indent=1) + "\n").encode())
+            write_atomic(self.folder / FILE, (self.to_json() + "\n").encode())
         self._written = time.monotonic()
 
-    def document(self) -> dict[str, Any]:
-        """The record as plain data."""
-        pixels = totals(self.images.values(), self.task)
-        return {
-            "predictions_version": FORMAT,
-            "segbench": __version__,
-            "network": dict(self.network),
-            "settings": dict(self.settings),
-            "classes": list(self.task.class_names),
-            "ignore_index": self.task.ignore_index,
-            "images": [{"id": name, **entry} for name, entry in sorted(self.images.items())],
-            "failures": [self.failures[name] for name in sorted(self.failures)],
-            "pixels": pixels,
-        }
+    def to_json(self) -> str:
+        """The text of ``predictions.json``."""
+        return json.dumps(self.document().model_dump(mode="json"), indent=1)
+
+    def document(self) -> PredictionDocument:
+        """The content of ``predictions.json``, images by name."""
+        return PredictionDocument(
+            predictions_version=FORMAT,
+            segbench=__version__,
+            network=self.network,
+            settings=self.settings,
+            classes=self.task.class_names,
+            ignore_index=self.task.ignore_index,
+            images=tuple(image for _, image in sorted(self.images.items())),
+            failures=tuple(failure for _, failure in sorted(self.failures.items())),
+            pixels=totals(self.images.values(), self.task),
+        )
 
 
-def open_record(folder: Path, network: Mapping[str, Any], settings: Mapping[str, Any], task: Task, *, overwrite: bool) -> PredictionRecord:
+def open_record(folder: Path, network: PredictedNetwork, settings: ShownAs, task: Task, *, overwrite: bool) -> PredictionRecord:
     """The record of a folder, with the images that it holds. Raises :class:`StoreError` for predictions of another network or settings.
 
     With ``overwrite`` all of it is made again; files of images that are not asked for stay.
@@ -91,53 +168,50 @@ def open_record(folder: Path, network: Mapping[str, Any], settings: Mapping[str,
             )
         if before is not None:
             _refuse_other(folder, before, network, settings)
-            record.images = {entry["id"]: {k: v for k, v in entry.items() if k != "id"} for entry in before["images"]}
+            record.images = {image.id: image for image in before.images}
     with explained(folder):
         (folder / "masks").mkdir(parents=True, exist_ok=True)
     return record
 
 
-def file_states(files: Sequence[Path]) -> list[dict[str, Any]]:
-    """Name, size and modification time of each file, by which a changed image is recognised."""
+def file_states(files: Sequence[Path]) -> tuple[FileState, ...]:
+    """Name, size and modification time of each file; those of a file that is missing are None."""
     states = []
     for file in files:
         try:
             state = file.stat()
-            states.append({"name": file.name, "bytes": state.st_size, "modified_ns": state.st_mtime_ns})
+            states.append(FileState(name=file.name, bytes=state.st_size, modified_ns=state.st_mtime_ns))
         except OSError:
-            states.append({"name": file.name, "bytes": None, "modified_ns": None})
-    return states
+            states.append(FileState(name=file.name, bytes=None, modified_ns=None))
+    return tuple(states)
 
 
-def totals(entries: Any, task: Task) -> dict[str, int]:
+def totals(images: Iterable[PredictedImage], task: Task) -> dict[str, int]:
     """Pixels per class over all images.
 
-    >>> totals([{"pixels": {"land": 3, "water": 1}}, {"pixels": {"land": 1, "water": 0}}], Task(class_names=("land", "water")))
+    >>> images = [PredictedImage(id="a", pixels={"land": 3, "water": 1}), PredictedImage(id="b", pixels={"land": 1, "water": 0})]
+    >>> totals(images, Task(class_names=("land", "water")))
     {'land': 4, 'water': 1}
     """
     counts = dict.fromkeys(task.class_names, 0)
-    for entry in entries:
-        for name, count in entry["pixels"].items():
+    for image in images:
+        for name, count in image.pixels.items():
             counts[name] = counts.get(name, 0) + count
     return counts
 
 
-def _read_previous(folder: Path) -> dict[str, Any] | None:
+def _read_previous(folder: Path) -> PredictionDocument | None:
     try:
-        document = json.loads((folder / FILE).read_bytes())
+        return PredictionDocument.model_validate_json((folder / FILE).read_bytes())
     except (OSError, ValueError):
         return None
-    fits = isinstance(document, dict) and document.get("predictions_version") == FORMAT and isinstance(document.get("images"), list)
-    fits = fits and all(isinstance(entry, dict) and "id" in entry and isinstance(entry.get("pixels"), dict) for entry in document["images"])
-    return document if fits else None
 
 
-def _refuse_other(folder: Path, before: Mapping[str, Any], network: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    recorded, now = before.get("network", {}), network
-    if any(recorded.get(key) != now.get(key) for key in _COMPARED):
-        origin = f"another network ({recorded.get('model')}, {recorded.get('file')})"
+def _refuse_other(folder: Path, before: PredictionDocument, network: PredictedNetwork, settings: ShownAs) -> None:
+    if any(before.network.get(key) != network.get(key) for key in _COMPARED):
+        origin = f"another network ({before.network.get('model')}, {before.network.get('file')})"
     else:
-        then = before.get("settings", {})
+        then = before.settings
         changed = [f"{key} {then.get(key)} -> {settings.get(key)}" for key in {**then, **settings} if then.get(key) != settings.get(key)]
         if not changed:
             return

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -29,6 +29,7 @@ from segbench.training.session import Job, Session, open_session
 from segbench.training.validation import validate
 from segbench.util.distributed import ProcessRank, average_buffers, average_gradients, total
 from segbench.util.image_size import parse_growing_size, size_at
+from segbench.util.plain_data import Plain
 
 ItemT = TypeVar("ItemT")
 
@@ -46,8 +47,8 @@ def fit(
     seed: int,
     device: str,
     directory: Path,
-    emit: Callable[[str, Mapping[str, Any]], None],
-    identity: Mapping[str, Any],
+    emit: Emit,
+    identity: Mapping[str, Plain],
     pictures: Path | None = None,
     dataset: str | None = None,
     parts: tuple[Path, ...] = (),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from segbench.networks.checkpoints import Checkpoint, write_checkpoint
 from segbench.networks.load import derive_network
@@ -63,8 +61,7 @@ def assemble(job: Job, *, names: str, device: str) -> Training:
     """Write the ``best.pt`` of a model made of trained ones. Raises :class:`CheckpointError` where the members cannot go together."""
     started = time.perf_counter()
     network = derive_network(job.model, job.model_task, job.parts, plan=job.plan)
-    meta: Mapping[str, Any] = describe_job(job)
-    write_checkpoint(job.directory / "best.pt", Checkpoint(network.model.state_dict(), meta, job.identity, {}))
+    write_checkpoint(job.directory / "best.pt", Checkpoint(network.model.state_dict(), describe_job(job), job.identity, {}))
     return Training(
         epochs_run=0,
         select_on=job.settings.train.select_on,

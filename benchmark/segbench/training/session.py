@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ from lightning_fabric import Fabric
 
 from segbench.config.settings import Settings
 from segbench.errors import CheckpointError
+from segbench.networks.checkpoint_meta import CheckpointMeta
 from segbench.networks.checkpoints import Checkpoint, differing_keys, init_from, load_model_state, plain, read_checkpoint, write_checkpoint
 from segbench.networks.derive import rebuild_network
-from segbench.networks.load import derive_network, describe_training
+from segbench.networks.load import derive_network
 from segbench.networks.losses import AppliedLoss, build_loss
 from segbench.networks.network import Network, build_network
 from segbench.plugin.chosen import Chosen
@@ -26,6 +27,7 @@ from segbench.training.schedules import Plateau, Stopping, build_optimizer
 from segbench.training.teacher import load_teacher
 from segbench.util.distributed import ProcessRank, barrier, share_state
 from segbench.util.image_size import parse_growing_size
+from segbench.util.plain_data import Plain
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Job:
     settings: Settings
     seed: int
     directory: Path
-    identity: Mapping[str, Any]
+    identity: Mapping[str, Plain]
     pictures: Path | None = None
     dataset: str | None = None
     parts: tuple[Path, ...] = ()
@@ -124,10 +126,9 @@ class Session:
         write_checkpoint(self.best_path, self._checkpoint({}))
 
     def _checkpoint(self, training: Mapping[str, Any]) -> Checkpoint:
-        job = self.job
-        meta = describe_job(job)
-        meta.update(epoch=self.state.epochs_done, val_miou=self.state.stopping.best_score if not training else None)
-        return Checkpoint(self.network.model.state_dict(), meta, job.identity, training)
+        score = self.state.stopping.best_score if not training else None
+        meta = replace(describe_job(self.job), epoch=self.state.epochs_done, val_miou=score)
+        return Checkpoint(self.network.model.state_dict(), meta, self.job.identity, training)
 
     def _training_state(self) -> dict[str, Any]:
         scaler = self.fabric.strategy.precision.state_dict()
@@ -149,20 +150,25 @@ class Session:
         self.state = State.from_dict(training["state"])
 
 
-def describe_job(job: Job) -> dict[str, Any]:
+def describe_job(job: Job) -> CheckpointMeta:
     """The ``meta`` of a job's checkpoints, but for the epoch."""
-    meta = describe_training(
-        model=job.model,
+    train = job.settings.train
+    return CheckpointMeta(
+        model=str(job.model),
+        model_name=job.model.spec.name,
+        model_options=job.model.options.values(),
+        model_parts=job.model.parts_record() or None,
+        model_plugin=job.model.code.identity,
         loss=str(job.loss),
         task=job.task,
         model_task=job.model_task,
         plan=job.plan,
-        image_size=parse_growing_size(job.settings.train.image_size)[-1][1],
+        image_size=parse_growing_size(train.image_size)[-1][1],
         seed=job.seed,
+        dataset=job.dataset,
+        train_split=train.split,
+        select_on=train.select_on if job.val_samples is not None else None,
     )
-    meta.update(dataset=job.dataset)
-    meta.update(train_split=job.settings.train.split, select_on=job.settings.train.select_on if job.val_samples is not None else None)
-    return meta
 
 
 def open_session(job: Job, process: ProcessRank) -> Session:

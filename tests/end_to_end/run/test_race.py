@@ -175,9 +175,9 @@ def test_a_size_that_is_none_is_one_message(segbench: Any) -> None:
 def test_a_sweep_that_nobody_asks_for_changes_no_fingerprint(bench: Any) -> None:
     from segbench.execution.plan.plan import make_plan
 
-    ingredients = make_plan(bench.config(), bench.catalog).cells[0].ingredients["measure"]["measure"]
+    ingredients: Any = make_plan(bench.config(), bench.catalog).cells[0].ingredients["measure"]["measure"]
     assert not {"input_sizes", "batch_sizes"} & set(ingredients)
-    swept = make_plan(bench.config(sets=["measure.input_sizes=8,16"]), bench.catalog).cells[0].ingredients["measure"]["measure"]
+    swept: Any = make_plan(bench.config(sets=["measure.input_sizes=8,16"]), bench.catalog).cells[0].ingredients["measure"]["measure"]
     assert swept["input_sizes"] == ("8", "16")
 
 

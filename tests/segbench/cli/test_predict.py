@@ -13,8 +13,8 @@ from PIL import Image
 
 def _cell(catalog: Any, directory: Path, model: str, dataset: str) -> Path:
     """A run's cell with random weights: as good as trained ones here, and there at once."""
+    from segbench.networks.checkpoint_meta import CheckpointMeta
     from segbench.networks.checkpoints import Checkpoint, write_checkpoint
-    from segbench.networks.load import describe_training
     from segbench.networks.network import build_network
     from segbench.plugin.inputs import plan_inputs
     from segbench.plugin.specs import resolve
@@ -24,8 +24,18 @@ def _cell(catalog: Any, directory: Path, model: str, dataset: str) -> Path:
     task = resolve(data.spec.task)(data.options)
     plan, model_task = plan_inputs(chosen.spec, task, chosen.options)
     network = build_network(chosen.spec, model_task, chosen.options, seed=1)
-    meta = describe_training(model=chosen, loss="ce", task=task, model_task=model_task, plan=plan, image_size=(16, 16), seed=1)
-    write_checkpoint(directory / "checkpoints" / model / "best.pt", Checkpoint(network.model.state_dict(), {**meta, "dataset": dataset}))
+    meta = CheckpointMeta(
+        model=str(chosen),
+        model_name=chosen.spec.name,
+        model_options=chosen.options.values(),
+        task=task,
+        model_task=model_task,
+        plan=plan,
+        image_size=(16, 16),
+        seed=1,
+        dataset=dataset,
+    )
+    write_checkpoint(directory / "checkpoints" / model / "best.pt", Checkpoint(network.model.state_dict(), meta))
     return directory / model
 
 

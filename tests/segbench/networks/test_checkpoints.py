@@ -4,6 +4,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,28 @@ import torch
 from torch import nn
 
 from segbench.errors import CheckpointError, StoreError
+from segbench.networks.checkpoint_meta import CheckpointMeta
 from segbench.networks.checkpoints import Checkpoint, differing_keys, init_from, load_model_state, read_checkpoint, write_checkpoint
 from segbench.networks.load import load_network
+from segbench.plugin.inputs import InputPlan
+from segbench.plugin.specs import Normalisation, Task
 
 
 def model(classes: int = 3, width: int = 4) -> nn.Module:
     return nn.ModuleDict({"body": nn.Conv2d(3, width, 1), "head": nn.Conv2d(width, classes, 1)})
 
 
+def described(classes: int = 3, **changed: Any) -> CheckpointMeta:
+    task = Task(
+        class_names=tuple(f"c{index}" for index in range(classes)), normalisation={"image": Normalisation((0.5,) * 3, (0.25,) * 3, 1 / 255)}
+    )
+    plan = InputPlan((("image",),), (3,), task.normalisation)
+    values = {"model": "net[width=4]", "model_name": "net", "model_options": {"width": 4, "sizes": (1, 2)}, "seed": 0}
+    return CheckpointMeta(**{**values, "task": task, "model_task": task, "plan": plan, "image_size": (16, 24), **changed})
+
+
 def saved(path: Path, network: nn.Module, classes: int = 3) -> Path:
-    write_checkpoint(path, Checkpoint(network.state_dict(), meta={"task": {"class_names": ["c"] * classes}}))
+    write_checkpoint(path, Checkpoint(network.state_dict(), described(classes)))
     return path
 
 
@@ -39,11 +52,12 @@ class Payload:
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     network = model()
     training = {"optimizer": {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"betas": (0.9, 0.99)}]}}
-    write_checkpoint(tmp_path / "deep" / "last.pt", Checkpoint(network.state_dict(), {"size": (1, 2)}, {"lr": 0.1}, training))
+    write_checkpoint(tmp_path / "deep" / "last.pt", Checkpoint(network.state_dict(), described(), {"size": (1, 2)}, training))
     again = read_checkpoint(tmp_path / "deep" / "last.pt")
     assert again.model_state.keys() == network.state_dict().keys()
     assert torch.equal(again.model_state["body.weight"], network.state_dict()["body.weight"])
-    assert (again.meta, again.identity) == ({"size": [1, 2]}, {"lr": 0.1})
+    assert again.meta == described(model_options={"width": 4, "sizes": [1, 2]})
+    assert again.identity == {"size": [1, 2]}
     assert again.training["optimizer"]["param_groups"][0]["betas"] == (0.9, 0.99)
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["last.pt"]
 
@@ -173,7 +187,7 @@ def test_a_network_comes_back_from_its_checkpoint_alone(lab: Any) -> None:
     loaded = load_network(lab.directory / "best.pt", lab.catalog)
     job = lab.job(model="two-heads")
     assert (loaded.task, loaded.model_task, loaded.plan) == (job.task, job.model_task, job.plan)
-    assert loaded.meta["image_size"] == [16, 16]
+    assert loaded.meta.image_size == (16, 16)
     assert not loaded.network.training
     state = read_checkpoint(lab.directory / "best.pt").model_state
     assert torch.equal(loaded.network.model.state_dict()["head.weight"], state["head.weight"])
@@ -183,7 +197,8 @@ def test_a_network_comes_back_from_its_checkpoint_alone(lab: Any) -> None:
 def test_a_checkpoint_whose_model_is_not_installed_says_which(lab: Any, tmp_path: Path) -> None:
     lab.train(model="plain")
     checkpoint = read_checkpoint(lab.directory / "best.pt")
-    write_checkpoint(tmp_path / "other.pt", Checkpoint(checkpoint.model_state, {**checkpoint.meta, "model_name": "plane"}))
+    assert checkpoint.meta is not None
+    write_checkpoint(tmp_path / "other.pt", Checkpoint(checkpoint.model_state, replace(checkpoint.meta, model_name="plane")))
     with pytest.raises(CheckpointError, match="Did you mean 'plain'"):
         load_network(tmp_path / "other.pt", lab.catalog)
     torch.save(dict(checkpoint.model_state), tmp_path / "state.pt")

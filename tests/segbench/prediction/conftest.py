@@ -14,6 +14,7 @@ from torch import Tensor
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import Normalisation, Task
 from segbench.prediction.predictor import Predictor
+from segbench.prediction.record import PredictedNetwork
 from segbench.util.image_size import Size
 
 TASK = Task(
@@ -37,7 +38,7 @@ def predictor_of() -> Callable[..., Predictor]:
     ) -> Predictor:
         groups = tuple((name,) for name in task.inputs)
         plan = InputPlan(groups, tuple(task.inputs.values()), task.normalisation)
-        record = {"model": "brightness", "kind": "checkpoint", "file": "best.pt", "file_sha256": digest, "weights_sha256": digest}
+        record = PredictedNetwork(model="brightness", kind="checkpoint", file="best.pt", file_sha256=digest, weights_sha256=digest)
         return Predictor(logits, task, plan, "cpu", trained, canvas, record)
 
     return make

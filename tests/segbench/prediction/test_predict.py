@@ -283,7 +283,7 @@ task = Task(class_names=("dark", "bright"), normalisation=norm)
 def logits(images):
     mean = images[0].mean(dim=1, keepdim=True)
     return torch.cat([-mean, mean], dim=1)
-predictor = Predictor(logits, task, InputPlan((("image",),), (3,), norm), "cpu", (512, 512), None, {})
+predictor = Predictor(logits, task, InputPlan((("image",),), (3,), norm), "cpu", (512, 512), None)
 done = predict(predictor, image_scenes([path]), out, How(tile=(512, 512), overlap=64, alpha=None if sys.argv[4] == "plain" else 0.5))
 print(peak() - before, done.predicted)
 with rasterio.open(out / "masks" / "big.tif") as file:

@@ -222,7 +222,7 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
         path = folder / f"{_file_name(samples[index].id)}.png"
         prediction_panel(samples[index], prediction, setup.task).save(path)
         pictures.append(path.relative_to(setup.directory).as_posix())
-    quality = scored(setup, done, split, trained_on=trained.meta.get("dataset"))
+    quality = scored(setup, done, split, trained_on=trained.meta.dataset)
     return {
         "quality": quality.model_dump(),
         "artifacts": {

@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from segbench.analysis.regressions.compare import Run
 from segbench.analysis.regressions.latency import Key, Retimed, timings
@@ -149,19 +149,19 @@ def _artifact(cell: CellResult, backend: str, run: Run, catalog: Catalog, timing
 
     path = _path(cell, backend, run.directory)
     assert path is not None
-    meta: Mapping[str, Any] = {}
+    then = ""
     checkpoint = _path(cell, EAGER, run.directory)
     try:
         if checkpoint is not None:
             meta = read_meta(checkpoint)
             model = recorded_model(meta, catalog)
-            inputs, classes = meta["task"]["inputs"], len(meta["task"]["class_names"])
+            inputs, classes, then = meta.task.inputs, meta.task.num_classes, meta.model_plugin
         else:
             model = catalog.model(cell.model)
             inputs, classes = run.result.task["inputs"], run.result.task["num_classes"]
     except (SegbenchError, KeyError) as error:
         return Artifact(error=f"{run.name}: {error}")
-    now, then = model.code.identity, str(meta.get("model_plugin", ""))
+    now = model.code.identity
     job = CellJob(
         cell=cell.id,
         model=model.choice.name,

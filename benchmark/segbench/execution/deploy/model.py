@@ -89,7 +89,7 @@ def open_model(job: DeployJob, emit: Emit, catalog: Catalog | None) -> DeployedM
         network, task, plan, trained_on = _random(setup)
     else:
         trained = trained_network(setup)
-        network, task, plan, trained_on = deploy(trained.network), trained.task, trained.plan, trained.meta.get("dataset")
+        network, task, plan, trained_on = deploy(trained.network), trained.task, trained.plan, trained.meta.dataset
     network = network.to(setup.device).requires_grad_(False)
     if setup.dataset.choice.name == SYNTHETIC:
         assert canvas is not None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
+from segbench.config.run_config import SettingValues
 from segbench.config.settings import Settings
 from segbench.data.selection import scored_split
 from segbench.execution.plan.sources import Sources
@@ -16,6 +17,10 @@ from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Task
 from segbench.results.records import CellResult
 from segbench.util.image_size import Size, parse_growing_size, parse_size
+from segbench.util.plain_data import Plain
+
+Ingredients: TypeAlias = Mapping[str, Plain]
+"""What a fingerprint is made of: names, options, code, settings and digests, as JSON holds them."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +33,14 @@ class Cell:
     dataset: Chosen[DatasetSpec]
     recipe: str
     settings: Settings
-    variation: Mapping[str, Any]
+    variation: SettingValues
     seed: int
     inputs: InputPlan
     task: Task
     model_task: Task
     fingerprints: Mapping[str, str]
-    ingredients: Mapping[str, Any]
+    ingredients: Mapping[str, Ingredients]
+    """By stage: what its fingerprint is made of."""
     origin: Sources = field(default_factory=Sources)
     backends: tuple[Chosen[BackendSpec], ...] = ()
     deploy_fingerprints: Mapping[str, str] = field(default_factory=dict)
@@ -96,7 +102,7 @@ class Cell:
         return scored_split(self.dataset, self.settings)
 
 
-def cell_id(model: Chosen[Any], loss: Chosen[Any], recipe: str, variation: Mapping[str, Any], seed: int) -> str:
+def cell_id(model: Chosen[Any], loss: Chosen[Any], recipe: str, variation: SettingValues, seed: int) -> str:
     """A readable file name that does not depend on which other cells the run has."""
     varied = [f"{key}={format_value(value)}" for key, value in variation.items()]
     return slug("--".join([*(slug(part) for part in (str(model), str(loss), recipe, *varied)), f"s{seed}"]), limit=150)

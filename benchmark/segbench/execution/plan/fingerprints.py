@@ -10,26 +10,27 @@ from pathlib import Path
 from typing import Any
 
 from segbench.config.settings import Settings
-from segbench.execution.plan.cell import Cell, measured_size
+from segbench.execution.plan.cell import Cell, Ingredients, measured_size
 from segbench.plugin.choice import format_value
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Task
 from segbench.util.files import file_digest
 from segbench.util.image_size import parse_growing_size
+from segbench.util.plain_data import Plain
 
-_ADDED_EVAL_DEFAULTS: dict[str, Any] = {"flip": False, "scales": (1.0,)}
+_ADDED_EVAL_DEFAULTS = {"flip": False, "scales": (1.0,)}
 _ADDED_EVAL = set(_ADDED_EVAL_DEFAULTS)
 _CODE = "plugin"
 """Ingredient that identifies a spec's code: ``package==version``, or its definition and files."""
 _SHOWN_FILES = 3
 
 
-def fingerprint(ingredients: Mapping[str, Any]) -> str:
+def fingerprint(ingredients: Ingredients) -> str:
     """A short hash of everything that changes a result."""
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def changes(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
     """What differs between two sets of ingredients, in words: ``loss.gamma 2 -> 3``, ``code of loss focal changed: pkg/focal.py``."""
     flat_old, flat_new = _flat(old), _flat(new)
     keys = [key for key in [*flat_new, *(k for k in flat_old if k not in flat_new)] if flat_old.get(key) != flat_new.get(key)]
@@ -40,11 +41,11 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(sentences))
 
 
-def _change(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def _change(key: str, old: Mapping[str, object], new: Mapping[str, object]) -> str:
     return f"{key} {format_value(old.get(key))} -> {format_value(new.get(key))}"
 
 
-def _code_change(owner: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def _code_change(owner: str, old: Mapping[str, object], new: Mapping[str, object]) -> str:
     """What differs in the code of ``owner`` ("loss", "model.parts.0"), by files as far as both sides name them."""
     place = f"{owner}.{_CODE}"
     before, after = ({key for key in flat if key.startswith(f"{place}.files.")} for flat in (old, new))
@@ -60,7 +61,7 @@ def _code_change(owner: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> 
     return f"code of {name} changed: {', '.join(files[:_SHOWN_FILES])}{more}"
 
 
-def _identified(place: str, flat: Mapping[str, Any]) -> str:
+def _identified(place: str, flat: Mapping[str, object]) -> str:
     return str(flat[place]) if place in flat else "by the files that it reaches" if f"{place}.definition" in flat else "not at all"
 
 
@@ -101,8 +102,8 @@ def train_ingredients(
     seed: int,
     digest: str,
     *,
-    made_from: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+    made_from: Ingredients | None = None,
+) -> Ingredients:
     """What changes the trained weights; ``made_from`` are fingerprints or digests of the trained weights that it starts from."""
     # workers, cache and validation batch size change no result; the validation's sizes are recorded with the training instead, so
     # that another evaluation size does not cost a night of training
@@ -119,13 +120,13 @@ def train_ingredients(
     }
 
 
-def eval_ingredients(settings: Settings) -> dict[str, Any]:
+def eval_ingredients(settings: Settings) -> dict[str, Plain]:
     """What of ``[eval]`` changes the scores; what was added later stands there only where it is used."""
     added = {name: value for name, value in settings.eval.model_dump(include=_ADDED_EVAL).items() if value != _ADDED_EVAL_DEFAULTS[name]}
     return settings.eval.model_dump(exclude={"batch_size", "every", *_ADDED_EVAL}) | added
 
 
-def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Settings) -> dict[str, Any]:
+def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Settings) -> Ingredients:
     """What changes the measured costs."""
     # costs do not depend on what the weights are, only on the network's shape: cells of one model share one measurement
     trained_at = parse_growing_size(settings.train.image_size)[-1][1]
@@ -144,9 +145,7 @@ def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Se
     }
 
 
-def deploy_ingredients(
-    backend: Chosen[BackendSpec], evaluated: str, settings: Settings, versions: Mapping[str, str | None]
-) -> dict[str, Any]:
+def deploy_ingredients(backend: Chosen[BackendSpec], evaluated: str, settings: Settings, versions: Mapping[str, str | None]) -> Ingredients:
     """What changes the drift and quality of a deployment; ``evaluated`` is the fingerprint of the cell's evaluation.
 
     ``versions`` are of what exports and runs it: another version may well take what this one refuses.
@@ -165,15 +164,15 @@ def _no_sweep(settings: Settings) -> set[str]:
     return {name for name in ("input_sizes", "batch_sizes") if getattr(settings.measure, name) is None}
 
 
-def ingredients_of(chosen: Chosen[Any]) -> dict[str, Any]:
+def ingredients_of(chosen: Chosen[Any]) -> Ingredients:
     """A plugin's part: name, options (a weights file by its content), and the code by its version or by the files that it reaches."""
     options = {key: content_of(value) if key in ("weights", "teacher") else value for key, value in chosen.options.values().items()}
     parts = {"parts": [ingredients_of(part) for part in chosen.parts]} if chosen.parts else {}
     return {"name": chosen.choice.name, **options, _CODE: chosen.code.record, **parts}
 
 
-def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flat(nested: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
     for key, value in nested.items():
         if isinstance(value, Mapping):
             flat.update(_flat(value, f"{prefix}{key}."))
@@ -184,7 +183,7 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def content_of(path: Any) -> Any:
+def content_of(path: Plain) -> Plain:
     """What a file holds instead of where it lies: a moved file changes no result, another one under the same name does."""
     try:
         status = Path(str(path)).expanduser().stat() if isinstance(path, str) else None

@@ -6,12 +6,12 @@ import functools
 import importlib.metadata
 import itertools
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.config.run_config import RunConfig
+from segbench.config.run_config import RunConfig, SettingValues
 from segbench.config.settings import Settings
 from segbench.data.selection import choose_dataset, data_root, default_split, scored_split
 from segbench.errors import ConfigError, SegbenchError, did_you_mean
@@ -108,7 +108,7 @@ class _Entry:
     loss: Chosen[LossSpec]
     recipe: Recipe
     settings: Settings
-    variation: Mapping[str, Any]
+    variation: SettingValues
     seed: int
 
     @property
@@ -175,8 +175,8 @@ class _Layout:
             source = find_source(request, keys=self.entries, ids=self.ids, directory=self.directory)
             if isinstance(source, Path):
                 meta = read_meta(source)
-                refuse_other_task(request.what, request.name, self.task, meta)
-                _refuse_other_inputs(request, entry, self.task, meta["plan"]["groups"])
+                refuse_other_task(request.what, request.name, self.task, meta.task)
+                _refuse_other_inputs(request, entry, self.task, meta.plan.groups)
                 return Source(request.name, request.role, file=source), content_of(str(source))
         except SegbenchError:
             if self.complete:
@@ -295,7 +295,7 @@ def _installed_version(package: str) -> str | None:
         return None
 
 
-def _variations(config: RunConfig) -> list[dict[str, Any]]:
+def _variations(config: RunConfig) -> list[SettingValues]:
     keys = list(config.vary)
     return [dict(zip(keys, values, strict=True)) for values in itertools.product(*config.vary.values())]
 

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import ConfigError, StoreError, did_you_mean
-from segbench.networks.checkpoint_meta import read_meta
+from segbench.networks.checkpoint_meta import read_meta, without_download
 from segbench.plugin.choice import parse_choice, slug, split_outside
-from segbench.plugin.chosen import Chosen
+from segbench.plugin.chosen import Chosen, PartRecord
 from segbench.plugin.derived import part_names
 from segbench.plugin.options import describe
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import Derivation, LossSpec, ModelSpec, Task, resolve
 from segbench.results.store import no_run
+from segbench.util.plain_data import Plain
 
 BEST = "best.pt"
 CHECKPOINTS = "checkpoints"
@@ -52,7 +53,7 @@ class Sources:
     kind: str = "train"
     sources: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
-    chained: Mapping[str, Any] = field(default_factory=dict)
+    chained: Mapping[str, Plain] = field(default_factory=dict)
     """By source: the fingerprint of a needed cell's training, or the digest of a file."""
 
     @property
@@ -71,15 +72,15 @@ def choose_model(catalog: Catalog, text: str, shared: Mapping[str, Any]) -> Chos
     return catalog.model(text, record["options"], parts=record["parts"])
 
 
-def part_record(catalog: Catalog, text: str, shared: Mapping[str, Any]) -> dict[str, Any]:
+def part_record(catalog: Catalog, text: str, shared: Mapping[str, Any]) -> PartRecord:
     """A model as plain data: by its name, or of the trained network that ``text`` names."""
     if names_network(text, catalog.names("models")):
         meta = read_meta(find_network(text, "model").file)
-        return {"model": meta["model"], "options": _local(meta["model_options"]), "parts": meta.get("model_parts") or None}
+        return {"model": meta.model, "options": without_download(meta.model_options), "parts": meta.model_parts or None}
     return _model_record(catalog, text, shared)
 
 
-def _model_record(catalog: Catalog, text: str, shared: Mapping[str, Any]) -> dict[str, Any]:
+def _model_record(catalog: Catalog, text: str, shared: Mapping[str, Any]) -> PartRecord:
     choice = parse_choice(text)
     spec, _ = catalog.spec("models", choice.name)
     own = {key: value for key, value in shared.items() if key in describe(spec.options)}
@@ -87,12 +88,6 @@ def _model_record(catalog: Catalog, text: str, shared: Mapping[str, Any]) -> dic
     if spec.derives is not None:
         parts = [part_record(catalog, name, shared) for name in part_names(catalog.choose("models", choice, own))]
     return {"model": text, "options": own, "parts": parts}
-
-
-def _local(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Recorded options, without fetching weights that are overwritten at once."""
-    stored = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-    return {**stored, **{name: default for name, default in (("pretrained", False), ("weights", None)) if name in stored}}
 
 
 def names_network(text: str, models: Collection[str] = ()) -> bool:
@@ -329,9 +324,9 @@ def notes_of(model: Chosen[ModelSpec], loss: Chosen[LossSpec]) -> tuple[str, ...
     return tuple(notes)
 
 
-def refuse_other_task(what: str, name: str, own: Task, meta: Mapping[str, Any]) -> None:
+def refuse_other_task(what: str, name: str, own: Task, trained_for: Task) -> None:
     """Raise where trained weights are of other classes or inputs than this dataset's."""
-    classes, inputs = list(meta["task"]["class_names"]), dict(meta["task"]["inputs"])
+    classes, inputs = list(trained_for.class_names), dict(trained_for.inputs)
     if len(classes) != own.num_classes:
         raise ConfigError(
             f"{what} '{name}' was trained for another task: {len(classes)} classes, this dataset has {own.num_classes}. "
