@@ -83,11 +83,11 @@ def test_without_checkpoints_a_race_of_its_own_is_told_apart(segbench: Any, made
 
 
 def test_a_checkpoint_whose_code_has_changed_is_raced_only_on_request(segbench: Any, made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from segbench.plugin.chosen import Plugin
+    from segbench.plugin.chosen import SpecCode
 
     made("old", "--models", "dot", *LATENCY)
     made("new", "--models", "dot", *LATENCY)
-    monkeypatch.setattr(Plugin, "identity", lambda plugin: "segbench-mishaps==2.0")
+    monkeypatch.setattr(SpecCode, "identity", property(lambda code: "segbench-mishaps==2.0"))
     found = read(segbench("compare", "old", "new", "--format", "json"))
     (latency,) = [row for row in found.rows if row.quantity == "latency"]
     assert "the model's code is another one now (segbench-mishaps==1.0 -> segbench-mishaps==2.0)" in latency.reason

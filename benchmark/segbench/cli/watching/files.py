@@ -16,7 +16,6 @@ from segbench.cli.watching.events import CommandState, next_event, number
 from segbench.cli.watching.state import CellState, EpochPoint, Running, RunState, State
 from segbench.errors import StoreError
 from segbench.execution.journal import EVENTS, NOW, this_machine
-from segbench.results.store import no_run
 
 FRESH_SECONDS = 120.0
 """Age of the last sign of a run on another machine from which on it counts as gone."""
@@ -181,6 +180,8 @@ def _require_run(directory: Path) -> None:
     if not directory.is_dir():
         raise StoreError(f"'{directory}' is a file. Give the directory of a run.")
     if not any((directory / name).exists() for name in (".lock", "cells", "run.json", EVENTS)):
+        from segbench.results.store import no_run
+
         raise no_run(directory, "there are no cells in it")
 
 
@@ -305,6 +306,3 @@ def _is_there(pid: int) -> bool:
     except OSError:
         return False
     return True
-
-
-__all__ = ["FRESH_SECONDS", "RunFiles"]
