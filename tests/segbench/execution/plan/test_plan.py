@@ -273,4 +273,4 @@ def test_models_trained_at_other_sizes_do_not_share_the_memory_of_a_training_ste
 def test_a_plain_distill_has_the_teacher_of_the_run() -> None:
     config = load_config(flags={"models": "deeplab-optimized", "losses": "distill,distill[loss=dice]", "teacher": "no-such-run/cell"})
     with pytest.raises(StoreError, match="'no-such-run/cell'"):
-        make_plan(config, load_catalog())
+        make_plan(config, load_catalog(), complete=True)
