@@ -173,7 +173,8 @@ def _read_torch(path: Path) -> Any:
             "Save its state dict alone (torch.save(model.state_dict(), ..), or safetensors)."
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError, AssertionError) as error:
-        raise CheckpointError(f"{path} is damaged: {first_line(error)}") from error
+        # what a file that is none of torch's makes its reader stumble on is often a bare number
+        raise CheckpointError(f"{path} is damaged, or no checkpoint: {type(error).__name__} {first_line(error)}") from error
 
 
 def _first_faults(faults: list[str]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,8 @@ _OWNED = (
     "normalisation.json",
     "report.md",
 )
+
+_DESCRIPTIONS = ("config", "task", "race", "instruments")
 
 
 class RunStore:
@@ -163,9 +166,26 @@ def load_run(path: Path) -> RunResult:
         _refuse_newer(file, document)
         if not isinstance(document, dict) or "schema_version" not in document:
             raise ValueError("it has no schema_version: no segbench wrote it")
-        return RunResult.model_validate(document)
+        return _with_odd_keys_left_out(document)
     except (OSError, ValueError, ValidationError) as error:
         return _rebuild(directory, file, error)
+
+
+def _with_odd_keys_left_out(document: Mapping[str, Any]) -> RunResult:
+    """The result, without keys of its descriptions that are of an unknown type; a note stands in their place.
+
+    Versions before these keys had types read anything there: what describes a run must not keep its numbers from being shown.
+    """
+    try:
+        return RunResult.model_validate(document)
+    except ValidationError as error:
+        odd = sorted({(str(key), str(name)) for key, name, *_ in (fault["loc"] for fault in error.errors() if len(fault["loc"]) > 1)})
+        if any(fault["loc"][0] not in _DESCRIPTIONS or len(fault["loc"]) == 1 for fault in error.errors()):
+            raise
+        left = {key: {name: value for name, value in document[key].items() if (key, name) not in odd} for key, _ in odd}
+        names = ", ".join(".".join(place) for place in odd)
+        notes = [*document.get("warnings", ()), f"run.json: what stands under {names} could not be read and is left out"]
+        return RunResult.model_validate({**document, **left, "warnings": notes})
 
 
 def _refuse_newer(file: Path, document: Any) -> None:

@@ -104,6 +104,12 @@ def test_a_whole_pickled_model_is_refused(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "model.pt")
 
 
+def test_a_text_is_called_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("hello")
+    with pytest.raises(CheckpointError, match=r"text\.txt is damaged, or no checkpoint"):
+        read_checkpoint(tmp_path / "text.txt")
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
 def test_a_truncated_file_is_called_damaged(tmp_path: Path, share: float) -> None:
     path = saved(tmp_path / "last.pt", model())

@@ -203,3 +203,20 @@ def test_starting_over_removes_what_we_wrote_and_nothing_else(store: RunStore) -
     assert not (store.directory / again).exists()
     store.write_cell(_row())
     assert list(store.read_cells()[0]) == ["a"]
+
+
+def test_descriptions_of_an_odd_type_are_left_out_with_a_note(tmp_path: Path) -> None:
+    document = json.loads(RunResult().model_dump_json())
+    document |= {"config": {"seeds": "0", "device": "cpu"}, "task": {"num_classes": "6", "class_names": None}}
+    document |= {"race": {"rounds": "ten", "threads": 1}, "instruments": {"checks": "none", "ok": 3}, "warnings": ["before"]}
+    (tmp_path / "run.json").write_text(json.dumps(document))
+    result = load_run(tmp_path)
+    assert result.race is not None
+    assert result.instruments is not None
+    assert (result.config.device, result.task.num_classes, result.race.threads, result.instruments.ok) == ("cpu", 6, 1, 3)
+    assert "seeds" not in result.config
+    assert "rounds" not in result.race
+    assert result.warnings == [
+        "before",
+        "run.json: what stands under config.seeds, instruments.checks, race.rounds, task.class_names could not be read and is left out",
+    ]

@@ -302,17 +302,19 @@ def _axes(config: RunConfig, catalog: Catalog, recipe: Recipe, settings: Setting
 
 
 def _taught(config: RunConfig, catalog: Catalog, model: str, loss: str) -> str:
-    """The loss wrapped by distillation from the run's teacher; the teacher itself, and losses that distil already, stay as they are."""
+    """The loss wrapped by distillation from the run's teacher; the teacher itself, and losses that distil from another, stay as they are."""
     if config.teacher is None or config.teacher == model:
         return loss
     specs = {spec.name: spec for spec, _ in catalog.specs("losses")}
-    if (spec := specs.get(parse_choice(loss).name)) is not None and spec.distils:
-        return loss
+    softness = {"temperature": config.teacher_temperature, "weight": config.teacher_weight}
+    options = {key: value for key, value in softness.items() if value is not None}
+    choice = parse_choice(loss)
+    if (spec := specs.get(choice.name)) is not None and spec.distils:
+        own = dict(choice.options)
+        return loss if "teacher" in own else str(choice.with_options(**{"teacher": config.teacher, **options, **own}))
     names = [name for name, spec in specs.items() if spec.distils]
     if not names:
         raise ConfigError("--teacher needs a loss that distils, and no plugin gives one: see 'segbench list losses'.")
-    softness = {"temperature": config.teacher_temperature, "weight": config.teacher_weight}
-    options = {key: value for key, value in softness.items() if value is not None}
     return str(Choice(names[0]).with_options(loss=loss, teacher=config.teacher, **options))
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from segbench.config.run_config import config_to_toml, load_config
-from segbench.errors import ConfigError, DataError, OptionError, UnknownNameError
+from segbench.errors import ConfigError, DataError, OptionError, StoreError, UnknownNameError
 from segbench.execution.plan.cell import Cell
 from segbench.execution.plan.fingerprints import changes
 from segbench.execution.plan.plan import Plan, make_plan
-from segbench.plugin.registry import Catalog
+from segbench.plugin.registry import Catalog, load_catalog
 
 
 class Planner:
@@ -268,3 +268,9 @@ def test_models_trained_at_other_sizes_do_not_share_the_memory_of_a_training_ste
 
     assert measured("measure.input_size=24", "train.image_size=16") != measured("measure.input_size=24", "train.image_size=32")
     assert measured("measure.input_size=24", "train.image_size=24") == measured("train.image_size=24", "eval.image_size=24")
+
+
+def test_a_plain_distill_has_the_teacher_of_the_run() -> None:
+    config = load_config(flags={"models": "deeplab-optimized", "losses": "distill,distill[loss=dice]", "teacher": "no-such-run/cell"})
+    with pytest.raises(StoreError, match="'no-such-run/cell'"):
+        make_plan(config, load_catalog(), complete=True)
