@@ -302,7 +302,7 @@ def _axes(config: RunConfig, catalog: Catalog, recipe: Recipe, settings: Setting
 
 
 def _taught(config: RunConfig, catalog: Catalog, model: str, loss: str) -> str:
-    """The loss wrapped by distillation from the run's teacher; the teacher itself, and losses that distil from another, stay as they are."""
+    """The loss wrapped by distillation from the run's teacher; the teacher, and losses that distil from another, stay as they are."""
     if config.teacher is None or config.teacher == model:
         return loss
     specs = {spec.name: spec for spec, _ in catalog.specs("losses")}
