@@ -90,8 +90,8 @@ def run_and_print(config: RunConfig, *, fresh: bool, ablation: Ablation | None =
     require_torch()
     from segbench.cli.output import own_command
     from segbench.cli.progress import progress_display
-    from segbench.execution.plan.plan import make_plan
-    from segbench.execution.runner import failures, output_directory, run
+    from segbench.execution.plan.plan import make_plan, output_directory
+    from segbench.execution.runner import failures, run
     from segbench.plugin.registry import load_catalog
 
     catalog = load_catalog()

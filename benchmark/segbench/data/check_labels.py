@@ -33,16 +33,6 @@ def outside_values(counts: Mapping[int, int], task: Task) -> dict[int, int]:
     return {v: count for v, count in counts.items() if not 0 <= v < task.num_classes and v != task.ignore_index}
 
 
-def label_fault(mask: Tensor, task: Task) -> str | None:
-    """A sentence on the label values of one mask that are no class, with advice; None where there are none."""
-    counts = count_values(mask)
-    outside = outside_values(counts, task)
-    if not outside:
-        return None
-    classes = f"ids 0 to {task.num_classes - 1} are classes and {task.ignore_index} is ignored"
-    return f"label value {describe_values(outside)}, but {classes}. {advise(outside, set(counts), task)}"
-
-
 def describe_values(values: Mapping[int, int], limit: int = 6) -> str:
     """Values with their pixel counts.
 

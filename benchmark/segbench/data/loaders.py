@@ -26,8 +26,6 @@ from segbench.plugin.specs import Sample, Task
 from segbench.util.devices import usable_cores
 from segbench.util.image_size import Size, parse_growing_size
 
-__all__ = ["EvalBatch", "EvalLoader", "TrainBatch", "TrainLoader", "eval_loader", "resolve_workers", "train_loader"]
-
 Prepare = Callable[[Tensor], Mapping[str, Tensor]]
 Key = tuple[int, int, int, int]
 """Epoch, height, width, index: sent to the worker with each sample, so that persistent workers are never out of date."""

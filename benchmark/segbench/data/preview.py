@@ -69,7 +69,7 @@ def save_picture(picture: Image.Image, path: Path) -> Path:
 
 
 def _draw_sample(sample: Sample, task: Task) -> Image.Image:
-    pictures = {name: to_rgb(image, name, task) for name, image in sample.inputs.items()}
+    pictures = {name: to_rgb(image, name) for name, image in sample.inputs.items()}
     first = next(iter(pictures.values()))
     mask = sample.mask if sample.mask.shape == first.shape[:2] else _stretch_mask(sample.mask, first)
     panels = [*pictures.items(), ("label", overlay(first, mask, task))]

@@ -42,7 +42,7 @@ def palette_of(task: Task) -> tuple[Colour, ...]:
     return task.palette or default_palette(task.num_classes)
 
 
-def to_rgb(image: Tensor, input_name: str, task: Task) -> Picture:
+def to_rgb(image: Tensor, input_name: str) -> Picture:
     """An input (C, H, W) in its stored dtype as a picture (H, W, 3); missing values are black.
 
     8-bit images stay as they are. Radar (one or two float channels of an input named ``sar``) shows its first channel from -25 to
@@ -88,7 +88,7 @@ def overlay(picture: Picture, mask: Tensor, task: Task, *, opacity: float = 0.55
 
 def prediction_panel(sample: Sample, prediction: Tensor, task: Task, *, caption: str = "") -> Image.Image:
     """Each input, the label, the prediction (H, W) and the error map side by side under captions."""
-    cells = [(name, to_rgb(image, name, task)) for name, image in sample.inputs.items()]
+    cells = [(name, to_rgb(image, name)) for name, image in sample.inputs.items()]
     cells += [
         ("label", colorize(sample.mask, task)),
         ("prediction", colorize(prediction, task)),

@@ -14,50 +14,17 @@ import math
 import os
 import platform
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from segbench.execution.events import (
-    BatchDone,
-    CellEnded,
-    CellKept,
-    CellStarted,
-    EpochDone,
-    Event,
-    Fields,
-    LatencyStarted,
-    MemoryStarted,
-    ModulesStarted,
-    Note,
-    PlanMade,
-    RaceEnded,
-    RaceStarted,
-    StageStarted,
-    failure,
-)
+from segbench.execution.events import BatchDone, CellEnded, Event, Fields, PlanMade, RaceEvent, StageResult, failure
 from segbench.util.files import replacing
 from segbench.util.sequences import first_line
 
 EVENTS = "logs/events.jsonl"
 NOW = "logs/now.json"
 _SECONDS_BETWEEN = 1.0
-_WRITTEN: Mapping[type[Any], tuple[str, ...]] = {
-    CellStarted: ("reason",),
-    CellKept: ("status",),
-    StageStarted: ("stage",),
-    Note: ("message",),
-    EpochDone: (
-        *("epoch", "epochs", "train_loss", "val_loss", "val_miou", "train_miou"),
-        *("learning_rate", "seconds", "images_per_second", "eta_seconds"),
-    ),
-    RaceStarted: ("state", "contenders"),
-    MemoryStarted: ("state",),
-    LatencyStarted: ("state", "batch_size", "contenders", "input_size", "start", "starts"),
-    ModulesStarted: ("state",),
-    RaceEnded: ("state",),
-}
+_NOT_WRITTEN = frozenset(("cell", "record", "stages", "backend"))
 
 
 class Journal:
@@ -85,13 +52,13 @@ class Journal:
         cell = getattr(event, "cell", None)
         named = {"cell": cell["id"]} if cell else {}
         if isinstance(event, BatchDone):
-            self._batch({**named, **_batch(event)})
+            self._batch({**named, **_fields(event)})
         elif isinstance(event, PlanMade):
             self._append(event.name, {"cells": [{"id": each["id"], "model": each["model"]} for each in event.cells]})
         elif isinstance(event, CellEnded):
             self._append(event.name, {**named, **_result(event)})
-        elif type(event) in _WRITTEN:
-            self._append(event.name, {**named, **_present({key: getattr(event, key) for key in _WRITTEN[type(event)]})})
+        elif not isinstance(event, StageResult):
+            self._append(event.name, {**named, **_present(_fields(event))})
 
     def _batch(self, values: Fields) -> None:
         now = time.monotonic()
@@ -114,8 +81,10 @@ def this_machine() -> str:
     return hashlib.sha256(f"{platform.node()} {inside}".encode()).hexdigest()[:12]
 
 
-def _batch(event: BatchDone) -> Fields:
-    return {each.name: getattr(event, each.name) for each in dataclasses.fields(event) if each.name != "cell"}
+def _fields(event: Event) -> Fields:
+    state = {"state": event.state} if isinstance(event, RaceEvent) else {}
+    names = [each.name for each in dataclasses.fields(event) if each.name not in _NOT_WRITTEN]
+    return {**state, **{name: getattr(event, name) for name in names}}
 
 
 def _result(event: CellEnded) -> Fields:

@@ -11,7 +11,6 @@ from typing import Any
 from segbench.analysis.comparisons import with_comparisons
 from segbench.config.run_config import RunConfig
 from segbench.data.digest import data_digest
-from segbench.errors import SegbenchError
 from segbench.execution.cells.runner import await_cell, execute_cell, run_cell
 from segbench.execution.cells.stages import StagePlan, plan_stages
 from segbench.execution.events import CellEnded, CellStarted, Fanout, Listener, PlanMade, Silent
@@ -167,6 +166,3 @@ def preview(config: RunConfig, *, catalog: Catalog) -> Sequence[tuple[Cell, Stag
     plan = with_stored_normalisation(make_plan(config, catalog, digest_of=data_digest, complete=True), catalog, store)
     rows, _ = store.read_cells()
     return [(cell, plan_stages(cell, rows[cell.id], store.directory) if cell.id in rows else None) for cell in plan.cells]
-
-
-__all__ = ["SegbenchError", "failures", "output_directory", "run", "run_stages"]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from segbench.results.records import Environment, PluginInfo
+from segbench.util.packages import installed_version
 from segbench.util.redact import without_folders
 
 PACKAGES = ("torch", "torchvision", "timm", "fvcore", "lightning-fabric", "numpy", "pillow", "segbench")
@@ -70,15 +71,8 @@ def _platform() -> str:
 
 
 def _packages() -> dict[str, str]:
-    versions = {name: _version(name) for name in PACKAGES}
+    versions = {name: installed_version(name) for name in PACKAGES}
     return {name: version for name, version in versions.items() if version is not None}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _plugin(plugin: PluginLike) -> PluginInfo:

@@ -27,6 +27,7 @@ from segbench.plugin.options import Options, describe, describe_type
 from segbench.plugin.source_files import IMPORT_STRING, Piece, Reference, SourceFile, read_source, source_hash
 from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec
 from segbench.util.files import file_digest
+from segbench.util.packages import installed_version
 
 _SPECS = (ModelSpec, LossSpec, DatasetSpec, BackendSpec)
 _NOT_CODE = frozenset(("name", "summary", "source", "formula", "fetch", "check_data"))
@@ -199,7 +200,7 @@ class _Walk:
         if root is None:
             self.limits.append(f"the source of {top} was not found")
         elif _is_installed(root):
-            self.files[top] = _version(top)
+            self.files[top] = installed_version(top) or "installed"
         else:
             self.packages[top] = root
         return top in self.packages
@@ -316,14 +317,6 @@ def _is_installed(path: Path) -> bool:
     if {"site-packages", "dist-packages"} & {*path.parts}:
         return True
     return any(path.is_relative_to(paths[name]) for name in ("purelib", "platlib", "stdlib", "platstdlib"))
-
-
-@functools.cache
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "installed"
 
 
 def _hash(text: str) -> str:

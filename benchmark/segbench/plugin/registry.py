@@ -43,7 +43,6 @@ SINGULAR = {
     "claims": "claim",
     "reporters": "reporter",
 }
-OBSERVERS = ("segbench_before_cell", "segbench_after_epoch", "segbench_after_cell")
 
 
 class PluginWarning(UserWarning):

@@ -10,18 +10,18 @@ import importlib
 import importlib.metadata
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from segbench.errors import PluginError
 from segbench.plugin.options import NoOptions, Options
+from segbench.util.packages import installed_version
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from segbench.results.records import RunResult
 
 IGNORE_INDEX = 255
 
@@ -246,12 +246,6 @@ class LossBatch:
     output_weights: Mapping[str, float] = field(default_factory=dict)
 
 
-class LossFunction(Protocol):
-    """``loss(logits, mask) -> scalar`` with logits (N, K, H, W) float32 and mask (N, H, W) int64."""
-
-    def __call__(self, logits: Tensor, mask: Tensor, /) -> Tensor: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class LossFormula:
     """A loss's mathematics, written a second time so that ``segbench check`` and the conformance classes can compare the loss with it.
@@ -384,10 +378,7 @@ class BackendSpec(_Spec):
 
     def installed_version(self) -> str | None:
         """The version of ``package``, None where it is not installed or none is named."""
-        try:
-            return importlib.metadata.version(self.package) if self.package else None
-        except importlib.metadata.PackageNotFoundError:
-            return None
+        return installed_version(self.package) if self.package else None
 
     def takes_any_size(self, options: Options) -> bool:
         """True where the deployment takes images of other sizes than it was made for."""
@@ -488,7 +479,5 @@ class ReportTarget:
     everything: bool = False
 
 
-Renderer = Callable[["RunResult", ReportTarget], str]
 Builder = Callable[[Task, Options], "nn.Module"]
 Spec = ModelSpec | LossSpec | DatasetSpec | BackendSpec | Recipe | Claim | Reporter
-Specs = Iterable[Any]

@@ -22,7 +22,7 @@ def write_overlay(path: Path, mask: Path, scene: OpenScene, task: Task, *, alpha
     """Write the classes' colours over the image as a PNG; ``alpha`` is how opaque they are."""
     size = shown_size(scene.size)
     name = shown_input(task)
-    picture = to_rgb(scene.small(name, size), name, task)
+    picture = to_rgb(scene.small(name, size), name)
     ids = torch.from_numpy(read_small(mask, size).astype("int64"))
     with explained(path), replacing(path) as unfinished:
         Image.fromarray(overlay(picture, ids, task, opacity=alpha)).save(unfinished, format="PNG", compress_level=3)

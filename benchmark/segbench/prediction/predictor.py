@@ -179,6 +179,3 @@ def _plan(meta: Mapping[str, Any]) -> InputPlan:
             raise ValueError(f"it does not say how '{part['name']}' is normalised")
         norms[part["name"]] = Normalisation(tuple(norm["mean"]), tuple(norm["std"]), norm["scale"])
     return InputPlan(groups, channels, norms, early_fusion=any(len(group) > 1 for group in groups))
-
-
-__all__ = ["CHECKPOINTS", "Predictor", "find_file", "open_checkpoint", "open_export", "open_predictor"]

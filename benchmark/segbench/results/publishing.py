@@ -41,6 +41,3 @@ def _without_folders(value: Any) -> Any:
 def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """``torch 2.14.1 -> 2.15.0`` for each thing in which two machines differ."""
     return [f"{key} {old.get(key, '-')} -> {new.get(key, '-')}" for key in {**old, **new} if old.get(key) != new.get(key)]
-
-
-__all__ = ["differences", "machine_record", "public"]

@@ -12,7 +12,8 @@ from typing import TypeVar
 import torch
 
 from segbench.config.settings import Settings
-from segbench.data.loaders import TrainBatch, TrainLoader, train_loader
+from segbench.data.batches import TrainBatch
+from segbench.data.loaders import TrainLoader, train_loader
 from segbench.measure.memory import PeakMemory
 from segbench.networks.losses import valid_pixels
 from segbench.plugin.chosen import Chosen

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-
 from segbench.errors import SegbenchError
+from segbench.util.packages import installed_version
 
 
 class InstallationError(SegbenchError):
@@ -23,13 +22,6 @@ def require_torch() -> None:
 
 def explain(error: str) -> str:
     """A sentence on the installed pair that does not work together, and the command that repairs it."""
-    versions = f"torch {_version('torch')} and torchvision {_version('torchvision')}"
+    versions = " and ".join(f"{name} {installed_version(name) or '(not installed)'}" for name in ("torch", "torchvision"))
     fix = "Install a matching pair in one step: pip install --upgrade --force-reinstall torch torchvision"
     return f"{versions} do not work together ({error.strip().splitlines()[0] if error.strip() else 'import failed'}). {fix}"
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"

@@ -24,6 +24,16 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def known_mean(values: Sequence[float | None]) -> float | None:
+    """Mean of the values that are known, None where none is.
+
+    >>> known_mean([1, None, 3]), known_mean([None])
+    (2.0, None)
+    """
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
 def listed(words: Sequence[str]) -> str:
     """Words joined as in a sentence.
 

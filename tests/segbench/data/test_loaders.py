@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from segbench.config.settings import DataSettings, TrainSettings
+from segbench.data.batches import EvalBatch, TrainBatch
 from segbench.data.cache.cache import cached
-from segbench.data.loaders import EvalBatch, TrainBatch, TrainItems, eval_loader, resolve_workers, train_loader
+from segbench.data.loaders import TrainItems, eval_loader, resolve_workers, train_loader
 from segbench.errors import ConfigError, DataError
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import Normalisation, Sample, Task

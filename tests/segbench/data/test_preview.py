@@ -30,31 +30,31 @@ def _scene(name: str = "a", size: int = 24) -> Sample:
 def test_photographs_stay_as_they_are() -> None:
     image = torch.arange(12, dtype=torch.uint8).reshape(3, 2, 2)
 
-    assert np.array_equal(to_rgb(image, "image", PHOTO), image.permute(1, 2, 0).numpy())
-    assert to_rgb(image[:1], "image", PHOTO)[1, 1].tolist() == [3, 3, 3]
+    assert np.array_equal(to_rgb(image, "image"), image.permute(1, 2, 0).numpy())
+    assert to_rgb(image[:1], "image")[1, 1].tolist() == [3, 3, 3]
 
 
 def test_radar_shows_vv_from_minus_25_to_0_decibel() -> None:
     radar = torch.tensor([[[-25.0, -12.5, 0.0, torch.nan]], [[5.0, 5.0, 5.0, 5.0]]])
 
-    assert to_rgb(radar, "sar", TASK)[0, :, 0].tolist() == [0, 128, 255, 0]
+    assert to_rgb(radar, "sar")[0, :, 0].tolist() == [0, 128, 255, 0]
 
 
 def test_thirteen_bands_show_red_green_and_blue() -> None:
     optical = torch.zeros(13, 1, 1, dtype=torch.int16)
     optical[3], optical[2], optical[1] = 3000, 1500, 9000  # B4, B3, B2
 
-    assert to_rgb(optical, "optical", TASK)[0, 0].tolist() == [255, 128, 255]
+    assert to_rgb(optical, "optical")[0, 0].tolist() == [255, 128, 255]
 
 
 def test_other_inputs_are_stretched_between_percentiles() -> None:
     values = torch.linspace(-7, 900, 101)[None, None]
-    picture = to_rgb(values, "height", PHOTO)[0, :, 0]
+    picture = to_rgb(values, "height")[0, :, 0]
 
     assert picture[0] == picture[2] == 0
     assert picture[-1] == picture[-3] == 255
     assert picture[50] == pytest.approx(128, abs=2)
-    assert to_rgb(torch.full((5, 2, 2), torch.nan), "height", PHOTO).max() == 0
+    assert to_rgb(torch.full((5, 2, 2), torch.nan), "height").max() == 0
 
 
 def test_labels_take_the_tasks_colours_and_ignored_pixels_grey() -> None:

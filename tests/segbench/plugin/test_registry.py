@@ -16,9 +16,11 @@ from segbench import LossSpec, ModelSpec, OptionError, Options, Recipe, UnknownN
 from segbench.plugin import hookspecs
 from segbench.plugin.chosen import Plugin, source_hash
 from segbench.plugin.hookspecs import hookspec
-from segbench.plugin.registry import KINDS, OBSERVERS, SINGULAR, Catalog, PluginWarning, load_catalog
+from segbench.plugin.registry import KINDS, SINGULAR, Catalog, PluginWarning, load_catalog
 
 Adder = Callable[[object], Plugin]
+
+OBSERVERS = ("segbench_before_cell", "segbench_after_epoch", "segbench_after_cell")
 
 
 class UnetOptions(Options):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from segbench.data.loaders import TrainBatch
+from segbench.data.batches import TrainBatch
 from segbench.plugin.specs import Progress
 from segbench.training.fit import optimise
 from segbench.training.meter import Meter

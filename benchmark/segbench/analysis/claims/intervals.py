@@ -49,7 +49,7 @@ def figure(
     claim: Claim, metric: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], matrices: Matrices
 ) -> MeasuredValue:
     """The claim's value as measured, with what is known of its uncertainty. All samples have a value."""
-    value = read(claim, metric, _mean(subjects), _mean(baselines) if baselines else 0.0)
+    value = read(claim, metric, mean_value(subjects), mean_value(baselines) if baselines else 0.0)
     if metric.noise == "none":
         return MeasuredValue(value, exact=True)
     if metric.noise == "memory":
@@ -65,8 +65,8 @@ def _memory(claim: Claim, metric: Metric, subjects: Sequence[MetricValue], basel
     if subjects[0].reading.circumstances.get("device") == "cuda":
         return MeasuredValue(value, exact=True)
     step = MEMORY_RESOLUTION_MB
-    ours = [_mean(subjects) - step, _mean(subjects) + step]
-    theirs = [_mean(baselines) - step, _mean(baselines) + step] if baselines else [0.0]
+    ours = [mean_value(subjects) - step, mean_value(subjects) + step]
+    theirs = [mean_value(baselines) - step, mean_value(baselines) + step] if baselines else [0.0]
     if min(*ours, *(theirs if baselines else ours)) <= 0:
         return MeasuredValue(value, why=f"memory is read to {step:g} MB, and this is less")
     ends = [read(claim, metric, one, other) for one in ours for other in theirs]
@@ -172,7 +172,7 @@ def _over_seeds(
     claim: Claim, metric: Metric, pairs: Sequence[tuple[MetricValue, MetricValue]], single: list[float], value: float
 ) -> MeasuredValue:
     """Student's t: on the figure of each seed, which for two models is the one that the claim reads off that pair."""
-    each = [read(claim, metric, _mean([one]), _mean([other])) for one, other in pairs] if pairs else single
+    each = [read(claim, metric, mean_value([one]), mean_value([other])) for one, other in pairs] if pairs else single
     interval = mean_interval(each)
     method = f"t interval over {interval.n} seeds"
     if interval.low is None or interval.high is None:
@@ -234,7 +234,7 @@ def _between(measured: MeasuredValue, *ends: float) -> MeasuredValue:
     return replace(measured, low=min(ends), high=max(ends))
 
 
-def _mean(samples: Iterable[MetricValue]) -> float:
+def mean_value(samples: Iterable[MetricValue]) -> float:
     """Mean of what was measured."""
     values = [s.reading.value for s in samples if s.reading.value is not None]
     return fmean(values) if values else 0.0

@@ -6,11 +6,10 @@ A claim is judged only by cells that meet its conditions; otherwise the verdict 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from statistics import fmean
 from typing import Any, Literal
 
 from segbench.analysis.claims.conditions import as_text, in_words, unmet
-from segbench.analysis.claims.intervals import Matrices, MeasuredValue, figure
+from segbench.analysis.claims.intervals import Matrices, MeasuredValue, figure, mean_value
 from segbench.analysis.claims.values import bounds, circumstance, claimed, outcome, printed, rendered, rendered_interval
 from segbench.errors import SegbenchError
 from segbench.plugin.choice import parse_choice, split_outside
@@ -190,7 +189,7 @@ def _lacks(claim: Claim, group: Sequence[MetricValue], index: _CellIndex, metric
 def _baseline_lacks(claim: Claim, group: Sequence[MetricValue], index: _CellIndex, metric: Metric) -> str:
     partners = index.partners(claim, metric, group)
     if partners:
-        zero = claim.reading != "points" and 0 in (_mean(group), _mean(partners))
+        zero = claim.reading != "points" and 0 in (mean_value(group), mean_value(partners))
         return f"{in_words(claim.quantity)} is 0, which has no ratio" if zero else ""
     assert claim.baseline is not None
     cells, reason = index.cells(claim.baseline)
@@ -210,7 +209,7 @@ def _verdict(claim: Claim, metric: Metric, group: Sequence[MetricValue], index: 
     measured = figure(claim, metric, subjects, baselines, index.matrices)
     seeds = len({s.cell.seed for s in subjects})
     notes = [
-        *([f"{printed(_mean(subjects), metric)} against {printed(_mean(baselines), metric)}"] if baselines else []),
+        *([f"{printed(mean_value(subjects), metric)} against {printed(mean_value(baselines), metric)}"] if baselines else []),
         *(circumstance(key, item) for key, item in group[0].reading.circumstances.items() if item is not None),
         *([f"mean of {seeds} seeds"] if metric.depends == "training" and seeds > 1 else []),
         *([measured.method] if measured.method else []),
@@ -276,12 +275,6 @@ def _claimable(claim: Claim) -> Metric | None:
 
 def _in_short(item: Any) -> str:
     return " or ".join(map(str, item)) if isinstance(item, (tuple, list)) else str(item)
-
-
-def _mean(samples: Sequence[MetricValue]) -> float:
-    """Mean of what was measured; 0 where nothing was (there is no baseline then)."""
-    values = [s.reading.value for s in samples if s.reading.value is not None]
-    return fmean(values) if values else 0.0
 
 
 def _split_subject(subject: str) -> tuple[str, str | None]:

@@ -19,6 +19,7 @@ from segbench.analysis.statistics.bootstrap import LEAST_SEEDS, RESAMPLES
 from segbench.results.metrics import METRICS, Metric
 from segbench.results.records import CellResult, Comparison
 from segbench.results.run_comparison import Change
+from segbench.util.sequences import known_mean
 
 _EVAL_ASIDE = {"batch_size", "every", "pictures", "pictures_every", "boundary", "calibration"}
 _TRAIN_ASIDE = {"workers", "oom"}
@@ -122,7 +123,7 @@ def _plainly(text: str) -> str:
 def _blank(pair: Pair, metric: Metric, old: CellsBySeed, new: CellsBySeed, margin: float) -> Change:
     seeds = shared_seeds(new, old, metric.name)
     means = [
-        _mean([score_of(side[seed], metric.name) for seed in seeds] or [score_of(cell, metric.name) for cell in side.values()])
+        known_mean([score_of(side[seed], metric.name) for seed in seeds] or [score_of(cell, metric.name) for cell in side.values()])
         for side in (old, new)
     ]
     quality = next((cell.quality for cell in new.values() if cell.quality), None)
@@ -190,13 +191,6 @@ def _same_source(old: CellResult, new: CellResult) -> bool:
     return names[0] == names[1] and options[0] is not None and options[0] == options[1]
 
 
-def _of_section(old: CellResult, new: CellResult, name: str) -> list[str]:
-    one, other = old.resolved.get(name), new.resolved.get(name)
-    if isinstance(one, Mapping):
-        return _changes(one, other, set(), f"{name}.")
-    return [] if one is None or other is None else _changes({name: one}, {name: other}, set(), "")
-
-
 def _changes(old: Any, new: Any, aside: set[str], prefix: str) -> list[str]:
     """Settings that both have and that differ; what only one knows came with another version, as its default."""
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
@@ -212,8 +206,3 @@ def _plain(value: Any) -> Any:
 def _short(value: Any) -> str:
     text = "none" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None

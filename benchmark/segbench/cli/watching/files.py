@@ -306,6 +306,3 @@ def _is_there(pid: int) -> bool:
     except OSError:
         return False
     return True
-
-
-__all__ = ["FRESH_SECONDS", "RunFiles"]

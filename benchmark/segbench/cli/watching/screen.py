@@ -11,7 +11,7 @@ from rich.text import Text
 
 from segbench.cli.watching.state import DONE, CellState, Running, RunState, continue_command
 from segbench.util.redact import inert
-from segbench.util.sequences import duration
+from segbench.util.sequences import duration, known_mean
 
 _NARROW = 64
 _CURVE = 48
@@ -219,9 +219,4 @@ def _thinned(values: Sequence[float | None], width: int) -> list[float | None]:
     if len(values) <= width:
         return list(values)
     bounds = [index * len(values) // width for index in range(width + 1)]
-    return [_mean(values[start:end]) for start, end in pairwise(bounds)]
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    return [known_mean(values[start:end]) for start, end in pairwise(bounds)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import itertools
 import os
 from collections.abc import Callable, Collection, Sequence
@@ -44,6 +42,7 @@ from segbench.plugin.inputs import plan_inputs
 from segbench.plugin.options import describe
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Normalisation, Recipe, Task, resolve
+from segbench.util.packages import installed_version
 
 REQUIRED = "required"
 """Value of a recipe's setting that the user must give."""
@@ -283,16 +282,7 @@ def _refuse_scales_of_fixed_forms(settings: Settings, backends: Sequence[Chosen[
 
 
 def _versions(spec: BackendSpec) -> dict[str, str | None]:
-    return {"torch": _installed_version("torch"), **({spec.package: _installed_version(spec.package)} if spec.package else {})}
-
-
-@functools.cache
-def _installed_version(package: str) -> str | None:
-    """A package's version, None where it is not installed; its metadata are read once per process, not once per cell."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    return {"torch": installed_version("torch"), **({spec.package: spec.installed_version()} if spec.package else {})}
 
 
 def _variations(config: RunConfig) -> list[SettingValues]:

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from segbench.config.settings import Settings
-from segbench.data.loaders import EvalBatch, eval_loader
+from segbench.data.batches import EvalBatch
+from segbench.data.loaders import eval_loader
 from segbench.data.tiling import tiled_logits
 from segbench.measure.quality.augmentation import augmented_logits, is_augmented
 from segbench.measure.quality.boundary import boundary_counts

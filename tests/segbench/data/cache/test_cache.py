@@ -15,11 +15,12 @@ import pytest
 import torch
 
 from segbench.config.settings import DataSettings, TrainSettings
+from segbench.data.batches import TrainBatch
 from segbench.data.cache import entry as entries
 from segbench.data.cache.cache import cache_folder, cache_key, cached
 from segbench.data.cache.entry import CachedSamples, open_entry
 from segbench.data.cache.resized import LayeredSamples, samples_at, training_samples
-from segbench.data.loaders import TrainBatch, train_loader
+from segbench.data.loaders import train_loader
 from segbench.data.transforms import Policy
 from segbench.errors import DataError
 from segbench.plugin.inputs import InputPlan
