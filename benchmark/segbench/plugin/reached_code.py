@@ -2,8 +2,10 @@
 
 A spec's own definition counts by its fields and by its options' names, types and defaults (:func:`definition`); the page that lists it
 beside its neighbours counts only where reached code uses something of it, and then only that. Other parents' ``__init__.py`` count where
-they are imported. Files that are no Python count where reached code names them by a path from its own folder (``"palette.json"``);
-folders and patterns of files do not. Where an import cannot be followed, the whole package counts, and :attr:`ReachedCode.limits` says so.
+they are imported. Files that are no Python count where reached code names them by a path from its own folder (``"palette.json"``,
+``folder / "palettes" / "old.json"``); folders and patterns of files do not. Packages beside the plugin's count where reached code imports
+them from their sources; installed ones do not. Where an import cannot be followed, whole packages count, and
+:attr:`ReachedCode.limits` says so.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import re
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,37 +72,48 @@ def reached_code(spec: Any, origin: Path) -> ReachedCode:
     return ReachedCode(_hash(json.dumps(definition(spec), sort_keys=True)), dict(sorted(files.items())), limits)
 
 
-def definition(value: Any) -> Any:
-    """A spec (or a value of one) as plain data: what it says, without words for readers."""
+def definition(value: Any, outer: tuple[int, ...] = ()) -> Any:
+    """A spec (or a value of one) as plain data: what it says, without words for readers. ``outer`` are the objects that hold it."""
+    if id(value) in outer:
+        return _in_words(value)
+    within = (*outer, id(value))
     if isinstance(value, type) and issubclass(value, Options):
         declared = describe(value)
         return {name: [describe_type(info.annotation), repr(info.default)] for name, info in declared.items()}
     if isinstance(value, functools.partial):
-        return [definition(value.func), definition(value.args), definition(value.keywords)]
+        return [definition(item, within) for item in (value.func, value.args, value.keywords)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: definition(item) for name, item in _fields(value)}
+        return {name: definition(item, within) for name, item in _fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): definition(item) for key, item in value.items()}
+        return {str(key): definition(item, within) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [definition(item) for item in value]
+        return [definition(item, within) for item in value]
     if isinstance(value, set | frozenset):
         return sorted(map(repr, value))
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    captured = [_in_words(item) if callable(item) else definition(item) for item in _captured(value)]
+    captured = [definition(item, within) for item in _captured(value)]
     return [_in_words(value), captured] if captured else _in_words(value)
 
 
 def _in_words(value: Any) -> str:
+    if isinstance(value, types.ModuleType):
+        return value.__name__
     name = getattr(value, "__qualname__", None)
     return f"{value.__module__}:{name}" if name else re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
-def _captured(function: Any) -> list[Any]:
-    """Values that a function took from where it was defined: its defaults and the variables that it closes over."""
-    cells = getattr(function, "__closure__", None) or ()
+def _captured(value: Any) -> list[Any]:
+    """What a function got from where it was defined (defaults, the variables that it closes over), or an object's attributes."""
+    if isinstance(value, types.ModuleType):
+        return []
+    if isinstance(value, types.MethodType):
+        return [*([] if isinstance(value.__self__, type) else [value.__self__]), *_captured(value.__func__)]
+    if not hasattr(value, "__qualname__"):
+        return [dict(sorted(vars(value).items()))] if getattr(value, "__dict__", None) else []
+    cells = getattr(value, "__closure__", None) or ()
     closed = [cell.cell_contents for cell in cells if cell != types.CellType()]
-    return [*(getattr(function, "__defaults__", None) or ()), *(getattr(function, "__kwdefaults__", None) or {}).values(), *closed]
+    return [*(getattr(value, "__defaults__", None) or ()), *(getattr(value, "__kwdefaults__", None) or {}).values(), *closed]
 
 
 def _fields(value: Any) -> list[tuple[str, Any]]:
@@ -108,30 +121,35 @@ def _fields(value: Any) -> list[tuple[str, Any]]:
     return [(entry.name, getattr(value, entry.name)) for entry in dataclasses.fields(value) if entry.name not in left_out]
 
 
-def _roots(value: Any) -> Iterator[Reference]:
+def _roots(value: Any, outer: tuple[int, ...] = ()) -> Iterator[Reference]:
     """The import strings and callables of a spec, and its options classes that have code of their own."""
+    if id(value) in outer:
+        return
+    within = (*outer, id(value))
     if isinstance(value, str):
         matched = IMPORT_STRING.fullmatch(value)
         if matched:
             yield Reference(matched[1], tuple(matched[2].split(".")))
     elif isinstance(value, type) and issubclass(value, Options):
         yield from (Reference(base.__module__, (base.__qualname__,)) for base in value.__mro__ if _has_code(base))
-    elif isinstance(value, functools.partial):
-        yield from _roots(value.func)
-        yield from _roots((value.args, value.keywords))
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+    elif isinstance(value, types.ModuleType):
+        yield Reference(value.__name__)
+    else:
         yield from _callable(value)
-        yield from (root for _, item in _fields(value) for root in _roots(item))
-    elif isinstance(value, Mapping):
-        yield from (root for item in value.values() for root in _roots(item))
-    elif isinstance(value, tuple | list):
-        yield from (root for item in value for root in _roots(item))
-    elif callable(value):
-        yield from _callable(value)
-        if isinstance(value, types.MethodType):
-            yield from _roots(value.__self__)
-        for item in _captured(value):
-            yield from _callable(item) if callable(item) else _roots(item)
+        yield from (root for item in _items(value) for root in _roots(item, within))
+
+
+def _items(value: Any) -> Iterable[Any]:
+    """What a value holds."""
+    if isinstance(value, functools.partial):
+        return (value.func, value.args, value.keywords)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [item for _, item in _fields(value)]
+    if isinstance(value, Mapping):
+        return value.values()
+    if isinstance(value, tuple | list | set | frozenset):
+        return value
+    return _captured(value)
 
 
 def _callable(value: Any) -> Iterator[Reference]:
@@ -142,12 +160,12 @@ def _callable(value: Any) -> Iterator[Reference]:
 
 
 def _has_code(options: type) -> bool:
-    """True for an options class that defines functions or properties, beside what a dataclass adds."""
-    if options.__module__.partition(".")[0] == _HARNESS:
+    """True for an options class that defines functions or properties, beside what pydantic adds."""
+    if options.__module__.partition(".")[0] in (_HARNESS, "pydantic"):
         return False
     members = [getattr(member, "fget", None) or getattr(member, "__func__", None) or member for member in vars(options).values()]
-    written = [member.__code__.co_filename for member in members if isinstance(member, types.FunctionType)]
-    return any(not file.startswith("<") and file != dataclasses.__file__ for file in written)
+    files = [Path(member.__code__.co_filename) for member in members if isinstance(member, types.FunctionType)]
+    return any("pydantic" not in file.parts and not file.name.startswith("<") for file in files)
 
 
 @dataclass(frozen=True)
@@ -165,6 +183,8 @@ class _Walk:
     files: dict[str, str] = field(default_factory=dict)
     limits: list[str] = field(default_factory=list)
     packages: dict[str, Path] = field(default_factory=dict)
+    left_out: set[str] = field(default_factory=set)
+    followed: set[Reference] = field(default_factory=set)
     done: set[tuple[str, str]] = field(default_factory=set)
     pending: list[Reference] = field(default_factory=list)
 
@@ -175,12 +195,15 @@ class _Walk:
 
     def follow(self, reference: Reference, *, its_own: bool = False) -> None:
         """Count what a reference leads to; ``its_own``: it stands in the spec, so that its package is one to be followed."""
-        top = reference.module.partition(".")[0]
-        if its_own and top != _HARNESS and not self._enter(top):
+        if reference in self.followed:
             return
-        if top not in self.packages:
+        self.followed.add(reference)
+        top = reference.module.partition(".")[0]
+        if top == _HARNESS or not self._enter(top, its_own=its_own):
             return
         module, place, names = _resolve(reference)
+        if place is not None and place.file is not None and _is_installed(place.file):  # of a namespace with parts in several places
+            return
         if place is None:
             self.limits.append(f"the source of {module} was not found")
             return
@@ -190,20 +213,23 @@ class _Walk:
         if place.file is not None:
             self._count(module, place.file, names, used=reference.used)
 
-    def _enter(self, top: str) -> bool:
-        """Include a package. One from a package index counts by its version; the standard library does not count."""
+    def _enter(self, top: str, *, its_own: bool) -> bool:
+        """Take a package up. An installed one of the spec's own counts by its version, the standard library not at all."""
         if top in self.packages:
             return True
-        if top in sys.stdlib_module_names:
+        if top in sys.stdlib_module_names or (top in self.left_out and not its_own):
             return False
-        root = _root(_locate(top))
-        if root is None:
-            self.limits.append(f"the source of {top} was not found")
-        elif _is_installed(root):
+        roots = _roots_of(_locate(top))
+        sources = [root for root in roots if not _is_installed(root)]
+        if sources:
+            self.packages[top] = sources[0]
+        elif not its_own:
+            self.left_out.add(top)
+        elif roots:
             self.files[top] = installed_version(top) or "installed"
         else:
-            self.packages[top] = root
-        return top in self.packages
+            self.limits.append(f"the source of {top} was not found")
+        return bool(sources)
 
     def _parent(self, module: str) -> None:
         place = _locate(module)
@@ -214,15 +240,20 @@ class _Walk:
         source = self._source(module, file)
         if source is None:
             return
+        name = names[0] if names else ""
+        imported = source.imports.get(name, ()) if used else ()
+        self.pending += [Reference(reference.module, (*reference.names, *names[1:])) for reference in imported]
+        if name == "*":
+            self.pending += [Reference(module, (exported,)) for exported in source.exported]
         if not source.catalogue:
             self._add(module, file, "", source.whole)
-        elif used and names and names[0] in source.imports:
-            reference = source.imports[names[0]]
-            self.pending.append(Reference(reference.module, (*reference.names, *names[1:])))
-        elif used and names and names[0] in source.definitions:
-            self._slice(module, file, source, names[0])
-        elif used:
+        elif used and name in source.definitions and name:
+            self._slice(module, file, source, name)
+        elif used and not imported:
             self._add(module, file, "", source.whole)
+        elif not used and file.name == "__init__.py":  # imported with the package: what it does then counts
+            self.pending += source.unused
+            self._slice(module, file, source, "")
 
     def _source(self, module: str, file: Path) -> SourceFile | None:
         try:
@@ -234,12 +265,12 @@ class _Walk:
 
     def _slice(self, module: str, file: Path, source: SourceFile, name: str) -> None:
         """Of a page that lists specs only what is used of it, and what that uses."""
-        for part in ("", name):
+        for part in dict.fromkeys(("", name)):
             piece = source.definitions[part]
-            if part == name or piece.names or piece.references:
+            if part or piece.names or piece.references:
                 new = self._add(module, file, part or "its statements", piece)
                 for other in sorted(piece.names) if new else ():
-                    if other in source.definitions and other != part:
+                    if other in source.definitions and other not in ("", part):
                         self._slice(module, file, source, other)
 
     def _add(self, module: str, file: Path, part: str, piece: Piece) -> bool:
@@ -291,14 +322,16 @@ def _locate(module: str) -> _Place | None:
     return place
 
 
-def _root(place: _Place | None) -> Path | None:
-    """A package's folder, or the file of a single module."""
+def _roots_of(place: _Place | None) -> tuple[Path, ...]:
+    """A package's folder (of a namespace all of them), or the file of a single module."""
     if place is None:
-        return None
-    return next(iter(place.folders), place.file)
+        return ()
+    return place.folders or ((place.file,) if place.file else ())
 
 
 def _below(place: _Place, name: str) -> _Place | None:
+    if not name.isidentifier():
+        return None
     for folder in place.folders:
         if (folder / name / "__init__.py").is_file():
             return _Place(folder / name / "__init__.py", (folder / name,))
@@ -307,16 +340,21 @@ def _below(place: _Place, name: str) -> _Place | None:
         compiled = [file for file in folder.glob(f"{name}.*") if file.suffix in (".so", ".pyd")]
         if compiled:
             return _Place(compiled[0])
-        if name.isidentifier() and any((folder / name).glob("*.py")):
+        if any((folder / name).glob("*.py")):
             return _Place(None, (folder / name,))
     return None
 
 
 def _is_installed(path: Path) -> bool:
-    paths = sysconfig.get_paths()
     if {"site-packages", "dist-packages"} & {*path.parts}:
         return True
-    return any(path.is_relative_to(paths[name]) for name in ("purelib", "platlib", "stdlib", "platstdlib"))
+    return any(path.is_relative_to(folder) for folder in _installed_folders())
+
+
+@functools.cache
+def _installed_folders() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    return tuple(paths[name] for name in ("purelib", "platlib", "stdlib", "platstdlib"))
 
 
 def _hash(text: str) -> str:

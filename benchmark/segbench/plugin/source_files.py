@@ -17,7 +17,9 @@ from pathlib import Path
 
 IMPORT_STRING = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_][\w.]*)")
 _SPECS = frozenset(("ModelSpec", "LossSpec", "DatasetSpec", "BackendSpec", "Recipe", "Claim", "Reporter", "hookimpl"))
-_DYNAMIC = frozenset(("spec_from_file_location", "iter_modules", "walk_packages", "run_path", "run_module"))
+_DYNAMIC = frozenset(("spec_from_file_location", "iter_modules", "walk_packages", "run_path", "run_module", "resolve_name"))
+_INERT_DECORATORS = frozenset(("hookimpl", "dataclass", "dataclasses", "functools", "contextmanager", "contextlib", "cache", "lru_cache"))
+"""Decorators that leave no trace of what they decorate elsewhere, as a registry's would."""
 _DATA_NAME = re.compile(r"[^\n\0]{1,200}\.\w{1,12}")
 
 
@@ -43,12 +45,18 @@ class Piece:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file as a whole, and (of a catalogue page, which lists specs) by the names that it defines; ``""`` is what always runs."""
+    """A file as a whole, and (of a catalogue page, which lists specs) by the names that it defines; ``""`` is what always runs.
+
+    ``imports`` has more than one reference of a name that is imported in several places; ``exported`` are the names in ``__all__``.
+    ``unused`` are imports whose names nothing of the file uses: they may stand there for what importing them does.
+    """
 
     whole: Piece
     catalogue: bool
     definitions: Mapping[str, Piece]
-    imports: Mapping[str, Reference]
+    imports: Mapping[str, tuple[Reference, ...]]
+    exported: tuple[str, ...] = ()
+    unused: tuple[Reference, ...] = ()
 
 
 @functools.cache
@@ -76,7 +84,15 @@ def _read(file: Path, module: str, modified: int, size: int) -> SourceFile:
     catalogue = any(isinstance(node, ast.ImportFrom) and _SPECS & {alias.name for alias in node.names} for node in tree.body)
     lines = content.splitlines()
     definitions = {name: reader.piece(nodes, _text(nodes, lines)) for name, nodes in _by_name(tree).items()} if catalogue else {}
-    return SourceFile(reader.piece(tree.body, content), catalogue, definitions, reader.bound)
+    exported = _exported(tree)
+    return SourceFile(reader.piece(tree.body, content), catalogue, definitions, reader.bound, exported, reader.unused(tree, exported))
+
+
+def _exported(tree: ast.Module) -> tuple[str, ...]:
+    """The texts in statements that assign ``__all__``."""
+    statements = [node for node in tree.body if "__all__" in _defined(node)]
+    constants = [node.value for statement in statements for node in ast.walk(statement) if isinstance(node, ast.Constant)]
+    return tuple(value for value in constants if isinstance(value, str))
 
 
 def _text(nodes: Iterable[ast.stmt], lines: list[bytes]) -> bytes:
@@ -99,15 +115,21 @@ def _by_name(tree: ast.Module) -> dict[str, list[ast.stmt]]:
 
 def _defined(node: ast.stmt) -> list[str]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [node.name]
+        return [node.name] if all(map(_is_inert, node.decorator_list)) else [node.name, ""]
     if isinstance(node, ast.Import | ast.ImportFrom):
-        return []  # an import line grows with the neighbours: what is used of it is followed from its users
+        # an import line grows with the neighbours: what is used of it is followed from its users
+        return [""] if any(alias.name == "*" for alias in node.names) else []
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign | ast.AugAssign) else []
     names = [target.id for target in targets if isinstance(target, ast.Name)]
     if names and len(names) == len(targets):
         return names
     is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     return [] if is_text or _is_type_checking(node) else [""]
+
+
+def _is_inert(decorator: ast.expr) -> bool:
+    names = [node.id for node in ast.walk(decorator) if isinstance(node, ast.Name)]
+    return bool(_INERT_DECORATORS & {*names})
 
 
 def _is_type_checking(node: ast.AST) -> bool:
@@ -123,12 +145,23 @@ class _Reader:
             isinstance(node, ast.ImportFrom) and node.module == "__future__" and "annotations" in {alias.name for alias in node.names}
             for node in tree.body
         )
-        self.bound: dict[str, Reference] = {}
+        self.bound: dict[str, tuple[Reference, ...]] = {}
         nodes = [*self._walk(tree.body)]
         for node in nodes:
             if isinstance(node, ast.Import | ast.ImportFrom):
-                self.bound.update(self._bindings(node))
+                for name, reference in self._bindings(node).items():
+                    self.bound[name] = (*self.bound.get(name, ()), reference)
         self.loaded = {node.id for node in nodes if isinstance(node, ast.Name)}
+
+    def unused(self, tree: ast.Module, exported: Iterable[str]) -> tuple[Reference, ...]:
+        """Imports at the top of the file whose names neither the file uses nor ``__all__`` lists."""
+        imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        return tuple(
+            reference
+            for node in imports
+            for alias, reference in zip(node.names, self._imports(node), strict=True)
+            if (alias.asname or alias.name.partition(".")[0]) not in {*self.loaded, *exported}
+        )
 
     def piece(self, nodes: Iterable[ast.stmt], text: bytes) -> Piece:
         references, names, data, dynamic = [], set(), [], ""
@@ -142,14 +175,17 @@ class _Reader:
             elif isinstance(node, ast.Name):
                 names.add(node.id)
                 if id(node) not in inner and node.id in self.bound:
-                    references.append(self.bound[node.id])
+                    references += self.bound[node.id]
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 references += _import_strings(node.value)
-                data += [node.value] if _DATA_NAME.fullmatch(node.value) else []
+                data += _data_names(node.value)
+            elif isinstance(node, ast.BinOp):
+                data += _data_names("/".join(_divided(node)))
             elif isinstance(node, ast.Call):
                 reference, reason = self._call(node)
                 references += reference
                 dynamic = dynamic or reason
+                data += _data_names("/".join(_texts(node.args)))
         digest = hashlib.sha256(text).hexdigest()[:16]
         return Piece(digest, tuple(dict.fromkeys(references)), frozenset(names), tuple(dict.fromkeys(data)), dynamic)
 
@@ -199,13 +235,14 @@ class _Reader:
             if not isinstance(value, ast.Name):
                 inner.discard(id(value))
             return []
-        bound = self.bound[value.id]
-        return [Reference(bound.module, (*bound.names, *names))]
+        return [Reference(bound.module, (*bound.names, *names)) for bound in self.bound[value.id]]
 
     def _call(self, node: ast.Call) -> tuple[list[Reference], str]:
         """The module of an ``import_module`` with a constant; where a call imports what is not known before it runs, that in words."""
         called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
         is_builtin = isinstance(node.func, ast.Name) and called in ("exec", "eval")
+        if isinstance(node.func, ast.Name) and called in self.bound:  # by the name that it has where it is imported from
+            called = (self.bound[called][-1].names or (called,))[-1]
         if called not in ("import_module", "__import__", *_DYNAMIC) and not is_builtin:
             return [], ""
         first = node.args[0] if node.args and called in ("import_module", "__import__") else None
@@ -226,3 +263,18 @@ class _Reader:
 def _import_strings(text: str) -> list[Reference]:
     matched = IMPORT_STRING.fullmatch(text)
     return [Reference(matched[1], tuple(matched[2].split(".")))] if matched else []
+
+
+def _texts(nodes: Iterable[ast.expr]) -> list[str]:
+    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def _divided(node: ast.expr) -> list[str]:
+    """The texts of ``folder / "a" / "b.json"``, in order."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        return [*_divided(node.left), *_texts([node.right])]
+    return _texts([node])
+
+
+def _data_names(text: str) -> list[str]:
+    return [text] if _DATA_NAME.fullmatch(text) else []
