@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -189,8 +189,21 @@ def _nested(dotted: SettingValues, where: str) -> Sections:
         if fields is not None and name not in fields:
             near = did_you_mean(name, fields) or _near_setting(key)
             raise ConfigError(f"{where}: unknown setting '{key}'.{near} [{section}] has: {', '.join(fields)}.")
-        nested.setdefault(section, {})[name] = None if value == "none" else value
+        nested.setdefault(section, {})[name] = _null_or_choice(key, value)
     return nested
+
+
+def _null_or_choice(key: str, value: Any) -> Any:
+    """The value of a setting; the word ``none`` is null, which TOML lacks, unless it is one of the setting's own choices.
+
+    >>> _null_or_choice("train.patience", "none"), _null_or_choice("train.augmentation", None)
+    (None, 'none')
+    """
+    section, _, name = key.partition(".")
+    fields = getattr(Settings.model_fields[section].annotation, "model_fields", {}) if section in Settings.model_fields else {}
+    if value not in (None, "none"):
+        return value
+    return "none" if name in fields and "none" in get_args(fields[name].annotation) else None
 
 
 def _near_setting(key: str) -> str:
@@ -272,7 +285,7 @@ def _vary(value: Any, where: str) -> dict[str, tuple[Any, ...]]:
         if key.split(".")[0] in ("execute", "data"):
             raise ConfigError(f"{where}: '{key}' cannot be varied: it does not change what is trained or measured")
         # a file has no null: the word none is read as one here as in any other layer, or the cell would have another name
-        varied[key] = _distinct([None if v == "none" else v for v in values], f"vary.{key}", where)
+        varied[key] = _distinct([_null_or_choice(key, v) for v in values], f"vary.{key}", where)
     return varied
 
 

@@ -14,7 +14,7 @@ from segbench.plugin.choice import Choice, format_value, parse_choice, parse_cho
 from segbench.plugin.chosen import Chosen, Plugin
 from segbench.plugin.options import Options, option
 from segbench.plugin.registry import Catalog
-from segbench.plugin.specs import DatasetSpec, ModelSpec, Recipe, Task, resolve
+from segbench.plugin.specs import IGNORE_INDEX, DatasetSpec, ModelSpec, Recipe, Task, resolve
 
 SYNTHETIC = "synthetic"
 
@@ -116,6 +116,7 @@ def _synthetic_task(options: SyntheticOptions) -> Task:
             raise ConfigError(f"input '{text}' is not of the form name=channels, such as image=3 or sar=2,optical=13")
     return Task(
         class_names=tuple(f"class {i}" for i in range(options.num_classes)),
+        ignore_index=IGNORE_INDEX if options.num_classes <= IGNORE_INDEX else -1,  # no label is read, and 255 may be a class
         inputs={name: int(channels) for name, _, channels in pairs},
     )
 

@@ -70,8 +70,11 @@ def _draw_span(native: int, length: int, factor: float) -> tuple[int, int, int, 
 
 def move_image(image: Tensor, geometry: Geometry) -> Tensor:
     """Geometry for an image (C, H, W), bilinear and antialiased; padding is 0 here (the loader sets it to 0 after normalisation)."""
-    part = resize_image(_crop(image, geometry.source), geometry.target[2:])
-    return _place_on_canvas(part, geometry, fill=0)
+    return _place_on_canvas(_resized_part(image, geometry), geometry, fill=0)
+
+
+def _resized_part(image: Tensor, geometry: Geometry) -> Tensor:
+    return resize_image(_crop(image, geometry.source), geometry.target[2:])
 
 
 def move_mask(mask: Tensor, geometry: Geometry, *, ignore_index: int) -> Tensor:
@@ -108,10 +111,10 @@ def jitter_colours(inputs: Mapping[str, Tensor], *, rgb: Sequence[str]) -> dict[
 def augment(fields: Fields, *, policy: Policy, size: Size, task: Task) -> tuple[Fields, Box]:
     """A training sample at ``size`` by a policy, and the box of the canvas that holds content (all but padding)."""
     geometry = draw_geometry(policy, (fields.mask.shape[0], fields.mask.shape[1]), size)
-    inputs = fields.inputs
-    moved: dict[str, Tensor] = {name: move_image(image, geometry) for name, image in inputs.items()}
+    parts: dict[str, Tensor] = {name: _resized_part(image, geometry) for name, image in fields.inputs.items()}
     if policy == "enhanced":
-        moved = jitter_colours(moved, rgb=task.rgb)
+        parts = jitter_colours(parts, rgb=task.rgb)  # before padding, whose black would pull down the mean that contrast turns on
+    moved = {name: _place_on_canvas(part, geometry, fill=0) for name, part in parts.items()}
     mask = move_mask(fields.mask, geometry, ignore_index=task.ignore_index)
     return Fields(moved, mask, fields.id), geometry.target
 

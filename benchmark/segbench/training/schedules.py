@@ -47,16 +47,20 @@ def rate_at(schedule: Schedule, *, lr: float, step: int, steps: int) -> Rate:
         return Rate(lr * (1 - share) ** _POLY_POWER)
     if schedule == "cosine":
         return Rate(lr * (1 + math.cos(math.pi * share)) / 2)
-    if schedule == "onecycle" and steps * _WARM_SHARE > 1:
-        return _one_cycle(lr, step, steps)
-    return Rate(lr)
+    return _one_cycle(lr, step, steps) if schedule == "onecycle" else Rate(lr)
 
 
 def _one_cycle(lr: float, step: int, steps: int) -> Rate:
-    top, end = _WARM_SHARE * steps - 1, steps - 1
+    """Up to ``lr`` and down again; with three steps or fewer, too few to rise in, down from ``lr``.
+
+    >>> [round(_one_cycle(1.0, step, 3).lr, 3) for step in range(3)], _one_cycle(1.0, 0, 1).lr
+    ([1.0, 0.5, 0.0], 1.0)
+    """
+    top, end = max(_WARM_SHARE * steps - 1, 0.0), steps - 1
     start, high, low = lr / _START_DIVISOR, _BETAS[0], _BETAS[1]
     if step <= top:
-        return Rate(_ease(start, lr, step / top), _ease(high, low, step / top))
+        risen = step / top if top else 1.0
+        return Rate(_ease(start, lr, risen), _ease(high, low, risen))
     share = (step - top) / (end - top)
     return Rate(_ease(lr, start / _END_DIVISOR, share), _ease(low, high, share))
 

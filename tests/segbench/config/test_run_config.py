@@ -121,3 +121,15 @@ def test_a_fully_spelled_file_needs_no_recipe(tmp_path: Path) -> None:
 def test_the_configuration_is_data() -> None:
     config = load_config(flags={"vary": ("train.lr=1,2",)})
     assert RunConfig.model_validate_json(config.model_dump_json()).vary == {"train.lr": (1, 2)}
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [{"sets": ["train.augmentation=none"]}, {"flags": {"vary": ("train.augmentation=none,standard",)}}],
+    ids=["--set", "--vary"],
+)
+def test_none_is_a_choice_of_its_own_where_a_setting_has_it(layer: dict[str, Any]) -> None:
+    config = load_config(**layer)
+    value = config.overrides["train"]["augmentation"] if "sets" in layer else config.vary["train.augmentation"][0]
+    assert value == "none"
+    assert load_config(sets=["train.patience=none"]).overrides["train"]["patience"] is None

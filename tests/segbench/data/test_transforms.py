@@ -177,3 +177,15 @@ def test_warp_and_none_evaluate_at_the_box_and_at_the_own_size() -> None:
     assert evaluation_size((10, 20), (7, 7), "warp") == (7, 7)
     assert evaluation_size((10, 20), (7, 7), "none") == (10, 20)
     assert evaluation_size((10, 20), None, "keep-aspect") == (10, 20)
+
+
+def test_contrast_turns_on_the_image_alone_and_not_on_its_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segbench.data.transforms.JITTER", {"contrast": 0.3})
+    plain = Fields({"image": torch.full((3, ROWS, COLUMNS), 200, dtype=torch.uint8)}, torch.zeros(ROWS, COLUMNS, dtype=torch.uint8), "a")
+    padded = 0
+    for seed in range(20):
+        torch.manual_seed(seed)
+        moved, (top, left, height, width) = augment(plain, policy="enhanced", size=(64, 64), task=_task())
+        padded += height * width < 64 * 64
+        assert _values(moved.inputs["image"][:, top : top + height, left : left + width]) <= {199, 200}, "but for rounding"
+    assert padded

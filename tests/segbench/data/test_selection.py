@@ -1,0 +1,18 @@
+"""The task without samples that profiling uses."""
+
+from __future__ import annotations
+
+import pytest
+
+from segbench.data.selection import find_dataset
+from segbench.plugin.registry import load_catalog
+from segbench.plugin.specs import Task, resolve
+
+
+@pytest.mark.parametrize("classes", [2, 255, 256, 1000])
+def test_a_task_without_samples_may_have_any_number_of_classes(classes: int) -> None:
+    chosen = find_dataset(load_catalog(), f"synthetic[num_classes={classes}]")
+    task = resolve(chosen.spec.task)(chosen.options)
+    assert isinstance(task, Task)
+    assert task.num_classes == classes
+    assert not 0 <= task.ignore_index < classes
