@@ -11,9 +11,10 @@ READY := $(VENV)/.ready
 demo: $(READY)  ## the main job on the embedded data: a table and a report in about three minutes
 	$(BIN)/segbench run
 
+# bytecode is written, or each of the many processes would compile the sources again
 test: $(READY)  ## the whole suite: on all cores, and then by themselves the tests that depend on the real clock
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
-	$(BIN)/python -m pytest -m "clock and not gpu and not slow"
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "clock and not gpu and not slow" $$(grep -rl --include='test_*.py' mark.clock tests)
 
 lint: $(READY)  ## style, types, import rules and generated text
 	$(BIN)/ruff check .
