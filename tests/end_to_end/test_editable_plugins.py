@@ -136,6 +136,8 @@ def development(mishaps: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     folder = tmp_path / "sources"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # sources are edited within a second, which bytecode would not notice
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("PYTHONPATH", f"{folder}:{Path(next(p for p in sys.path if 'installed' in p))}")
     yield Development(folder)
     for module in [name for name in sys.modules if name.partition(".")[0] == "bench_dev"]:

@@ -24,6 +24,7 @@ Package = Callable[[dict[str, str]], Read]
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package]:
     """Writes files below a folder of sources; what it returns reads the code of ``reached_pkg.SPEC`` as a new process does."""
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # sources are edited within a second, which bytecode would not notice
 
     def write(files: dict[str, str]) -> Read:
         for name, text in files.items():
