@@ -251,3 +251,11 @@ def test_a_folder_s_name_is_no_model(segbench: Any, runs: Path) -> None:
     shutil.copytree(runs, "dott")
     answer = segbench("run", "--dataset", "dots", "--recipe", "tiny", "--models", "dott")
     assert "Unknown model 'dott'. Did you mean 'dot'" in answer.err
+
+
+def test_a_file_without_weights_is_refused_before_anything_runs(segbench: Any, runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no weights here")
+    answer = segbench("run", *RUN, "--set", "train.init_from=notes.txt", "--dry-run")
+    assert (answer.code, "'notes.txt' holds no weights. Give RUN/CELL" in answer.err) == (2, True)
+    checkpoint = runs / "checkpoints" / CELL / "best.pt"
+    assert segbench("run", *RUN, "--set", f"train.init_from={checkpoint}", "--dry-run").code == 0

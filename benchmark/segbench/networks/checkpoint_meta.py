@@ -108,6 +108,15 @@ def _read(path: Path, modified: int) -> CheckpointMeta:
     return meta
 
 
+def require_weights(path: Path, what: str) -> None:
+    """Raise :class:`CheckpointError` for a file that is neither of torch.save's formats nor safetensors; only its first bytes are read."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    is_torch = start[:2] == b"PK" or start[:1] == b"\x80"  # a zip archive, or the pickle of torch before 1.6
+    if not is_torch and start[8:9] != b"{":  # a safetensors header: its length, then JSON
+        raise CheckpointError(f"{what}: '{path}' holds no weights. Give RUN/CELL, a checkpoint (.pt) or a .safetensors file.")
+
+
 def without_download(options: Mapping[str, Any]) -> dict[str, Any]:
     """Recorded options, except that no pretrained weights are fetched only to be overwritten."""
     stored = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items()}

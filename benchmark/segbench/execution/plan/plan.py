@@ -35,7 +35,7 @@ from segbench.execution.plan.sources import (
     refuse_other_task,
     requested_sources,
 )
-from segbench.networks.checkpoint_meta import read_meta
+from segbench.networks.checkpoint_meta import read_meta, require_weights
 from segbench.plugin.choice import Choice, parse_choice
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import plan_inputs
@@ -205,7 +205,11 @@ def output_directory(config: RunConfig, dataset: Chosen[DatasetSpec]) -> Path:
 def _with_start(settings: Settings, *, complete: bool) -> Settings:
     """The settings with the file of the trained network that ``train.init_from`` names, in a relative path where it is named by one."""
     text = settings.train.init_from
-    if not text or text == REQUIRED or Path(text).is_file():
+    if not text or text == REQUIRED:
+        return settings
+    if Path(text).is_file():
+        if complete:
+            require_weights(Path(text), "train.init_from")
         return settings
     try:
         file = find_network(text, "train.init_from").file
