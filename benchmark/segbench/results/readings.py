@@ -127,8 +127,8 @@ def shown_energy(cell: CellResult) -> ShownValue | None:
     """Joules per image of single calls, where a meter was read."""
     deployment = shown_deployment(cell)
     for entry in deployment.latency if deployment else []:
-        joules = (entry.model_extra or {}).get("joules_per_image")
-        if entry.batch_size == 1 and isinstance(joules, float):
+        joules = finite(entry.energy_j_per_image)
+        if entry.batch_size == 1 and joules is not None:
             return ShownValue(joules)
     return None
 
