@@ -53,10 +53,9 @@ def command(
     if out is not None:
         require_empty_folder(out)
     require_torch()
-    from segbench.cli.output import own_command, relative, terminal
+    from segbench.cli.output import own_command, print_result
     from segbench.cli.progress import progress_display
     from segbench.execution.evaluate import evaluate_checkpoint, evaluate_run
-    from segbench.execution.reports import render
     from segbench.execution.runner import failures
     from segbench.plugin.registry import load_catalog
 
@@ -78,9 +77,5 @@ def command(
     if as_json:
         click.echo(json.dumps({"cells": [cell.model_dump(mode="json") for cell in result.cells]}, indent=1))
         return 1 if failures(result) else 0
-    console = terminal()
-    text = render(result, "terminal", catalog, directory=Path.cwd(), width=console.width, color=console.is_terminal)
-    click.echo(text.rstrip("\n"))
-    if directory is not None:
-        click.echo(f"\nData: {relative(directory / 'run.json')}")
+    print_result(result, catalog, data=directory and directory / "run.json")
     return 1 if failures(result) else 0

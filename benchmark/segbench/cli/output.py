@@ -1,4 +1,4 @@
-"""Output on the terminal: its width and colour, short paths, the command line, durations."""
+"""Output on the terminal: its width and colour, short paths, the command line, a result and its files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import click
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from segbench.plugin.registry import Catalog
+    from segbench.results.records import RunResult
 
 
 def terminal() -> Console:
@@ -48,3 +54,22 @@ def _without_paths(arguments: list[str]) -> list[str]:
             cleaned.append(argument)
             placeholder = _PATH_OPTIONS.get(argument, "")
     return cleaned
+
+
+def print_result(
+    result: RunResult, catalog: Catalog, *, run_directory: Path | None = None, report: Path | None = None, data: Path | None = None
+) -> None:
+    """Print a result as the terminal shows it, and where its report and its data are, as far as they were written."""
+    from segbench.execution.reports import render
+
+    console = terminal()
+    directory = run_directory or Path.cwd()
+    text = render(
+        result, "terminal", catalog, directory=directory, run_directory=run_directory, width=console.width, color=console.is_terminal
+    )
+    click.echo(text.rstrip("\n"))
+    files = {"Report:": report, "Data:": data}
+    width = max((len(name) for name, file in files.items() if file), default=0)
+    lines = [f"{name:<{width}} {relative(file)}" for name, file in files.items() if file]
+    if lines:
+        click.echo("\n".join(["", *lines]))

@@ -53,10 +53,9 @@ def command(
     if out is not None:
         require_empty_folder(out)
     require_torch()
-    from segbench.cli.output import own_command, relative, terminal
+    from segbench.cli.output import own_command, print_result
     from segbench.cli.progress import progress_display
     from segbench.execution.profile import profile_models
-    from segbench.execution.reports import render
     from segbench.execution.runner import failures
     from segbench.plugin.registry import load_catalog
 
@@ -83,11 +82,7 @@ def command(
     if as_json:
         click.echo(json.dumps({"cells": [cell.model_dump(mode="json") for cell in result.cells]}, indent=1))
     else:
-        console = terminal()
-        text = render(result, "terminal", catalog, directory=Path.cwd(), width=console.width, color=console.is_terminal)
-        click.echo(text.rstrip("\n"))
-        if out is not None:
-            click.echo(f"\nReport: {relative(out / 'report.md')}\nData:   {relative(out / 'run.json')}")
+        print_result(result, catalog, report=out and out / "report.md", data=out and out / "run.json")
     return 1 if failures(result) else 0
 
 

@@ -88,7 +88,7 @@ def run_and_print(config: RunConfig, *, fresh: bool, ablation: Ablation | None =
     from segbench.util.compat import require_torch
 
     require_torch()
-    from segbench.cli.output import own_command
+    from segbench.cli.output import own_command, print_result
     from segbench.cli.progress import progress_display
     from segbench.execution.plan.plan import make_plan, output_directory
     from segbench.execution.runner import failures, run
@@ -99,17 +99,6 @@ def run_and_print(config: RunConfig, *, fresh: bool, ablation: Ablation | None =
     with progress_display() as display:
         result = run(config, catalog=catalog, listener=display, fresh=fresh, command=command_line, ablation=ablation)
     plan = make_plan(config, catalog)
-    _print_result(result, output_directory(config, plan.dataset), catalog)
+    directory = output_directory(config, plan.dataset)
+    print_result(result, catalog, run_directory=directory, report=directory / "report.md", data=directory / "run.json")
     return 1 if failures(result, among={cell.id for cell in plan.cells}) else 0
-
-
-def _print_result(result: Any, directory: Path, catalog: Any) -> None:
-    from segbench.cli.output import relative, terminal
-    from segbench.execution.reports import render
-
-    console = terminal()
-    text = render(result, "terminal", catalog, directory=directory, run_directory=directory, width=console.width, color=console.is_terminal)
-    click.echo(text.rstrip("\n"))
-    click.echo("")
-    click.echo(f"Report: {relative(directory / 'report.md')}")
-    click.echo(f"Data:   {relative(directory / 'run.json')}")
