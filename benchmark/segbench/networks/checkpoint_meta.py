@@ -1,4 +1,4 @@
-"""What a checkpoint says of its network and its training, and how that is read without the weights."""
+"""The description of its network and training that a checkpoint carries, read without the weights."""
 
 from __future__ import annotations
 

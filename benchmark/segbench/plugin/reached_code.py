@@ -104,7 +104,7 @@ def _in_words(value: Any) -> str:
 
 
 def _captured(value: Any) -> list[Any]:
-    """What a function got from where it was defined (defaults, the variables that it closes over), or an object's attributes."""
+    """Values that a function took from where it was defined (defaults, closed-over variables), or an object's attributes."""
     if isinstance(value, types.ModuleType):
         return []
     if isinstance(value, types.MethodType):
@@ -140,7 +140,7 @@ def _roots(value: Any, outer: tuple[int, ...] = ()) -> Iterator[Reference]:
 
 
 def _items(value: Any) -> Iterable[Any]:
-    """What a value holds."""
+    """Values that a value holds."""
     if isinstance(value, functools.partial):
         return (value.func, value.args, value.keywords)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -20,7 +20,7 @@ from segbench.util.image_size import Size, parse_growing_size, parse_size
 from segbench.util.plain_data import Plain
 
 Ingredients: TypeAlias = Mapping[str, Plain]
-"""What a fingerprint is made of: names, options, code, settings and digests, as JSON holds them."""
+"""Ingredients of a fingerprint: names, options, code, settings and digests, as JSON holds them."""
 
 
 @dataclass(frozen=True)

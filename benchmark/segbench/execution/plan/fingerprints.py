@@ -31,7 +31,7 @@ def fingerprint(ingredients: Ingredients) -> str:
 
 
 def changes(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
-    """What differs between two sets of ingredients, in words: ``loss.gamma 2 -> 3``, ``code of loss focal changed: pkg/focal.py``."""
+    """Differences between two sets of ingredients, in words: ``loss.gamma 2 -> 3``, ``code of loss focal changed: pkg/focal.py``."""
     flat_old, flat_new = _flat(old), _flat(new)
     keys = [key for key in [*flat_new, *(k for k in flat_old if k not in flat_new)] if flat_old.get(key) != flat_new.get(key)]
     sentences = []
@@ -46,7 +46,7 @@ def _change(key: str, old: Mapping[str, object], new: Mapping[str, object]) -> s
 
 
 def _code_change(owner: str, old: Mapping[str, object], new: Mapping[str, object]) -> str:
-    """What differs in the code of ``owner`` ("loss", "model.parts.0"), by files as far as both sides name them."""
+    """Differences in the code of ``owner`` ("loss", "model.parts.0"), by files as far as both sides name them."""
     place = f"{owner}.{_CODE}"
     before, after = ({key for key in flat if key.startswith(f"{place}.files.")} for flat in (old, new))
     if place in old and place in new:
@@ -104,7 +104,7 @@ def train_ingredients(
     *,
     made_from: Ingredients | None = None,
 ) -> Ingredients:
-    """What changes the trained weights; ``made_from`` are fingerprints or digests of the trained weights that it starts from."""
+    """Ingredients that change the trained weights; ``made_from`` are fingerprints or digests of the trained weights that it starts from."""
     # workers, cache and validation batch size change no result; the validation's sizes are recorded with the training instead, so
     # that another evaluation size does not cost a night of training
     return {
@@ -121,13 +121,13 @@ def train_ingredients(
 
 
 def eval_ingredients(settings: Settings) -> dict[str, Plain]:
-    """What of ``[eval]`` changes the scores; what was added later stands there only where it is used."""
+    """Settings of ``[eval]`` that change the scores; those added later count only where they are used."""
     added = {name: value for name, value in settings.eval.model_dump(include=_ADDED_EVAL).items() if value != _ADDED_EVAL_DEFAULTS[name]}
     return settings.eval.model_dump(exclude={"batch_size", "every", *_ADDED_EVAL}) | added
 
 
 def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Settings) -> Ingredients:
-    """What changes the measured costs."""
+    """Ingredients that change the measured costs."""
     # costs do not depend on what the weights are, only on the network's shape: cells of one model share one measurement
     trained_at = parse_growing_size(settings.train.image_size)[-1][1]
     return {
@@ -146,7 +146,7 @@ def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Se
 
 
 def deploy_ingredients(backend: Chosen[BackendSpec], evaluated: str, settings: Settings, versions: Mapping[str, str | None]) -> Ingredients:
-    """What changes the drift and quality of a deployment; ``evaluated`` is the fingerprint of the cell's evaluation.
+    """Ingredients that change the drift and quality of a deployment; ``evaluated`` is the fingerprint of the cell's evaluation.
 
     ``versions`` are of what exports and runs it: another version may well take what this one refuses.
     """
@@ -184,7 +184,7 @@ def _flat(nested: Mapping[str, object], prefix: str = "") -> dict[str, object]:
 
 
 def content_of(path: Plain) -> Plain:
-    """What a file holds instead of where it lies: a moved file changes no result, another one under the same name does."""
+    """A digest of a file's contents in place of its path: a moved file changes no result, another one under the same name does."""
     try:
         status = Path(str(path)).expanduser().stat() if isinstance(path, str) else None
     except (OSError, ValueError):
