@@ -15,21 +15,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist, fmean, stdev
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from segbench.analysis.statistics.student_t import student_p_value, student_quantile
+from segbench.analysis.statistics.families import CONFIDENCE, Bound, Estimate
+from segbench.analysis.statistics.student_t import student_quantile
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 Statistic = Callable[[Floats], Floats]
 """From sums over images (.., F) of some columns to scores (..); NaN where there is none."""
 
-CONFIDENCE = 0.95
 RESAMPLES = 5000
 LEAST_PAIRS = 10
 """Images or groups below which a difference gets no interval: their resamples are too few and too alike."""
@@ -52,6 +52,12 @@ class Interval:
     high: float | None
     p_value: float | None
     n: int
+    bounds: tuple[Bound, ...] = field(default=(), repr=False)
+
+    @property
+    def estimate(self) -> Estimate:
+        """The value for a family of comparisons."""
+        return Estimate(self.value, self.bounds, self.n)
 
 
 @dataclass(frozen=True)
@@ -68,23 +74,24 @@ class Resampled:
     def __sub__(self, other: Resampled) -> Resampled:
         return Resampled(self.value - other.value, self.resamples - other.resamples, self.without - other.without)
 
-    def interval(self, confidence: float = CONFIDENCE) -> Interval:
+    def interval(self) -> Interval:
         """BCa, for a single score."""
-        return self._interval(confidence, LEAST_SINGLE, corrected=True)
+        return self._interval(LEAST_SINGLE, corrected=True)
 
-    def difference_interval(self, confidence: float = CONFIDENCE) -> Interval:
-        """Percentiles, for a difference of two; the p value is the smallest level at which the interval leaves out zero."""
-        return self._interval(confidence, LEAST_PAIRS, corrected=False)
+    def difference_interval(self) -> Interval:
+        """Percentiles, for a difference of two; the p value is that of :class:`Estimate`."""
+        return self._interval(LEAST_PAIRS, corrected=False)
 
-    def _interval(self, confidence: float, least: int, *, corrected: bool) -> Interval:
+    def _interval(self, least: int, *, corrected: bool) -> Interval:
         n = len(self.without)
         scores = self.resamples[~np.isnan(self.resamples)]
         if n < least or len(scores) < 0.9 * len(self.resamples) or math.isnan(self.value):
             return Interval(self.value, None, None, None, n)
-        z = student_quantile((1 + confidence) / 2, n - 1) * _widening(n)
+        z = student_quantile((1 + CONFIDENCE) / 2, n - 1) * _widening(n)
         bias, skew = (_bias(scores, self.value), _acceleration(self.without)) if corrected else (0.0, 0.0)
         low, high = np.quantile(scores, [_share(-z, bias, skew), _share(z, bias, skew)])
-        return Interval(self.value, float(low), float(high), None if corrected else _p_value(scores, n), n)
+        estimate = Estimate(self.value, (Bound(max(self.value - float(low), 0.0), max(float(high) - self.value, 0.0), n - 1),), n)
+        return Interval(self.value, float(low), float(high), None if corrected else estimate.p_value, n, estimate.bounds)
 
 
 def mean_of(several: Sequence[Resampled]) -> Resampled:
@@ -195,7 +202,7 @@ def miou_difference(
     return (one - other).difference_interval()
 
 
-def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+def mean_interval(values: Sequence[float]) -> Interval:
     """Mean of independent values with Student's t interval; none below three of them, or where they do not vary.
 
     >>> mean = mean_interval([0.50, 0.52, 0.54])
@@ -208,8 +215,9 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
     if n < LEAST_SEEDS or deviation == 0:
         return Interval(mean, None, None, None, n)
     error = deviation / math.sqrt(n)
-    half = student_quantile((1 + confidence) / 2, n - 1) * error
-    return Interval(mean, mean - half, mean + half, student_p_value(mean / error, n - 1), n)
+    half = student_quantile((1 + CONFIDENCE) / 2, n - 1) * error
+    estimate = Estimate(mean, (Bound(half, half, n - 1),), n)
+    return Interval(mean, mean - half, mean + half, estimate.p_value, n, estimate.bounds)
 
 
 def _weights(random: np.random.Generator, strata: Sequence[npt.NDArray[np.int64]], n: int, resamples: int) -> Floats:
@@ -264,11 +272,3 @@ def _share(z: float, bias: float, skew: float) -> float:
     """The share of resamples below the end of the interval that would be ``z`` without bias and skewness."""
     moved = bias + z
     return _NORMAL.cdf(bias + moved / max(1 - skew * moved, 1e-3))
-
-
-def _p_value(resamples: Floats, n: int) -> float:
-    """The level at which one end of the percentile interval is zero; no smaller than the resamples can tell."""
-    count = len(resamples)
-    below, equal = np.count_nonzero(resamples < 0), np.count_nonzero(resamples == 0)
-    tail = (min(below, count - below - equal) + equal + 1) / (count + 1)
-    return student_p_value(_NORMAL.inv_cdf(min(tail, 0.5)) / _widening(n), n - 1)

@@ -11,16 +11,16 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segbench.analysis.statistics.student_t import student_p_value, student_quantile
+from segbench.analysis.statistics.families import CONFIDENCE, Bound, Estimate
+from segbench.analysis.statistics.student_t import student_quantile
 
-CONFIDENCE = 0.95
 RESAMPLES = 2000
 LEAST_ROUNDS = 6
 """Below so many there is no interval: even the full range of five misses the true median more often than one time in twenty."""
@@ -47,6 +47,12 @@ class Ratio:
     high: float | None
     p_value: float | None
     rounds: int
+    bounds: tuple[Bound, ...] = field(default=(), repr=False)
+
+    @property
+    def estimate(self) -> Estimate:
+        """The logarithm of the ratio, for a family of comparisons."""
+        return Estimate(math.log(self.value), self.bounds, self.rounds)
 
     @property
     def verdict(self) -> Verdict:
@@ -143,7 +149,8 @@ def ratio_of(
     changes in between. Where a load hits one of them harder, though, ratios go up and down with it for rounds on end, and where a start
     was a lucky one for one of them, they do until the next. Hence the interval is the widest of two that allow for it: the bootstrap's,
     stretched by the rounds' serial correlation, and Student's t over the medians of starts (of consecutive batches of rounds where there
-    were fewer than four starts). ``p_value`` is the larger one of the t tests that they belong to.
+    were fewer than four starts). ``p_value`` belongs to the
+    wider one.
 
     >>> ratio_of([[2.0, 2.0]] * 8, [[1.0]] * 8)
     Ratio(value=2.0, low=2.0, high=2.0, p_value=0.0, rounds=8)
@@ -157,9 +164,9 @@ def ratio_of(
         return Ratio(math.exp(value), None, None, None, len(logs))
     low, high = _stretched(_bounds(np.median(logs[_picks(len(logs), seed)], axis=1), len(logs)), value, serial_stretch(logs))
     reach, freedom = _reach([float(np.median(batch)) for batch in _batches(logs, starts)])
-    p_values = (_p_value(value, value - low if value > 0 else high - value, len(logs) - 1), _p_value(value, reach, freedom))
-    low, high = min(low, value - reach), max(high, value + reach)
-    return Ratio(math.exp(value), math.exp(low), math.exp(high), max(p_values), len(logs))
+    estimate = Estimate(value, (Bound(value - low, high - value, len(logs) - 1), Bound(reach, reach, freedom)), len(logs))
+    low, high = estimate.interval() or (low, high)
+    return Ratio(math.exp(value), math.exp(low), math.exp(high), estimate.p_value, len(logs), estimate.bounds)
 
 
 def serial_stretch(rounds: Sequence[float] | NDArray[np.float64]) -> float:
@@ -214,13 +221,6 @@ def _reach(values: Sequence[float]) -> tuple[float, int]:
 def _check_starts(rounds: Sequence[Sequence[float]], starts: Sequence[int]) -> None:
     if starts and sum(starts) != len(rounds):
         raise ValueError(f"there are {len(rounds)} rounds, but {', '.join(map(str, starts))} after starts")
-
-
-def _p_value(value: float, reach: float, freedom: int) -> float:
-    """The p value of the t test whose 95 % interval reaches so far from ``value`` towards zero."""
-    if reach <= 0:
-        return float(value == 0)
-    return student_p_value(value / reach * student_quantile((1 + CONFIDENCE) / 2, freedom), freedom)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
