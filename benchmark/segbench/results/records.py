@@ -14,6 +14,8 @@ from typing_extensions import Self
 SCHEMA_VERSION = 1
 
 Status = Literal["ok", "failed", "skipped", "interrupted", "pending"]
+ComparisonVerdict = Literal["faster", "slower", "better", "worse", "less", "more", "no difference shown", "cannot tell"]
+ComparisonAxis = Literal["model", "loss", "recipe", "settings", "variant", "form"]
 
 
 class Record(BaseModel):
@@ -430,21 +432,31 @@ class Environment(Record):
     notes: list[str] = Field(default_factory=list, description="remarks for the reader")
 
 
+class Family(Record):
+    """The comparisons of one quantity that share an error rate of 5 %; ``planned`` ones have four fifths of it where there are others."""
+
+    planned: int = Field(description="comparisons that the run was made for, such as those with the first model")
+    others: int = Field(0, description="all other pairs")
+
+
 class Comparison(Record):
-    """One thing measured on two sides, with its uncertainty.
+    """One thing measured on two sides, with its uncertainty. A run has one record of each pair under the same circumstances.
 
     ``reading`` is ``ratio`` (subject / baseline) or ``difference`` (subject - baseline, in the quantity's own unit: mIoU as a share);
-    ``low`` and ``high`` bound it with ``confidence``, and are null where nothing can be said. ``verdict`` for times: faster, slower;
-    for scores: better, worse; for both: no difference shown (the interval holds ratio 1 or difference 0), cannot tell (no interval).
+    ``low`` and ``high`` bound it with ``confidence``, and are null where nothing can be said. All bounds of a ``family`` hold together in
+    95 % of runs: the more comparisons, the higher the confidence of each. ``verdict`` for times: faster, slower; for scores: better, worse;
+    for memory: less, more; for all: no difference shown (the interval holds ratio 1 or difference 0), cannot tell (no interval).
     ``scope`` says what the verdict is about ("these two checkpoints", "the architectures under this recipe", "this machine"),
-    ``method`` how the interval was made, ``n`` over how many independent units (rounds, images, groups, seeds).
-    ``headline`` marks comparisons with the run's baseline; the others belong to all-pairs tables, whose p values are Holm-corrected.
-    ``context`` holds what both sides share (batch_size, input_size, device, dataset, split, loss, recipe, settings).
+    ``method`` how the interval was made, ``n`` over how many independent units (rounds, images, groups, seeds). ``axis`` says in what the
+    two sides differ, and ``subject`` and ``baseline`` are their names there; ``variant`` is more than one of model, loss, recipe, settings.
+    ``headline`` marks comparisons with the run's first on that axis. ``context`` holds what both sides share (batch_size, input_size,
+    device, dataset, split, model, loss, recipe, settings) and the number of an ablation's step.
     """
 
     quantity: str = Field(description="miou, latency_ms, throughput, ..")
+    axis: ComparisonAxis = Field("model", description="in what the two sides differ")
     subject: str = Field(description="what is judged")
-    baseline: str = Field(description="what it is held against")
+    baseline: str = Field(description="what it is compared with")
     subject_cells: list[str] = Field(default_factory=list, description="ids")
     baseline_cells: list[str] = Field(default_factory=list, description="ids")
     subject_backend: str | None = Field(None, description="null: the trained network itself")
@@ -453,13 +465,13 @@ class Comparison(Record):
     value: float | None = Field(None, description="ratio without unit, or difference in the quantity's own unit (mIoU: a share)")
     low: float | None = Field(None, description="lower bound; null where nothing can be said")
     high: float | None = Field(None, description="upper bound; null where nothing can be said")
-    confidence: float = Field(0.95, description="share, of the interval")
+    confidence: float = Field(0.95, description="share, of the interval by itself; the intervals of the family hold together with 0.95")
+    family: Family | None = Field(None, description="the comparisons that share the error rate; null where nothing can be said")
+    planned: bool = Field(True, description="whether the run was made for it")
     p_value: float | None = Field(None, description="two-sided")
-    p_adjusted: float | None = Field(None, description="after Holm's correction, where all pairs are compared")
-    verdict: Literal["faster", "slower", "better", "worse", "no difference shown", "cannot tell"] = Field(
-        "cannot tell", description="drawn from the interval alone"
-    )
-    headline: bool = Field(True, description="whether the baseline is the run's own")
+    p_adjusted: float | None = Field(None, description="times the number of comparisons in the family, by their weights (Bonferroni)")
+    verdict: ComparisonVerdict = Field("cannot tell", description="drawn from the interval alone")
+    headline: bool = Field(True, description="whether the baseline is the run's first on this axis")
     scope: str = Field("", description="what the verdict is about")
     method: str = Field("", description="how the interval was made")
     unit: str = Field("", description="of what n counts")

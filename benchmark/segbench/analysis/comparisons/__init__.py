@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segbench.analysis.comparisons.ablation import compare_steps
 from segbench.analysis.comparisons.latency import compare_latencies
 from segbench.analysis.comparisons.quality import compare_quality
 from segbench.analysis.comparisons.seeds import summarise_seeds
@@ -12,8 +11,8 @@ from segbench.results.records import Comparison, RunResult
 
 
 def compare_all(result: RunResult, directory: Path) -> list[Comparison]:
-    """Every comparison that a run's cells allow; ``directory`` is the run's, where the confusion matrices lie."""
-    return [*compare_quality(result, directory), *compare_latencies(result), *compare_steps(result, directory)]
+    """Every comparison that a run's cells allow, each pair once; ``directory`` is the run's, where the confusion matrices lie."""
+    return [*compare_quality(result, directory), *compare_latencies(result)]
 
 
 def with_comparisons(result: RunResult, directory: Path) -> RunResult:
@@ -21,4 +20,4 @@ def with_comparisons(result: RunResult, directory: Path) -> RunResult:
     return result.model_copy(update={"comparisons": compare_all(result, directory), "seeds": summarise_seeds(result)})
 
 
-__all__ = ["compare_all", "compare_latencies", "compare_quality", "compare_steps", "summarise_seeds", "with_comparisons"]
+__all__ = ["compare_all", "compare_latencies", "compare_quality", "summarise_seeds", "with_comparisons"]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from segbench.analysis.statistics.timing import CONFIDENCE, LEAST_ROUNDS, Ratio, holm, ratio_of
+from segbench.analysis.comparisons.judging import Candidate, inverted, judged
+from segbench.analysis.statistics.timing import LEAST_ROUNDS, ratio_of
 from segbench.results.deployments import EAGER
 from segbench.results.metrics import metric
 from segbench.results.records import Comparison, Deployment, Latency, RunResult
 
 SCOPE = "this machine"
 METHOD = (
-    f"median over rounds of the ratio of the two medians in the same round; {CONFIDENCE:.0%} interval over rounds "
+    "median over rounds of the ratio of the two medians in the same round; interval over rounds "
     "and over starts of the processes, wider where neighbouring rounds were alike"
 )
 
@@ -32,20 +33,29 @@ class TimedModel:
 
 
 def compare_latencies(result: RunResult) -> list[Comparison]:
-    """Every deployed model against the baseline (the first model, eager), and every pair where there are more than two.
+    """Every pair of deployed models that ran in one race; against the baseline (the first model, eager) where one of them is that.
 
     Latency at batch 1 is compared as time per call (``latency_ms``), larger batches as images per second (``throughput``), so that a ratio
-    below one means faster there and slower here. Only what ran in one race is compared. Verdicts of pairs rest on Holm-corrected p values.
+    below one means faster there and slower here. Planned are the comparisons with the baseline, those of a form with the same model in
+    eager mode, and an ablation's steps; each of the two quantities is a family of its own.
     """
-    comparisons: list[Comparison] = []
-    for runners in races(result):
-        baseline = next((r for r in runners if r.model == result.cells[0].model and r.deployment.backend == EAGER), None)
-        for context in contexts(runners):
-            if baseline is not None:
-                comparisons += [compare(runner, baseline, context, headline=True) for runner in runners if runner is not baseline]
-            if len(runners) > 2:
-                comparisons += _all_pairs(runners, context)
-    return comparisons
+    candidates = [candidate for runners in races(result) for candidate in _candidates(runners, result)]
+    return [one for name in ("latency_ms", "throughput") for one in judged([c for c in candidates if c.record.quantity == name])]
+
+
+def _candidates(runners: Sequence[TimedModel], result: RunResult) -> Iterator[Candidate]:
+    baseline = next((r for r in runners if r.model == result.cells[0].model and r.deployment.backend == EAGER), None)
+    steps = {(s.subject, s.baseline): number for number, s in enumerate(result.ablation.steps, 1)} if result.ablation else {}
+    for context in contexts(runners):
+        # the baseline first, so that it is nobody's subject
+        for one, other in itertools.combinations(sorted(runners, key=lambda runner: runner is not baseline), 2):
+            is_eager = one.deployment.backend == other.deployment.backend == EAGER
+            if is_eager and (one.model, other.model) in steps:
+                one, other = other, one
+            headline, step = one is baseline, steps.get((other.model, one.model)) if is_eager else None
+            own_eager = one.model == other.model and one.deployment.backend == EAGER
+            wanted = headline if result.ablation is None else step is not None or (headline and other.model == result.ablation.end)
+            yield compare(other, one, context, headline=headline, planned=own_eager or wanted, step=step)
 
 
 def races(result: RunResult) -> Iterator[list[TimedModel]]:
@@ -80,22 +90,14 @@ def _context(entry: Latency) -> dict[str, Any]:
     }
 
 
-def _all_pairs(runners: Sequence[TimedModel], context: Mapping[str, Any]) -> list[Comparison]:
-    """The earlier of two is the baseline. A verdict needs both the interval and the corrected p value."""
-    pairs = [compare(b, a, context, headline=False) for a, b in itertools.combinations(runners, 2)]
-    tested = [pair for pair in pairs if pair.p_value is not None]
-    for pair, adjusted in zip(tested, holm([pair.p_value or 0.0 for pair in tested]), strict=True):
-        pair.p_adjusted = adjusted
-        if adjusted > 1 - CONFIDENCE:
-            pair.verdict = "no difference shown"
-    return pairs
-
-
-def compare(subject: TimedModel, baseline: TimedModel, context: Mapping[str, Any], *, headline: bool) -> Comparison:
+def compare(
+    subject: TimedModel, baseline: TimedModel, context: Mapping[str, Any], *, headline: bool, planned: bool, step: int | None = None
+) -> Candidate:
     """The ratio of one model to another at one size and batch, with the reason where nothing can be said."""
     timed = metric("throughput" if context["batch_size"] > 1 else "latency_ms")
-    comparison = Comparison(
+    record = Comparison(
         quantity=timed.name,
+        axis="form" if subject.model == baseline.model else "model",
         subject=subject.model,
         baseline=baseline.model,
         subject_cells=subject.cells,
@@ -106,29 +108,16 @@ def compare(subject: TimedModel, baseline: TimedModel, context: Mapping[str, Any
         headline=headline,
         scope=SCOPE,
         method=METHOD,
-        context=dict(context),
+        context={**context, **({} if step is None else {"step": step})},
     )
     ours, theirs = subject.entry(context), baseline.entry(context)
     if ours is None or theirs is None:
         missing = subject if ours is None else baseline
         reason = missing.deployment.error or "it was not timed under these circumstances"
-        return comparison.model_copy(update={"reason": f"{missing.model} ({missing.deployment.backend}): {reason}"})
+        return Candidate(record.model_copy(update={"reason": f"{missing.model} ({missing.deployment.backend}): {reason}"}), None, planned)
     if len(ours.rounds_ms) != len(theirs.rounds_ms) or not ours.rounds_ms:
-        return comparison.model_copy(update={"reason": "their rounds are not the same ones"})
+        return Candidate(record.model_copy(update={"reason": "their rounds are not the same ones"}), None, planned)
     ratio = ratio_of(ours.rounds_ms, theirs.rounds_ms, starts=ours.start_rounds)
     reason = f"it takes {LEAST_ROUNDS} rounds, these are {ratio.rounds}" if ratio.low is None else ""
-    return comparison.model_copy(update={**_figures(ratio, inverse=timed.is_rate), "reason": reason})
-
-
-def _figures(ratio: Ratio, *, inverse: bool) -> dict[str, Any]:
-    low, high, value = ratio.low, ratio.high, ratio.value
-    turn: Callable[[float], float] = (lambda x: 1 / x) if inverse else (lambda x: x)
-    bounds = None if low is None or high is None else sorted((turn(low), turn(high)))
-    return {
-        "value": turn(value),
-        "low": bounds[0] if bounds else None,
-        "high": bounds[1] if bounds else None,
-        "p_value": ratio.p_value,
-        "verdict": ratio.verdict,
-        "n": ratio.rounds,
-    }
+    estimate = inverted(ratio.estimate) if timed.is_rate else ratio.estimate
+    return Candidate(record.model_copy(update={"reason": reason}), estimate, planned)

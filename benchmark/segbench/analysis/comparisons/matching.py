@@ -1,48 +1,89 @@
-"""Comparable cells: those of two models that share loss, recipe, settings and seed."""
+"""Comparable cells: those of two models, losses, recipes or settings that share everything else, and the pairs that a run compares."""
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from segbench.results.metrics import metric
 from segbench.results.readings import stored
-from segbench.results.records import CellResult, RunResult
+from segbench.results.records import Ablation, CellResult, ComparisonAxis, RunResult
 
 CellsBySeed = Mapping[int | None, CellResult]
-"""The cells of one model by their seed."""
+"""The cells of one side of a comparison by their seed."""
+
+AXES: tuple[ComparisonAxis, ...] = ("model", "loss", "recipe", "settings")
+"""In what the sides of a comparison may differ, one at a time."""
 
 
 @dataclass(frozen=True)
 class ComparisonGroup:
-    """The models that were trained under one loss, recipe and variation of settings, in the run's order."""
+    """Sides that differ on one axis only, by their name there and in the run's order; ``context`` is what they share."""
 
     context: Mapping[str, Any]
-    models: Mapping[str, CellsBySeed]
-
-    def pairs(self) -> Iterator[tuple[str, str]]:
-        """Subject and baseline of every pair of models."""
-        return ((subject, baseline) for baseline, subject in itertools.combinations(self.models, 2))
+    sides: Mapping[str, CellsBySeed]
+    axis: ComparisonAxis = "model"
 
 
-def comparison_groups(result: RunResult) -> list[ComparisonGroup]:
-    """The run's cells sorted by what they share. A cell that neither has a score nor failed is left out: it is not done."""
+@dataclass(frozen=True)
+class ComparisonPair:
+    """Two sides by name. ``headline``: the baseline is the run's first; ``planned``: a run is made for it; ``step`` of an ablation."""
+
+    subject: str
+    baseline: str
+    headline: bool
+    planned: bool
+    step: int | None = None
+
+
+def comparison_groups(result: RunResult, axis: ComparisonAxis = "model") -> list[ComparisonGroup]:
+    """The run's cells by what they share beside one axis. A cell that neither has a score nor failed is left out: it is not done."""
     groups: dict[str, tuple[dict[str, Any], dict[str, dict[int | None, CellResult]]]] = {}
     for cell in result.cells:
         if cell.loss is None and cell.quality is None:
             continue
-        context = {"dataset": cell.dataset, "loss": cell.loss, "recipe": cell.recipe, "settings": cell.settings}
-        _, models = groups.setdefault(json.dumps(context, sort_keys=True, default=str), (context, {}))
-        models.setdefault(cell.model, {}).setdefault(cell.seed, cell)
-    return [ComparisonGroup(context, models) for context, models in groups.values()]
+        shared = ("dataset",) if axis == "variant" else ("dataset", *(name for name in AXES if name != axis))
+        context = {name: getattr(cell, name) for name in shared}
+        _, sides = groups.setdefault(json.dumps(context, sort_keys=True, default=str), (context, {}))
+        sides.setdefault(side_name(cell, axis), {}).setdefault(cell.seed, cell)
+    return [ComparisonGroup(context, sides, axis) for context, sides in groups.values()]
 
 
-def baseline_of(result: RunResult) -> str | None:
-    """The model with which headlines compare: the run's first."""
-    return next((cell.model for cell in result.cells), None)
+def side_name(cell: CellResult, axis: ComparisonAxis) -> str:
+    """A cell's name on one axis."""
+    if axis == "settings":
+        return ", ".join(f"{key}={value}" for key, value in cell.settings.items()) or "as given"
+    if axis == "variant":
+        return " | ".join(filter(None, (side_name(cell, each) if each != "settings" or cell.settings else "" for each in AXES)))
+    return str(getattr(cell, axis) or "none")
+
+
+def pairs_of(names: Sequence[str], first: str | None, ablation: Ablation | None = None) -> list[ComparisonPair]:
+    """Every pair of names once, those with the run's ``first`` in front; the earlier name is the baseline.
+
+    Planned are the pairs with the first; in an ablation its steps, each model against the one before it, and its end against its start.
+
+    >>> [(pair.subject, pair.baseline, pair.planned) for pair in pairs_of(["a", "b", "c"], "a")]
+    [('b', 'a', True), ('c', 'a', True), ('c', 'b', False)]
+    """
+    steps = {(step.subject, step.baseline): number for number, step in enumerate(ablation.steps, 1)} if ablation else {}
+    pairs = []
+    for baseline, subject in itertools.combinations(names, 2):
+        if (baseline, subject) in steps:
+            subject, baseline = baseline, subject
+        headline, step = baseline == first, steps.get((subject, baseline))
+        whole = ablation is not None and (subject, baseline) == (ablation.end, ablation.start)
+        planned = headline if ablation is None else step is not None or whole
+        pairs.append(ComparisonPair(subject, baseline, headline, planned, step))
+    return sorted(pairs, key=lambda pair: not pair.headline)
+
+
+def baseline_of(result: RunResult, axis: ComparisonAxis = "model") -> str | None:
+    """The side with which headlines compare: that of the run's first cell."""
+    return next((side_name(cell, axis) for cell in result.cells), None)
 
 
 def shared_seeds(subject: CellsBySeed, baseline: CellsBySeed, quantity: str) -> list[int | None]:

@@ -1,23 +1,36 @@
-"""Scores of a run's models against each other, with intervals and verdicts.
+"""Scores of a run's models, losses, recipes and settings: differences with intervals and verdicts.
 
 With one or two seeds the only thing that can be resampled is the images: the verdict is about these checkpoints, since another training
 might have come out otherwise. Two seeds are pooled: images are resampled, and the difference is the mean of both seeds'. With three or
 more, the differences between cells of equal seed vary as trainings do, and their t interval speaks of the architectures.
+
+The comparisons of one score along one axis are a family (:mod:`segbench.analysis.comparisons.judging`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segbench.analysis.comparisons.confusions import ConfusionFiles, Images, same_images
-from segbench.analysis.comparisons.matching import ComparisonGroup, baseline_of, comparison_groups, score_of, shared_seeds
+from segbench.analysis.comparisons.judging import Candidate, judged
+from segbench.analysis.comparisons.matching import (
+    AXES,
+    CellsBySeed,
+    ComparisonGroup,
+    baseline_of,
+    comparison_groups,
+    pairs_of,
+    score_of,
+    shared_seeds,
+)
 from segbench.analysis.comparisons.seeds import paired_over_seeds
 from segbench.analysis.statistics.bootstrap import (
-    CONFIDENCE,
     LEAST_PAIRS,
     LEAST_SEEDS,
     RESAMPLES,
@@ -30,52 +43,89 @@ from segbench.analysis.statistics.bootstrap import (
     sampling,
 )
 from segbench.analysis.statistics.scores import statistic_of
-from segbench.analysis.statistics.timing import holm
 from segbench.results.metrics import METRICS, Metric
-from segbench.results.records import CellResult, Comparison, RunResult
+from segbench.results.records import CellResult, Comparison, ComparisonAxis, RunResult
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ARCHITECTURES = "the architectures under this recipe"
 CHECKPOINTS = "these two checkpoints"
-
-Verdict = Literal["better", "worse", "no difference shown", "cannot tell"]
+_SCOPES = {
+    "model": "the architectures under this recipe",
+    "loss": "the losses with this model and recipe",
+    "recipe": "the recipes with this model and loss",
+    "settings": "the settings with this model, loss and recipe",
+    "variant": "these variants",
+}
+"""What a verdict over seeds is about."""
 
 
 def compare_quality(result: RunResult, directory: Path) -> list[Comparison]:
-    """mIoU, headline class and boundary IoU of each model against the run's first under the same loss, recipe and settings.
+    """Every score of each model, loss, recipe and variation of settings against the run's first of its kind, then all other pairs.
 
-    Where there are more than two models also every pair, with Holm-corrected p values (``headline`` false). ``directory`` is the run's.
+    The two sides of a pair share all else. Where a run varies more than one of these, the variant with the highest score is also compared
+    with all that differ from it in several. ``directory`` is the run's.
     """
-    files, first = ConfusionFiles(directory), baseline_of(result)
-    comparisons: list[Comparison] = []
-    for group in comparison_groups(result):
-        for metric in METRICS.scores:
-            cells = [cell for side in group.models.values() for cell in side.values()]
-            if len(group.models) < 2 or not _is_wanted(cells, metric.name):
-                continue
-            comparator = ScoreComparator(group, metric, files)
-            if first in group.models:
-                comparisons += [comparator.compare(model, str(first)) for model in group.models if model != first]
-            if len(group.models) > 2:
-                comparisons += _corrected([comparator.compare(subject, baseline) for subject, baseline in group.pairs()])
-    return comparisons
+    files = ConfusionFiles(directory)
+    return [one for metric in METRICS.scores for one in _compare(result, metric, ScoredCells(result.cells, metric, files))]
+
+
+def _compare(result: RunResult, metric: Metric, scored: ScoredCells) -> Iterator[Comparison]:
+    for axis in AXES:
+        yield from judged(list(_candidates(result, metric, scored, axis)))
+    if metric.column is not None:
+        yield from _leader_against_variants(result, metric, scored)
+
+
+def _candidates(result: RunResult, metric: Metric, scored: ScoredCells, axis: ComparisonAxis) -> Iterator[Candidate]:
+    """All pairs along one axis."""
+    first = baseline_of(result, axis)
+    for group in comparison_groups(result, axis):
+        cells = [cell for side in group.sides.values() for cell in side.values()]
+        if len(group.sides) < 2 or not _is_wanted(cells, metric.name):
+            continue
+        comparator = ScoreComparator(group, metric, scored)
+        for pair in pairs_of(list(group.sides), first, result.ablation if axis == "model" else None):
+            candidate = comparator.candidate(pair.subject, pair.baseline)
+            step = {} if pair.step is None else {"step": pair.step}
+            update = {"headline": pair.headline, "context": {**candidate.record.context, **step}}
+            yield Candidate(candidate.record.model_copy(update=update), candidate.estimate, pair.planned)
+
+
+def _leader_against_variants(result: RunResult, metric: Metric, scored: ScoredCells) -> list[Comparison]:
+    """The variant with the highest score against those that differ from it on several axes; of all such pairs as one family."""
+    candidates: list[Candidate] = []
+    further = 0
+    for group in comparison_groups(result, "variant"):
+        means = {name: _mean_score(side, metric.name) for name, side in group.sides.items()}
+        known = {name: mean for name, mean in means.items() if mean is not None}
+        if len(known) < 2:
+            continue
+        leader = max(known, key=lambda name: known[name])
+        comparator = ScoreComparator(group, metric, scored)
+        apart = [name for name in known if _axes_apart(group.sides[name], group.sides[leader]) > 1]
+        candidates += [comparator.candidate(leader, name) for name in apart]
+        names = list(known)
+        pairs = sum(_axes_apart(group.sides[a], group.sides[b]) > 1 for i, a in enumerate(names) for b in names[:i])
+        further += pairs - len(apart)
+    late = [Candidate(one.record.model_copy(update={"headline": False}), one.estimate, planned=False) for one in candidates]
+    return judged(late, further=further)
+
+
+def _axes_apart(one: CellsBySeed, other: CellsBySeed) -> int:
+    first, second = next(iter(one.values())), next(iter(other.values()))
+    return sum(getattr(first, axis) != getattr(second, axis) for axis in AXES)
+
+
+def _mean_score(side: CellsBySeed, quantity: str) -> float | None:
+    scores = [score for cell in side.values() if (score := score_of(cell, quantity)) is not None and math.isfinite(score)]
+    return fmean(scores) if scores else None
 
 
 def _is_wanted(cells: Sequence[CellResult], quantity: str) -> bool:
     """True where there is a score, or none of mIoU because something went wrong; a profile scores nothing, and nothing is missing."""
     scored = any(score_of(cell, quantity) is not None for cell in cells)
     return scored or (quantity == "miou" and any(cell.status != "ok" or cell.training is not None for cell in cells))
-
-
-def verdict(interval: Interval, *, lower_is_better: bool = False) -> Verdict:
-    """The verdict on an interval of a difference in a score."""
-    if interval.low is None or interval.high is None:
-        return "cannot tell"
-    if interval.low <= 0 <= interval.high:
-        return "no difference shown"
-    return "better" if (interval.low > 0) is not lower_is_better else "worse"
 
 
 @dataclass(frozen=True)
@@ -90,20 +140,39 @@ class _Pair:
         return [*self.subject, *self.baseline]
 
 
-class ScoreComparator:
-    """Compares the models of one group in one score; all of its cells are resampled together, once."""
+class ScoredCells:
+    """The cells of a comparison with their images; all are resampled together, once and when the first difference needs it."""
 
-    def __init__(self, group: ComparisonGroup, metric: Metric, files: ConfusionFiles, *, resamples: int = RESAMPLES) -> None:
-        self._group, self._metric, self._files, self._resamples = group, metric, files, resamples
+    def __init__(self, cells: Sequence[CellResult], metric: Metric, files: ConfusionFiles, *, resamples: int = RESAMPLES) -> None:
+        self._cells, self._metric, self._resamples = cells, metric, resamples
+        self.files, self.resamples = files, resamples
         self._resampled: dict[str, Resampled] | None = None
 
+    def resampled(self, cell: CellResult) -> Resampled:
+        """A cell's score in every resample of the images."""
+        if self._resampled is None:
+            self._resampled = dict(_resampled(self._cells, self._metric.name, self.files, self._resamples))
+        return self._resampled[cell.id]
+
+
+class ScoreComparator:
+    """Compares the sides of one group in one score."""
+
+    def __init__(self, group: ComparisonGroup, metric: Metric, scored: ScoredCells) -> None:
+        self._group, self._metric, self._scored, self._files = group, metric, scored, scored.files
+
     def compare(self, subject: str, baseline: str) -> Comparison:
-        """One record, with the reason where nothing can be said."""
-        one, other = self._group.models[subject], self._group.models[baseline]
+        """One record that stands alone, with the reason where nothing can be said."""
+        return judged([self.candidate(subject, baseline)])[0]
+
+    def candidate(self, subject: str, baseline: str) -> Candidate:
+        """One pair for a family, with the reason where nothing can be said."""
+        one, other = self._group.sides[subject], self._group.sides[baseline]
         seeds = shared_seeds(one, other, self._metric.name)
         pair = _Pair([one[seed] for seed in seeds], [other[seed] for seed in seeds])
         record = Comparison(
             quantity=self._metric.name,
+            axis=self._group.axis,
             subject=subject,
             baseline=baseline,
             subject_cells=[cell.id for cell in pair.subject or one.values()],
@@ -111,16 +180,22 @@ class ScoreComparator:
             unit=self._metric.stored_unit,
             context={**self._group.context, **_scored_on(pair, self._metric), "seeds": seeds},
         )
-        why = _nothing_shared([*one.values()], [*other.values()], self._metric.name) if not seeds else self._unlike(pair)
+        if seeds:
+            why = _not_numbers(pair.cells, self._metric.name) or self._unlike(pair)
+        else:
+            why = _nothing_shared([*one.values()], [*other.values()], self._metric.name)
         if why:
-            return record.model_copy(update={"reason": why})
+            return Candidate(record.model_copy(update={"reason": why}))
         if len(seeds) >= LEAST_SEEDS:
-            return record.model_copy(update=self._over_seeds(paired_over_seeds(one, other, self._metric.name, seeds)))
-        if self._metric.noise == "seeds":
-            return record.model_copy(
-                update={"reason": f"{self._metric.words} takes {LEAST_SEEDS} seeds: it cannot be taken of drawn images"}
+            interval, words = self._over_seeds(paired_over_seeds(one, other, self._metric.name, seeds))
+        elif self._metric.noise == "seeds":
+            return Candidate(
+                record.model_copy(update={"reason": f"{self._metric.words} takes {LEAST_SEEDS} seeds: it cannot be taken of drawn images"})
             )
-        return record.model_copy(update=self._over_images(pair))
+        else:
+            interval, words = self._over_images(pair)
+        nothing = degenerate(self._metric, pair.subject, pair.baseline)
+        return Candidate(record.model_copy(update=words | ({"reason": nothing} if nothing else {})), interval.estimate)
 
     def _unlike(self, pair: _Pair) -> str:
         """The reason why the cells were not scored on the same images; empty where they were."""
@@ -133,46 +208,55 @@ class ScoreComparator:
             return "the boundary counts of the images are missing: evaluate the cells again"
         return same_images(images)
 
-    def _over_images(self, pair: _Pair) -> dict[str, Any]:
+    def _over_images(self, pair: _Pair) -> tuple[Interval, dict[str, Any]]:
         images = self._files.images(pair.baseline[0])
         assert images is not None
         seeds = len(pair.subject)
         kind, words = sampling(len(images.ids), images.groups)
-        known = self._all_resampled()
-        differences = [known[one.id] - known[other.id] for one, other in zip(pair.subject, pair.baseline, strict=True)]
+        resampled = self._scored.resampled
+        differences = [resampled(one) - resampled(other) for one, other in zip(pair.subject, pair.baseline, strict=True)]
         interval = mean_of(differences).difference_interval()
         pooled = f", mean of the differences of {seeds} seeds" if seeds > 1 else ""
         drawn, _, groups = words.partition(" within ")
         where = f" on {drawn} of {'this' if groups == 'one group' else 'these'} {groups}" if kind == "within groups" else ""
         checkpoints = CHECKPOINTS if seeds == 1 else f"these {2 * seeds} checkpoints"
         few = f"{words} are too few for an interval: at least {LEAST_PAIRS}" if interval.low is None else ""
-        return self._judged(interval) | {
+        return interval, {
             "scope": checkpoints + where,
-            "method": f"paired bootstrap over {words}{pooled}, percentiles of {self._resamples} resamples",
+            "method": f"paired bootstrap over {words}{pooled}, percentiles of {self._scored.resamples} resamples",
             "reason": few,
         }
 
-    def _over_seeds(self, interval: Interval) -> dict[str, Any]:
+    def _over_seeds(self, interval: Interval) -> tuple[Interval, dict[str, Any]]:
         same = "all seeds differ by the same amount: there is nothing to estimate a deviation from" if interval.low is None else ""
         method = f"t interval of the differences between cells of equal seed, {interval.n} seeds; all on the same images"
-        return self._judged(interval) | {"scope": ARCHITECTURES, "method": method, "reason": same}
+        return interval, {"scope": _SCOPES[self._group.axis], "method": method, "reason": same}
 
-    def _judged(self, interval: Interval) -> dict[str, Any]:
-        return {
-            "value": interval.value,
-            "low": interval.low,
-            "high": interval.high,
-            "confidence": CONFIDENCE,
-            "p_value": interval.p_value,
-            "n": interval.n,
-            "verdict": verdict(interval, lower_is_better=self._metric.better == "lower"),
-        }
 
-    def _all_resampled(self) -> dict[str, Resampled]:
-        if self._resampled is None:
-            cells = [cell for side in self._group.models.values() for cell in side.values()]
-            self._resampled = dict(_resampled(cells, self._metric.name, self._files, self._resamples))
-        return self._resampled
+def degenerate(metric: Metric, subject: Sequence[CellResult], baseline: Sequence[CellResult]) -> str:
+    """The reason why scores of these cells compare nothing; empty where they do."""
+    cells = [*subject, *baseline]
+    quality = cells[0].quality
+    assert quality is not None
+    if sum(pixels > 0 for pixels in quality.label_pixels_per_class) == 1:
+        return "only one class has labels in the scored split"
+    if metric.of_class and not any(score_of(cell, metric.name) for cell in cells):
+        return f"neither side finds any {quality.headline_class}: the IoU is 0 on both"
+    classes = {only_class_of(cell) for cell in cells}
+    if len(classes) == 1 and None not in classes:
+        return f"both sides predict one class only: {classes.pop()}"
+    return ""
+
+
+def only_class_of(cell: CellResult) -> str | None:
+    """The class that a cell's every prediction on labelled pixels is of; None where it predicts several, or only one has labels."""
+    quality = cell.quality
+    if quality is None:
+        return None
+    recalls = {name: r for name, r in zip(quality.class_names, quality.recall_per_class, strict=False) if r is not None}
+    full = [name for name, recall in recalls.items() if recall == 1]
+    others = [recall for name, recall in recalls.items() if name not in full]
+    return full[0] if len(full) == 1 and others and not any(others) else None
 
 
 def _resampled(cells: Sequence[CellResult], quantity: str, files: ConfusionFiles, resamples: int) -> Iterator[tuple[str, Resampled]]:
@@ -213,33 +297,16 @@ def _boundary_iou_of(sums: Floats) -> Floats:
     return mean
 
 
-def _corrected(pairs: Sequence[Comparison]) -> list[Comparison]:
-    """The same pairs as one family: a verdict stands where its corrected p value does."""
-    known = [pair for pair in pairs if pair.p_value is not None]
-    adjusted = dict(zip(map(id, known), holm([pair.p_value or 0.0 for pair in known]), strict=True))
-    return [_with_p(pair, adjusted.get(id(pair)), len(known)) for pair in pairs]
-
-
-def _with_p(pair: Comparison, adjusted: float | None, family: int) -> Comparison:
-    if adjusted is None:
-        return pair.model_copy(update={"headline": False})
-    lost = pair.verdict in ("better", "worse") and adjusted >= 1 - CONFIDENCE
-    return pair.model_copy(
-        update={
-            "headline": False,
-            "p_adjusted": adjusted,
-            "verdict": "no difference shown" if lost else pair.verdict,
-            "method": f"{pair.method}; p by Holm over {family} pairs",
-            "reason": f"its interval leaves out zero, but not after correction for {family} pairs" if lost else pair.reason,
-        }
-    )
-
-
 def _scored_on(pair: _Pair, metric: Metric) -> Mapping[str, Any]:
     quality = next((cell.quality for cell in pair.cells if cell.quality), None)
     if quality is None:
         return {}
     return {"split": quality.split, **({"class": quality.headline_class} if metric.of_class else {})}
+
+
+def _not_numbers(cells: Sequence[CellResult], quantity: str) -> str:
+    broken = [cell.id for cell in cells if not math.isfinite(score_of(cell, quantity) or 0.0)]
+    return f"the score of {', '.join(broken)} is not a number" if broken else ""
 
 
 def _nothing_shared(subject: Sequence[CellResult], baseline: Sequence[CellResult], quantity: str) -> str:

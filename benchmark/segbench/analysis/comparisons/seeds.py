@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import stdev
 
@@ -13,7 +14,7 @@ from segbench.results.records import RunResult, SeedSummary
 
 def summarise_seeds(result: RunResult) -> list[SeedSummary]:
     """A record per score for each model that was scored with two seeds or more under otherwise equal conditions."""
-    sides = [side for group in comparison_groups(result) for side in group.models.values()]
+    sides = [side for group in comparison_groups(result) for side in group.sides.values()]
     summaries = (_summary(side, metric.name) for side in sides for metric in METRICS.scores)
     return [summary for summary in summaries if summary is not None]
 
@@ -30,7 +31,7 @@ def paired_over_seeds(subject: CellsBySeed, baseline: CellsBySeed, quantity: str
 
 
 def _summary(side: CellsBySeed, quantity: str) -> SeedSummary | None:
-    scored = [(cell, score) for cell in side.values() if (score := score_of(cell, quantity)) is not None]
+    scored = [(cell, score) for cell in side.values() if (score := score_of(cell, quantity)) is not None and math.isfinite(score)]
     if len(scored) < 2:
         return None
     scores = [score for _, score in scored]

@@ -13,7 +13,8 @@ from typing import Any
 from segbench.analysis.regressions.environment import unlike_machines
 from segbench.analysis.regressions.pairing import NetworkPair
 from segbench.analysis.regressions.verdicts import judged
-from segbench.analysis.statistics.timing import CONFIDENCE, LEAST_ROUNDS, Ratio, ratio_of
+from segbench.analysis.statistics.families import CONFIDENCE
+from segbench.analysis.statistics.timing import LEAST_ROUNDS, Ratio, ratio_of
 from segbench.results.deployments import deployment_of
 from segbench.results.metrics import metric
 from segbench.results.records import Deployment, Latency, ReferenceRecord, RunResult

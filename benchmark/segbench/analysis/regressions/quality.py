@@ -12,7 +12,7 @@ from typing import Any
 
 from segbench.analysis.comparisons.confusions import ConfusionFiles, Images
 from segbench.analysis.comparisons.matching import CellsBySeed, ComparisonGroup, score_of, shared_seeds
-from segbench.analysis.comparisons.quality import ScoreComparator
+from segbench.analysis.comparisons.quality import ScoreComparator, ScoredCells
 from segbench.analysis.regressions.pairing import Pair
 from segbench.analysis.regressions.verdicts import judged
 from segbench.analysis.statistics.bootstrap import LEAST_SEEDS, RESAMPLES
@@ -56,8 +56,10 @@ def quality_rows(
     files = ConfusionFilesOfBoth({_OLD: directories[0], _NEW: directories[1]})
     sides = {f"{which} {n}": _renamed(side, which) for n, pair in enumerate(pairs) for which, side in _sides(pair)}
     group = ComparisonGroup({}, sides)
+    cells = [cell for side in sides.values() for cell in side.values()]
+    resamples = RESAMPLES if len(pairs) <= _MANY else _FEWER_RESAMPLES
     for metric in METRICS.scores:
-        comparator = ScoreComparator(group, metric, files, resamples=RESAMPLES if len(pairs) <= _MANY else _FEWER_RESAMPLES)
+        comparator = ScoreComparator(group, metric, ScoredCells(cells, metric, files, resamples=resamples))
         for n, pair in enumerate(pairs):
             old, new = sides[f"{_OLD} {n}"], sides[f"{_NEW} {n}"]
             if not _is_scored(old, new, metric.name):

@@ -1,4 +1,4 @@
-"""Verdicts on speed: only within a race, with the interval's word against the first model and Holm's for all pairs."""
+"""Verdicts on speed: only within a race, each pair once, all of them one family."""
 
 from __future__ import annotations
 
@@ -97,16 +97,38 @@ def test_what_cannot_be_told_has_its_reason() -> None:
     assert _told(torn)[0].reason == "their rounds are not the same ones"
 
 
-def test_all_pairs_are_corrected_for_being_many() -> None:
-    """Of eight equal models some pair nearly always seems different; corrected, none does but by a chance of one in twenty."""
+def test_each_pair_has_one_verdict_and_few_families_have_a_false_one() -> None:
+    """Of eight equal models some pair nearly always seems different by itself; of the family none does but in one race of twenty."""
     assert _told(RunResult(cells=[_cell("a", _form(20, seed=1)), _cell("b", _form(10, seed=2))]), headline=False) == []
     told = 0
     for trial in range(12):
         cells = [_cell(f"m{i}", _form(20, seed=100 * trial + i, noise=0.05)) for i in range(8)]
-        pairs = _told(RunResult(cells=cells), headline=False)
-        assert len(pairs) == 28
+        pairs = compare_latencies(RunResult(cells=cells))
+        assert len({frozenset((p.subject, p.baseline)) for p in pairs}) == len(pairs) == 28
+        assert sum(p.headline for p in pairs) == 7
+        assert all(p.family is not None and (p.family.planned, p.family.others) == (7, 21) for p in pairs)
         assert all(p.p_adjusted is not None and p.p_value is not None and p.p_adjusted >= p.p_value for p in pairs)
         told += any(pair.verdict != "no difference shown" for pair in pairs)
     assert told <= 2
-    apart = [_cell(f"m{i}", _form(20 + 5 * i, seed=i)) for i in range(3)]
-    assert {pair.verdict for pair in _told(RunResult(cells=apart), headline=False)} == {"slower"}
+    apart = [_cell(f"m{i}", _form(20 + 10 * i, seed=i)) for i in range(3)]
+    assert {pair.verdict for pair in compare_latencies(RunResult(cells=apart))} == {"slower"}
+
+
+def test_a_form_is_compared_with_the_same_model_in_eager_mode() -> None:
+    cells = [_cell("a", _form(20, seed=1)), _cell("b", _form(15, seed=2), _form(10, seed=3, backend="twin"))]
+    (form,) = [c for c in compare_latencies(RunResult(cells=cells)) if c.axis == "form"]
+    assert (form.subject, form.subject_backend, form.baseline_backend, form.planned, form.headline) == ("b", "twin", "eager", True, False)
+    assert form.verdict == "faster"
+    assert form.value == pytest.approx(2 / 3, rel=0.02)
+
+
+def test_the_verdict_is_that_of_the_interval() -> None:
+    for trial in range(40):
+        cells = [_cell(f"m{i}", _form(20 * (1 + 0.01 * i), seed=10 * trial + i)) for i in range(4)]
+        for pair in compare_latencies(RunResult(cells=cells)):
+            assert pair.low is not None
+            assert pair.high is not None
+            assert pair.p_adjusted is not None
+            expected = "faster" if pair.high < 1 else "slower" if pair.low > 1 else "no difference shown"
+            assert pair.verdict == expected
+            assert (pair.p_adjusted < 0.05) is (expected != "no difference shown")

@@ -158,42 +158,104 @@ def test_models_are_only_compared_under_the_same_loss_recipe_and_settings(bench:
         bench.add(model, matrices(0.8), loss="focal")
         bench.add(model, matrices(0.8), 1, settings={"train.lr": 0.1})
     found = bench.compare()
+    found = [c for c in found if c.axis == "model"]
     assert [(c.context["loss"], c.context["settings"]) for c in found] == [("ce", {}), ("focal", {}), ("ce", {"train.lr": 0.1})]
     assert all(c.subject == "second" and c.baseline == "first" for c in found)
 
 
-def test_all_pairs_are_corrected_and_stand_apart_from_the_headlines(bench: Bench) -> None:
+def test_each_pair_has_one_verdict_of_one_family(bench: Bench) -> None:
     for place, model in enumerate(("first", "second", "third")):
         bench.add(model, matrices(0.70 + 0.002 * place, seed=place))
     headlines, pairs = bench.compare(), bench.compare(headline=False)
     assert [(c.subject, c.baseline) for c in headlines] == [("second", "first"), ("third", "first")]
-    assert [(c.subject, c.baseline) for c in pairs] == [("second", "first"), ("third", "first"), ("third", "second")]
-    assert all(c.p_adjusted is None for c in headlines)
-    values = sorted(c.p_value or 0.0 for c in pairs)
-    expected, largest = {}, 0.0
-    for rank, p in enumerate(values):
-        largest = max(largest, min(1.0, (3 - rank) * p))
-        expected[p] = largest
-    assert [c.p_adjusted for c in pairs] == [pytest.approx(expected[c.p_value or 0.0]) for c in pairs]
-    assert all((c.verdict in ("better", "worse")) == ((c.p_adjusted or 0) < 0.05) for c in pairs)
-    assert "Holm over 3 pairs" in pairs[0].method
+    assert [(c.subject, c.baseline) for c in pairs] == [("third", "second")]
+    assert all(c.family is not None and (c.family.planned, c.family.others) == (2, 1) for c in [*headlines, *pairs])
+    assert [c.confidence for c in [*headlines, *pairs]] == pytest.approx([0.98, 0.98, 0.99])
+    assert [c.p_adjusted for c in headlines] == pytest.approx([min(1.0, 2.5 * (c.p_value or 0)) for c in headlines])
+    assert [c.p_adjusted for c in pairs] == pytest.approx([min(1.0, 5 * (c.p_value or 0)) for c in pairs])
 
 
-def test_a_pair_that_only_holds_uncorrected_loses_its_verdict_and_says_why(bench: Bench) -> None:
-    found = None
-    for seed in range(40):
+def test_a_verdict_is_that_of_the_interval_it_is_printed_with(bench: Bench) -> None:
+    verdicts = set()
+    for seed in range(25):
         bench.cells.clear()
         for place, model in enumerate(("first", "second", "third")):
-            bench.add(model, matrices(0.7 + 0.008 * (place == 2), seed=3 * seed + place))
-        found = next((c for c in bench.compare(headline=False) if 0.02 < (c.p_value or 0) < 0.05 and (c.p_adjusted or 0) >= 0.05), None)
-        if found:
-            break
-    assert found is not None
-    assert found.low is not None
-    assert found.high is not None
-    assert found.low > 0 or found.high < 0
-    assert found.verdict == "no difference shown"
-    assert "not after correction for 3 pairs" in found.reason
+            bench.add(model, matrices(0.7 + 0.006 * (place == 2), seed=3 * seed + place))
+        for c in bench.compare() + bench.compare(headline=False):
+            assert c.low is not None
+            assert c.high is not None
+            assert c.p_adjusted is not None
+            assert c.verdict == ("better" if c.low > 0 else "worse" if c.high < 0 else "no difference shown")
+            assert (c.p_adjusted < 0.05) is (c.verdict in ("better", "worse"))
+            verdicts.add(c.verdict)
+    assert {"better", "no difference shown"} <= verdicts
+
+
+def test_losses_recipes_and_settings_are_compared_like_models(bench: Bench) -> None:
+    for model in ("first", "second"):
+        bench.add(model, matrices(0.7, seed=1))
+        bench.add(model, matrices(0.8, seed=2), loss="focal")
+        bench.add(model, matrices(0.6, seed=3), 1, loss="focal", settings={"train.lr": 0.1})
+        bench.add(model, matrices(0.65, seed=4), 1, loss="focal")
+    found = [c for c in compare_quality(bench.run, bench.directory) if c.quantity == "miou"]
+    losses = [c for c in found if c.axis == "loss"]
+    assert [(c.subject, c.baseline, c.context["model"], c.verdict) for c in losses] == [
+        ("focal", "ce", "first", "better"),
+        ("focal", "ce", "second", "better"),
+    ]
+    assert losses[0].family is not None
+    assert losses[0].family.planned == 2
+    settings = [c for c in found if c.axis == "settings"]
+    assert [(c.subject, c.baseline, c.context["loss"]) for c in settings] == [("train.lr=0.1", "as given", "focal")] * 2
+
+
+def test_the_leader_is_compared_with_variants_that_differ_from_it_in_several_ways(bench: Bench) -> None:
+    for place, model in enumerate(("first", "second")):
+        for late, loss in enumerate(("ce", "focal")):
+            bench.add(model, matrices(0.6 + 0.05 * place + 0.1 * late, seed=2 * place + late), loss=loss)
+    (cross,) = [c for c in compare_quality(bench.run, bench.directory) if c.quantity == "miou" and c.axis == "variant"]
+    assert (cross.subject, cross.baseline, cross.verdict, cross.headline) == (
+        "second | focal | smoke",
+        "first | ce | smoke",
+        "better",
+        False,
+    )
+    assert cross.family is not None
+    assert (cross.family.planned, cross.family.others) == (0, 2)
+
+
+def _only(counted: Counts, index: int) -> Counts:
+    """The same labels, every pixel predicted as one class."""
+    found = np.zeros_like(counted)
+    found[:, :, index] = counted.sum(axis=2)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "quantity", "reason"),
+    [
+        (_only(matrices(0.7), 0), _only(matrices(0.7), 0), "miou", "both sides predict one class only: ground"),
+        (_only(matrices(0.7), 0), _only(matrices(0.7), 2), "headline_iou", "neither side finds any water: the IoU is 0 on both"),
+        (matrices(0.7) * [[[1], [0], [0]]], matrices(0.8) * [[[1], [0], [0]]], "miou", "only one class has labels in the scored split"),
+    ],
+)
+def test_degenerate_results_are_named_and_not_compared(bench: Bench, first: Counts, second: Counts, quantity: str, reason: str) -> None:
+    bench.add("first", first)
+    bench.add("second", second)
+    (found,) = bench.compare(quantity)
+    assert (found.verdict, found.low, found.reason) == ("cannot tell", None, reason)
+
+
+def test_a_score_that_is_not_a_number_is_named(bench: Bench) -> None:
+    for seed in range(3):
+        bench.add("first", matrices(0.7, seed=seed), seed)
+        cell = bench.add("second", matrices(0.8, seed=seed), seed)
+        assert cell.quality is not None
+        bench.cells[-1] = cell.model_copy(update={"quality": cell.quality.model_copy(update={"miou": float("nan")})})
+    (found,) = bench.compare()
+    assert (found.verdict, found.low) == ("cannot tell", None)
+    assert found.reason.startswith("the score of second-ce-s0, ")
+    assert found.reason.endswith("is not a number")
 
 
 def test_headline_class_and_boundaries_are_compared_where_they_were_measured(bench: Bench) -> None:
