@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         Task,
     )
     from segbench.results.metrics import METRICS, ChangeRow, Metric, TableColumn, metric
-    from segbench.results.readings import ShownValue, batch_timing, half_interval, shown_deployment, single_timing
+    from segbench.results.readings import ShownValue, batch_timing, half_interval, only_class_of, shown_deployment, single_timing
     from segbench.results.records import (
         Ablation,
         AblationStep,
@@ -92,7 +92,7 @@ _HOMES = {
     "plugin.choice": "Choice parse_choice slug",
     "plugin.options": "NoOptions Options option",
     "results.metrics": "METRICS ChangeRow Metric TableColumn metric",
-    "results.readings": "ShownValue batch_timing half_interval shown_deployment single_timing",
+    "results.readings": "ShownValue batch_timing half_interval only_class_of shown_deployment single_timing",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
         "Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Latency Memory ModuleCost ModuleCosts "
@@ -185,6 +185,7 @@ __all__ = [
     "half_interval",
     "hookimpl",
     "metric",
+    "only_class_of",
     "option",
     "parse_choice",
     "shown_deployment",

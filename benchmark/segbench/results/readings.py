@@ -47,7 +47,7 @@ class MetricValue:
 
 @dataclass(frozen=True)
 class ShownValue:
-    """The value of a cell that tables show: ``spread`` is half a 95 % interval or a deviation over seeds, ``interval`` that of a mean."""
+    """The value of a cell that tables show: ``spread`` is its deviation over seeds, ``interval`` the 95 % interval of the value."""
 
     value: float
     spread: float | None = None
@@ -110,7 +110,7 @@ def shown_latency(cell: CellResult) -> ShownValue | None:
     """Median of single calls."""
     entry = single_latency(cell)
     median = finite(entry.p50_ms) if entry else None
-    return None if entry is None or median is None else ShownValue(median, half_interval(entry))
+    return None if entry is None or median is None else ShownValue(median, interval=entry.ci95_ms)
 
 
 def shown_throughput(cell: CellResult) -> ShownValue | None:
@@ -119,8 +119,7 @@ def shown_throughput(cell: CellResult) -> ShownValue | None:
     speed = finite(entry.images_per_second) if entry else None
     if entry is None or speed is None:
         return None
-    spread = half_interval(entry)
-    return ShownValue(speed, speed * spread / entry.p50_ms if spread is not None and entry.p50_ms else None)
+    return ShownValue(speed)
 
 
 def shown_energy(cell: CellResult) -> ShownValue | None:
@@ -131,6 +130,17 @@ def shown_energy(cell: CellResult) -> ShownValue | None:
         if entry.batch_size == 1 and joules is not None:
             return ShownValue(joules)
     return None
+
+
+def only_class_of(cell: CellResult) -> str | None:
+    """The class that a cell's every prediction on labelled pixels is of; None where it predicts several, or only one has labels."""
+    quality = cell.quality
+    if quality is None:
+        return None
+    recalls = {name: r for name, r in zip(quality.class_names, quality.recall_per_class, strict=False) if r is not None}
+    full = [name for name, recall in recalls.items() if recall == 1]
+    others = [recall for name, recall in recalls.items() if name not in full]
+    return full[0] if len(full) == 1 and others and not any(others) else None
 
 
 def count(cell: CellResult, record: RecordName, key: str, *, at_input: bool = False) -> Iterator[MetricReading]:

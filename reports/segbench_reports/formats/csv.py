@@ -21,7 +21,7 @@ from segbench_reports.text import numbers
 from segbench_reports.text.escape import spreadsheet
 from segbench_reports.view.ablation import measured_ablations
 from segbench_reports.view.cells import deployment
-from segbench_reports.view.quality_comparisons import quality_comparisons
+from segbench_reports.view.comparisons import quality_comparisons
 
 _CELL = "id kind model loss dataset recipe seed status params params_trained size_mb macs flops fvcore_flops"
 _ERROR = "stage kind message"
@@ -99,7 +99,8 @@ def _bare(cell: CellResult, form: Deployment) -> CellResult:
 def _uncertainty(result: RunResult, cell: CellResult) -> dict[str, Any]:
     """mIoU over the seeds of the cell's model, and its model against the run's first."""
     seeds = next((s for s in result.seeds if s.quantity == "miou" and cell.id in s.cells), None)
-    compared = (c for c in quality_comparisons(result, headline=True) if c.quantity == "miou" and cell.id in c.subject_cells)
+    against_first = (c for c in quality_comparisons(result, headline=True) if c.quantity == "miou" and c.axis == "model")
+    compared = (c for c in against_first if cell.id in c.subject_cells)
     return {**_values(seeds, _SEEDS, "seeds_miou"), **_values(next(compared, None), _COMPARISON, "miou_difference")}
 
 

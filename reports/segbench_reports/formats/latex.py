@@ -12,7 +12,7 @@ from segbench_reports.text.escape import plain
 from segbench_reports.text.latex import breakable, latex
 from segbench_reports.view.cells import dataset_name, scored_splits
 from segbench_reports.view.deployments import deployment_rows
-from segbench_reports.view.main_table import Column, Row, Table, main_table
+from segbench_reports.view.main_table import MARKS_MEANING, Column, Row, Table, main_table
 from segbench_reports.view.notes import protocol_line, table_notes
 from segbench_reports.view.summary import conditions, unfinished_note
 
@@ -92,8 +92,11 @@ def _figure(row: Row, column: Column, table: Table) -> str:
 
 
 def _interval(row: Row, column: Column) -> str:
-    """The 95 % interval of a score: over seeds where the run has it, else over images."""
+    """The 95 % interval where ± does not say it; of a score over seeds where the run has it, else over images."""
     figure, quality = row.figures.get(column.key), row.cell.quality
+    if not column.is_share:
+        bounds = column.interval_text(figure)
+        return f"[{bounds.replace(' to ', ', ')}]" if bounds else ""
     if figure and figure.interval:
         interval = figure.interval
     elif column.key == "miou" and row.kind == "cell" and quality and quality.miou_ci95:
@@ -112,9 +115,8 @@ def _scored(result: RunResult) -> str:
 
 def _notes(result: RunResult, table: Table) -> list[str]:
     """Conditions under which the numbers of the main table hold."""
-    marks = {table.mark(row, column) for row in table.main for column in table.columns}
-    lines = ["Bold: best of its column, as far as digits and intervals tell." if "best" in marks else ""]
-    lines.append("Underlined: second best." if "second" in marks else "")
+    lines = [f"Bold: best of its column; {MARKS_MEANING}." if table.has_mark("best") else ""]
+    lines.append("Underlined: second best, by the same rule." if table.has_mark("second") else "")
     lines += _bounds(table)
     lines += [column.metric.meaning for column in table.columns]
     remarks = table_notes(result, table, ratios=False)

@@ -79,7 +79,7 @@ def title(result: RunResult) -> str:
 
 
 def _with_unit(text: str) -> str:
-    return f"In per cent, on the scored split; best of each class in bold.\n\n{text}" if text else ""
+    return f"In per cent, on the scored split; differences per class have no verdict.\n\n{text}" if text else ""
 
 
 def _failures(result: RunResult) -> str:

@@ -22,7 +22,7 @@ from segbench_reports.view.ablation import measured_ablations
 from segbench_reports.view.cells import dataset_name, scored_splits, variant
 from segbench_reports.view.deployments import deployment_rows, sentences
 from segbench_reports.view.failures import failures
-from segbench_reports.view.main_table import Column, Row, Table, main_table
+from segbench_reports.view.main_table import MARKS_MEANING, Column, Row, Table, main_table
 from segbench_reports.view.notes import protocol_line, table_notes
 from segbench_reports.view.summary import summary, unfinished_note
 from segbench_reports.view.verification import instruments
@@ -89,7 +89,7 @@ def _paragraphs(lines: Iterable[str], style: str = "") -> RenderableType:
 
 
 def _notes(result: RunResult, table: Table, hidden: Sequence[str], *, color: bool) -> list[str]:
-    notes = [] if color or not any(row.best for row in table.main) else ["* best of its column."]
+    notes = [f"{'Bold' if color else '*'}: best of its column; {MARKS_MEANING}."] if table.has_mark("best") else []
     notes += [plain(note) for note in table_notes(result, table)]
     notes.append(plain(f"Instruments {instruments(result)}."))
     if table.single_seeds:
@@ -146,14 +146,13 @@ def _label(row: Row, table: Table) -> Text:
 
 
 def _figure(row: Row, column: Column, table: Table, *, color: bool) -> Text:
-    """The figure, starred where best and colours cannot say it; the ratio below."""
-    best = column.key in row.best
-    text = Text(column.text(row.figures.get(column.key)), style="bold green" if best else "")
-    starred = not color and any(column.key in other.best for other in table.main)
-    interval = row.figures[column.key].interval if column.key in row.figures else None
+    """The figure, starred where best and colours cannot say it; its interval and the ratio below."""
+    figure, best = row.figures.get(column.key), table.mark(row, column) == "best"
+    text = Text(column.text(figure), style="bold green" if best else "")
+    starred = not color and any(table.mark(other, column) == "best" for other in table.main)
     if starred:
         text.append("*" if best else " ")
-    for below in (numbers.shares(interval) if interval else "", table.relative_text(row, column)):
+    for below in (column.interval_text(figure), table.relative_text(row, column)):
         text.append(f"\n{below}{' ' if starred else ''}" if below else "", style="not bold dim")
     return text
 

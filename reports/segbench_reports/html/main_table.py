@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from typing import Any
 from segbench import Comparison, RunResult, ShownValue
 from segbench_reports.html.embed import printable, rounded
 from segbench_reports.text import numbers
-from segbench_reports.view.cells import cell_name, group_key
+from segbench_reports.text.verdicts import bounds, effect, in_words, interval_name, relative
+from segbench_reports.view.cells import cell_name
+from segbench_reports.view.comparisons import between
 from segbench_reports.view.main_table import Column, Row, Table
 
-_MOST_COMPARISONS = 3000
+_MOST_COMPARISONS = 6000
 _NAME = 80
 _SHORT_NAME = 44
 
@@ -25,6 +28,7 @@ class TableCell:
     text: str
     relative: str = ""
     mark: str = ""
+    interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,14 @@ def table_data(result: RunResult, table: Table) -> dict[str, Any]:
     return {
         "axes": list(table.axes),
         "columns": [
-            {"key": c.key, "title": printable(c.title), "unit": c.unit, "better": c.metric.better, "compare": c.compare}
+            {
+                "key": c.key,
+                "title": printable(c.title),
+                "unit": c.unit,
+                "better": c.metric.better,
+                "compare": c.compare,
+                "exact": c.is_exact,
+            }
             for c in table.columns
         ],
         "rows": [
@@ -88,12 +99,12 @@ def table_data(result: RunResult, table: Table) -> dict[str, Any]:
 
 
 def winners(table: Table) -> list[tuple[str, str, str]]:
-    """The best rows by question: (question, names, figure), only where the digits or intervals tell rows apart."""
+    """The best rows by question: (question, names, figure), only where digits or verdicts tell rows apart."""
     answers = []
     axes = [axis for axis in table.axes if axis != "seed"]
     for column in table.columns:
         question = column.layout.question
-        best = [row for row in table.rows if column.key in row.best]
+        best = [row for row in table.rows if table.mark(row, column) == "best"]
         if question and best and len(best) < len([row for row in table.rows if row.ranked]):
             names = numbers.listed([printable(cell_name(row.cell, axes), _SHORT_NAME) for row in best[:3]])
             more = f" and {len(best) - 3} more" if len(best) > 3 else ""
@@ -119,7 +130,8 @@ def _line(row: Row, name: str, table: Table) -> Line:
 
 
 def _cell(row: Row, column: Column, table: Table) -> TableCell:
-    return TableCell(column.text(row.figures.get(column.key)), table.relative_text(row, column), table.mark(row, column))
+    figure = row.figures.get(column.key)
+    return TableCell(column.text(figure), table.relative_text(row, column), table.mark(row, column), column.interval_text(figure))
 
 
 def _number(figure: ShownValue | None, column: Column) -> list[Any] | None:
@@ -131,28 +143,19 @@ def _number(figure: ShownValue | None, column: Column) -> list[Any] | None:
 
 
 def _comparisons(result: RunResult, table: Table) -> list[list[Any]]:
-    """Measured comparisons between two rows: column, subject, baseline, value, low, high, and the verdict in words."""
-    places: dict[tuple[str, ...], int] = {}
-    for place, row in enumerate(table.rows):
-        ids = [c.id for c in result.cells if group_key(c) == group_key(row.cell)] if row.kind == "mean" else [row.cell.id]
-        places[tuple(sorted(ids))] = place
-    keys = {column.key for column in table.columns}
-    ordered = sorted(result.comparisons, key=lambda c: not c.headline)
-    compared = [(c, places.get(tuple(sorted(c.subject_cells))), places.get(tuple(sorted(c.baseline_cells)))) for c in ordered]
-    return [
-        [c.quantity, subject, baseline, rounded(c.value), rounded(c.low), rounded(c.high), _verdict(c)]
-        for c, subject, baseline in compared
-        if c.quantity in keys and subject is not None and baseline is not None and _plain_form(c)
-    ][:_MOST_COMPARISONS]
+    """The run's comparisons between two rows, both ways: column, row, baseline, text below the figure, and the verdict in words."""
+    ranked = [(place, row) for place, row in enumerate(table.rows) if row.ranked]
+    noisy = [column for column in table.columns if column.compare and not column.is_exact]
+    entries: list[list[Any]] = []
+    for column in noisy:
+        for (place, row), (other_place, other) in itertools.permutations(ranked, 2):
+            comparison = between(result, column.metric.name, row.side, other.side)
+            if comparison is not None:
+                entries.append([column.key, place, other_place, relative(comparison), _explained(comparison)])
+    return entries[:_MOST_COMPARISONS]
 
 
-def _plain_form(comparison: Comparison) -> bool:
-    """Single images of the networks as they were trained: what the table shows."""
-    eager = (None, "eager")
-    return comparison.subject_backend in eager and comparison.baseline_backend in eager and comparison.context.get("batch_size", 1) == 1
-
-
-def _verdict(comparison: Comparison) -> str:
+def _explained(comparison: Comparison) -> str:
     scope = f", {comparison.scope}" if comparison.scope else ""
-    reason = f" ({comparison.reason})" if comparison.reason else ""
-    return printable(f"{comparison.verdict}{scope}{reason}")
+    interval = f" ({interval_name(comparison)}: {bounds(comparison)})" if bounds(comparison) else ""
+    return printable(f"{effect(comparison)}{interval}: {in_words(comparison)}{scope}")

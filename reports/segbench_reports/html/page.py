@@ -32,7 +32,7 @@ from segbench_reports.text import numbers
 from segbench_reports.text.latex import SIGNS
 from segbench_reports.view.cells import dataset_name
 from segbench_reports.view.failures import Failure, failures
-from segbench_reports.view.main_table import Table
+from segbench_reports.view.main_table import MARKS_MEANING, Table
 from segbench_reports.view.main_table import main_table as make_table
 from segbench_reports.view.notes import protocol_line, table_notes
 from segbench_reports.view.summary import summary, unfinished_note
@@ -90,6 +90,7 @@ def _view(result: RunResult, table: Table, run_directory: Path | None) -> dict[s
         "unfinished": unfinished_note(result),
         "answer": [printable(sentence) for sentence in summary(result, table)],
         "winners": main_table.winners(table),
+        "marks_meaning": MARKS_MEANING,
         "facts": _facts(result),
         "axes": table.axes,
         "headings": main_table.headings(table),

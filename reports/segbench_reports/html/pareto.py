@@ -84,9 +84,8 @@ def _cost(row: Row, cost: Metric) -> list[float | None] | None:
     reading = row.figures.get(cost.column_key) or (None if cost.column else cost.value(row.cell))
     if reading is None or finite(reading.value) is None:
         return None
-    value = reading.value * cost.scale
-    spread = None if reading.spread is None else reading.spread * cost.scale
-    return _bounded(value, None if spread is None else (value - spread, value + spread))
+    bounds = None if reading.interval is None else (reading.interval[0] * cost.scale, reading.interval[1] * cost.scale)
+    return _bounded(reading.value * cost.scale, bounds)
 
 
 def _quality(result: RunResult, row: Row, score: Metric) -> list[float | None] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from segbench import CellResult, Comparison, ReportTarget, RunResult
 from segbench_reports.charts import ablation as ablation_chart
@@ -10,6 +10,7 @@ from segbench_reports.charts import charts
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import Align, bullets, grid
+from segbench_reports.text.verdicts import NOT_SHOWN_NOTE, bounds, family_notes, relative
 from segbench_reports.view.ablation import MeasuredAblation, MeasuredStep, measured_ablations
 from segbench_reports.view.cells import finite
 
@@ -56,29 +57,21 @@ def _step_texts(step: MeasuredStep) -> list[str]:
         f"{step.change.option}: {step.change.before} → {step.change.after}",
         _ratio(step.params),
         _ratio(step.macs),
-        _interval(step.latency, numbers.times),
-        _interval(step.miou, numbers.points),
+        _effect(step.latency),
+        _effect(step.miou),
         f"{outcome}: {why}",
     ]
 
 
 def _ratio(ratio: float | None) -> str:
-    return (
-        numbers.NOT_MEASURED
-        if ratio is None
-        else "="
-        if ratio == 1
-        else f"×{ratio:.3f}"
-        if 0.995 <= ratio < 1.005
-        else numbers.times(ratio)
-    )
+    return numbers.NOT_MEASURED if ratio is None else "=" if ratio == 1 else f"×{numbers.unequal(ratio)}"
 
 
-def _interval(comparison: Comparison | None, written: Callable[[float], str]) -> str:
-    if comparison is None or comparison.value is None or finite(comparison.value) is None:
+def _effect(comparison: Comparison | None) -> str:
+    """Effect and interval; none where the data cannot tell."""
+    if comparison is None or not relative(comparison):
         return numbers.NOT_MEASURED
-    text, low, high = written(comparison.value), comparison.low, comparison.high
-    return text if low is None or high is None else f"{text} [{written(low)}, {written(high)}]"
+    return f"{relative(comparison)} [{bounds(comparison).replace(' to ', ', ')}]"
 
 
 def _miou(cells: Sequence[CellResult]) -> str:
@@ -106,7 +99,9 @@ def _notes(measured: MeasuredAblation) -> Iterable[str]:
     if judged:
         yield (
             "A change **pays** where it is shown to be better at no higher cost, or cheaper with no loss of mIoU shown; cost is "
-            "parameters, MACs and, where a race shows a difference (corrected for the number of steps), latency. "
+            "parameters, MACs and, where a race shows a difference, latency. "
             "*No loss shown* is not *no loss*: the interval says what is not excluded."
         )
-        yield "The steps build on each other: another order of the same changes may share the effects out otherwise."
+        yield f"{NOT_SHOWN_NOTE}."
+        yield from map(markdown, family_notes(judged))
+        yield "The steps build on each other: another order of the same changes may attribute the effects differently."

@@ -16,7 +16,7 @@ from segbench_reports.view.main_table import Table
 def per_class(result: RunResult, table: Table) -> str:
     """A table with one row per class and one column per cell (transposed where cells are many); means where there are several seeds.
 
-    Scores on images that were trained on are named as such and are never the best.
+    Scores on images that were trained on are named as such. None is marked best: differences per class have no verdict.
     """
     groups = _groups(result)
     first = groups[0][0].quality if groups else None
@@ -30,12 +30,7 @@ def per_class(result: RunResult, table: Table) -> str:
     ]
     scores = [_scores(group) for group in groups]
     classes, shares = [markdown(name) for name in first.class_names], _pixel_shares(first)
-    compared = [row for row, is_ranked in zip(scores, ranked, strict=True) if is_ranked]
-    best = [_best([row[i] if i < len(row) else None for row in compared]) for i in range(len(classes))]
-    marked = [
-        [_marked(value, best[i] if is_ranked else "") for i, value in enumerate(row[: len(classes)])]
-        for row, is_ranked in zip(scores, ranked, strict=True)
-    ]
+    marked = [[numbers.NOT_MEASURED if value is None else numbers.percent(value) for value in row[: len(classes)]] for row in scores]
     marked = [row + [numbers.NOT_MEASURED] * (len(classes) - len(row)) for row in marked]
     if len(groups) > max(6, len(classes)):
         return grid(["cell", *classes], [[name, *row] for name, row in zip(names, marked, strict=True)])
@@ -63,15 +58,3 @@ def _pixel_shares(quality: Quality) -> list[str]:
     if not total or len(quality.label_pixels_per_class) != len(quality.class_names):
         return []
     return [numbers.significant(100 * pixels / total, 2) for pixels in quality.label_pixels_per_class]
-
-
-def _best(values: Sequence[float | None]) -> str:
-    texts = {numbers.percent(value) for value in values if value is not None}
-    return max(texts, key=float) if len(texts) > 1 else ""
-
-
-def _marked(value: float | None, best: str) -> str:
-    if value is None:
-        return numbers.NOT_MEASURED
-    text = numbers.percent(value)
-    return f"**{text}**" if text == best else text

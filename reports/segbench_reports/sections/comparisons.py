@@ -8,46 +8,47 @@ from segbench import CellResult, Comparison, RunResult, metric
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
+from segbench_reports.text.verdicts import bounds, effect, family_notes, in_words, is_shown
 from segbench_reports.view.cells import axis_text, varying_axes
-from segbench_reports.view.quality_comparisons import interval, quality_comparisons
+from segbench_reports.view.comparisons import quality_comparisons
 
 _MOST_PAIRS = 200
 
 
 def comparisons(result: RunResult) -> str:
-    """The table against the first model, its notes, and all pairs folded; empty where the run compares no scores."""
+    """The table against the first of each kind, its notes, and all other pairs folded; empty where the run compares no scores."""
     first, pairs = quality_comparisons(result, headline=True), quality_comparisons(result, headline=False)
     if not first and not pairs:
         return ""
-    parts = [_table(result, first) if first else "", bullets(_notes(first or pairs))]
+    parts = [_table(result, first) if first else "", bullets(_notes([*first, *pairs]))]
     if pairs:
         more = f" (the first {_MOST_PAIRS})" if len(pairs) > _MOST_PAIRS else ""
-        parts.append(folded(f"{numbers.counted(len(pairs), 'pair')} of models, corrected for being many{more}", _pairs(result, pairs)))
+        parts.append(folded(f"{numbers.counted(len(pairs), 'other pair')}{more}", _table(result, pairs[:_MOST_PAIRS], with_p=True)))
     return "\n\n".join(part for part in parts if part)
 
 
-def _table(result: RunResult, compared: Sequence[Comparison]) -> str:
-    axes = _shared_axes(result)
-    headers = ["model", "against", *axes, "score", "difference<br>points", "95 % interval<br>points", "verdict", "about"]
-    rows = [[*_identity(c, axes), _value(c), interval(c) or numbers.NOT_MEASURED, _verdict(c), markdown(c.scope)] for c in compared]
-    left = {"model", "against", *axes, "score", "verdict", "about"}
-    return grid(headers, rows, ["left" if header in left else "right" for header in headers])
-
-
-def _pairs(result: RunResult, compared: Sequence[Comparison]) -> str:
-    axes = _shared_axes(result)
-    headers = ["model", "against", *axes, "score", "difference<br>points", "95 % interval<br>points", "p", "p, Holm", "verdict"]
+def _table(result: RunResult, compared: Sequence[Comparison], *, with_p: bool = False) -> str:
+    axes = _shared_axes(result, compared)
+    last = ["p", "p, corrected", "verdict"] if with_p else ["verdict", "about"]
+    headers = ["compared", "against", *axes, "score", "difference<br>points", "interval<br>points", *last]
     rows = [
-        [*_identity(c, axes), _value(c), interval(c) or numbers.NOT_MEASURED, _p(c.p_value), _p(c.p_adjusted), _verdict(c)]
-        for c in compared[:_MOST_PAIRS]
+        [
+            *_identity(c, axes),
+            effect(c),
+            bounds(c) or numbers.NOT_MEASURED,
+            *([_p(c.p_value), _p(c.p_adjusted), _verdict(c)] if with_p else [_verdict(c), markdown(c.scope)]),
+        ]
+        for c in compared
     ]
-    left = {"model", "against", *axes, "score", "verdict"}
+    left = {"compared", "against", *axes, "score", "verdict", "about"}
     return grid(headers, rows, ["left" if header in left else "right" for header in headers])
 
 
-def _shared_axes(result: RunResult) -> list[str]:
-    """Axes beside the model on which the comparisons differ."""
-    return [axis for axis in varying_axes(result.cells) if axis in ("loss", "recipe", "settings")]
+def _shared_axes(result: RunResult, compared: Sequence[Comparison]) -> list[str]:
+    """Axes beside that of each comparison on which the run varies."""
+    compared_on = {comparison.axis for comparison in compared}
+    axes = [axis for axis in varying_axes(result.cells) if axis in ("model", "loss", "recipe", "settings")]
+    return [axis for axis in axes if compared_on - {axis, "variant"}]
 
 
 def _identity(comparison: Comparison, axes: Sequence[str]) -> list[str]:
@@ -58,12 +59,9 @@ def _identity(comparison: Comparison, axes: Sequence[str]) -> list[str]:
 
 def _shared(comparison: Comparison, axis: str) -> str:
     """The setting that both sides share on one axis, as the main table writes it."""
-    cell = CellResult(id="", model="", loss=comparison.context.get("loss"), recipe=comparison.context.get("recipe"))
-    return axis_text(cell.model_copy(update={"settings": comparison.context.get("settings") or {}}), axis)
-
-
-def _value(comparison: Comparison) -> str:
-    return numbers.NOT_MEASURED if comparison.value is None else numbers.points(comparison.value)
+    context = comparison.context
+    cell = CellResult(id="", model=context.get("model") or "", loss=context.get("loss"), recipe=context.get("recipe"))
+    return axis_text(cell.model_copy(update={"settings": context.get("settings") or {}}), axis)
 
 
 def _p(value: float | None) -> str:
@@ -73,17 +71,18 @@ def _p(value: float | None) -> str:
 
 
 def _verdict(comparison: Comparison) -> str:
-    word = f"**{comparison.verdict}**" if comparison.verdict in ("better", "worse") else comparison.verdict
-    return f"{word}: {markdown(comparison.reason)}" if comparison.reason else word
+    words = markdown(in_words(comparison))
+    return f"**{words}**" if is_shown(comparison) else words
 
 
 def _notes(compared: Sequence[Comparison]) -> list[str]:
     """Notes on the method of the intervals and on their limits."""
     lines = [f"Interval: {markdown(method)}." for method in dict.fromkeys(c.method for c in compared if c.method)]
+    lines += map(markdown, family_notes(compared))
     if any("checkpoint" in c.scope for c in compared):
         lines.append(
             "A verdict about checkpoints says how these weights would compare on other images like these. Another training of the same "
-            "architectures may turn it round; three seeds or more are needed to speak of them (`--seeds 0,1,2`)."
+            "architectures may reverse it; three seeds or more are needed to speak of them (`--seeds 0,1,2`)."
         )
     if any(c.verdict == "no difference shown" for c in compared):
         lines.append("*No difference shown* is not *equal*: the interval says which differences are not excluded.")

@@ -6,7 +6,7 @@ from segbench import RunResult
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
-from segbench_reports.view.main_table import Column, Row, Table
+from segbench_reports.view.main_table import MARKS_MEANING, Column, Row, Table
 from segbench_reports.view.notes import table_notes
 
 
@@ -19,7 +19,7 @@ def main(result: RunResult, table: Table) -> str:
         grid(headers, [[*_labels(row, table), *(_figure(row, column, table) for column in table.columns)] for row in rows], ["left"] * left)
         for rows, left in ((table.main, len(table.axes)), (table.single_seeds, len(table.axes)))
     )
-    bold = ["**Bold**: best of its column."] if any(row.best for row in table.rows) else []
+    bold = [f"**Bold**: best of its column; {MARKS_MEANING}."] if table.has_mark("best") else []
     notes = bullets([*bold, *map(markdown, table_notes(result, table))])
     single = folded(f"Each seed by itself: {numbers.counted(len(table.single_seeds), 'cell')}", seeds) if table.single_seeds else ""
     return "\n\n".join(part for part in (main_rows, notes, single) if part)
@@ -37,10 +37,9 @@ def _labels(row: Row, table: Table) -> list[str]:
 
 
 def _figure(row: Row, column: Column, table: Table) -> str:
-    text = column.text(row.figures.get(column.key))
-    relative = table.relative_text(row, column)
-    value = f"**{text}**" if column.key in row.best else text
     figure = row.figures.get(column.key)
-    interval = f"95 %: {numbers.shares(figure.interval)}" if figure and figure.interval else ""
-    below = "".join(f"<br><sub>{part}</sub>" for part in (interval, relative) if part)
-    return value + below
+    text = column.text(figure)
+    value = f"**{text}**" if table.mark(row, column) == "best" else text
+    interval = column.interval_text(figure)
+    parts = (f"95 %: {interval}" if interval else "", table.relative_text(row, column))
+    return value + "".join(f"<br><sub>{part}</sub>" for part in parts if part)

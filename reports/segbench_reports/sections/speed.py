@@ -10,7 +10,9 @@ from segbench_reports.charts.cost_against_size import cost_against_size
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
-from segbench_reports.view.timed_models import TimedModel, speed_comparisons, start_variation, timed_models
+from segbench_reports.text.verdicts import bounds, effect, family_notes, in_words
+from segbench_reports.view.comparisons import speed_comparisons
+from segbench_reports.view.timed_models import TimedModel, start_variation, timed_models
 
 _MOST_PAIRS = 60
 _CHART = "cost-against-size"
@@ -53,6 +55,7 @@ def _notes(result: RunResult) -> list[str]:
     compared = speed_comparisons(result, headline=True)
     if compared:
         lines.append(f"Against the first model: {markdown(compared[0].method)}. A verdict holds for {markdown(compared[0].scope)}.")
+        lines += map(markdown, family_notes(speed_comparisons(result)))
     return lines
 
 
@@ -129,30 +132,16 @@ def _verdict_columns(result: RunResult) -> list[SpeedColumn]:
 
     def verdict(timed: TimedModel, entry: Latency) -> str:
         comparison = timed.against_first(result, entry)
-        return _verdict(comparison) if comparison else ""
+        return in_words(comparison) if comparison else ""
 
     return [("against the first", ratio), ("verdict", verdict)]
 
 
 def _ratio(comparison: Comparison) -> str:
-    value, low, high = comparison.value, comparison.low, comparison.high
-    if value is None:
+    if comparison.value is None:
         return ""
-    bounds = "" if low is None or high is None else f" ({_three_decimals(low)} to {_three_decimals(high)})"
-    return f"×{_three_decimals(value)}{bounds}"
-
-
-def _three_decimals(ratio: float) -> str:
-    """A ratio below 10 with three decimals, so that a bound near 1 does not read as 1.
-
-    >>> _three_decimals(0.36851), _three_decimals(1.0042), _three_decimals(12.41)
-    ('0.369', '1.004', '12.4')
-    """
-    return f"{ratio:.3f}" if ratio < 10 else numbers.significant(ratio)
-
-
-def _verdict(comparison: Comparison) -> str:
-    return f"{comparison.verdict}: {comparison.reason}" if comparison.reason else comparison.verdict
+    interval = bounds(comparison).replace("×", "")
+    return f"{effect(comparison)} ({interval})" if interval else effect(comparison)
 
 
 def _chart(result: RunResult, target: ReportTarget | None) -> str:
@@ -169,7 +158,7 @@ def _chart(result: RunResult, target: ReportTarget | None) -> str:
 
 
 def _pairs(pairs: Sequence[Comparison]) -> str:
-    """The folded table of all pairs, p values corrected for their number."""
+    """The folded table of the pairs without the first model."""
     measured = [pair for pair in pairs if pair.value is not None]
     if not measured:
         return ""
@@ -180,15 +169,15 @@ def _pairs(pairs: Sequence[Comparison]) -> str:
             f"{numbers.size(pair.context.get('input_size') or ())}, batch {pair.context.get('batch_size')}",
             _ratio(pair),
             numbers.NOT_MEASURED if pair.p_adjusted is None else f"{pair.p_adjusted:.3f}",
-            pair.verdict,
+            markdown(in_words(pair)),
         ]
         for pair in measured[:_MOST_PAIRS]
     ]
     remaining = len(measured) - len(rows)
     more = f"\n\n{numbers.counted(remaining, 'further pair')} in run.json." if remaining else ""
-    note = "Ratio of times (of images per second for whole batches); p values corrected for the number of pairs by Holm's method."
+    note = "Ratio of times (of images per second for whole batches)."
     table = grid(["first", "second", "input", "ratio", "p, corrected", "verdict"], rows, ["left", "left", "left"])
-    return folded("All pairs", f"{note}\n\n{table}{more}")
+    return folded("Other pairs", f"{note}\n\n{table}{more}")
 
 
 def _deployment_name(model: str, backend: str | None) -> str:

@@ -36,6 +36,26 @@ def margin(value: float, spread: float, digits: int = 3) -> str:
     return f"{text} ±{plus_minus}"
 
 
+def with_interval(value: float, low: float, high: float, digits: int = 3) -> tuple[str, str]:
+    """A value and its interval: ``±`` where both sides reach as far in the digits shown, else the bounds by themselves.
+
+    >>> with_interval(12.345, 12.03, 12.66), with_interval(12.345, 12.1, 14.9)
+    (('12.3 ±0.3', ''), ('12.3', '12.1 to 14.9'))
+    >>> with_interval(30.2, 28.0, 297.3), with_interval(5.0, 5.0, 5.0), with_interval(12.345, 12.344, 12.347)
+    (('30.2', '28.0 to 297.3'), ('5.00 ±0', ''), ('12.3', '12.34 to 12.35'))
+    """
+    text = significant(value, digits)
+    decimals = len(text.partition(".")[2])
+    below, above = f"{value - low:.{decimals}f}", f"{high - value:.{decimals}f}"
+    if low == value == high:
+        return f"{text} ±0", ""
+    if below == above and float(below) > 0:
+        return f"{text} ±{below}", ""
+    while decimals < 12 and f"{low:.{decimals}f}" == f"{high:.{decimals}f}":
+        decimals += 1
+    return text, f"{low:.{decimals}f} to {high:.{decimals}f}".replace("-", MINUS)
+
+
 def percent(share: float) -> str:
     """A share as per cent with one decimal, without the sign.
 
@@ -54,24 +74,26 @@ def shares(interval: Sequence[float]) -> str:
     return " to ".join(map(percent, interval))
 
 
-def points(difference: float) -> str:
-    """A difference of two shares in percentage points, signed.
+def points(difference: float, more: int = 0) -> str:
+    """A difference of two shares in percentage points, signed, with one decimal and so many ``more``.
 
-    >>> points(-0.0123), points(0.004), points(0.0001)
-    ('−1.2', '+0.4', '±0.0')
+    >>> points(-0.0123), points(0.004), points(0.0001), points(0.0001, 1)
+    ('−1.2', '+0.4', '±0.0', '+0.01')
     """
-    rounded = round(100 * difference, 1)
+    rounded = round(100 * difference, 1 + more)
     sign = "±" if rounded == 0 else "+" if rounded > 0 else MINUS
-    return f"{sign}{abs(rounded):.1f}"
+    return f"{sign}{abs(rounded):.{1 + more}f}"
 
 
-def factor(ratio: float) -> str:
-    """A ratio without sign: two significant digits, near 1 two decimals.
+def factor(ratio: float, more: int = 0) -> str:
+    """A ratio without sign: two significant digits, near 1 two decimals; so many ``more`` of either.
 
-    >>> factor(0.3685), factor(1.04), factor(1.634), factor(12.4), factor(0.0123), factor(2.0)
-    ('0.37', '1.04', '1.63', '12', '0.012', '2.00')
+    >>> factor(0.3685), factor(1.04), factor(1.634), factor(12.4), factor(0.0123), factor(2.0), factor(1.0012, 1)
+    ('0.37', '1.04', '1.63', '12', '0.012', '2.00', '1.001')
     """
-    return f"{ratio:.2f}" if 0.1 <= ratio < 9.995 else significant(ratio, 2) if ratio < 0.1 else f"{ratio:.0f}"
+    if 0.1 <= ratio < 9.995:
+        return f"{ratio:.{2 + more}f}"
+    return significant(ratio, 2 + more) if ratio < 0.1 else f"{ratio:.{more}f}"
 
 
 def times(ratio: float) -> str:
@@ -81,6 +103,15 @@ def times(ratio: float) -> str:
     '×0.37'
     """
     return f"×{factor(ratio)}"
+
+
+def unequal(ratio: float) -> str:
+    """The factor of two counts that differ, with as many decimals as keep it from reading as 1.
+
+    >>> unequal(0.3685), unequal(1.00021)
+    ('0.37', '1.0002')
+    """
+    return next((text for more in range(8) if float(text := factor(ratio, more)) != 1), factor(ratio))
 
 
 def size(shape: Sequence[int]) -> str:

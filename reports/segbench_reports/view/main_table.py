@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,11 @@ from typing import Literal
 
 from segbench import METRICS, CellResult, Metric, RunResult, SeedSummary, ShownValue, TableColumn
 from segbench_reports.text import numbers
+from segbench_reports.text.verdicts import FAVOURABLE, relative
 from segbench_reports.view.cells import axis_text, group_key, throughput, varying_axes
+from segbench_reports.view.comparisons import Side, between
+
+Mark = Literal["best", "second", ""]
 
 
 @dataclass(frozen=True)
@@ -40,30 +43,50 @@ class Column:
         """Printed in per cent, with the deviation over seeds."""
         return self.metric.unit == "%"
 
+    @property
+    def is_exact(self) -> bool:
+        """True for counts: their ratios and order need no verdict."""
+        return self.metric.noise == "none"
+
     def text(self, figure: ShownValue | None) -> str:
-        """The figure in the column's unit, an en dash where nothing was measured."""
+        """The figure in the column's unit, with ± where its interval is even; an en dash where nothing was measured."""
         if figure is None:
             return numbers.NOT_MEASURED
         if self.is_share:
             spread = "" if figure.spread is None else f" ±{numbers.percent(figure.spread)}"
             return numbers.percent(figure.value) + spread
-        value = figure.value * self.metric.scale
-        if figure.spread is None or self.layout.quiet:
-            return numbers.significant(value)
-        return numbers.margin(value, figure.spread * self.metric.scale)
+        return self._bounded(figure)[0]
+
+    def interval_text(self, figure: ShownValue | None) -> str:
+        """The interval from low to high; empty where there is none, or ± says it."""
+        if figure is None or figure.interval is None:
+            return ""
+        return numbers.shares(figure.interval) if self.is_share else self._bounded(figure)[1]
+
+    def _bounded(self, figure: ShownValue) -> tuple[str, str]:
+        value, interval = figure.value * self.metric.scale, figure.interval
+        if interval is None or self.layout.quiet:
+            return numbers.significant(value), ""
+        return numbers.with_interval(value, interval[0] * self.metric.scale, interval[1] * self.metric.scale)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A cell, or the mean over the seeds of one. ``relative`` is against the table's reference row; ``best`` names columns."""
+    """A cell, or the mean over the seeds of one. ``relative`` is against the table's reference row, ``marks`` by column."""
 
     cell: CellResult
     labels: Mapping[str, str]
     figures: Mapping[str, ShownValue]
     kind: Literal["cell", "mean"] = "cell"
     ranked: bool = True
-    best: frozenset[str] = frozenset()
-    relative: Mapping[str, float] = field(default_factory=dict)
+    ids: frozenset[str] = frozenset()
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    relative: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def side(self) -> Side:
+        """The row as one side of a comparison."""
+        return Side(self.cell, self.ids)
 
 
 @dataclass(frozen=True)
@@ -85,32 +108,23 @@ class Table:
         """The cells behind the means."""
         return tuple(row for row in self.rows if not row.ranked)
 
-    def mark(self, row: Row, column: Column) -> Literal["best", "second", ""]:
-        """Best or second best of a column, as far as digits and intervals tell."""
-        if column.key in row.best:
-            return "best"
-        figure = row.figures.get(column.key)
-        if figure is None or not row.ranked:
-            return ""
-        return "second" if _bare(column, figure) == self._seconds[column.key] else ""
+    def mark(self, row: Row, column: Column) -> Mark:
+        """Best or second best of a column; rows that cannot be told apart share it, and a column of such rows has none."""
+        return row.marks.get(column.key, "")
 
-    @functools.cached_property
-    def _seconds(self) -> Mapping[str, str]:
-        """The next value after the best ones as text, by column; nothing where it is the last as well."""
-        return {column.key: self._second(column) for column in self.columns}
-
-    def _second(self, column: Column) -> str:
-        left = [row.figures[column.key] for row in self.main if column.key in row.figures and column.key not in row.best]
-        if not any(column.key in row.best for row in self.rows) or len({_bare(column, figure) for figure in left}) < 2:
-            return ""
-        return _bare(column, (max if column.metric.better == "higher" else min)(left, key=lambda figure: figure.value))
+    def has_mark(self, mark: Mark) -> bool:
+        """True where some figure has it."""
+        return any(mark in row.marks.values() for row in self.rows)
 
     def relative_text(self, row: Row, column: Column) -> str:
-        """``×0.37`` or ``−1.2``; empty for the reference itself, for equal costs and where there is nothing to compare."""
-        value = row.relative.get(column.key)
-        if value is None or (column.compare == "ratio" and value == 1):
-            return ""
-        return numbers.points(value) if column.compare == "points" else numbers.times(value)
+        """``×0.37``, ``−1.2`` or ``+0.3 n.s.``; empty for the reference, for equal costs and where nothing can be told."""
+        return row.relative.get(column.key, "")
+
+
+MARKS_MEANING = (
+    "one is marked best only where the comparison with the next shows that it is better (costs that are counted: by their digits); "
+    "rows that are not told apart share the mark"
+)
 
 
 def main_table(result: RunResult) -> Table:
@@ -122,9 +136,19 @@ def main_table(result: RunResult) -> Table:
     columns = tuple(column for column in columns if any(column.key in row.figures for row in rows))
     ranked = [row for row in rows if row.ranked]
     reference = ranked[0] if len(ranked) > 1 else None
-    tops = {column.key: _top(ranked, column) for column in columns}
-    judged = tuple(_judged(row, tops, reference, columns) for row in rows)
+    marks = {column.key: _marks(result, ranked, column) for column in columns}
+    judged = tuple(_judged(result, row, marks, reference, columns) for row in rows)
     return Table(axes, columns, judged, None if reference is None else judged[rows.index(reference)])
+
+
+def relative_to(result: RunResult, row: Row, baseline: Row, column: Column) -> str:
+    """A row's figure against another's, in the words of the run's comparison; a plain ratio for counts."""
+    own, base = row.figures.get(column.key), baseline.figures.get(column.key)
+    if own is None or base is None or column.compare is None:
+        return ""
+    if not column.is_exact:
+        return relative(between(result, column.metric.name, row.side, baseline.side))
+    return f"×{numbers.unequal(own.value / base.value)}" if base.value > 0 and own.value != base.value else ""
 
 
 def _columns(result: RunResult) -> tuple[Column, ...]:
@@ -141,7 +165,7 @@ def _column(metric: Metric, headline: str | None, batch: str) -> Column:
 def _cell_row(cell: CellResult, axes: Sequence[str], columns: Sequence[Column]) -> Row:
     read = {column.key: column.metric.value(cell) for column in columns}
     figures = {key: figure for key, figure in read.items() if figure is not None}
-    return Row(cell, {axis: axis_text(cell, axis) for axis in axes}, figures)
+    return Row(cell, {axis: axis_text(cell, axis) for axis in axes}, figures, ids=frozenset([cell.id]))
 
 
 def _with_means(rows: Sequence[Row], axes: Sequence[str], columns: Sequence[Column], known: Sequence[SeedSummary]) -> list[Row]:
@@ -169,7 +193,7 @@ def _mean_row(group: Sequence[Row], axes: Sequence[str], columns: Sequence[Colum
         elif measured:
             spread = statistics.stdev(values) if column.is_share and len(values) > 1 else None
             figures[column.key] = ShownValue(statistics.fmean(values), spread, _interval(group, column, known))
-    return Row(group[0].cell, labels, figures, kind="mean")
+    return Row(group[0].cell, labels, figures, kind="mean", ids=frozenset(row.cell.id for row in group))
 
 
 def _interval(group: Sequence[Row], column: Column, known: Sequence[SeedSummary]) -> tuple[float, float] | None:
@@ -179,47 +203,39 @@ def _interval(group: Sequence[Row], column: Column, known: Sequence[SeedSummary]
     return None if seeds is None or seeds.low is None or seeds.high is None else (seeds.low, seeds.high)
 
 
-def _judged(row: Row, tops: Mapping[str, ShownValue | None], reference: Row | None, columns: Sequence[Column]) -> Row:
+def _judged(result: RunResult, row: Row, marks: Mapping[str, Mapping[int, Mark]], reference: Row | None, columns: Sequence[Column]) -> Row:
     if reference is None or not row.ranked:
         return row
-    best = frozenset(column.key for column in columns if _is_best(row, tops[column.key], column))
-    relative = {} if row is reference else {c.key: value for c in columns if (value := _relative(row, reference, c)) is not None}
-    return replace(row, best=best, relative=relative)
+    own = {key: by_row[id(row)] for key, by_row in marks.items() if id(row) in by_row}
+    texts = {} if row is reference else {column.key: relative_to(result, row, reference, column) for column in columns}
+    return replace(row, marks=own, relative={key: text for key, text in texts.items() if text})
 
 
-def _top(ranked: Sequence[Row], column: Column) -> ShownValue | None:
-    """The best figure of a column; None where all are alike or none can be better."""
-    figures = [row.figures[column.key] for row in ranked if column.key in row.figures]
-    if column.metric.better is None or len({_bare(column, figure) for figure in figures}) < 2:
-        return None
-    return (max if column.metric.better == "higher" else min)(figures, key=lambda figure: figure.value)
+def _marks(result: RunResult, ranked: Sequence[Row], column: Column) -> dict[int, Mark]:
+    """Marks of the rows by their identity: of a count by its digits, of a noisy figure by the run's verdicts."""
+    rows = [row for row in ranked if column.key in row.figures]
+    if column.metric.better is None:
+        return {}
+    rows.sort(key=lambda row: row.figures[column.key].value, reverse=column.metric.better == "higher")
+    best = _level(result, rows, column)
+    if len(best) == len(rows):
+        return {}
+    rest = [row for row in rows if not any(row is one for one in best)]
+    second = _level(result, rest, column)
+    marks: dict[int, Mark] = {id(row): "best" for row in best}
+    return marks if len(second) == len(rest) else marks | {id(row): "second" for row in second}
 
 
-def _is_best(row: Row, top: ShownValue | None, column: Column) -> bool:
-    """True where no row is better, as far as the shown digits and the interval can tell."""
-    own = row.figures.get(column.key)
-    if own is None or top is None:
-        return False
-    if _bare(column, own) == _bare(column, top):
-        return True
-    return row.kind == "cell" and overlap(own, top)
+def _level(result: RunResult, rows: Sequence[Row], column: Column) -> list[Row]:
+    """The first of rows in order, and those that it is not shown to be better than."""
+    if not rows:
+        return []
+    top, *others = rows
+    if column.is_exact:
+        return [row for row in rows if _bare(column, row.figures[column.key]) == _bare(column, top.figures[column.key])]
+    verdicts = [(row, between(result, column.metric.name, top.side, row.side)) for row in others]
+    return [top, *(row for row, comparison in verdicts if comparison is None or comparison.verdict not in FAVOURABLE)]
 
 
 def _bare(column: Column, figure: ShownValue) -> str:
     return column.text(ShownValue(figure.value))
-
-
-def overlap(one: ShownValue, other: ShownValue) -> bool:
-    """True where two intervals meet; False where either has none."""
-    if one.spread is None or other.spread is None:
-        return False
-    return abs(one.value - other.value) <= one.spread + other.spread
-
-
-def _relative(row: Row, reference: Row, column: Column) -> float | None:
-    own, base = row.figures.get(column.key), reference.figures.get(column.key)
-    if own is None or base is None or column.compare is None:
-        return None
-    if column.compare == "points":
-        return own.value - base.value
-    return own.value / base.value if base.value > 0 else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from segbench import CellResult, RaceRecord, RunResult
 from segbench_reports.text import numbers
+from segbench_reports.text.verdicts import NOT_SHOWN, NOT_SHOWN_NOTE
 from segbench_reports.view.cells import cell_name, deployment, scored_splits, single_latency, throughput
 from segbench_reports.view.main_table import Table
 from segbench_reports.view.summary import conditions
@@ -51,7 +52,10 @@ def _ratio_note(table: Table) -> list[str]:
     if table.reference is None:
         return []
     name = cell_name(table.reference.cell, [axis for axis in table.axes if axis != "seed"])
-    return [f"× is the ratio to {name}, the first row; + and − are percentage points against it."]
+    words = f"× is the ratio to {name}, the first row; + and − are percentage points against it, of unrounded figures"
+    texts = [text for row in table.rows for text in row.relative.values()]
+    doubtful = f"; {NOT_SHOWN_NOTE}, corrected for multiple comparisons" if any(text.endswith(NOT_SHOWN) for text in texts) else ""
+    return [f"{words}{doubtful}. Where noise is compared, the ratio is that of the verdict; none stands where the data cannot tell."]
 
 
 def _timing(result: RunResult) -> list[str]:

@@ -5,28 +5,36 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from segbench import Comparison, Latency, RunResult, ShownValue, metric
+from segbench import Comparison, Latency, RunResult, metric, only_class_of
 from segbench_reports.sections.claims import claims_of_models
 from segbench_reports.text import numbers
+from segbench_reports.text.verdicts import (
+    CANNOT_TELL,
+    NO_DIFFERENCE,
+    as_speed,
+    basis,
+    bounds,
+    effect,
+    interval_name,
+    is_shown,
+    score_texts,
+)
 from segbench_reports.view.ablation import sentences as ablation_sentences
-from segbench_reports.view.cells import cell_name, dataset_name, deployment, scored_splits, single_latency, unfinished, variant
-from segbench_reports.view.main_table import Row, Table, overlap
-from segbench_reports.view.quality_comparisons import basis, between, interval, not_shown_better, quality_comparisons
-from segbench_reports.view.timed_models import TimedModel
+from segbench_reports.view.cells import axis_text, cell_name, dataset_name, scored_splits, single_latency, unfinished, variant
+from segbench_reports.view.comparisons import between, not_shown_better, quality_comparisons, scores_of
+from segbench_reports.view.main_table import Row, Table
 
 _MOST_SENTENCES = 4
 _VERDICTS = {"kept": "kept", "broken": "broken", "cannot tell": "that the measurement cannot decide"}
 
 
 def summary(result: RunResult, table: Table) -> list[str]:
-    """Sentences of plain text: the best, each model against the first, losses, seeds, failures, claims."""
+    """Sentences of plain text: the best, each model against the first, losses, recipes, settings, seeds, failures, claims."""
     rows = [row for row in table.rows if row.ranked]
     where = " ".join([dataset_name(result), *scored_splits(result)])
     compared = [row for row in rows if result.ablation is None or row.cell.model in (result.ablation.start, result.ablation.end)]
-    sentences = (
-        ablation_sentences(result) + _best(result, rows, table, where) + _models(result, compared, table, where) + _losses(rows, table)
-    )
-    return [*sentences, *_seeds(result, rows), *_outcome(result)]
+    sentences = ablation_sentences(result) + _best(result, rows, table, where) + _models(result, compared, table, where)
+    return [*sentences, *_effects(result, table), *_one_class(rows, table), *_seeds(result, rows), *_outcome(result)]
 
 
 def unfinished_note(result: RunResult) -> str:
@@ -55,55 +63,68 @@ def _best(result: RunResult, rows: Sequence[Row], table: Table, where: str) -> l
     scored = [row for row in rows if "miou" in row.figures]
     if len(scored) < 3:
         return []
-    highest = numbers.percent(max(row.figures["miou"].value for row in scored))
-    leaders = [cell_name(row.cell, _shared_axes(table)) for row in scored if numbers.percent(row.figures["miou"].value) == highest]
-    have = "have" if len(leaders) > 1 else "has"
-    level = _on_level_with(result, scored, table, highest) if len(leaders) == 1 else []
-    others = len({row.cell.model for row in scored}) - 1
-    which = "any other" if len(level) == others > 2 else numbers.listed(level)
+    leader = max(scored, key=lambda row: row.figures["miou"].value)
+    level = not_shown_better(result, "miou", leader.side, [row.side for row in scored])
+    names = [cell_name(side.cell, _shared_axes(table)) for side in level]
+    which = "any other" if len(level) == len(scored) - 1 else numbers.listed(names)
     doubt = f"; it is not shown to be better than {which}" if level else ""
-    return [f"{numbers.listed(leaders)} {have} the highest mIoU on {where}: {highest}%{doubt}."]
-
-
-def _on_level_with(result: RunResult, scored: Sequence[Row], table: Table, highest: str) -> list[str]:
-    """Models under the leader's conditions that it was compared with, without a verdict in its favour."""
-    leader = next(row.cell for row in scored if numbers.percent(row.figures["miou"].value) == highest)
-    axes = _shared_axes(table)
-    return not_shown_better(result, leader, [row.cell for row in scored if variant(row.cell, axes) == variant(leader, axes)])
+    highest = numbers.percent(leader.figures["miou"].value)
+    return [f"{cell_name(leader.cell, _shared_axes(table))} has the highest mIoU on {where}: {highest}%{doubt}."]
 
 
 def _models(result: RunResult, rows: Sequence[Row], table: Table, where: str) -> list[str]:
-    """Each other model against the first, both in the same variant; what holds for all is said once."""
-    sentences: list[str] = []
-    for model in dict.fromkeys(row.cell.model for row in rows):
-        pair = _pair(rows, table, model)
-        sentence = _against(result, *pair, table, f" on {where}" if not sentences else "") if pair else ""
-        sentences += [sentence] if sentence else []
-    left_out = len(sentences) - _MOST_SENTENCES
-    return sentences if left_out <= 1 else [*sentences[:_MOST_SENTENCES], f"The table has {left_out} more models."]
-
-
-def _pair(rows: Sequence[Row], table: Table, model: str) -> tuple[Row, Row] | None:
+    """Each other model against the first, in every variant that both have; beyond a few models their verdicts alone."""
     base = table.reference
-    if base is None or model == base.cell.model:
-        return None
-    axes = _shared_axes(table)
-    for row in rows:
-        twin = next((b for b in rows if b.cell.model == base.cell.model and variant(b.cell, axes) == variant(row.cell, axes)), None)
-        if row.cell.model == model and twin:
-            return row, twin
-    return None
+    if base is None:
+        return []
+    by_model = {model: _pairs(rows, table, model) for model in dict.fromkeys(row.cell.model for row in rows) if model != base.cell.model}
+    texts = {model: text for model, pairs in by_model.items() if pairs and (text := _against(result, pairs, table, where))}
+    detailed = list(texts)[:_MOST_SENTENCES] if len(texts) > _MOST_SENTENCES + 1 else list(texts)
+    further = [pair for model in texts if model not in detailed for pair in by_model[model]]
+    return [*(texts[model] for model in detailed), *_verdicts_alone(result, further, table)]
+
+
+def _pairs(rows: Sequence[Row], table: Table, model: str) -> list[tuple[Row, Row]]:
+    """Rows of a model with the first model's row of the same variant."""
+    base, axes = table.reference, _shared_axes(table)
+    twins = {variant(row.cell, axes): row for row in rows if base is not None and row.cell.model == base.cell.model}
+    return [(row, twins[key]) for row in rows if row.cell.model == model and (key := variant(row.cell, axes)) in twins]
+
+
+def _verdicts_alone(result: RunResult, pairs: Sequence[tuple[Row, Row]], table: Table) -> list[str]:
+    """One sentence on models that have none of their own: their verdicts by name."""
+    if not pairs:
+        return []
+    clauses = []
+    for quantity, words in (("miou", "in mIoU"), ("latency_ms", "in latency")):
+        by_verdict: dict[str, list[str]] = {}
+        for row, base in pairs:
+            comparison = between(result, quantity, row.side, base.side)
+            if comparison is not None:
+                by_verdict.setdefault(comparison.verdict, []).append(cell_name(row.cell, _shared_axes(table)))
+        clauses += [f"{verdict} {words}: {numbers.listed(list(dict.fromkeys(names)))}" for verdict, names in by_verdict.items()]
+    first = pairs[0][1].cell.model
+    return [f"Further models against {first}: {'; '.join(clauses)}." if clauses else f"The table has {len(pairs)} more rows."]
 
 
 def _shared_axes(table: Table) -> list[str]:
     return [axis for axis in table.axes if axis != "seed"]
 
 
-def _against(result: RunResult, row: Row, base: Row, table: Table, where: str) -> str:
-    clauses = [*_costs(row, base), *_speed(result, row, base, detailed=bool(where)), *_quality(result, row, base, where)]
-    shared = variant(row.cell, _shared_axes(table))
+def _against(result: RunResult, pairs: Sequence[tuple[Row, Row]], table: Table, where: str) -> str:
+    """Costs and speed once, as they do not depend on the training; mIoU in each variant."""
+    row, base = pairs[0]
+    axes = _shared_axes(table)
+    scores = [(variant(one.cell, axes), _quality(result, one, other, where)) for one, other in pairs]
+    scored = [f"with {shared} it {clause}" if len(pairs) > 1 else clause for shared, clause in scores if clause]
+    clauses = [*_costs(row, base), *_speed(result, row, base)]
+    shared = scores[0][0] if len(pairs) == 1 else ""
     both = f" (both with {shared})" if shared else ""
-    return f"Compared with {base.cell.model}{both}, {row.cell.model} {numbers.listed(clauses)}." if clauses else ""
+    start = f"Compared with {base.cell.model}{both}, {row.cell.model} "
+    if len(pairs) == 1:
+        return f"{start}{numbers.listed([*clauses, *scored])}." if clauses or scored else ""
+    parts = [start + numbers.listed(clauses)] if clauses else [f"Compared with {base.cell.model}, for {row.cell.model}"]
+    return f"{'; '.join([*parts, *scored]) if clauses else f'{parts[0]}: ' + '; '.join(scored)}." if clauses or scored else ""
 
 
 def _costs(row: Row, base: Row) -> list[str]:
@@ -111,38 +132,23 @@ def _costs(row: Row, base: Row) -> list[str]:
     for count in (metric("params"), metric("macs")):
         ratio = _ratio(row, base, count.column_key)
         if ratio is not None:
-            phrases.append(f"the same {count.axis}" if ratio == 1 else f"{numbers.factor(ratio)}x the {count.axis}")
+            phrases.append(f"the same {count.axis}" if ratio == 1 else f"{numbers.unequal(ratio)}x the {count.axis}")
     return [f"has {numbers.listed(phrases)}"] if phrases else []
 
 
-def _speed(result: RunResult, row: Row, base: Row, *, detailed: bool) -> list[str]:
-    ratio, entry, other = _ratio(base, row, "latency_ms"), single_latency(row.cell), single_latency(base.cell)
-    if ratio is None or entry is None or other is None or conditions(entry) != conditions(other) or _race(row) != _race(base):
+def _speed(result: RunResult, row: Row, base: Row) -> list[str]:
+    """The race's verdict on two models as tables show them, at batch 1; nothing where they were not raced."""
+    comparison, entry = between(result, "latency_ms", row.side, base.side), single_latency(row.cell)
+    if comparison is None or entry is None:
         return []
-    under = f" ({conditions(entry)})" if detailed else ""
-    comparison = _raced(result, row, base, entry)
-    if comparison is not None and comparison.value and comparison.low and comparison.high:
-        if comparison.verdict == "no difference shown":
-            return [f"is neither faster nor slower beyond the noise of the timing{under}"]
-        low, high = numbers.factor(1 / comparison.high), numbers.factor(1 / comparison.low)
-        bounds = f"95 % interval {low} to {high}{f'; {conditions(entry)}' if detailed else ''}"
-        return [f"runs {numbers.factor(1 / comparison.value)}x as fast ({bounds})"]
-    if overlap(row.figures["latency_ms"], base.figures["latency_ms"]):
-        return [f"is neither faster nor slower beyond the noise of the timing{under}"]
-    return [f"runs {numbers.factor(ratio)}x as fast{under}"]
-
-
-def _raced(result: RunResult, row: Row, base: Row, entry: Latency) -> Comparison | None:
-    """The race's verdict on two models in eager mode at batch 1: its ratio is taken round by round, which a load that comes and goes
-    moves less than the ratio of two medians."""
-    form = deployment(row.cell)
-    comparison = TimedModel(row.cell, form).against_first(result, entry) if form is not None else None
-    return comparison if comparison is not None and base.cell.id in comparison.baseline_cells else None
-
-
-def _race(row: Row) -> str | None:
-    form = deployment(row.cell)
-    return form.raced if form else None
+    if comparison.verdict == CANNOT_TELL:
+        return [f"cannot be told apart from it in speed ({comparison.reason or 'the race gave no interval'}; {conditions(entry)})"]
+    fast = as_speed(comparison)
+    interval = f"{interval_name(fast)} {bounds(fast).replace('×', '')}; {conditions(entry)}"
+    factor = f"{effect(fast).replace('×', '')}x as fast"
+    if is_shown(fast):
+        return [f"runs {factor} ({interval})"]
+    return [f"shows no difference in speed ({factor}, {interval})"]
 
 
 def _ratio(row: Row, base: Row, key: str) -> float | None:
@@ -150,53 +156,59 @@ def _ratio(row: Row, base: Row, key: str) -> float | None:
     return own.value / other.value if own and other and other.value > 0 else None
 
 
-def _quality(result: RunResult, row: Row, base: Row, where: str) -> list[str]:
-    own, other = row.figures.get("miou"), base.figures.get("miou")
-    if own is None or other is None:
-        return []
-    comparison = between(result, row.cell, base.cell)
-    bounds = (
-        f"; 95 % interval of the difference {interval(comparison)} points, {basis(comparison)}"
-        if comparison and interval(comparison)
-        else ""
-    )
-    figures = f"({_shown(own)} against {_shown(other)}{bounds})"
-    if comparison and comparison.verdict == "no difference shown":
-        return [f"shows no difference in mIoU{where} {figures}"]
-    if comparison and comparison.verdict == "cannot tell":
-        return [f"cannot be told apart from it in mIoU{where} {figures[:-1]}; {comparison.reason})"]
-    difference = numbers.points(own.value - other.value)
-    if difference.startswith("±"):
-        return [f"has the same mIoU{where} {figures}"]
-    direction = "higher" if difference.startswith("+") else "lower"
-    return [f"scores {difference[1:]} points {direction} in mIoU{where} {figures}"]
+def _quality(result: RunResult, row: Row, base: Row, where: str) -> str:
+    comparison = between(result, "miou", row.side, base.side)
+    return "" if comparison is None else score_clause(result, comparison, f" on {where}", _deviation(row), _deviation(base))
 
 
-def _shown(figure: ShownValue) -> str:
-    spread = "" if figure.spread is None else f" ±{numbers.percent(figure.spread)}"
-    return f"{numbers.percent(figure.value)}%{spread}"
+def score_clause(result: RunResult, comparison: Comparison, where: str = "", spread: str = "", base_spread: str = "") -> str:
+    """What a comparison shows of two scores, as a clause with the scores, the interval and what it is of."""
+    scores, name = scores_of(result, comparison), metric(comparison.quantity).title
+    figures = ""
+    if scores is not None:
+        one, other = score_texts(comparison, *scores)
+        figures = f"{one}{spread}% against {other}{base_spread}%; "
+    if comparison.verdict == CANNOT_TELL:
+        return f"cannot be told apart in {name}{where} ({figures}{comparison.reason or 'no interval could be made'})"
+    interval = f"{interval_name(comparison)} {bounds(comparison)} points, {basis(comparison)}"
+    if comparison.verdict == NO_DIFFERENCE:
+        return f"shows no difference in {name}{where} ({figures}{effect(comparison)} points, {interval})"
+    direction = "higher" if (comparison.value or 0) > 0 else "lower"
+    return f"scores {effect(comparison)[1:]} points {direction} in {name}{where} ({figures}{interval})"
 
 
-def _losses(rows: Sequence[Row], table: Table) -> list[str]:
-    """The effect of another loss than the first, model by model."""
-    names = list(dict.fromkeys(row.cell.loss or "" for row in rows))
-    if "loss" not in table.axes or len(names) > 4:
-        return []
+def _deviation(row: Row) -> str:
+    spread = row.figures["miou"].spread if "miou" in row.figures else None
+    return "" if spread is None else f" ±{numbers.percent(spread)}"
+
+
+def _effects(result: RunResult, table: Table) -> list[str]:
+    """Each other loss, recipe or setting against the first, for every model; beyond a few their verdicts alone."""
     sentences = []
-    for name in names[1:]:
-        changes = _loss_changes(rows, names[0], name, table)
-        if changes:
-            sentences.append(f"{name} in place of {names[0]} changes mIoU by {numbers.listed(changes)}.")
+    for axis in ("loss", "recipe", "settings"):
+        compared = [c for c in quality_comparisons(result, headline=True) if c.quantity == "miou" and c.axis == axis]
+        subjects = list(dict.fromkeys(comparison.subject for comparison in compared))
+        for place, subject in enumerate(subjects):
+            of_subject = [comparison for comparison in compared if comparison.subject == subject]
+            brief = place >= _MOST_SENTENCES or len(of_subject) > _MOST_SENTENCES
+            clauses = [_effect(result, comparison, table, brief=brief) for comparison in of_subject]
+            sentences.append(f"{subject} in place of {of_subject[0].baseline}: {'; '.join(clauses)}.")
     return sentences
 
 
-def _loss_changes(rows: Sequence[Row], first: str, second: str, table: Table) -> list[str]:
-    def setting(row: Row) -> str:
-        return cell_name(row.cell, [axis for axis in _shared_axes(table) if axis != "loss"])
+def _effect(result: RunResult, comparison: Comparison, table: Table, *, brief: bool) -> str:
+    cell = next(cell for cell in result.cells if cell.id in comparison.subject_cells)
+    shared = ", ".join(filter(None, (axis_text(cell, axis) for axis in _shared_axes(table) if axis != comparison.axis)))
+    return f"{shared} {f'{comparison.verdict} in mIoU' if brief else score_clause(result, comparison)}"
 
-    before = {setting(row): row.figures["miou"].value for row in rows if row.cell.loss == first and "miou" in row.figures}
-    after = {setting(row): row.figures["miou"].value for row in rows if row.cell.loss == second and "miou" in row.figures}
-    return [f"{numbers.points(after[name] - before[name])} points ({name})" for name in before if name in after][:_MOST_SENTENCES]
+
+def _one_class(rows: Sequence[Row], table: Table) -> list[str]:
+    """A sentence on networks that predict one class everywhere: their scores say nothing about segmentation."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        if (only := only_class_of(row.cell)) is not None:
+            names.setdefault(only, []).append(cell_name(row.cell, _shared_axes(table)))
+    return [f"{numbers.listed(models)} predict{'s' if len(models) == 1 else ''} {only} everywhere." for only, models in names.items()]
 
 
 def _seeds(result: RunResult, rows: Sequence[Row]) -> list[str]:

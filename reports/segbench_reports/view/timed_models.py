@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from segbench import CellResult, Comparison, Deployment, Latency, RunResult
+from segbench_reports.view.comparisons import is_of_workload, speed_comparisons
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,11 @@ class TimedModel:
 
     def against_first(self, result: RunResult, entry: Latency) -> Comparison | None:
         """The run's comparison of this timing with the first model's; None where it made none."""
-        for comparison in result.comparisons:
+        for comparison in speed_comparisons(result, headline=True):
             if (
-                comparison.headline
-                and comparison.quantity in ("latency_ms", "throughput")
-                and self.cell.id in comparison.subject_cells
+                self.cell.id in comparison.subject_cells
                 and comparison.subject_backend == self.deployment.backend
-                and _same_workload(comparison.context, entry)
+                and is_of_workload(comparison, entry)
             ):
                 return comparison
         return None
@@ -75,16 +74,6 @@ def _medians_of_starts(entry: Latency) -> list[float]:
     return [statistics.median(itertools.chain.from_iterable(rounds)) for rounds in starts if rounds]
 
 
-def _same_workload(context: Mapping[str, Any], entry: Latency) -> bool:
-    """True where a comparison is of the timing's batch and size, device and threads."""
-    return (context.get("batch_size"), tuple(context.get("input_size") or ()), context.get("device"), context.get("threads")) == (
-        entry.batch_size,
-        entry.input_size,
-        entry.device,
-        entry.threads,
-    )
-
-
 def timed_models(result: RunResult) -> list[TimedModel]:
     """Every deployment that was timed, in the order of the cells."""
     models: dict[tuple[str, str, str | None], TimedModel] = {}
@@ -94,9 +83,3 @@ def timed_models(result: RunResult) -> list[TimedModel]:
                 key = (cell.fingerprints.get("measure") or cell.model, deployment.backend, deployment.raced)
                 models.setdefault(key, TimedModel(cell, deployment))
     return list(models.values())
-
-
-def speed_comparisons(result: RunResult, *, headline: bool) -> Sequence[Comparison]:
-    """Comparisons of speed against the first model (``headline``), or of all pairs."""
-    compared = [one for one in result.comparisons if one.quantity in ("latency_ms", "throughput") and one.headline is headline]
-    return [one for one in compared if "step" not in one.context]  # those belong to an ablation

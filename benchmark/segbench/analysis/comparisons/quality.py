@@ -44,6 +44,7 @@ from segbench.analysis.statistics.bootstrap import (
 )
 from segbench.analysis.statistics.scores import statistic_of
 from segbench.results.metrics import METRICS, Metric
+from segbench.results.readings import only_class_of
 from segbench.results.records import CellResult, Comparison, ComparisonAxis, RunResult
 
 if TYPE_CHECKING:
@@ -246,17 +247,6 @@ def degenerate(metric: Metric, subject: Sequence[CellResult], baseline: Sequence
     if len(classes) == 1 and None not in classes:
         return f"both sides predict one class only: {classes.pop()}"
     return ""
-
-
-def only_class_of(cell: CellResult) -> str | None:
-    """The class that a cell's every prediction on labelled pixels is of; None where it predicts several, or only one has labels."""
-    quality = cell.quality
-    if quality is None:
-        return None
-    recalls = {name: r for name, r in zip(quality.class_names, quality.recall_per_class, strict=False) if r is not None}
-    full = [name for name, recall in recalls.items() if recall == 1]
-    others = [recall for name, recall in recalls.items() if name not in full]
-    return full[0] if len(full) == 1 and others and not any(others) else None
 
 
 def _resampled(cells: Sequence[CellResult], quantity: str, files: ConfusionFiles, resamples: int) -> Iterator[tuple[str, Resampled]]:

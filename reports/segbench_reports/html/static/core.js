@@ -17,9 +17,14 @@ function significant(value, digits) {
   return value.toFixed(Math.max(0, Math.min(digits - 1 - magnitude, 12))).replace("-", MINUS);
 }
 
+// The ratio of two counts that differ, with as many decimals as keep it from reading as 1.
 function times(ratio) {
-  if (ratio >= 0.1 && ratio < 9.995) return "×" + ratio.toFixed(2);
-  return "×" + (ratio < 0.1 ? significant(ratio, 2) : ratio.toFixed(0));
+  let text = "";
+  for (let more = 0; more < 8; more += 1) {
+    text = ratio >= 0.1 && ratio < 9.995 ? ratio.toFixed(2 + more) : ratio < 0.1 ? significant(ratio, 2 + more) : ratio.toFixed(more);
+    if (Number(text) !== 1) break;
+  }
+  return "×" + text;
 }
 
 function points(difference) {

@@ -80,22 +80,19 @@ function measured(column, subject) {
   return TABLE.comparisons.find((c) => c[0] === column.key && c[1] === subject && c[2] === baseline);
 }
 
+// Counts have a plain ratio; of all else the run's comparison says what may be shown.
 function relative(column, figure, row) {
   const own = TABLE.rows[row].figures[figure];
   const base = baseline === null ? null : TABLE.rows[baseline].figures[figure];
   if (!own || !base || row === baseline || !column.compare) return "";
-  if (column.compare === "points") return points(own[0] - base[0]);
+  if (!column.exact) return measured(column, row)?.[3] ?? "";
   if (base[0] <= 0 || own[0] === base[0]) return "";
   return times(own[0] / base[0]);
 }
 
 function explained(column, row) {
   const found = measured(column, row);
-  if (!found) return "";
-  const [, , , value, low, high, verdict] = found;
-  const shown = column.compare === "points" ? (v) => points(100 * v) : times;
-  const interval = low === null || high === null ? "" : ` [${shown(low)}, ${shown(high)}]`;
-  return `${value === null ? "" : shown(value)}${interval} against ${TABLE.rows[baseline].name}: ${verdict}`;
+  return found ? `Against ${TABLE.rows[baseline].name}: ${found[4]}` : "";
 }
 
 function showRatios() {
@@ -104,7 +101,7 @@ function showRatios() {
     row.classList.toggle("baseline", at === baseline);
     TABLE.columns.forEach((column, figure) => {
       const cell = row.children[TABLE.axes.length + figure];
-      $("small", cell).textContent = relative(column, figure, at);
+      $("small.relative", cell).textContent = relative(column, figure, at);
       const tip = explained(column, at);
       if (tip) cell.dataset.tip = tip;
       else delete cell.dataset.tip;
@@ -138,7 +135,7 @@ function visibleTable() {
       shown(row).map((cell) => ({
         text: cell.firstChild ? cell.firstChild.textContent.trim() : "",
         mark: cell.classList.contains("best") ? "best" : cell.classList.contains("second") ? "second" : "",
-        relative: $("small", cell)?.textContent || "",
+        relative: $("small.relative", cell)?.textContent || "",
         number: !cell.classList.contains("name"),
       })),
     );

@@ -1,0 +1,167 @@
+"""Comparisons in words and figures: the one place that says what a verdict means, with digits that never contradict it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from segbench import Comparison, metric
+from segbench_reports.text import numbers
+
+NO_DIFFERENCE = "no difference shown"
+CANNOT_TELL = "cannot tell"
+FAVOURABLE = frozenset({"better", "faster", "less"})
+UNFAVOURABLE = frozenset({"worse", "slower", "more"})
+OPPOSITE = {"better": "worse", "faster": "slower", "less": "more"} | {"worse": "better", "slower": "faster", "more": "less"}
+
+NOT_SHOWN = "n.s."
+"""Behind a ratio or a difference that its verdict does not show."""
+NOT_SHOWN_NOTE = "n.s.: no difference shown"
+
+_MOST_DECIMALS = 5
+
+
+def is_shown(comparison: Comparison | None) -> bool:
+    """True where the verdict says that the sides differ."""
+    return comparison is not None and comparison.verdict in FAVOURABLE | UNFAVOURABLE
+
+
+def effect(comparison: Comparison) -> str:
+    """The difference in points or the ratio; an en dash where none was measured.
+
+    >>> effect(Comparison(quantity="miou", subject="b", baseline="a", value=-0.0123, low=-0.02, high=-0.004, verdict="worse"))
+    '−1.2'
+    >>> faster = {"reading": "ratio", "value": 0.9972, "low": 0.9961, "high": 0.9983, "verdict": "faster"}
+    >>> effect(Comparison(quantity="latency_ms", subject="b", baseline="a", **faster))
+    '×0.997'
+    """
+    value = _finite(comparison.value)
+    return numbers.NOT_MEASURED if value is None else _written(comparison)(value)
+
+
+def bounds(comparison: Comparison) -> str:
+    """The interval, from low to high; empty where there is none.
+
+    >>> bounds(Comparison(quantity="miou", subject="a", baseline="b", low=-0.031, high=0.004))
+    '−3.1 to +0.4'
+    """
+    low, high = _finite(comparison.low), _finite(comparison.high)
+    return "" if low is None or high is None else " to ".join(map(_written(comparison), (low, high)))
+
+
+def relative(comparison: Comparison | None) -> str:
+    """What a table shows below a value: the effect, marked where it is not shown; empty where the data cannot tell.
+
+    >>> equal = {"reading": "ratio", "value": 1.01, "low": 0.97, "high": 1.05, "verdict": "no difference shown"}
+    >>> relative(Comparison(quantity="latency_ms", subject="b", baseline="a", **equal))
+    '×1.01 n.s.'
+    >>> relative(Comparison(quantity="latency_ms", subject="b", baseline="a", reading="ratio", value=0.3))
+    ''
+    """
+    if comparison is None or comparison.verdict == CANNOT_TELL or _finite(comparison.value) is None:
+        return ""
+    return effect(comparison) if is_shown(comparison) else f"{effect(comparison)} {NOT_SHOWN}"
+
+
+def score_texts(comparison: Comparison, subject: float, baseline: float) -> tuple[str, str]:
+    """Both scores (shares) in per cent, with as many decimals as agree with the difference that :func:`effect` shows.
+
+    >>> close = Comparison(quantity="miou", subject="b", baseline="a", value=0.4916 - 0.4924)
+    >>> effect(close), score_texts(close, 0.4916, 0.4924)
+    ('−0.1', ('49.16', '49.24'))
+    """
+    shown = effect(comparison)
+    least = len(shown.partition(".")[2]) or 1
+    difference = round(100 * (comparison.value or 0.0), least)
+    pairs = [(round(100 * subject, d), round(100 * baseline, d), d) for d in range(least, least + 4)]
+    one, other, decimals = next((pair for pair in pairs if round(pair[0] - pair[1], least) == difference), pairs[-1])
+    return f"{one:.{decimals}f}", f"{other:.{decimals}f}"
+
+
+def in_words(comparison: Comparison) -> str:
+    """The verdict, with the reason where there is one.
+
+    >>> in_words(Comparison(quantity="miou", subject="a", baseline="b", reason="no seed in common"))
+    'cannot tell: no seed in common'
+    """
+    return f"{comparison.verdict}: {comparison.reason}" if comparison.reason else comparison.verdict
+
+
+def interval_name(comparison: Comparison) -> str:
+    """``95 % interval``, of one comparison or of all of its family together."""
+    return "95 % interval" if family_size(comparison) < 2 else f"95 % interval for {family_size(comparison)} comparisons"
+
+
+def family_size(comparison: Comparison) -> int:
+    """How many comparisons share the error rate; 1 where it stands alone, or was made before families were."""
+    return 1 if comparison.family is None else max(1, comparison.family.planned + comparison.family.others)
+
+
+def basis(comparison: Comparison) -> str:
+    """The basis of an interval in a few words: ``3 seeds`` or ``these two checkpoints``."""
+    return f"{comparison.n} seeds" if comparison.method.startswith("t interval") else comparison.scope
+
+
+def family_notes(comparisons: Sequence[Comparison]) -> list[str]:
+    """A sentence for each size of family on the correction for multiple comparisons; none where each stands alone."""
+    families = {(c.family.planned, c.family.others): c for c in comparisons if c.family is not None and family_size(c) > 1}
+    return [_family_note(*size) for size in sorted(families)]
+
+
+def _family_note(planned: int, others: int) -> str:
+    total = numbers.counted(planned + others, "comparison")
+    shared = f": {planned} planned ones share four fifths of the 5 %, {others} other pairs the rest" if planned and others else ""
+    return (
+        f"Corrected for multiple comparisons: in at least 95 % of runs all intervals of these {total} of one quantity hold together, "
+        f"and each verdict is that of its interval (Bonferroni{shared})."
+    )
+
+
+def turned(comparison: Comparison) -> Comparison:
+    """The same comparison seen from the other side."""
+    flip: Callable[[float | None], float | None] = _reciprocal if comparison.reading == "ratio" else _negated
+    return comparison.model_copy(
+        update={
+            "subject": comparison.baseline,
+            "baseline": comparison.subject,
+            "subject_cells": comparison.baseline_cells,
+            "baseline_cells": comparison.subject_cells,
+            "subject_backend": comparison.baseline_backend,
+            "baseline_backend": comparison.subject_backend,
+            "value": flip(comparison.value),
+            "low": flip(comparison.high),
+            "high": flip(comparison.low),
+            "verdict": OPPOSITE.get(comparison.verdict, comparison.verdict),
+        }
+    )
+
+
+def as_speed(comparison: Comparison) -> Comparison:
+    """A ratio of times as one of speeds, so that more than one is faster; of rates as it is."""
+    if metric(comparison.quantity).better == "higher":
+        return comparison
+    update = {"value": _reciprocal(comparison.value), "low": _reciprocal(comparison.high), "high": _reciprocal(comparison.low)}
+    return comparison.model_copy(update=update)
+
+
+def _written(comparison: Comparison) -> Callable[[float], str]:
+    """Writes the figures of one comparison, all with as many decimals as keep a shown difference from reading as none."""
+    write = (lambda x, more: f"×{numbers.factor(x, more)}") if comparison.reading == "ratio" else numbers.points
+    if not is_shown(comparison):
+        return lambda x: write(x, 0)
+    ends = [x for x in (comparison.value, comparison.low, comparison.high) if _finite(x) is not None]
+    equal = 1.0 if comparison.reading == "ratio" else 0.0
+    more = next((d for d in range(_MOST_DECIMALS) if all(write(x, d) != write(equal, d) for x in ends if x is not None)), _MOST_DECIMALS)
+    return lambda x: write(x, more)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _reciprocal(value: float | None) -> float | None:
+    return None if value is None else 1 / value if value else math.inf
+
+
+def _negated(value: float | None) -> float | None:
+    return None if value is None else -value
