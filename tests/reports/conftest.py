@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.reports.made_comparisons import with_comparisons
 
 from segbench import CellResult, ReportTarget, RunResult
 
@@ -146,7 +147,7 @@ def comparison(make_cell: CellMaker, make_run: RunMaker) -> RunResult:
             "source": "p. 3",
         },
     ]
-    return make_run(cells, claims=claims, warnings=["a plugin was skipped"])
+    return with_comparisons(make_run(cells, claims=claims, warnings=["a plugin was skipped"]))
 
 
 @pytest.fixture

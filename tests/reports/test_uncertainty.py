@@ -12,8 +12,9 @@ from segbench import CellResult, ReportTarget, RunResult
 from segbench_reports.formats import csv as csv_rows
 from segbench_reports.formats import markdown, terminal
 from segbench_reports.sections import comparisons, conventions, results
+from segbench_reports.text.verdicts import turned
+from segbench_reports.view.comparisons import Side, between
 from segbench_reports.view.main_table import main_table
-from segbench_reports.view.quality_comparisons import between, turned
 from segbench_reports.view.summary import summary
 
 CellMaker = Callable[..., CellResult]
@@ -63,9 +64,8 @@ def seeded(make_cell: CellMaker, make_run: RunMaker) -> RunResult:
             }  # fmt: skip
             assert cell.quality is not None
             cells.append(cell.model_copy(update={"quality": cell.quality.model_validate(cell.quality.model_dump() | further)}))
-    pair = quality_verdict(**SEEDED) | {"headline": False, "p_adjusted": 0.012}
     summaries = [over_seeds("big", BIG, 0.4703, 0.5697), over_seeds("small", SMALL, 0.4552, 0.5048)]
-    return make_run(cells, comparisons=[quality_verdict(**SEEDED), pair], seeds=summaries)
+    return make_run(cells, comparisons=[quality_verdict(**SEEDED)], seeds=summaries)
 
 
 def sentences(result: RunResult) -> str:
@@ -98,27 +98,29 @@ def test_one_seed_is_a_verdict_on_checkpoints_and_says_so(make_cell: CellMaker, 
     result = make_run([make_cell(), make_cell("small", miou=0.46)], comparisons=[quality_verdict()])
     text = sentences(result)
     assert "scores 4.0 points lower in mIoU on squares test (46.0% against 50.0%" in text
-    assert "95 % interval of the difference −6.5 to −1.5 points, these two checkpoints)" in text
+    assert "95 % interval −6.5 to −1.5 points, these two checkpoints)" in text
     assert "not about the architectures" in text
-    assert "Another training of the same architectures may turn it round" in comparisons.comparisons(result)
+    assert "Another training of the same architectures may reverse it" in comparisons.comparisons(result)
 
 
 def test_what_is_not_shown_is_not_called_lower(make_cell: CellMaker, make_run: RunMaker) -> None:
     cells = [make_cell(), make_cell("small", miou=0.46)]
     text = sentences(make_run(cells, comparisons=[quality_verdict("no difference shown", high=0.01)]))
-    assert "shows no difference in mIoU on squares test (46.0% against 50.0%; 95 % interval of the difference −6.5 to +1.0 points" in text
+    assert "shows no difference in mIoU on squares test (46.0% against 50.0%; −4.0 points, 95 % interval −6.5 to +1.0 points" in text
     assert "points lower" not in text
     unknown = quality_verdict(
         "cannot tell", value=None, low=None, high=None, reason="scored on different images: 20 and 10", scope="", method=""
     )
     text = sentences(make_run(cells, comparisons=[unknown]))
-    assert "cannot be told apart from it in mIoU on squares test (46.0% against 50.0%; scored on different images: 20 and 10)" in text
+    assert "cannot be told apart in mIoU on squares test (46.0% against 50.0%; scored on different images: 20 and 10)" in text
 
 
 def test_the_highest_score_is_not_called_better_than_what_it_was_not_shown_to_be(make_cell: CellMaker, make_run: RunMaker) -> None:
     cells = [make_cell(), make_cell("small", miou=0.51), make_cell("third", miou=0.4)]
     close = quality_verdict("no difference shown", value=0.01, low=-0.02, high=0.04)
-    far = quality_verdict("worse", subject="third", baseline="small", headline=False)
+    far = quality_verdict(
+        "worse", subject="third", baseline="small", headline=False, subject_cells=["third-ce-0"], baseline_cells=["small-ce-0"]
+    )
     text = sentences(make_run(cells, comparisons=[close, far]))
     assert "small has the highest mIoU on squares test: 51.0%; it is not shown to be better than big." in text
 
@@ -126,11 +128,12 @@ def test_the_highest_score_is_not_called_better_than_what_it_was_not_shown_to_be
 def test_a_comparison_can_be_read_from_either_side(make_cell: CellMaker, make_run: RunMaker) -> None:
     cells = [make_cell(), make_cell("small")]
     result = make_run(cells, comparisons=[quality_verdict()])
-    found = between(result, cells[0], cells[1])
+    sides = [Side(cell, frozenset([cell.id])) for cell in cells]
+    found = between(result, "miou", *sides)
     assert found is not None
     assert (found.subject, found.value, found.low, found.high, found.verdict) == ("big", 0.04, 0.0152, 0.0648, "better")
     assert turned(found) == result.comparisons[0]
-    assert between(result, make_cell(loss="focal"), make_cell("small", loss="focal")) is None
+    assert between(result, "miou", sides[0], Side(make_cell("small", loss="focal"), frozenset(["small-focal-0"]))) is None
 
 
 def test_single_seeds_are_behind_the_mean_and_not_ranked(seeded: RunResult) -> None:

@@ -33,7 +33,10 @@ def front(result: RunResult, table: Table) -> Drawing | None:
     names = short_names(models)
     for point, row in zip(points, rows, strict=True):
         point["model"] = names[row.cell.model]
-    words = "Each mark is a row of the table; boxes are 95 % intervals where there are some; faded marks are beaten on both axes."
+    words = (
+        "Each mark is a row of the table; boxes are 95 % intervals where there are some; faded marks are beaten on both axes by point "
+        "values, whether or not a verdict shows it."
+    )
     drawn = column_width("front", _chart({names[model]: colour for model, colour in colours.items()}), words)
     extra = {"points": points, "costs": costs, "qualities": qualities, "front": _fronts(points, costs, qualities)}
     legend = [Entry(names[model], colour) for model, colour in colours.items()]

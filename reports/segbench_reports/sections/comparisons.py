@@ -30,7 +30,7 @@ def comparisons(result: RunResult) -> str:
 def _table(result: RunResult, compared: Sequence[Comparison], *, with_p: bool = False) -> str:
     axes = _shared_axes(result, compared)
     last = ["p", "p, corrected", "verdict"] if with_p else ["verdict", "about"]
-    headers = ["compared", "against", *axes, "score", "difference<br>points", "interval<br>points", *last]
+    headers = ["compared", "against", *axes, "score", "difference<br>points", "95 % interval<br>points", *last]
     rows = [
         [
             *_identity(c, axes),

@@ -70,9 +70,11 @@ def score_texts(comparison: Comparison, subject: float, baseline: float) -> tupl
     >>> effect(close), score_texts(close, 0.4916, 0.4924)
     ('−0.1', ('49.16', '49.24'))
     """
+    if comparison.value is None:
+        return numbers.percent(subject), numbers.percent(baseline)
     shown = effect(comparison)
     least = len(shown.partition(".")[2]) or 1
-    difference = round(100 * (comparison.value or 0.0), least)
+    difference = round(100 * comparison.value, least)
     pairs = [(round(100 * subject, d), round(100 * baseline, d), d) for d in range(least, least + 4)]
     one, other, decimals = next((pair for pair in pairs if round(pair[0] - pair[1], least) == difference), pairs[-1])
     return f"{one:.{decimals}f}", f"{other:.{decimals}f}"

@@ -121,10 +121,7 @@ class Table:
         return row.relative.get(column.key, "")
 
 
-MARKS_MEANING = (
-    "one is marked best only where the comparison with the next shows that it is better (costs that are counted: by their digits); "
-    "rows that are not told apart share the mark"
-)
+MARKS_MEANING = "rows share it where no verdict tells them apart (costs that are counted: where they read the same)"
 
 
 def main_table(result: RunResult) -> Table:

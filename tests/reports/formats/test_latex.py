@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.reports.made_comparisons import with_comparisons
 
 from segbench import CellResult, ReportTarget, RunResult
 from segbench_reports.formats import latex as report
@@ -62,7 +63,7 @@ def _body(text: str) -> list[str]:
 
 def test_best_is_bold_and_second_underlined(make_cell: CellMaker, make_run: RunMaker, target: ReportTarget) -> None:
     cells = [make_cell(miou=0.5), make_cell("mid", miou=0.6, millions=2.0), make_cell("small", miou=0.4, millions=1.0)]
-    rows = _body(report.render(make_run(cells), target))
+    rows = _body(report.render(with_comparisons(make_run(cells)), target))
     assert [row.split(" & ")[1:3] for row in rows] == [
         [r"\underline{50.0}", "4.00"],
         [r"\textbf{60.0}", r"\underline{2.00}"],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.reports.made_comparisons import with_comparisons
 
 from segbench import ReportTarget, RunResult
 from segbench_reports.html.page import render
@@ -163,7 +164,7 @@ def test_a_measured_comparison_is_explained_on_hover_and_focus(rich: RunResult, 
     browser = open_page(rich)
     miou = _heads(browser).index("mIoU")
     tips = browser.execute_script(f"return document.querySelector(\"tr[data-row='2'] td:nth-child({miou + 1})\").dataset.tip")
-    assert tips == "−2.0 [−3.5, −0.5] against big (ce): worse, these two checkpoints"
+    assert tips == "Against big (ce): −2.0 (95 % interval: −3.5 to −0.5): worse, these two checkpoints"
     browser.execute_script(f"document.querySelector('#main-table thead th:nth-child({miou + 1}) button').focus()")
     tip = browser.find_element("id", "tip")
     assert tip.is_displayed()
@@ -171,7 +172,7 @@ def test_a_measured_comparison_is_explained_on_hover_and_focus(rich: RunResult, 
 
 
 def test_the_table_is_copied_in_three_languages(rich: RunResult, open_page: Open) -> None:
-    browser = open_page(rich)
+    browser = open_page(with_comparisons(rich))
     for box in _all(browser, "[data-column]")[2:]:
         browser.execute_script("arguments[0].click()", box)
     assert _copied(browser, "markdown") == (
@@ -192,7 +193,7 @@ def test_the_axes_of_the_trade_off_can_be_chosen(rich: RunResult, open_page: Ope
     assert "latency, batch 1 (ms)" in chart.get_attribute("textContent")
     _choose(browser, "#front-cost", "params")
     _until(lambda: "parameters (M)" in chart.get_attribute("textContent"))
-    assert browser.find_element("id", "front-words").text == "Not beaten on both: small (ce); big (focal)."
+    assert browser.find_element("id", "front-words").text == "Pareto-optimal by point values: small (ce); big (focal)."
 
 
 def test_confusions_are_shown_for_the_chosen_cell(rich: RunResult, open_page: Open) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.reports.made_comparisons import with_comparisons
 
 from segbench import CellResult, RunResult
 from segbench_reports.html import confusion as matrices
@@ -31,23 +32,28 @@ def test_data_comes_back_from_its_script_block_as_it_was(hostile_names: list[str
     assert json.loads(text) == {"names": hostile_names, "value": None}
 
 
-def test_best_and_second_best_are_marked_and_equal_digits_share_a_place(make_cell: CellMaker, make_run: RunMaker) -> None:
+def test_best_and_second_best_are_marked_and_rows_that_are_not_told_apart_share_a_place(make_cell: CellMaker, make_run: RunMaker) -> None:
     scores = [0.5, 0.7, 0.6, 0.60004, 0.4]
-    table = make_table(make_run([make_cell(f"m{n}", miou=score) for n, score in enumerate(scores)]))
+    table = make_table(with_comparisons(make_run([make_cell(f"m{n}", miou=score) for n, score in enumerate(scores)])))
     marks = [line.cells[0].mark for line in main_table.lines(table)]
     assert marks == ["", "best", "second", "second", ""]
 
 
 def test_a_measured_comparison_is_found_by_its_rows(rich: RunResult) -> None:
     data = main_table.table_data(rich, make_table(rich))
-    assert data["comparisons"] == [["miou", 2, 0, -0.02, -0.035, -0.005, "worse, these two checkpoints"]]
+    assert data["comparisons"] == [
+        ["miou", 0, 2, "+2.0", "+2.0 (95 % interval: +0.5 to +3.5): better, these two checkpoints"],
+        ["miou", 2, 0, "−2.0", "−2.0 (95 % interval: −3.5 to −0.5): worse, these two checkpoints"],
+    ]
     assert data["reference"] == 0
 
 
 def test_winners_are_named_only_where_rows_can_be_told_apart(make_cell: CellMaker, make_run: RunMaker) -> None:
     same = make_run([make_cell("a"), make_cell("b")])
     assert main_table.winners(make_table(same)) == []
-    other = main_table.winners(make_table(make_run([make_cell("a"), make_cell("b", miou=0.6)])))
+    apart = make_run([make_cell("a"), make_cell("b", miou=0.6)])
+    assert main_table.winners(make_table(apart)) == []
+    other = main_table.winners(make_table(with_comparisons(apart)))
     assert other == [("Highest mIoU", "b", "60.0 %")]
 
 

@@ -130,7 +130,7 @@ def test_all_formats_show_the_ablation(ablated: RunResult, target: ReportTarget)
     pytest.importorskip("altair")
     text = markdown.render(ablated, target)
     assert "## Ablation" in text
-    assert "| 1 | width: 16 → 8 | ×0.50 | ×0.50 | 50.0 | ±0.0 \\[−1.3, +1.3\\] | **pays**: lower cost, no loss" in text
+    assert "| 1 | width: 16 → 8 | ×0.50 | ×0.50 | 50.0 | ±0.0 n.s. \\[−1.3, +1.3\\] | **pays**: lower cost, no loss" in text
     assert "The change of mIoU is a t interval over seeds; it speaks of the architectures under this recipe." in text
     picture = (target.directory / "ablation.svg").read_text()
     assert "kind: plain → thin" in picture

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.reports.made_comparisons import even, no_interval, with_comparisons
 
 from segbench import CellResult, RunResult
-from segbench_reports.view.main_table import Row, Table, main_table
+from segbench_reports.view.main_table import Table, main_table
 
 CellMaker = Callable[..., CellResult]
 RunMaker = Callable[..., RunResult]
@@ -20,21 +21,26 @@ def _texts(table: Table, key: str) -> list[str]:
 
 
 def _best(table: Table, key: str) -> list[int]:
-    return [i for i, row in enumerate(table.rows) if key in row.best]
+    return [i for i, row in enumerate(table.rows) if row.marks.get(key) == "best"]
 
 
-def _relative(row: Row) -> dict[str, float]:
-    return {key: round(value, 6) for key, value in row.relative.items()}
-
-
-def test_ratios_and_points_are_against_the_first_row(make_cell: CellMaker, make_run: RunMaker) -> None:
-    table = main_table(make_run([make_cell(miou=0.5), make_cell("small", miou=0.488, millions=1.0, milliseconds=8.0)]))
+def test_ratios_and_points_are_those_of_the_comparisons(make_cell: CellMaker, make_run: RunMaker) -> None:
+    run = with_comparisons(make_run([make_cell(miou=0.5), make_cell("small", miou=0.488, millions=1.0, milliseconds=8.0)]))
+    table = main_table(run)
     assert table.rows[0].relative == {}
-    relative = _relative(table.rows[1])
-    assert relative["params"] == 0.25
-    assert relative["latency_ms"] == 0.4
-    assert relative["images_per_second"] == 2.5
-    assert relative["miou"] == -0.012
+    relative = table.rows[1].relative
+    assert relative == {"params": "×0.25", "macs": "×0.25", "latency_ms": "×0.40", "images_per_second": "×2.50", "miou": "−1.2"}
+    moved = [c.model_copy(update={"value": 0.9, "low": 0.8, "high": 1.1, "verdict": "no difference shown"}) for c in run.comparisons]
+    other = main_table(run.model_copy(update={"comparisons": [c for c in moved if c.quantity == "latency_ms"]}))
+    assert other.rows[1].relative == {"params": "×0.25", "macs": "×0.25", "latency_ms": "×0.90 n.s."}
+
+
+def test_nothing_stands_below_a_figure_that_was_not_compared_or_cannot_be_told(make_cell: CellMaker, make_run: RunMaker) -> None:
+    bare = make_run([make_cell(miou=0.5), make_cell("small", miou=0.2, milliseconds=8.0)])
+    for run in (bare, with_comparisons(bare, score=no_interval, speed=no_interval)):
+        table = main_table(run)
+        assert not {"miou", "latency_ms", "images_per_second"} & table.rows[1].relative.keys()
+        assert not {"miou", "latency_ms", "images_per_second"} & {key for row in table.rows for key in row.marks}
 
 
 def test_units_are_those_of_the_headings(make_cell: CellMaker, make_run: RunMaker) -> None:
@@ -48,34 +54,54 @@ def test_units_are_those_of_the_headings(make_cell: CellMaker, make_run: RunMake
 
 
 def test_the_best_is_the_highest_score_and_the_lowest_cost(make_cell: CellMaker, make_run: RunMaker) -> None:
-    table = main_table(make_run([make_cell(miou=0.6), make_cell("small", miou=0.5, millions=1.0, milliseconds=8.0)]))
+    table = main_table(with_comparisons(make_run([make_cell(miou=0.6), make_cell("small", miou=0.5, millions=1.0, milliseconds=8.0)])))
     assert _best(table, "miou") == [0]
     assert _best(table, "params") == [1]
     assert _best(table, "images_per_second") == [1]
 
 
-def test_times_whose_intervals_meet_are_both_best(make_cell: CellMaker, make_run: RunMaker) -> None:
-    near = main_table(make_run([make_cell(milliseconds=10.0), make_cell("b", milliseconds=10.3)]))
-    apart = main_table(make_run([make_cell(milliseconds=10.0), make_cell("b", milliseconds=10.5)]))
-    assert _best(near, "latency_ms") == [0, 1]
-    assert _best(apart, "latency_ms") == [0]
+def test_rows_that_are_not_told_apart_share_a_mark(make_cell: CellMaker, make_run: RunMaker) -> None:
+    cells = [
+        make_cell(milliseconds=10.0),
+        make_cell("b", milliseconds=10.1),
+        make_cell("c", milliseconds=30.0),
+        make_cell("d", milliseconds=50),
+    ]
+    table = main_table(with_comparisons(make_run(cells)))
+    assert _best(table, "latency_ms") == [0, 1]
+    assert [row.marks.get("latency_ms") for row in table.rows] == ["best", "best", "second", None]
+    doubtful = main_table(with_comparisons(make_run(cells), speed=even(5.0)))
+    assert _best(doubtful, "latency_ms") == []
 
 
 def test_nothing_is_best_where_all_are_alike_or_alone(make_cell: CellMaker, make_run: RunMaker) -> None:
-    alike = main_table(make_run([make_cell(), make_cell("b")]))
+    alike = main_table(with_comparisons(make_run([make_cell(), make_cell("b")])))
     alone = main_table(make_run([make_cell()]))
-    assert all(not row.best for row in (*alike.rows, *alone.rows))
+    assert all(not row.marks for row in (*alike.rows, *alone.rows))
     assert alone.reference is None
+
+
+def test_lopsided_intervals_are_printed_from_low_to_high(make_cell: CellMaker, make_run: RunMaker) -> None:
+    cell = make_cell(milliseconds=30.2)
+    cell.deployments[0].latency[0].ci95_ms = (28.0, 297.3)
+    table = main_table(make_run([cell, make_cell("b")]))
+    column = next(column for column in table.columns if column.key == "latency_ms")
+    figure = table.rows[0].figures["latency_ms"]
+    assert (column.text(figure), column.interval_text(figure)) == ("30.2", "28.0 to 297.3")
+    even_one = table.rows[1].figures["latency_ms"]
+    assert (column.text(even_one), column.interval_text(even_one)) == ("20.0 ±0.4", "")
 
 
 def test_seeds_get_a_mean_row_with_sample_deviation_and_only_that_is_ranked(make_cell: CellMaker, make_run: RunMaker) -> None:
     big = [make_cell(seed=seed, miou=miou) for seed, miou in enumerate((0.50, 0.52, 0.54))]
     small = [make_cell("small", seed=seed, miou=miou) for seed, miou in enumerate((0.60, 0.40, 0.50))]
-    table = main_table(make_run([*big, *small]))
+    table = main_table(with_comparisons(make_run([*big, *small])))
     assert [row.kind for row in table.rows] == ["cell", "cell", "cell", "mean"] * 2
     # deviation of 0.50, 0.52, 0.54 with n - 1 = 2: sqrt(0.0008 / 2) = 0.02; of 0.6, 0.4, 0.5: 0.1
     assert _texts(table, "miou")[3::4] == ["52.0 ±2.0", "50.0 ±10.0"]
     assert _best(table, "miou") == [3]
+    assert table.rows[7].relative["miou"] == "−2.0"
+    assert _best(main_table(with_comparisons(make_run([*big, *small]), score=even(0.1))), "miou") == []
     assert table.rows[7].labels["seed"] == "mean of 3"
     assert table.reference is table.rows[3]
 

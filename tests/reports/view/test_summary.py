@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from tests.reports.made_comparisons import even, no_interval, with_comparisons
 
 from segbench import CellResult, Comparison, RunResult
 from segbench_reports.view.main_table import main_table
@@ -16,22 +17,37 @@ RunMaker = Callable[..., RunResult]
 
 
 def _sentences(make_run: RunMaker, cells: Sequence[CellResult], **changes: Any) -> list[str]:
-    result = make_run(cells, **changes)
+    result = with_comparisons(make_run(cells, **changes))
     return summary(result, main_table(result))
 
 
 def test_a_pair_is_compared_in_cost_speed_and_score(make_cell: CellMaker, make_run: RunMaker) -> None:
     cells = [make_cell(miou=0.5), make_cell("small", miou=0.488, millions=1.0, milliseconds=12.5)]
     assert _sentences(make_run, cells) == [
-        "Compared with big, small has 0.25x the parameters and 0.25x the MACs, runs 1.60x as fast (batch 1, 48x64, cpu, 2 threads) "
-        "and scores 1.2 points lower in mIoU on squares test (48.8% against 50.0%).",
-        "One seed: how far these scores would move with another is not known.",
+        "Compared with big, small has 0.25x the parameters and 0.25x the MACs, runs 1.60x as fast (95 % interval 1.57 to 1.63; batch 1, "
+        "48x64, cpu, 2 threads) and scores 1.2 points lower in mIoU on squares test (48.8% against 50.0%; 95 % interval −1.6 to −0.8 "
+        "points, these two checkpoints).",
+        "One seed: these verdicts are about these checkpoints, not about the architectures; how far these scores would move with another "
+        "is not known.",
     ]
 
 
-def test_times_that_noise_can_explain_are_not_called_faster(make_cell: CellMaker, make_run: RunMaker) -> None:
-    text = _sentences(make_run, [make_cell(), make_cell("b", milliseconds=20.2)])[0]
-    assert "is neither faster nor slower beyond the noise of the timing" in text
+def test_what_noise_can_explain_is_not_called_a_difference(make_cell: CellMaker, make_run: RunMaker) -> None:
+    text = _sentences(make_run, [make_cell(), make_cell("b", milliseconds=20.2, miou=0.501)])[0]
+    assert "shows no difference in speed (0.99x as fast, 95 % interval 0.97 to 1.01; batch 1, 48x64, cpu, 2 threads)" in text
+    assert "shows no difference in mIoU on squares test (50.1% against 50.0%; +0.1 points, 95 % interval −0.3 to +0.5 points" in text
+
+
+def test_rounded_figures_do_not_contradict_each_other(make_cell: CellMaker, make_run: RunMaker) -> None:
+    run = with_comparisons(make_run([make_cell(miou=0.4924), make_cell("b", miou=0.4916)]), score=even(0.0001))
+    text = " ".join(summary(run, main_table(run)))
+    assert "scores 0.1 points lower in mIoU on squares test (49.16% against 49.24%; 95 % interval −0.1 to −0.1 points" in text
+
+
+def test_what_cannot_be_told_says_why_and_gives_no_ratio(make_cell: CellMaker, make_run: RunMaker) -> None:
+    run = with_comparisons(make_run([make_cell(), make_cell("b", milliseconds=5.0)]), score=no_interval, speed=no_interval)
+    text = " ".join(summary(run, main_table(run)))
+    assert "cannot be told apart from it in speed (it takes 6 rounds, these are 4; batch 1, 48x64, cpu, 2 threads)" in text
     assert "as fast" not in text
 
 
@@ -44,9 +60,31 @@ def test_times_taken_under_other_conditions_are_not_compared(make_cell: CellMake
 def test_losses_are_compared_model_by_model(make_cell: CellMaker, make_run: RunMaker) -> None:
     scores = {("big", "ce"): 0.5, ("big", "focal"): 0.519, ("small", "ce"): 0.45, ("small", "focal"): 0.44}
     text = _sentences(make_run, [make_cell(model, loss, miou=miou) for (model, loss), miou in scores.items()])
-    assert "focal in place of ce changes mIoU by +1.9 points (big) and −1.0 points (small)." in text
+    assert (
+        "focal in place of ce: big scores 1.9 points higher in mIoU (51.9% against 50.0%; 95 % interval for 2 comparisons +1.4 to +2.4 "
+        "points, these two checkpoints); small scores 1.0 points lower in mIoU (44.0% against 45.0%; 95 % interval for 2 comparisons −1.5 "
+        "to −0.5 points, these two checkpoints)."
+    ) in text
     assert text[0] == "big (focal) has the highest mIoU on squares test: 51.9%."
-    assert text[1].startswith("Compared with big (both with ce), small has the same parameters and the same MACs")
+    assert text[1].startswith("Compared with big, small has the same parameters and the same MACs and shows no difference in speed")
+    assert "; with ce it scores 5.0 points lower in mIoU" in text[1]
+    assert "; with focal it scores 7.9 points lower in mIoU" in text[1]
+
+
+def test_further_models_have_their_verdicts_in_one_sentence(make_cell: CellMaker, make_run: RunMaker) -> None:
+    scores = {f"m{n}": 0.5 + 0.02 * n for n in range(8)}
+    text = _sentences(make_run, [make_cell(name, miou=miou) for name, miou in scores.items()])
+    assert [sentence.partition(",")[0] for sentence in text if sentence.startswith("Compared")] == ["Compared with m0"] * 4
+    (rest,) = [sentence for sentence in text if sentence.startswith("Further")]
+    assert rest == ("Further models against m0: better in mIoU: m5, m6 and m7; no difference shown in latency: m5, m6 and m7.")
+
+
+def test_a_network_that_predicts_one_class_is_named(make_cell: CellMaker, make_run: RunMaker) -> None:
+    cell = make_cell("b", miou=0.4)
+    assert cell.quality is not None
+    quality = cell.quality.model_copy(update={"recall_per_class": [1.0, 0.0, None]})
+    text = _sentences(make_run, [make_cell(), cell.model_copy(update={"quality": quality})])
+    assert "b predicts ground everywhere." in text
 
 
 def test_deviation_over_seeds_is_explained_where_there_are_several(make_cell: CellMaker, make_run: RunMaker) -> None:
@@ -58,7 +96,8 @@ def test_without_scores_nothing_is_said_about_them(make_cell: CellMaker, make_ru
     profiled = {"quality": None, "training": None, "loss": None, "dataset": None}
     cells = [make_cell(**profiled), make_cell("small", millions=1.0, milliseconds=10.0, **profiled)]
     assert _sentences(make_run, cells, config={}) == [
-        "Compared with big, small has 0.25x the parameters and 0.25x the MACs and runs 2.00x as fast (batch 1, 48x64, cpu, 2 threads)."
+        "Compared with big, small has 0.25x the parameters and 0.25x the MACs and runs 2.00x as fast (95 % interval 1.96 to 2.04; "
+        "batch 1, 48x64, cpu, 2 threads)."
     ]
 
 
@@ -79,7 +118,10 @@ def test_an_incomplete_run_says_so(make_cell: CellMaker, make_run: RunMaker) -> 
     ("verdict", "said"),
     [
         ("faster", "runs 1.67x as fast (95 % interval 1.54 to 1.82; batch 1, 48x64, cpu, 2 threads)"),
-        ("no difference shown", "is neither faster nor slower beyond the noise of the timing (batch 1, 48x64, cpu, 2 threads)"),
+        (
+            "no difference shown",
+            "shows no difference in speed (1.67x as fast, 95 % interval 1.54 to 1.82; batch 1, 48x64, cpu, 2 threads)",
+        ),
     ],
 )
 def test_speed_is_told_by_the_races_verdict(comparison: RunResult, verdict: str, said: str) -> None:

@@ -48,7 +48,7 @@ const FILLED = {
     rows.forEach((row) => (row.late = row.x > middle));
     rows.sort((a, b) => a.x - b.x || b.y - a.y);
     const names = rows.filter((row) => row.front).map((row) => row.name);
-    $("#front-words").textContent = `Not beaten on both: ${names.slice(0, 6).join("; ")}${names.length > 6 ? ` and ${names.length - 6} more` : ""}.`;
+    $("#front-words").textContent = `Pareto-optimal by point values: ${names.slice(0, 6).join("; ")}${names.length > 6 ? ` and ${names.length - 6} more` : ""}.`;
     const layers = rows.some((row) => "xlow" in row) ? spec.layer : spec.layer.slice(1);
     return { spec: replaced({ ...spec, layer: layers }, { COST: extra.costs[cost], QUALITY: extra.qualities[quality] }), datasets: { points: rows } };
   },
