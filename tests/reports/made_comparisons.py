@@ -26,9 +26,13 @@ def no_interval(value: float) -> None:
 _SCORE, _SPEED = even(0.004), even(0.02)
 
 
-def with_comparisons(run: RunResult, *, score: Reach = _SCORE, speed: Reach = _SPEED) -> RunResult:
-    """The run with comparisons of all scores (differences) and times (logarithms of ratios)."""
-    comparisons = [*_scores(run, score), *(one for name in ("latency_ms", "throughput") for one in judged(list(_speeds(run, name, speed))))]
+def with_comparisons(run: RunResult, *, score: Reach = _SCORE, speed: Reach = _SPEED, paired: float = 0.0) -> RunResult:
+    """The run with comparisons of all scores (differences) and times (logarithms of ratios).
+
+    ``paired`` is added to the logarithm of each ratio of times: a race's ratio, taken round by round, is not that of two medians.
+    """
+    times = [list(_speeds(run, name, speed, paired)) for name in ("latency_ms", "throughput")]
+    comparisons = [*_scores(run, score), *(one for candidates in times for one in judged(candidates))]
     return run.model_copy(update={"comparisons": comparisons})
 
 
@@ -81,7 +85,7 @@ def _score(group: ComparisonGroup, quantity: str, subject: str, baseline: str, r
     return Candidate(record.model_copy(update={"reason": reason}), _estimate(value, ends))
 
 
-def _speeds(run: RunResult, quantity: str, reach: Reach) -> Iterator[Candidate]:
+def _speeds(run: RunResult, quantity: str, reach: Reach, paired: float) -> Iterator[Candidate]:
     models: dict[str, list[CellResult]] = {}
     for cell in run.cells:
         if cell.deployments and cell.deployments[0].latency:
@@ -97,7 +101,7 @@ def _speeds(run: RunResult, quantity: str, reach: Reach) -> Iterator[Candidate]:
             == (theirs.batch_size, theirs.input_size, theirs.device, theirs.threads)
         ]
         for ours, theirs in pairs:
-            value = math.log((ours.p50_ms or 1) / (theirs.p50_ms or 1))
+            value = math.log((ours.p50_ms or 1) / (theirs.p50_ms or 1)) + paired
             ends = reach(value)
             estimate = _estimate(value, ends)
             workload = {"batch_size": ours.batch_size, "input_size": list(ours.input_size), "device": ours.device, "threads": ours.threads}

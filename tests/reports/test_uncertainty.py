@@ -128,12 +128,12 @@ def test_the_highest_score_is_not_called_better_than_what_it_was_not_shown_to_be
 def test_a_comparison_can_be_read_from_either_side(make_cell: CellMaker, make_run: RunMaker) -> None:
     cells = [make_cell(), make_cell("small")]
     result = make_run(cells, comparisons=[quality_verdict()])
-    sides = [Side(cell, frozenset([cell.id])) for cell in cells]
+    sides = [Side((cell,)) for cell in cells]
     found = between(result, "miou", *sides)
     assert found is not None
     assert (found.subject, found.value, found.low, found.high, found.verdict) == ("big", 0.04, 0.0152, 0.0648, "better")
     assert turned(found) == result.comparisons[0]
-    assert between(result, "miou", sides[0], Side(make_cell("small", loss="focal"), frozenset(["small-focal-0"]))) is None
+    assert between(result, "miou", sides[0], Side((make_cell("small", loss="focal"),))) is None
 
 
 def test_single_seeds_are_behind_the_mean_and_not_ranked(seeded: RunResult) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -16,8 +17,16 @@ TIMED = ("latency_ms", "throughput")
 class Side:
     """One side of a comparison: a cell, or the cells of all its seeds."""
 
-    cell: CellResult
-    ids: frozenset[str]
+    cells: tuple[CellResult, ...]
+
+    @property
+    def cell(self) -> CellResult:
+        """The first, by which a side is named."""
+        return self.cells[0]
+
+    @functools.cached_property
+    def ids(self) -> frozenset[str]:
+        return frozenset(cell.id for cell in self.cells)
 
 
 def quality_comparisons(result: RunResult, *, headline: bool | None = None) -> list[Comparison]:
@@ -67,21 +76,25 @@ def _is_of(comparison: Comparison, subject: Side, baseline: Side) -> bool:
     for one, other in ((subject, baseline), (baseline, subject)):
         if one.ids & set(comparison.subject_cells) and other.ids & set(comparison.baseline_cells):
             forms = ((one, comparison.subject_backend), (other, comparison.baseline_backend))
-            return all(_is_shown_form(side.cell, backend) for side, backend in forms) and _is_shown_workload(comparison, one, other)
+            return all(_is_shown(comparison, side, backend) for side, backend in forms)
     return False
 
 
-def _is_shown_form(cell: CellResult, backend: str | None) -> bool:
+def _is_shown(comparison: Comparison, side: Side, backend: str | None) -> bool:
+    """True where a cell of the side is shown through this backend, and for times at this workload: a cell may have failed before."""
+    return any(_is_form(cell, backend) and _is_timed(comparison, cell) for cell in side.cells)
+
+
+def _is_form(cell: CellResult, backend: str | None) -> bool:
     shown = deployment(cell)
     return backend is None or (shown is not None and shown.backend == backend)
 
 
-def _is_shown_workload(comparison: Comparison, one: Side, other: Side) -> bool:
+def _is_timed(comparison: Comparison, cell: CellResult) -> bool:
     if metric(comparison.quantity).noise != "calls":
         return True
-    read = single_latency if comparison.quantity == "latency_ms" else throughput
-    entries = [read(side.cell) for side in (one, other)]
-    return all(entry is not None and is_of_workload(comparison, entry) for entry in entries)
+    entry = (single_latency if comparison.quantity == "latency_ms" else throughput)(cell)
+    return entry is not None and is_of_workload(comparison, entry)
 
 
 def scores_of(result: RunResult, comparison: Comparison) -> tuple[float, float] | None:

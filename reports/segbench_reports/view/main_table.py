@@ -79,14 +79,14 @@ class Row:
     figures: Mapping[str, ShownValue]
     kind: Literal["cell", "mean"] = "cell"
     ranked: bool = True
-    ids: frozenset[str] = frozenset()
+    cells: tuple[CellResult, ...] = ()
     marks: Mapping[str, Mark] = field(default_factory=dict)
     relative: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def side(self) -> Side:
         """The row as one side of a comparison."""
-        return Side(self.cell, self.ids)
+        return Side(self.cells)
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _column(metric: Metric, headline: str | None, batch: str) -> Column:
 def _cell_row(cell: CellResult, axes: Sequence[str], columns: Sequence[Column]) -> Row:
     read = {column.key: column.metric.value(cell) for column in columns}
     figures = {key: figure for key, figure in read.items() if figure is not None}
-    return Row(cell, {axis: axis_text(cell, axis) for axis in axes}, figures, ids=frozenset([cell.id]))
+    return Row(cell, {axis: axis_text(cell, axis) for axis in axes}, figures, cells=(cell,))
 
 
 def _with_means(rows: Sequence[Row], axes: Sequence[str], columns: Sequence[Column], known: Sequence[SeedSummary]) -> list[Row]:
@@ -190,7 +190,7 @@ def _mean_row(group: Sequence[Row], axes: Sequence[str], columns: Sequence[Colum
         elif measured:
             spread = statistics.stdev(values) if column.is_share and len(values) > 1 else None
             figures[column.key] = ShownValue(statistics.fmean(values), spread, _interval(group, column, known))
-    return Row(group[0].cell, labels, figures, kind="mean", ids=frozenset(row.cell.id for row in group))
+    return Row(group[0].cell, labels, figures, kind="mean", cells=tuple(row.cell for row in group))
 
 
 def _interval(group: Sequence[Row], column: Column, known: Sequence[SeedSummary]) -> tuple[float, float] | None:

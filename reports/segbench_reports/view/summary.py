@@ -138,7 +138,8 @@ def _costs(row: Row, base: Row) -> list[str]:
 
 def _speed(result: RunResult, row: Row, base: Row) -> list[str]:
     """The race's verdict on two models as tables show them, at batch 1; nothing where they were not raced."""
-    comparison, entry = between(result, "latency_ms", row.side, base.side), single_latency(row.cell)
+    comparison = between(result, "latency_ms", row.side, base.side)
+    entry = next((entry for cell in row.cells if (entry := single_latency(cell))), None)
     if comparison is None or entry is None:
         return []
     if comparison.verdict == CANNOT_TELL:
