@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segbench.analysis.statistics.timing import ratio_of
     from segbench.errors import (
         BackendError,
         CheckpointError,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
         Drift,
         Environment,
         Epoch,
+        Family,
         Latency,
         Memory,
         ModuleCost,
@@ -88,6 +90,7 @@ _HOMES = {
         "BackendError CheckpointError ConfigError DataError DeviceError OptionError PluginError SegbenchError StoreError TrainingError "
         "UnknownNameError did_you_mean"
     ),
+    "analysis.statistics.timing": "ratio_of",
     "plugin.hookspecs": "hookimpl",
     "plugin.choice": "Choice parse_choice slug",
     "plugin.options": "NoOptions Options option",
@@ -95,8 +98,8 @@ _HOMES = {
     "results.readings": "ShownValue batch_timing half_interval only_class_of shown_deployment single_timing",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
-        "Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Latency Memory ModuleCost ModuleCosts "
-        "Quality RaceContender RaceGroup RaceRecord ReferenceLatency ReferenceRecord RunResult SeedSummary TaskRecord Training "
+        "Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency Memory ModuleCost "
+        "ModuleCosts Quality RaceContender RaceGroup RaceRecord ReferenceLatency ReferenceRecord RunResult SeedSummary TaskRecord Training "
         "TrainingCost Verdict VerificationRecord"
     ),
     "plugin.specs": (
@@ -132,6 +135,7 @@ __all__ = [
     "Drift",
     "Environment",
     "Epoch",
+    "Family",
     "Gate",
     "GateClause",
     "Latency",
@@ -188,6 +192,7 @@ __all__ = [
     "only_class_of",
     "option",
     "parse_choice",
+    "ratio_of",
     "shown_deployment",
     "single_timing",
     "slug",

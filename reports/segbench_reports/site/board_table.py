@@ -6,11 +6,13 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from segbench import Latency, RunResult, half_interval, metric
+from segbench import RunResult, metric, ratio_of
 from segbench_reports.html.embed import printable
 from segbench_reports.site.boards import Board, Entry
 from segbench_reports.text import numbers
+from segbench_reports.text.verdicts import NOT_SHOWN_NOTE, relative
 from segbench_reports.view.cells import axis_text, deployment, finite, varying_axes
+from segbench_reports.view.comparisons import between, not_shown_better
 from segbench_reports.view.summary import conditions as timed_under
 
 _TUNED = ("lr", "weight_decay", "schedule", "batch_size", "accumulate", "patience", "clip")
@@ -54,7 +56,7 @@ def board_table(board: Board, runs: Mapping[str, RunResult]) -> BoardTable:
     names = _names(board)
     ranked = any(board.rank(entry) is not None for entry in board.entries)
     columns = [*([BoardColumn("rank", meaning=_RANK)] if ranked else []), *(BoardColumn(axis, number=False) for axis in names)]
-    parts = [_scores(board), _headline(board), _params(board), _macs(board), _latencies(board), _runs(board, runs)]
+    parts = [_scores(board), _headline(board), _params(board), _macs(board), _latencies(board, runs), _runs(board, runs)]
     drawn = [part for part in parts if part is not None]
     columns += [column for column, _ in drawn]
     rows = []
@@ -155,7 +157,7 @@ def _shape(entry: Entry) -> str:
     return numbers.size(shapes[0][-2:]) if shapes and len(shapes[0]) > 2 else ""
 
 
-def _latencies(board: Board) -> _Part | None:
+def _latencies(board: Board, runs: Mapping[str, RunResult]) -> _Part | None:
     races = board.races
     if not races:
         return None
@@ -163,48 +165,53 @@ def _latencies(board: Board) -> _Part | None:
     meaning = "Median time of one call with one image, with its 95 % interval."
     if apart:
         meaning += " Timed in different races: compare within one letter only."
-    cells = [_latency(board, entry, races) for entry in board.entries]
-    if not apart and len({timed_under(entry.timing) for entry in board.entries if entry.timing}) == 1:
-        cells = [
-            replace(cell, mark="best") if _is_fastest(board, entry) else cell for cell, entry in zip(cells, board.entries, strict=True)
-        ]
+    cells = [_latency(board, entry, races, runs) for entry in board.entries]
+    if not apart:
+        fastest = _fastest(board, runs)
+        cells = [replace(cell, mark="best" if entry in fastest else "") for cell, entry in zip(cells, board.entries, strict=True)]
     return _column("latency_ms", meaning, sorts=not apart), cells
 
 
-def _latency(board: Board, entry: Entry, races: Sequence[tuple[str, str | None]]) -> BoardCell:
+def _latency(board: Board, entry: Entry, races: Sequence[tuple[str, str | None]], runs: Mapping[str, RunResult]) -> BoardCell:
     timing = entry.timing
     if timing is None or timing.p50_ms is None:
         return BoardCell(numbers.NOT_MEASURED)
-    half = half_interval(timing)
-    text = numbers.significant(timing.p50_ms) if half is None else numbers.margin(timing.p50_ms, half)
-    base = _reference(board, entry, timing)
-    ratio = numbers.times(timing.p50_ms / base) if base else ""
+    text, interval = (
+        (numbers.significant(timing.p50_ms), "") if timing.ci95_ms is None else numbers.with_interval(timing.p50_ms, *timing.ci95_ms)
+    )
     letter = race_letter(races.index(entry.race)) if len(races) > 1 else ""
-    return BoardCell(text, " ".join(part for part in (letter, ratio) if part), order=timing.p50_ms)
+    parts = (interval, letter, _ratio(board, entry, runs))
+    return BoardCell(text, " ".join(part for part in parts if part), order=timing.p50_ms)
 
 
-def _is_fastest(board: Board, entry: Entry) -> bool:
-    """True where nothing of its race is faster, as far as the intervals tell; False where all are alike."""
-    timings = [other.timing for other in board.entries if other.timing]
-    least = min(timings, key=lambda timing: timing.p50_ms or 0.0)
-    level = [timing for timing in timings if timing is least or _meet(timing, least)]
-    return entry.timing in level and len(level) < len(timings)
+def _fastest(board: Board, runs: Mapping[str, RunResult]) -> list[Entry]:
+    """The fastest entry and those that its race does not show to be slower; none where that is all of them."""
+    timed = [entry for entry in board.entries if entry.timing]
+    least = min(timed, key=lambda entry: (entry.timing and entry.timing.p50_ms) or 0.0)
+    level = not_shown_better(runs[least.run], "latency_ms", least.side, [entry.side for entry in timed if entry is not least])
+    fastest = [entry for entry in timed if entry is least or entry.side in level]
+    return fastest if len(fastest) < len(timed) else []
 
 
-def _meet(one: Latency, other: Latency) -> bool:
-    if one.ci95_ms is None or other.ci95_ms is None:
-        return one.p50_ms == other.p50_ms
-    return one.ci95_ms[0] <= other.ci95_ms[1] and other.ci95_ms[0] <= one.ci95_ms[1]
+def _ratio(board: Board, entry: Entry, runs: Mapping[str, RunResult]) -> str:
+    """The ratio of times, round by round: to the reference network of the race, else to the first entry of the same race."""
+    timed = [other for other in board.entries if other.timing]
+    if all(other.anchor for other in timed):
+        return _ratio_to_reference(entry)
+    first = next((other for other in timed if other.race == entry.race), None)
+    if first is None or first is entry:
+        return ""
+    return relative(between(runs[entry.run], "latency_ms", entry.side, first.side))
 
 
-def _reference(board: Board, entry: Entry, timing: Latency) -> float | None:
-    """The time to compare with: of the reference network of its race, else of the first entry of that race (None for that entry)."""
-    if all(other.anchor for other in board.entries if other.timing):
-        return entry.anchor
-    first = next((other for other in board.entries if other.race == entry.race and other.timing), None)
-    if first is None or first is entry or first.timing is None or timed_under(first.timing) != timed_under(timing):
-        return None
-    return first.timing.p50_ms
+def _ratio_to_reference(entry: Entry) -> str:
+    timing, anchor = entry.timing, entry.anchor
+    if timing is None or anchor is None or not timing.rounds_ms or len(timing.rounds_ms) != len(anchor.rounds_ms):
+        return ""
+    ratio = ratio_of(timing.rounds_ms, anchor.rounds_ms, starts=timing.start_rounds)
+    if ratio.low is None or ratio.high is None:
+        return ""
+    return f"×{numbers.factor(ratio.value)} ({numbers.factor(ratio.low)} to {numbers.factor(ratio.high)})"
 
 
 def race_letter(place: int) -> str:
@@ -236,7 +243,7 @@ def _notes(board: Board, runs: Mapping[str, RunResult]) -> list[str]:
             "equal rank are not told apart by these intervals; where they are of one run, its report compares them image by image."
         )
     if any(entry.interval is None for entry in board.entries):
-        notes.append("Entries without an interval stand by their score and have no rank.")
+        notes.append("Entries without an interval are sorted by score but not ranked.")
     if "chosen on the scored split" in board.conditions.chosen and not board.conditions.chosen.startswith("not"):
         notes.append("The scored split also chose the best checkpoint: these scores are somewhat optimistic.")
     return [*notes, *_race_notes(board, runs)]
@@ -251,9 +258,13 @@ def _race_notes(board: Board, runs: Mapping[str, RunResult]) -> list[str]:
         )
     timed = [entry for entry in board.entries if entry.timing]
     if timed and all(entry.anchor for entry in timed):
-        notes.append("× behind a latency is its ratio to the fixed reference network that was raced along.")
-    elif any(_reference(board, entry, entry.timing) for entry in timed if entry.timing):
-        notes.append("× behind a latency is its ratio to the highest-scoring entry of the same race.")
+        notes.append(
+            "× behind a latency is its ratio, round by round, to the fixed reference network that was raced along, with its 95 % interval."
+        )
+    elif any(_ratio(board, entry, runs) for entry in timed):
+        notes.append(
+            "× behind a latency is its ratio, round by round, to the highest-scoring entry of the same race; " + NOT_SHOWN_NOTE + "."
+        )
     for place, race in enumerate(races):
         entries = [entry for entry in board.entries if entry.race == race and entry.timing]
         env = runs[race[0]].environment

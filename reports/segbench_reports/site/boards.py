@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 from segbench import CellResult, Latency, RunResult
 from segbench_reports.site.conditions import Conditions, conditions
-from segbench_reports.text import numbers
 from segbench_reports.view.cells import cell_name, deployment, finite, group_key, single_latency, varying_axes
+from segbench_reports.view.comparisons import Side
 
 
 @dataclass(frozen=True)
 class Entry:
     """One thing that a run compared: a cell, or its seeds together.
 
-    ``run`` is the run's folder, ``anchor`` the time in ms of the reference network that was raced along under the same circumstances.
+    ``run`` is the run's folder, ``anchor`` the times of the reference network that was raced along under the same circumstances.
     """
 
     run: str
@@ -25,7 +25,7 @@ class Entry:
     miou: float
     deviation: float | None = None
     interval: tuple[float, float] | None = None
-    anchor: float | None = None
+    anchor: Latency | None = None
 
     @property
     def cell(self) -> CellResult:
@@ -36,6 +36,11 @@ class Entry:
         """Single images of the network as it was trained."""
         timing = single_latency(self.cell)
         return timing if timing and finite(timing.p50_ms) is not None else None
+
+    @property
+    def side(self) -> Side:
+        """The entry as one side of a comparison of its run."""
+        return Side(self.cells)
 
     @property
     def race(self) -> tuple[str, str | None]:
@@ -59,9 +64,8 @@ class Board:
         return 1 + sum(other.interval is not None and other.interval[0] > own[1] for other in self.entries)
 
     def leads(self, entry: Entry) -> bool:
-        """True where none is better: by intervals, or, where it has none, by the digits that are shown."""
-        rank = self.rank(entry)
-        return rank == 1 if rank is not None else numbers.percent(entry.miou) == numbers.percent(self.entries[0].miou)
+        """True where no interval lies above its own; an entry without one leads nothing."""
+        return self.rank(entry) == 1
 
     @property
     def races(self) -> list[tuple[str, str | None]]:
@@ -125,7 +129,7 @@ def _entry(folder: str, cells: Sequence[CellResult], name: str, result: RunResul
     return Entry(folder, name, tuple(cells), statistics.fmean(scores), statistics.stdev(scores), bounds, anchor)
 
 
-def _anchor(result: RunResult, cell: CellResult) -> float | None:
+def _anchor(result: RunResult, cell: CellResult) -> Latency | None:
     form, timing = deployment(cell), single_latency(cell)
     anchor = result.race.anchor if result.race else None
     if form is None or timing is None or anchor is None:
@@ -133,7 +137,7 @@ def _anchor(result: RunResult, cell: CellResult) -> float | None:
     wanted = (form.raced, 1, timing.input_size, timing.device, timing.threads)
     for timed in anchor.latency:
         if (timed.raced, timed.batch_size, timed.input_size, timed.device, timed.threads) == wanted and timed.p50_ms is not None:
-            return timed.p50_ms
+            return timed
     return None
 
 

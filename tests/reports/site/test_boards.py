@@ -10,6 +10,7 @@ import pytest
 from segbench import CellResult, RaceRecord, RunResult
 from segbench_reports.site.board_table import BoardTable, board_table
 from segbench_reports.site.boards import Board, boards, left_out
+from tests.reports.made_comparisons import even, with_comparisons
 
 RunMaker = Callable[..., RunResult]
 Changed = Callable[..., CellResult]
@@ -103,14 +104,16 @@ def test_ranks_differ_only_where_intervals_do_not_meet(changed: Changed, make_ru
 
 
 def test_latencies_of_one_race_are_compared(site_runs: dict[str, RunResult]) -> None:
-    runs = {"first": site_runs["first"]}
+    runs = {"first": with_comparisons(site_runs["first"])}
     table = board_table(_only(runs), runs)
     assert _column(table, "latency") == [("20.0 ±0.4", "", ""), ("10.0 ±0.2", "×0.50", "best")]
+    doubtful = {"first": with_comparisons(site_runs["first"], speed=even(2.0))}
+    assert _column(board_table(_only(doubtful), doubtful), "latency")[1] == ("10.0 ±0.2", "×0.50 n.s.", "")
     assert next(column.sorts for column in table.columns if column.title == "latency")
 
 
 def test_latencies_of_two_races_are_neither_ranked_nor_sorted(site_runs: dict[str, RunResult]) -> None:
-    runs = {name: site_runs[name] for name in ("first", "second")}
+    runs = {name: with_comparisons(site_runs[name]) for name in ("first", "second")}
     table = board_table(_only(runs), runs)
     assert _column(table, "latency") == [("15.0 ±0.3", "A", ""), ("20.0 ±0.4", "B", ""), ("10.0 ±0.2", "B ×0.50", "")]
     assert not next(column.sorts for column in table.columns if column.title == "latency")
@@ -119,14 +122,25 @@ def test_latencies_of_two_races_are_neither_ranked_nor_sorted(site_runs: dict[st
 
 
 def test_a_reference_network_in_every_race_gives_the_ratios(site_runs: dict[str, RunResult]) -> None:
+    """Round by round: a machine that is slower in some rounds is so for both."""
+    moods = [1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 3.0, 1.0]
+
     def anchored(run: RunResult, milliseconds: float) -> RunResult:
         raced = run.cells[0].deployments[0].raced
         record = {"raced": raced, "batch_size": 1, "input_size": [48, 64], "device": "cpu", "threads": 2, "p50_ms": milliseconds}
+        record |= {"rounds_ms": [[milliseconds * mood] for mood in moods]}
+        for cell in run.cells:
+            for entry in cell.deployments[0].latency:
+                entry.rounds_ms = [[(entry.p50_ms or 0) * mood] for mood in moods]
         return run.model_copy(update={"race": RaceRecord.model_validate({"anchor": {"name": "anchor", "latency": [record]}})})
 
     runs = {"first": anchored(site_runs["first"], 5.0), "second": anchored(site_runs["second"], 10.0)}
     table = board_table(_only(runs), runs)
-    assert [small for _, small, _ in _column(table, "latency")] == ["A ×1.50", "B ×4.00", "B ×2.00"]
+    assert [small for _, small, _ in _column(table, "latency")] == [
+        "A ×1.50 (1.50 to 1.50)",
+        "B ×4.00 (4.00 to 4.00)",
+        "B ×2.00 (2.00 to 2.00)",
+    ]
 
 
 def test_macs_at_unlike_sizes_are_not_compared(changed: Changed, make_run: RunMaker) -> None:
