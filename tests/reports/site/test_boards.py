@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.reports.made_comparisons import even, with_comparisons
 
 from segbench import CellResult, RaceRecord, RunResult
 from segbench_reports.site.board_table import BoardTable, board_table
 from segbench_reports.site.boards import Board, boards, left_out
-from tests.reports.made_comparisons import even, with_comparisons
 
 RunMaker = Callable[..., RunResult]
 Changed = Callable[..., CellResult]
