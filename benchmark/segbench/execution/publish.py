@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segbench.errors import SegbenchError
+from segbench.execution.reanalysis import up_to_date
 from segbench.execution.reports import render
 from segbench.plugin.choice import slug
 from segbench.plugin.registry import Catalog
@@ -52,14 +53,15 @@ def publish(
     reporter = _reporter(catalog, format)
     old = _read_manifest(out)
     sources = _folder_names(paths)
-    runs = {name: public(load_run(path)) for name, path in sources.items()}
+    folders = {name: path if path.is_dir() else path.parent for name, path in sources.items()}
+    runs = {name: public(up_to_date(load_run(path), folders[name], catalog)) for name, path in sources.items()}
     kept_names = [str(name) for name in old.get("runs", []) if keep and name not in runs and _is_inside(str(name))]
     runs |= {name: load_run(out / RUNS / name) for name in kept_names}
     with explained(out):
         stage = Path(tempfile.mkdtemp(prefix="segbench-site-"))
         try:
-            for name, path in sources.items():
-                _write_run_pages(stage / RUNS / name, runs[name], path if path.is_dir() else path.parent, reporter, catalog)
+            for name in sources:
+                _write_run_pages(stage / RUNS / name, runs[name], folders[name], reporter, catalog)
             for name in kept_names:
                 shutil.copytree(out / RUNS / name, stage / RUNS / name)
             (stage / ".nojekyll").touch()

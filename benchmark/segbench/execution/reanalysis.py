@@ -1,0 +1,70 @@
+"""Intervals, comparisons and claims worked out anew from what a run keeps, by the estimators of this version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segbench import __version__
+from segbench.analysis.comparisons import with_comparisons
+from segbench.analysis.comparisons.confusions import ConfusionFiles
+from segbench.analysis.statistics.bootstrap import miou_interval
+from segbench.analysis.statistics.timing import quantile_intervals
+from segbench.execution.records import judge_claims
+from segbench.plugin.registry import Catalog
+from segbench.results.records import CellResult, Deployment, Latency, Quality, RunResult
+
+
+def is_outdated(result: RunResult) -> bool:
+    """True where a verdict was drawn by an earlier version, without correction for multiple comparisons."""
+    return any(comparison.low is not None and comparison.family is None for comparison in result.comparisons)
+
+
+def up_to_date(result: RunResult, directory: Path, catalog: Catalog) -> RunResult:
+    """The run as it is, or, where its verdicts are of an earlier version, worked out anew with a warning that says so."""
+    if not is_outdated(result):
+        return result
+    made_by = f"segbench {result.environment.segbench}" if result.environment.segbench else "an earlier version"
+    note = (
+        f"Intervals and verdicts were worked out anew by segbench {__version__} from the rounds and matrices that the run keeps; its "
+        f"run.json holds those of {made_by} (segbench report RUN --reanalyse writes the new ones)."
+    )
+    fresh = reanalysed(result, directory, catalog)
+    return fresh.model_copy(update={"warnings": [*fresh.warnings, note]})
+
+
+def reanalysed(result: RunResult, directory: Path, catalog: Catalog) -> RunResult:
+    """The run with the intervals of its times and scores, its comparisons and its claims drawn from raw data alone.
+
+    ``directory`` is the run's. Where the raw data are not there, the interval is null and the comparison says what is missing.
+    """
+    files = ConfusionFiles(directory)
+    result = result.model_copy(update={"cells": [_cell(cell, files) for cell in result.cells]})
+    result = with_comparisons(result, directory)
+    return result.model_copy(update={"claims": judge_claims(result, catalog, directory)})
+
+
+def _cell(cell: CellResult, files: ConfusionFiles) -> CellResult:
+    deployments = [_deployment(deployment) for deployment in cell.deployments]
+    return cell.model_copy(update={"deployments": deployments, "quality": _quality(cell, files)})
+
+
+def _quality(cell: CellResult, files: ConfusionFiles) -> Quality | None:
+    quality, images = cell.quality, files.images(cell)
+    if quality is None or quality.miou_ci95 is None:
+        return quality
+    if images is None:
+        return quality.model_copy(update={"miou_ci95": None})
+    interval = miou_interval(images.matrices, groups=images.groups)
+    bounds = None if interval.low is None or interval.high is None else (interval.low, interval.high)
+    return quality.model_copy(update={"miou_ci95": bounds})
+
+
+def _deployment(deployment: Deployment) -> Deployment:
+    return deployment.model_copy(update={"latency": [_latency(entry) for entry in deployment.latency]})
+
+
+def _latency(entry: Latency) -> Latency:
+    if not entry.rounds_ms:
+        return entry.model_copy(update=dict.fromkeys(("ci95_ms", "p90_ci95_ms", "p99_ci95_ms")))
+    p50, p90, p99 = quantile_intervals(entry.rounds_ms, (0.5, 0.9, 0.99), starts=entry.start_rounds)
+    return entry.model_copy(update={"ci95_ms": p50, "p90_ci95_ms": p90, "p99_ci95_ms": p99})
