@@ -48,6 +48,15 @@ if TYPE_CHECKING:
         Target,
         Task,
     )
+    from segbench.results.claims import (
+        JudgedClaim,
+        claims_of_run,
+        claims_tested,
+        count_verdicts,
+        judged_claims,
+        row_words,
+        with_claim_verdicts,
+    )
     from segbench.results.metrics import METRICS, ChangeRow, Metric, TableColumn, metric
     from segbench.results.readings import ShownValue, batch_timing, half_interval, shown_deployment, single_timing
     from segbench.results.records import (
@@ -91,6 +100,7 @@ _HOMES = {
     "plugin.hookspecs": "hookimpl",
     "plugin.choice": "Choice parse_choice slug",
     "plugin.options": "NoOptions Options option",
+    "results.claims": "JudgedClaim claims_of_run claims_tested count_verdicts judged_claims row_words with_claim_verdicts",
     "results.metrics": "METRICS ChangeRow Metric TableColumn metric",
     "results.readings": "ShownValue batch_timing half_interval shown_deployment single_timing",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
@@ -134,6 +144,7 @@ __all__ = [
     "Epoch",
     "Gate",
     "GateClause",
+    "JudgedClaim",
     "Latency",
     "LossBatch",
     "LossFormula",
@@ -180,16 +191,22 @@ __all__ = [
     "VerificationRecord",
     "__version__",
     "batch_timing",
+    "claims_of_run",
+    "claims_tested",
+    "count_verdicts",
     "did_you_mean",
     "first_line",
     "half_interval",
     "hookimpl",
+    "judged_claims",
     "metric",
     "option",
     "parse_choice",
+    "row_words",
     "shown_deployment",
     "single_timing",
     "slug",
+    "with_claim_verdicts",
 ]
 
 

@@ -17,6 +17,7 @@ from segbench_reports.site.board_table import BoardTable, board_table
 from segbench_reports.site.boards import Board, Entry, boards, left_out
 from segbench_reports.text import numbers
 from segbench_reports.view.cells import dataset_name
+from segbench_reports.view.claims import claims_sentence
 from segbench_reports.view.main_table import main_table
 from segbench_reports.view.summary import summary, unfinished_note
 
@@ -37,6 +38,7 @@ class RunCard:
     machine: str
     cells: str
     answer: str
+    claims: str
     unfinished: str
     files: Sequence[tuple[str, str]]
     words: str
@@ -155,6 +157,7 @@ def _card(folder: str, result: RunResult, title: str, out: Path, leader: Entry |
         machine=printable(", ".join(env.gpu) or env.cpu or "machine not recorded", 60),
         cells=cells,
         answer=printable(numbers.elided(_answer(result, leader), 600)),
+        claims=printable(claims_sentence(result)),
         unfinished=unfinished_note(result),
         files=[(f"runs/{folder}/{file}", name) for file, name in _FILES.items() if (out / "runs" / folder / file).is_file()],
         words=printable(f"{folder} {dataset_name(result)} {models}").lower(),
