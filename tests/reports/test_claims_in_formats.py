@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import random
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from segbench import ReportTarget, RunResult, Verdict
+from segbench import ReportTarget, RunResult, Verdict, claims_tested
 from segbench_reports.formats import csv as csv_format
 from segbench_reports.formats import json as json_format
 from segbench_reports.formats import latex, overview, terminal
@@ -112,14 +113,14 @@ def test_every_format_counts_claims_and_prints_the_one_verdict_of_each(
     of_csv = {row["claim_name"]: row["claim_verdict"] for row in rows}
     of_json = {v["claim"]: v["claim_verdict"] for v in json.loads(json_format.render(run, target))["claims"]}
     for name, group in claims.items():
-        verdict = one_verdict(group)
-        if verdict == "not tested here":
+        over_all = one_verdict(group)
+        if over_all == "not tested here":
             assert name not in of_csv
-            assert of_json[name] == verdict
+            assert of_json[name] == over_all
             continue
         words = of_csv[name]
         assert words == of_json[name]
-        assert words.startswith("depends on the form" if verdict == "depends" else verdict)
+        assert words.startswith("depends on the form" if over_all == "depends" else over_all)
         assert ("of this reconstruction" in words) is (group[0].reconstruction is not None)
         for text in (section, texts["terminal"], texts["latex"], texts["overview"]):
             assert words in text
@@ -129,6 +130,22 @@ def test_every_format_counts_claims_and_prints_the_one_verdict_of_each(
             assert f"| {group[0].summary} | at least 2x | {len(readings)} readings |" in section
         assert all(v.measured in section for v in readings if v.measured)
     assert set(of_csv) <= set(claims)
+
+
+@pytest.mark.parametrize("seed", [3, 9, 17])
+def test_the_page_has_the_same_counts_and_verdicts(seed: int, comparison: RunResult, target: ReportTarget) -> None:
+    pytest.importorskip("altair")
+    from segbench_reports.html import page
+
+    run = comparison.model_copy(update={"claims": drawn_verdicts(seed)})
+    text = html.unescape(page.render(run, target))
+    claims = of_models(run.claims)
+    counts = Counter(map(one_verdict, claims.values()))
+    tested = sum(counts.values()) - counts.pop("not tested here", 0)
+    assert tested, "made to have some"
+    assert counted(text) == (tested, len(claims), counts)
+    for claim in claims_tested(run):
+        assert claim.words in text
 
 
 @pytest.mark.parametrize("subject", ["flood-original", "deeplab-optimized|focal"])

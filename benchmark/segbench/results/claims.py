@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from segbench.results.records import RunResult, Verdict
 
@@ -18,7 +18,7 @@ ClaimVerdict = Literal["broken", "depends", "cannot tell", "kept", "kept (exceed
 VERDICTS: tuple[ClaimVerdict, ...] = ("broken", "depends", "cannot tell", "kept", "kept (exceeded)", "not tested here")
 """In the order in which reports show them."""
 
-_UNTESTED = "not tested here"
+_UNTESTED: Final = "not tested here"
 _MOST_KEYS = 3
 _AXES = {"backend": "form", "precision": "form", "image_size": "training size", "threads": "number of threads", "images": "scored images"}
 _PLAIN_VALUES = ("backend", "precision", "device", "input_size", "split", "loss", "recipe", "dataset")
@@ -102,7 +102,7 @@ def _judged(name: str, rows: tuple[Verdict, ...]) -> JudgedClaim:
 def _verdict_over(tested: Sequence[Verdict]) -> ClaimVerdict:
     if not tested:
         return _UNTESTED
-    outcomes = {row.verdict for row in tested}
+    outcomes: set[ClaimVerdict] = {row.verdict for row in tested}
     if len(outcomes) == 1:
         return outcomes.pop()
     kept = bool(outcomes & {"kept", "kept (exceeded)"})

@@ -100,13 +100,13 @@ def _row(cell: CellResult, form: Deployment | None, own: Mapping[str, Any], *, k
         "row": kind,
         **_values(form, _FORM, "deployment"),
         **_values(form.drift if form else None, _DRIFT, "drift"),
+        **dict.fromkeys(f"claim_{key}" for key in _CLAIM.split()),
     }
-    others = {
+    return columns | {
         metric.csv_column: reading.value if (reading := metric.value(cell)) else None
         for metric in METRICS.values()
         if metric.record and metric.csv_column not in columns
     }
-    return columns | others | dict.fromkeys(f"claim_{key}" for key in _CLAIM.split())
 
 
 def _claim_row(claim: JudgedClaim, row: Verdict) -> dict[str, Any]:
