@@ -49,6 +49,15 @@ if TYPE_CHECKING:
         Target,
         Task,
     )
+    from segbench.results.claims import (
+        JudgedClaim,
+        claims_of_run,
+        claims_tested,
+        count_verdicts,
+        judged_claims,
+        row_words,
+        with_claim_verdicts,
+    )
     from segbench.results.metrics import METRICS, ChangeRow, Metric, TableColumn, metric
     from segbench.results.readings import ShownValue, batch_timing, half_interval, only_class_of, shown_deployment, single_timing
     from segbench.results.records import (
@@ -94,6 +103,7 @@ _HOMES = {
     "plugin.hookspecs": "hookimpl",
     "plugin.choice": "Choice parse_choice slug",
     "plugin.options": "NoOptions Options option",
+    "results.claims": "JudgedClaim claims_of_run claims_tested count_verdicts judged_claims row_words with_claim_verdicts",
     "results.metrics": "METRICS ChangeRow Metric TableColumn metric",
     "results.readings": "ShownValue batch_timing half_interval only_class_of shown_deployment single_timing",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
@@ -138,6 +148,7 @@ __all__ = [
     "Family",
     "Gate",
     "GateClause",
+    "JudgedClaim",
     "Latency",
     "LossBatch",
     "LossFormula",
@@ -184,18 +195,24 @@ __all__ = [
     "VerificationRecord",
     "__version__",
     "batch_timing",
+    "claims_of_run",
+    "claims_tested",
+    "count_verdicts",
     "did_you_mean",
     "first_line",
     "half_interval",
     "hookimpl",
+    "judged_claims",
     "metric",
     "only_class_of",
     "option",
     "parse_choice",
     "ratio_of",
+    "row_words",
     "shown_deployment",
     "single_timing",
     "slug",
+    "with_claim_verdicts",
 ]
 
 

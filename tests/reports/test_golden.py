@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from segbench import ReportTarget, RunResult
+from segbench import ReportTarget, RunResult, with_claim_verdicts
 from segbench_reports.formats import csv as csv_rows
 from segbench_reports.formats import json as json_text
 from segbench_reports.formats import markdown, terminal
@@ -28,4 +28,5 @@ def test_csv_report(comparison: RunResult, target: ReportTarget, golden: Golden)
 
 
 def test_json_report_is_the_result_itself(comparison: RunResult, target: ReportTarget) -> None:
-    assert RunResult.model_validate_json(json_text.render(comparison, target)) == comparison
+    with_verdicts = comparison.model_copy(update={"claims": with_claim_verdicts(comparison.claims)})
+    assert RunResult.model_validate_json(json_text.render(comparison, target)) == with_verdicts

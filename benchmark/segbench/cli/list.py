@@ -11,6 +11,8 @@ import click
 from segbench.plugin.options import describe, describe_type
 from segbench.plugin.registry import KINDS, Catalog, load_catalog
 
+_DETAILS = ["settings", "loss", "dataset", "statement", "conditions", "modules", "baseline_modules", "source", "reconstruction", "plugin"]
+
 
 @click.command(name="list", short_help="List models, losses, datasets, recipes, .. and plugins.")
 @click.argument("kind", type=click.Choice([*KINDS, "plugins"]))
@@ -54,8 +56,7 @@ def spec_rows(catalog: Catalog, kind: str) -> list[dict[str, Any]]:
         if kind in ("recipes", "claims"):
             fields = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
             row |= {key: value for key, value in fields.items() if key not in ("name", "summary")}
-        if getattr(spec, "source", ""):
-            row["source"] = spec.source
+        row |= {key: getattr(spec, key) for key in ("source", "reconstruction") if getattr(spec, key, "")}
         rows.append(row)
     return rows
 
@@ -88,7 +89,7 @@ def _print_details(row: dict[str, Any]) -> None:
     width = max(map(len, options), default=0)
     for text, info in options.items():
         click.echo(f"    {text:<{width}}  {info['help']}  ({info['type']})")
-    for key in ("settings", "loss", "dataset", "statement", "conditions", "source", "plugin"):
+    for key in _DETAILS:
         if row.get(key):
-            value = ", ".join(f"{k}={v}" for k, v in row[key].items()) if isinstance(row[key], dict) else row[key]
-            click.echo(f"    {key}: {value}")
+            value = [f"{k}={v}" for k, v in row[key].items()] if isinstance(row[key], dict) else row[key]
+            click.echo(f"    {key}: {', '.join(value) if isinstance(value, (list, tuple)) else value}")

@@ -37,6 +37,8 @@ def task_record(plan: Plan) -> TaskRecord:
 
 def judge_claims(result: RunResult, catalog: Catalog, directory: Path | None = None) -> list[Verdict]:
     """Judge the catalog's published claims on a run; confusion matrices in ``directory`` give the intervals of its scores."""
-    defaults = {spec.name: spec.options().values() for spec, _ in catalog.specs("models")}
+    models = [spec for spec, _ in catalog.specs("models")]
+    defaults = {spec.name: spec.options().values() for spec in models}
+    reconstructions = {spec.name: spec.reconstruction for spec in models}
     matrices = ConfusionFiles(directory).images if directory else lambda cell: None
-    return judge(catalog.claims(), result, default_options=defaults, matrices=matrices)
+    return judge(catalog.claims(), result, default_options=defaults, reconstructions=reconstructions, matrices=matrices)

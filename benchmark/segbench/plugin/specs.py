@@ -203,6 +203,8 @@ class ModelSpec(_BuiltSpec):
     deployed        ``deployed(model) -> model`` without what only training needs (auxiliary heads)
     check           ``check(task, options) -> [what is missing and how to get it, ..]``, called at planning; cheap
     derives         :class:`Derivation` of a model that is made of trained ones; ``build`` is not called then
+    reconstruction  what the network was made from where its authors published no code ("the flood guide's text, which gives no layer
+                    code"); verdicts on claims about it then say "of this reconstruction"
     """
 
     inputs: tuple[str, ...] = ("image",)
@@ -217,6 +219,7 @@ class ModelSpec(_BuiltSpec):
     deployed: Ref | None = None
     check: Ref | None = None
     derives: Derivation | None = None
+    reconstruction: str = ""
 
 
 @dataclass(frozen=True)
@@ -418,6 +421,8 @@ class Claim(_Spec):
     conditions   what must hold for the claim to be judged ({"dataset": "voc2012", "image_size": 512, "device": "cuda"})
     baseline_conditions  what must hold for the baseline instead, where it differs from the subject in a setting and not (only) in its
                  model ({"train.batch_size": 8} beside conditions {"train.batch_size": 16}); all else is equal on both sides
+    modules      for quantities of a part of the network ("module_params"): dotted names or classes of the modules whose sum is meant, each
+                 with everything below it; ``baseline_modules`` those of the baseline where they are others
     source       where it stands
     """
 
@@ -434,6 +439,8 @@ class Claim(_Spec):
     good: Literal["higher", "lower"] = "higher"
     conditions: Mapping[str, Any] = field(default_factory=dict)
     baseline_conditions: Mapping[str, Any] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
+    baseline_modules: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.comparator == "range" and (self.high is None or self.high < self.value):

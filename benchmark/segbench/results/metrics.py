@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from segbench.errors import PluginError, UnknownNameError, did_you_mean
 from segbench.results import readings
-from segbench.results.readings import MetricReading, Readings, RecordName, Shown, ShownValue
+from segbench.results.readings import MetricReading, ModuleReadings, Readings, RecordName, Shown, ShownValue
 from segbench.results.records import CellResult
 
 
@@ -67,8 +67,8 @@ class Metric:
     name      canonical name; ``aliases`` are further ones that users type and documents carry
     title     in a table's head; ``axis`` at an axis and in a sentence of the summary, ``words`` in a claim's
     meaning   a sentence for readers, starting with the title in bold
-    unit      behind a shown value, which is the stored one times ``scale``; claims print it with ``digits`` decimals, tables per cent
-              with one decimal and all else with three significant digits
+    unit      behind a shown value, which is the stored one times ``scale``; claims print it with ``digits`` decimals (0: a count), tables
+              per cent with one decimal and all else with three significant digits
     better    which direction is an improvement; None where neither is
     compare   two models or runs are compared by ratio, in points of a score, or (None) not at all
     noise     what makes it vary: nothing (a count), what its memory meter resolves, calls, epochs, seeds and images (``scores`` that
@@ -78,6 +78,7 @@ class Metric:
     at_input  counted for the input shape that the cell states
     record    the record of ``run.json`` with its ``key``; None where it is made of several
     readings  all values of a cell with their circumstances, for claims; by default the one at ``record`` and ``key``
+    of_modules  the same of a part of the network, which a claim names by its modules
     shown     the one value of a cell that tables show; by default the same
     column    its column in the main table, if it has one
     change    its row in comparisons of two runs, if it has one
@@ -100,6 +101,7 @@ class Metric:
     record: RecordName | None = None
     key: str = ""
     readings: Readings | None = None
+    of_modules: ModuleReadings | None = None
     shown: Shown | None = None
     column: TableColumn | None = None
     change: ChangeRow | None = None
@@ -177,8 +179,10 @@ class Metric:
         """Its column in the CSV report."""
         return self.key if self.record in ("cell", None) else f"{self.record}_{self.key}"
 
-    def read(self, cell: CellResult) -> Iterator[MetricReading]:
-        """All values of a cell, each with its circumstances."""
+    def read(self, cell: CellResult, modules: tuple[str, ...] = ()) -> Iterator[MetricReading]:
+        """All values of a cell, each with its circumstances; ``modules`` name the part where the metric is one of a part."""
+        if self.of_modules is not None:
+            return self.of_modules(cell, modules)
         if self.readings is not None:
             return self.readings(cell)
         if self.record == "quality":
@@ -368,6 +372,11 @@ METRICS = MetricTable(
             column=TableColumn(5, priority=8, relative=False),
             change=ChangeRow("size", title="weights", units={"MB": 1.0}),
         ),
+        Metric("size_decimal_mb", words="size in decimal megabytes", unit="MB of 10⁶ bytes", readings=readings.size_decimal_mb),
+        Metric("module_params", words="parameters of the modules", digits=0, of_modules=readings.module_params),
+        Metric("module_macs", words="multiply-adds of the modules", unit="G", scale=1e-9, digits=3, of_modules=readings.module_macs),
+        Metric("module_ms", words="time of the modules", unit="ms", noise="calls", of_modules=readings.module_ms),
+        Metric("module_count", words="number of modules", digits=0, of_modules=readings.module_count),
         Metric(
             "deployed_file_mb",
             title="file",
@@ -487,6 +496,20 @@ METRICS = MetricTable(
             noise="epochs",
             depends="training",
             readings=readings.training_hours,
+        ),
+        Metric(
+            "epoch_val_miou",
+            words="validation mIoU of an epoch",
+            unit="%",
+            scale=100.0,
+            better="higher",
+            compare="points",
+            noise="seeds",
+            depends="training",
+            readings=readings.epoch_val_miou,
+        ),
+        Metric(
+            "epoch_train_loss", words="training loss of an epoch", noise="seeds", depends="training", readings=readings.epoch_train_loss
         ),
     )
 )

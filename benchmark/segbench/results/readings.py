@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from segbench.results.deployments import EAGER
-from segbench.results.records import CellResult, Deployment, Latency
+from segbench.results.records import CellResult, Deployment, Latency, ModuleCost
 from segbench.util.image_size import format_size
 
 RecordName = Literal["cell", "quality", "training", "deployment", "latency", "throughput", "memory_mb"]
@@ -56,6 +56,9 @@ class ShownValue:
 
 Readings = Callable[[CellResult], Iterator[MetricReading]]
 """All values of one metric in a cell."""
+
+ModuleReadings = Callable[[CellResult, tuple[str, ...]], Iterator[MetricReading]]
+"""All values in a cell of one metric of a part of the network: modules by dotted name or class."""
 
 Shown = Callable[[CellResult], ShownValue | None]
 """The value of one metric in a cell that tables show."""
@@ -167,6 +170,62 @@ def encoder_params(cell: CellResult) -> Iterator[MetricReading]:
         yield MetricReading(cell.params_per_part["encoder"])
 
 
+def size_decimal_mb(cell: CellResult) -> Iterator[MetricReading]:
+    """The parameters as 32-bit floats, in MB of 10^6 bytes."""
+    yield MetricReading(None if cell.params is None else 4 * cell.params / 1e6)
+
+
+def module_params(cell: CellResult, modules: tuple[str, ...]) -> Iterator[MetricReading]:
+    """Parameters of the named modules with everything below them."""
+    yield _summed(cell, modules, "params", {})
+
+
+def module_macs(cell: CellResult, modules: tuple[str, ...]) -> Iterator[MetricReading]:
+    """Multiply-adds of the named modules with everything below them, for one image."""
+    yield _summed(cell, modules, "macs", _module_size(cell))
+
+
+def module_ms(cell: CellResult, modules: tuple[str, ...]) -> Iterator[MetricReading]:
+    """Milliseconds of one call that are spent in the named modules and below them."""
+    costs = cell.modules
+    timed_on = {"device": costs.device, "threads": costs.threads} if costs else {}
+    yield _summed(cell, modules, "ms", {**timed_on, **_module_size(cell)})
+
+
+def module_count(cell: CellResult, modules: tuple[str, ...]) -> Iterator[MetricReading]:
+    """How many modules stand directly below the named ones."""
+    rows, why = _rows_below(cell, modules)
+    names = {row.name for row in rows or []}
+    children = {name[len(top) + 1 :].partition(".")[0] for name in names for top in modules if name.startswith(f"{top}.")}
+    yield MetricReading(None if rows is None else len(children), {}, why)
+
+
+def _summed(cell: CellResult, modules: tuple[str, ...], key: str, circumstances: Mapping[str, Any]) -> MetricReading:
+    rows, why = _rows_below(cell, modules)
+    values = [getattr(row, key) for row in rows or []]
+    if rows is None or None in values:
+        return MetricReading(None, circumstances, why or f"{key} of its modules could not be had")
+    return MetricReading(sum(values), circumstances)
+
+
+def _rows_below(cell: CellResult, modules: tuple[str, ...]) -> tuple[list[ModuleCost] | None, str]:
+    """Rows of the modules and of all below them, each once; None with the reason where one of them is not there."""
+    if cell.modules is None:
+        return None, "the costs of its modules were not measured (measure.modules, with measure.latency)"
+    rows = cell.modules.modules
+    tops = {name: [row.name for row in rows if name in (row.name, row.kind) or row.name.startswith(f"{name}.")] for name in modules}
+    missing = [name for name, names in tops.items() if not names]
+    if missing:
+        return None, f"the network has no module {', '.join(missing)}"
+    wanted = {name for names in tops.values() for name in names}
+    return [row for row in rows if row.name in wanted or any(row.name.startswith(f"{name}.") for name in wanted)], ""
+
+
+def _module_size(cell: CellResult) -> dict[str, Any]:
+    shapes = cell.modules.input_shape if cell.modules else []
+    return {"input_size": format_size((shapes[0][-2], shapes[0][-1]))} if shapes else {}
+
+
 def latency_ms(cell: CellResult) -> Iterator[MetricReading]:
     """Median of single calls in eager mode, size by size."""
     deployment = _eager(cell)
@@ -247,6 +306,30 @@ def training_hours(cell: CellResult) -> Iterator[MetricReading]:
     training = cell.training
     if training is not None and training.seconds is not None:
         yield MetricReading(training.seconds / 3600, _training_circumstances(cell), epochs=_epoch_seconds(cell))
+
+
+def epoch_val_miou(cell: CellResult) -> Iterator[MetricReading]:
+    """mIoU on the validation split after each epoch; without its value where that split was trained on."""
+    why = _why_no_validation(cell)
+    for row in cell.training.history if cell.training else []:
+        yield MetricReading(None if why else row.val_miou, {"epoch": row.epoch}, why)
+
+
+def _why_no_validation(cell: CellResult) -> str:
+    split = cell.training.select_on if cell.training else None
+    if split is None:
+        return "training had no validation split (train.select_on)"
+    # "trainval" holds "val"; what only looks alike is not judged either
+    scored_on_training = cell.quality is not None and cell.quality.split == split and cell.quality.training_score is not None
+    if split in str(cell.resolved.get("train", {}).get("split")) or scored_on_training:
+        return f"the network was trained on the validation split ({split})"
+    return ""
+
+
+def epoch_train_loss(cell: CellResult) -> Iterator[MetricReading]:
+    """Mean training loss of each epoch."""
+    for row in cell.training.history if cell.training else []:
+        yield MetricReading(row.train_loss, {"epoch": row.epoch})
 
 
 def _eager(cell: CellResult) -> Deployment | None:

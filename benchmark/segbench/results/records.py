@@ -519,7 +519,8 @@ class Verdict(Record):
     """A published claim beside what was measured.
 
     ``verdict``: kept, kept (exceeded), broken, cannot tell (the measured interval holds both), not tested here. ``low`` and ``high`` bound
-    ``measured_value`` with 95 % confidence where an interval could be had.
+    ``measured_value`` with 95 % confidence where an interval could be had. A claim that is tested under several conditions has a row for
+    each; ``claim_verdict`` is its one verdict over all of them, with ``depends on the ..`` where one row keeps it and another breaks it.
     """
 
     claim: str = Field(description="its name")
@@ -536,6 +537,9 @@ class Verdict(Record):
     subject: str | None = Field(None, description="the model that it is about")
     cells: list[str] = Field(default_factory=list, description="ids of the cells that it was tested on")
     source: str = Field("", description="where it was published")
+    circumstances: dict[str, Any] = Field(default_factory=dict, description="under which it was measured: backend, input size, recipe, ..")
+    reconstruction: str | None = Field(None, description="where the judged networks are no published code: what they were made from")
+    claim_verdict: str | None = Field(None, description="the one verdict of the claim over all of its rows")
 
 
 class ConfigRecord(SparseRecord):

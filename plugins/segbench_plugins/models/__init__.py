@@ -10,6 +10,9 @@ from typing import Literal
 
 from segbench import ModelSpec, Options, hookimpl, option
 
+RECONSTRUCTION = "the text of a guide on efficient flood segmentation, which gives no code of any layer"
+"""What both flood networks were made from: their layers are chosen here, so that claims about them are judged of this reconstruction."""
+
 _PRETRAINED = "start the encoder from timm's weights (from the hub, unless weights names a file)"
 _WEIGHTS = "local file with the encoder's weights (safetensors or torch); implies pretrained"
 
@@ -91,7 +94,7 @@ def _deeplab(name: str, summary: str, options: type[DeepLabOptions]) -> ModelSpe
 def _flood(name: str, summary: str, build: str, options: type[FloodOptions]) -> ModelSpec:
     return ModelSpec(
         name=name,
-        summary=summary,
+        summary=f"{summary} (a reconstruction)",
         build=f"segbench_plugins.models.flood:{build}",
         options=options,
         inputs=("sar", "optical"),
@@ -104,5 +107,6 @@ def _flood(name: str, summary: str, build: str, options: type[FloodOptions]) -> 
         },
         head=("head.",),
         check="segbench_plugins.models.checks:check_flood",
+        reconstruction=RECONSTRUCTION,
         source="ASPP: Chen et al. 2017; CBAM: Woo et al., ECCV 2018; non-local attention: Wang et al., CVPR 2018",
     )

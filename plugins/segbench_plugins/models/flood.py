@@ -2,6 +2,8 @@
 
 ``flood-original`` carries ASPP (Chen et al. 2017), CBAM (Woo et al. 2018) and non-local attention (Wang et al. 2018);
 ``flood-efficient`` replaces them by lighter parts. Counts of parameters are in the tests.
+
+Both are a reconstruction: the guide that compares such a pair describes it in words and gives no code of any layer.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 One row per cell (``row`` is "cell"), with the figures of its first form, eager where it has one. After it one for each further deployed
 form (``row`` is "form"), with that form's own file, drift, score, latency and memory, and without what belongs to the cell alone:
-training, seeds, comparisons, ablation. Columns are named as the keys of ``run.json``, with their record in front; new ones come last.
+training, seeds, comparisons, ablation. Last one for each reading of each tested claim (``row`` is "claim", ``id`` the cells that it was
+tested on), with its own verdict and the claim's one over all readings. Columns are named as the keys of ``run.json``, with their record in
+front; new ones come last.
 """
 
 from __future__ import annotations
@@ -16,7 +18,19 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from segbench import METRICS, CellResult, Deployment, ReportTarget, RunResult, batch_timing, single_timing
+from segbench import (
+    METRICS,
+    CellResult,
+    Deployment,
+    JudgedClaim,
+    ReportTarget,
+    RunResult,
+    Verdict,
+    batch_timing,
+    claims_tested,
+    row_words,
+    single_timing,
+)
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import spreadsheet
 from segbench_reports.view.ablation import measured_ablations
@@ -44,6 +58,7 @@ _DRIFT = "images max_abs mean_abs reference_std label_agreement"
 _SEEDS = "n mean deviation low high"
 _COMPARISON = "baseline value low high verdict scope n"
 _ABLATION = "step change verdict miou_change miou_low miou_high"
+_CLAIM = "name claimed measured low high reading verdict"
 _OWN = [
     *(f"seeds_miou_{key}" for key in _SEEDS.split()),
     *(f"miou_difference_{key}" for key in _COMPARISON.split()),
@@ -63,6 +78,8 @@ def render(result: RunResult, target: ReportTarget) -> str:
         for form in cell.deployments:
             if form is not first:
                 writer.writerow(map(_field, _row(_bare(cell, form), form, {}, kind="form").values()))
+    for claim in claims_tested(result):
+        writer.writerows(map(_field, _claim_row(claim, row).values()) for row in claim.rows)
     return stream.getvalue()
 
 
@@ -83,12 +100,20 @@ def _row(cell: CellResult, form: Deployment | None, own: Mapping[str, Any], *, k
         "row": kind,
         **_values(form, _FORM, "deployment"),
         **_values(form.drift if form else None, _DRIFT, "drift"),
+        **dict.fromkeys(f"claim_{key}" for key in _CLAIM.split()),
     }
     return columns | {
         metric.csv_column: reading.value if (reading := metric.value(cell)) else None
         for metric in METRICS.values()
         if metric.record and metric.csv_column not in columns
     }
+
+
+def _claim_row(claim: JudgedClaim, row: Verdict) -> dict[str, Any]:
+    values = (claim.name, row.claimed, row.measured_value, row.low, row.high, row_words(row), claim.words)
+    columns = {f"claim_{key}": value for key, value in zip(_CLAIM.split(), values, strict=True)}
+    cell = CellResult(id=" ".join(row.cells), model=row.subject or "")
+    return _row(cell, None, {}, kind="claim") | {"kind": None, "status": None} | columns
 
 
 def _bare(cell: CellResult, form: Deployment) -> CellResult:

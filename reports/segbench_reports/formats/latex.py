@@ -11,6 +11,7 @@ from segbench_reports.text import numbers
 from segbench_reports.text.escape import plain
 from segbench_reports.text.latex import breakable, latex
 from segbench_reports.view.cells import dataset_name, scored_splits
+from segbench_reports.view.claims import claim_notes, claim_rows, claims_sentence
 from segbench_reports.view.deployments import deployment_rows
 from segbench_reports.view.main_table import MARKS_MEANING, Column, Row, Table, main_table
 from segbench_reports.view.notes import protocol_line, table_notes
@@ -45,9 +46,9 @@ _FORMS = {
 
 
 def render(result: RunResult, target: ReportTarget) -> str:
-    """The main table and, where there are any, the deployed forms."""
+    """The main table and, where there are any, the deployed forms and the tested claims."""
     table = main_table(result)
-    parts = [_opening(result), *_main(result, table), *_forms(result)]
+    parts = [_opening(result), *_main(result, table), *_forms(result), *_claims(result)]
     if len(parts) == 1:
         parts.append("% Nothing has been measured yet.")
     return "\n\n".join(parts) + "\n"
@@ -173,6 +174,17 @@ def _forms(result: RunResult) -> Iterator[str]:
     notes = [_remark(text) for text in texts]
     label = f"tab:{slug(_title(result), limit=40)}-forms"
     return tables([_FORMS[place] for place in places], body, caption=latex(f"{_title(result)}, as deployed."), label=label, notes=notes)
+
+
+def _claims(result: RunResult) -> Iterator[str]:
+    rows = list(claim_rows(result))
+    if not rows:
+        return iter(())
+    heads = [Head("claim", name=True), Head("claimed", name=True), Head("measured", name=True), Head("verdict", name=True)]
+    body = [[latex(numbers.elided(text, _REMARK)) for text in (row.name, row.claimed, row.measured, row.words)] for row in rows]
+    texts = [claims_sentence(result), *claim_notes(result)]
+    label = f"tab:{slug(_title(result), limit=40)}-claims"
+    return tables(heads, body, caption=latex(f"{_title(result)}: published claims."), label=label, notes=[_remark(text) for text in texts])
 
 
 def _cell(text: str, *, name: bool) -> str:

@@ -14,12 +14,12 @@ from rich.text import Text
 
 from segbench import ReportTarget, RunResult
 from segbench_reports.sections.ablation import plain_rows
-from segbench_reports.sections.claims import claims_of_models, claims_tested
 from segbench_reports.sections.deployment import SHORT, row_texts
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import plain
 from segbench_reports.view.ablation import measured_ablations
 from segbench_reports.view.cells import dataset_name, scored_splits, variant
+from segbench_reports.view.claims import claim_rows, reconstructions, untested_claims
 from segbench_reports.view.deployments import deployment_rows, sentences
 from segbench_reports.view.failures import failures
 from segbench_reports.view.main_table import MARKS_MEANING, Column, Row, Table, main_table
@@ -202,20 +202,19 @@ def _deployed(result: RunResult) -> Iterable[RenderableType]:
 
 
 def _claims(result: RunResult) -> Iterable[RenderableType]:
-    tested = claims_tested(result)
-    untested = len(claims_of_models(result)) - len(tested)
-    if not tested and not untested:
+    rows = list(claim_rows(result))
+    if not rows:
         return
     yield Text("\nPublished claims", style="bold")
-    if tested:
-        grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
-        grid.add_column("claim", ratio=1, overflow="fold")
-        for heading in ("claimed", "measured", "verdict"):
-            grid.add_column(heading, overflow="fold")
-        for verdict in tested:
-            style = {"broken": "red", "cannot tell": "yellow"}.get(verdict.verdict, "green")
-            cells = (verdict.summary, verdict.claimed, verdict.measured or numbers.NOT_MEASURED)
-            grid.add_row(*(Text(plain(cell)) for cell in cells), Text(verdict.verdict, style=style))
-        yield grid
+    grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
+    grid.add_column("claim", ratio=1, overflow="fold")
+    for heading in ("claimed", "measured", "verdict"):
+        grid.add_column(heading, overflow="fold")
+    for row in rows:
+        style = {"broken": "red", "depends": "yellow", "cannot tell": "yellow"}.get(row.outcome, "green")
+        grid.add_row(*(Text(plain(text)) for text in (row.name, row.claimed, row.measured)), Text(plain(row.words), style=style))
+    yield grid
+    yield _paragraphs((plain(text) for text in reconstructions(result)), style="dim")
+    untested = len(untested_claims(result))
     if untested:
         yield Text(f"{numbers.counted(untested, 'claim')} not tested here: the conditions differ.", style="dim")

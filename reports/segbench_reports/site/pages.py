@@ -17,6 +17,7 @@ from segbench_reports.site.board_table import BoardTable, board_table
 from segbench_reports.site.boards import Board, Entry, boards, left_out
 from segbench_reports.text import numbers
 from segbench_reports.view.cells import dataset_name
+from segbench_reports.view.claims import claims_sentence
 from segbench_reports.view.main_table import main_table
 from segbench_reports.view.summary import summary, unfinished_note
 
@@ -37,6 +38,7 @@ class RunCard:
     machine: str
     cells: str
     answer: str
+    claims: str
     unfinished: str
     files: Sequence[tuple[str, str]]
     words: str
@@ -148,13 +150,15 @@ def _card(folder: str, result: RunResult, title: str, out: Path, leader: Entry |
     finished, planned = sum(cell.status == "ok" for cell in result.cells), len(result.cells)
     cells = numbers.counted(finished, "cell") if finished == planned else f"{finished} of {numbers.counted(planned, 'cell')}"
     models = " ".join(cell.model for cell in result.cells)
+    answer, claims = _answer(result, leader), claims_sentence(result)
     return RunCard(
         folder=folder,
         title=title,
         when=printable((env.started or "")[:16].replace("T", " ")) or "date not recorded",
         machine=printable(", ".join(env.gpu) or env.cpu or "machine not recorded", 60),
         cells=cells,
-        answer=printable(numbers.elided(_answer(result, leader), 600)),
+        answer=printable(numbers.elided(answer, 600)),
+        claims=printable(claims) if claims != answer else "",
         unfinished=unfinished_note(result),
         files=[(f"runs/{folder}/{file}", name) for file, name in _FILES.items() if (out / "runs" / folder / file).is_file()],
         words=printable(f"{folder} {dataset_name(result)} {models}").lower(),

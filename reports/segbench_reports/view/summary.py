@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from segbench import Comparison, Latency, RunResult, metric, only_class_of
-from segbench_reports.sections.claims import claims_of_models
 from segbench_reports.text import numbers
 from segbench_reports.text.verdicts import (
     CANNOT_TELL,
@@ -21,11 +19,11 @@ from segbench_reports.text.verdicts import (
 )
 from segbench_reports.view.ablation import sentences as ablation_sentences
 from segbench_reports.view.cells import axis_text, cell_name, dataset_name, scored_splits, single_latency, unfinished, variant
+from segbench_reports.view.claims import claims_sentence
 from segbench_reports.view.comparisons import between, not_shown_better, quality_comparisons, scores_of
 from segbench_reports.view.main_table import Row, Table
 
 _MOST_SENTENCES = 4
-_VERDICTS = {"kept": "kept", "broken": "broken", "cannot tell": "that the measurement cannot decide"}
 
 
 def summary(result: RunResult, table: Table) -> list[str]:
@@ -235,10 +233,5 @@ def _outcome(result: RunResult) -> list[str]:
     failed = sum(cell.status == "failed" for cell in result.cells)
     if failed:
         sentences.append(f"{failed} of {numbers.counted(len(result.cells), 'cell')} failed.")
-    verdicts: Counter[str] = Counter("kept" if v.verdict.startswith("kept") else v.verdict for v in result.claims)
-    tested = sum(verdicts[word] for word in _VERDICTS)
-    if tested:
-        parts = [f"{verdicts[word]} {phrase}" for word, phrase in _VERDICTS.items() if verdicts[word]]
-        can = f"{tested} of {numbers.counted(len(claims_of_models(result)), 'published claim')} about these models could be tested here"
-        sentences.append(f"{can}: {numbers.listed(parts)}.")
-    return sentences
+    claims = claims_sentence(result)
+    return [*sentences, claims] if claims else sentences

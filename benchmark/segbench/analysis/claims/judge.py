@@ -14,6 +14,7 @@ from segbench.analysis.claims.values import bounds, circumstance, claimed, outco
 from segbench.errors import SegbenchError
 from segbench.plugin.choice import parse_choice, split_outside
 from segbench.plugin.specs import Claim
+from segbench.results.claims import with_claim_verdicts
 from segbench.results.metrics import METRICS, Metric
 from segbench.results.readings import MetricValue
 from segbench.results.records import CellResult, RunResult, Verdict
@@ -27,19 +28,27 @@ def judge(
     result: RunResult,
     *,
     default_options: Mapping[str, Mapping[str, Any]] | None = None,
+    reconstructions: Mapping[str, str] | None = None,
     matrices: Matrices = lambda cell: None,
 ) -> list[Verdict]:
-    """One verdict per claim; several where cells trained in different ways each test it.
+    """One row per claim; several where cells trained in different ways, or several deployments, each test it.
 
     A noisy figure is judged by its 95 % interval: kept where all of it meets the claim, broken where none of it does, else (and without
     an interval) ``cannot tell``.
 
     Cells that differ only in their seed are averaged; subject and baseline are compared under the same loss, recipe, settings and
     circumstances. ``default_options`` are the models' own, by name: with them an option that ``[model]`` or a recipe changed is seen
-    (without them only what stands in brackets). ``matrices`` gives the images of a scored cell.
+    (without them only what stands in brackets). ``reconstructions`` say of models, by name, what they were made from where that is no
+    published code. ``matrices`` gives the images of a scored cell. Each row also carries the one verdict of its claim.
     """
     index = _CellIndex(result, default_options or {}, matrices)
-    return [verdict for claim in claims for verdict in _judge_or_say_why_not(claim, index)]
+    rows = [verdict for claim in claims for verdict in _judge_or_say_why_not(claim, index)]
+    return with_claim_verdicts([_with_reconstruction(row, reconstructions or {}) for row in rows])
+
+
+def _with_reconstruction(row: Verdict, reconstructions: Mapping[str, str]) -> Verdict:
+    name = (row.subject or "").partition("|")[0].partition("[")[0].strip()
+    return row.model_copy(update={"reconstruction": reconstructions.get(name) or None})
 
 
 def _judge_or_say_why_not(claim: Claim, index: _CellIndex) -> list[Verdict]:
@@ -53,7 +62,7 @@ def _judge_claim(claim: Claim, index: _CellIndex) -> list[Verdict]:
     metric = _claimable(claim)
     if metric is None:
         return [_untested(claim, f"segbench does not measure '{claim.quantity}'")]
-    cells, reason = index.cells(claim.subject)
+    cells, reason = index.cells(claim.subject, _kind(claim.conditions))
     if not cells:
         return [_untested(claim, reason)]
     judged: list[Verdict] = []
@@ -66,8 +75,12 @@ def _judge_claim(claim: Claim, index: _CellIndex) -> list[Verdict]:
             judged.append(_verdict(claim, metric, group, index))
     if judged:
         return judged
-    # of several reasons the one that is nearest to a verdict: the fewest things missing, best of all only the other side
-    nearest = sorted(missing, key=lambda reason: (reason.count("; "), not reason.startswith(f"needs {claim.baseline} ")))
+
+    # of several reasons the one that is nearest to a verdict: the fewest things missing, best of all only the value or the other side
+    def distance(reason: str) -> tuple[int, bool]:
+        return reason.count("; "), reason.startswith("needs ") and not reason.startswith(f"needs {claim.baseline} ")
+
+    nearest = sorted(missing, key=distance)
     reason = next(iter(nearest), f"{in_words(claim.quantity)} was not measured")
     return [_untested(claim, reason, cells=missing.get(reason, []))]
 
@@ -80,22 +93,22 @@ class _CellIndex:
         self.matrices = matrices
         self.default_options = default_options
 
-    def cells(self, subject: str) -> tuple[list[CellResult], str]:
-        """Finished cells of ``model`` or ``model|loss``; where there is none, why."""
+    def cells(self, subject: str, kind: str = "train") -> tuple[list[CellResult], str]:
+        """Finished cells of ``model`` or ``model|loss``, or of that kind and made of such ones; where there is none, why."""
         model, loss = _split_subject(subject)
-        cells = [c for c in self.result.cells if c.kind == "train" and self._holds(c, model, loss)]
+        cells = [c for c in self.result.cells if c.kind == kind and self._holds(c, model, loss)]
         done = [c for c in cells if c.status == "ok"]
         if done:
             return done, ""
         if cells:
             return [], f"{subject} did not finish here ({', '.join(_unique(c.status for c in cells))})"
-        return [], f"needs {subject} in the run"
+        return [], f"needs {subject} in the run" if kind == "train" else f"needs {kind}[of={subject}] in the run"
 
     def alike(self, cells: Iterable[CellResult], metric: Metric, claim: Claim) -> list[list[MetricValue]]:
         """Readings that may be averaged: nothing but the seed differs."""
         groups: dict[str, list[MetricValue]] = {}
         for cell in cells:
-            for reading in metric.read(cell):
+            for reading in metric.read(cell, claim.modules):
                 sample = MetricValue(cell, reading)
                 groups.setdefault(self._kinship(sample, metric, claim), []).append(sample)
         return list(groups.values())
@@ -107,8 +120,9 @@ class _CellIndex:
         # what the claim varies between its two sides: train.batch_size, which among the circumstances is just batch_size
         varied = {*claim.baseline_conditions, *(key.rpartition(".")[2] for key in claim.baseline_conditions)}
         wanted = self._kinship(group[0], metric, claim, varied)
-        cells = [cell for cell in self.cells(claim.baseline)[0] if not _changed_protocol(cell, metric)]
-        samples = [MetricValue(cell, reading) for cell in cells for reading in metric.read(cell)]
+        candidates, _ = self.cells(claim.baseline, _kind(claim.baseline_conditions))
+        cells = [cell for cell in candidates if not _changed_protocol(cell, metric)]
+        samples = [MetricValue(cell, reading) for cell in cells for reading in metric.read(cell, _baseline_modules(claim))]
         comparable = [s for s in samples if self._kinship(s, metric, claim, varied) == wanted and s.reading.value is not None]
         return [s for s in comparable if not any(unmet(key, item, self.actual(key, s)) for key, item in claim.baseline_conditions.items())]
 
@@ -119,7 +133,7 @@ class _CellIndex:
             return circumstances[key]
         if key == "num_classes":
             return self.result.task.num_classes
-        if key in ("dataset", "recipe", "loss"):
+        if key in ("dataset", "recipe", "loss", "kind"):
             return getattr(cell, key)
         section, _, name = ("train.image_size" if key == "image_size" else key).partition(".")
         settings = cell.resolved.get("model_options" if section == "model" else section)
@@ -148,6 +162,9 @@ class _CellIndex:
     def _holds(self, cell: CellResult, model: str, loss: str | None) -> bool:
         if loss is not None and (cell.loss is None or parse_choice(cell.loss) != parse_choice(loss)):
             return False
+        if cell.kind != "train":  # made of another: what counts is of which
+            made_of = cell.resolved.get("model_options", {}).get("of") or dict(parse_choice(cell.model).options).get("of")
+            return isinstance(made_of, str) and self._network(made_of, None) == self._network(model, None)
         return self._network(cell.model, cell.resolved.get("model_options")) == self._network(model, None)
 
     def _network(self, text: str, resolved: Mapping[str, Any] | None) -> tuple[str, frozenset[tuple[str, str]]]:
@@ -175,6 +192,9 @@ def _changed_protocol(cell: CellResult, metric: Metric) -> str | None:
 
 def _lacks(claim: Claim, group: Sequence[MetricValue], index: _CellIndex, metric: Metric) -> str:
     """Conditions that a group does not meet, in words; empty where it can judge the claim."""
+    reading = group[0].reading
+    if reading.value is None and reading.why and not reading.circumstances:
+        return reading.why  # nothing was measured, so that no condition of a measurement is met either
     lacks = [unmet(key, wanted, index.actual(key, group[0])) for key, wanted in claim.conditions.items()]
     changed = next(filter(None, (_changed_protocol(s.cell, metric) for s in group)), None)
     if changed:
@@ -192,10 +212,10 @@ def _baseline_lacks(claim: Claim, group: Sequence[MetricValue], index: _CellInde
         zero = claim.reading != "points" and 0 in (mean_value(group), mean_value(partners))
         return f"{in_words(claim.quantity)} is 0, which has no ratio" if zero else ""
     assert claim.baseline is not None
-    cells, reason = index.cells(claim.baseline)
+    cells, reason = index.cells(claim.baseline, _kind(claim.baseline_conditions))
     if not cells:
         return reason
-    readings = [reading for cell in cells for reading in metric.read(cell)]
+    readings = [reading for cell in cells for reading in metric.read(cell, _baseline_modules(claim))]
     if all(reading.value is None for reading in readings):
         return next((r.why for r in readings if r.why), f"{in_words(claim.quantity)} of {claim.baseline} was not measured")
     if claim.baseline_conditions:
@@ -227,7 +247,25 @@ def _verdict(claim: Claim, metric: Metric, group: Sequence[MetricValue], index: 
         subject=claim.subject,
         cells=_unique(s.cell.id for s in (*subjects, *baselines)),
         source=claim.source,
+        circumstances=_circumstances(group[0], metric),
     )
+
+
+def _circumstances(sample: MetricValue, metric: Metric) -> dict[str, Any]:
+    """What distinguishes this row of a claim from its others, as plain data."""
+    cell = sample.cell
+    trained = {"dataset": cell.dataset, "loss": cell.loss, "recipe": cell.recipe, **cell.settings, "pretrained": _pretrained(cell)}
+    known = {**(trained if metric.depends == "training" else {}), **sample.reading.circumstances}
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def _kind(conditions: Mapping[str, Any]) -> str:
+    """The kind of cells that a claim's side speaks of: trained ones, unless it names another."""
+    return str(conditions.get("kind", "train"))
+
+
+def _baseline_modules(claim: Claim) -> tuple[str, ...]:
+    return claim.baseline_modules or claim.modules
 
 
 def _outcome(claim: Claim, measured: MeasuredValue) -> Literal["kept", "kept (exceeded)", "broken", "cannot tell"]:

@@ -81,18 +81,20 @@ def printed(value: float, metric: Metric) -> str:
     >>> printed(2_517_493, metric("params")), printed(0.7123, metric("miou"))
     ('2.52 M', '71.23 %')
     """
+    if metric.digits == 0:
+        return f"{_counted(value * metric.scale)} {metric.unit}".rstrip()
     return f"{value * metric.scale:.{metric.digits}f} {metric.unit}".rstrip()
 
 
 def circumstance(key: str, value: Any) -> str:
     """A circumstance of a measured value, as it stands in brackets behind it.
 
-    >>> circumstance("batch_size", 1), circumstance("device", "cpu"), circumstance("images", 51)
-    ('batch 1', 'cpu', '51 images')
+    >>> circumstance("batch_size", 1), circumstance("device", "cpu"), circumstance("images", 51), circumstance("epoch", 20)
+    ('batch 1', 'cpu', '51 images', 'epoch 20')
     """
     if key in ("device", "input_size", "image_size", "precision", "split", "backend"):
         return str(value)
-    return f"batch {value}" if key == "batch_size" else f"{value} {key}"
+    return {"batch_size": f"batch {value}", "epoch": f"epoch {value}"}.get(key, f"{value} {key}")
 
 
 def _figure(value: float, claim: Claim, metric: Metric) -> str:
@@ -108,7 +110,7 @@ def _figure(value: float, claim: Claim, metric: Metric) -> str:
 
 def _is_exact_count(claim: Claim, metric: Metric) -> bool:
     """A count that is claimed to its last unit, which millions would hide."""
-    return metric.scale < 1 and claim.comparator == "about" and claim.tolerance == 0
+    return (metric.scale < 1 or metric.digits == 0) and claim.comparator == "about" and claim.tolerance == 0
 
 
 def _counted(value: float) -> str:

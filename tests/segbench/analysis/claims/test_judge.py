@@ -124,6 +124,7 @@ def test_a_figure_that_holds_is_kept_and_tells_its_cells() -> None:
         subject="small",
         cells=["small--ce--s0"],
         source="the guide, section 1",
+        claim_verdict="kept",
     )
 
 
