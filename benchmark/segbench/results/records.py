@@ -279,6 +279,9 @@ class Deployment(Record):
     artifact: str | None = Field(None, description="the exported file, relative to the run's directory")
     drift: Drift | None = Field(None, description="difference of the logits from the eager network's")
     quality: Quality | None = Field(None, description="scores through this backend")
+    confusions: str | None = Field(
+        None, description="path of one int64 confusion matrix for each image through this backend, relative to the run's directory"
+    )
     memory_mb: Memory | None = Field(None, description="MB of 2**20 bytes")
     latency: list[Latency] = Field(default_factory=list, description="one record for each batch and input size")
     raced: str | None = Field(None, description="when it was timed: only forms with equal values were timed in one race")
