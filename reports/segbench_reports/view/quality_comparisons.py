@@ -10,9 +10,10 @@ from segbench_reports.view.cells import finite
 
 
 def quality_comparisons(result: RunResult, *, headline: bool) -> list[Comparison]:
-    """Comparisons of scores: against the run's first model, or of all pairs; an ablation's steps are in a section of their own."""
+    """Comparisons of models in scores: against the run's first, or of all pairs; deployed forms and an ablation's steps are left out."""
     scores = {metric.name for metric in METRICS.scores}
-    return [c for c in result.comparisons if c.quantity in scores and c.headline is headline and "step" not in c.context]
+    of_models = [c for c in result.comparisons if c.quantity in scores and c.subject_backend is None and "step" not in c.context]
+    return [c for c in of_models if c.headline is headline]
 
 
 def between(result: RunResult, subject: CellResult, baseline: CellResult, quantity: str = "miou") -> Comparison | None:

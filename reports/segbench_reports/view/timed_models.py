@@ -32,7 +32,7 @@ class TimedModel:
                 and comparison.quantity in ("latency_ms", "throughput")
                 and self.cell.id in comparison.subject_cells
                 and comparison.subject_backend == self.deployment.backend
-                and _same_workload(comparison.context, entry)
+                and same_workload(comparison.context, entry)
             ):
                 return comparison
         return None
@@ -75,7 +75,7 @@ def _medians_of_starts(entry: Latency) -> list[float]:
     return [statistics.median(itertools.chain.from_iterable(rounds)) for rounds in starts if rounds]
 
 
-def _same_workload(context: Mapping[str, Any], entry: Latency) -> bool:
+def same_workload(context: Mapping[str, Any], entry: Latency) -> bool:
     """True where a comparison is of the timing's batch and size, device and threads."""
     return (context.get("batch_size"), tuple(context.get("input_size") or ()), context.get("device"), context.get("threads")) == (
         entry.batch_size,
