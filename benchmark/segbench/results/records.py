@@ -81,6 +81,14 @@ class Epoch(Record):
     gradient_norm: float | None = Field(None, description="mean over the steps, before clipping")
     seconds: float | None = Field(None, description="of training, without validation")
     images_per_second: float | None = Field(None, description="while training")
+    other_cpu_share: float | None = Field(
+        None,
+        description="share, 0 to 1, of the machine's CPU that other programs used, or the host of a virtual machine took away, "
+        "while it trained; null where that cannot be seen",
+    )
+    other_gpu_processes: int | None = Field(
+        None, description="other processes that held the GPU at the end of the epoch; null where they cannot be seen"
+    )
     image_size: tuple[int, int] | None = Field(None, description="height and width in pixels")
 
 
@@ -102,7 +110,7 @@ class Training(Record):
     select_on: str | None = Field(None, description="the split that chose the checkpoint; null: the last one was kept")
     seconds: float | None = Field(None, description="of training, without validation")
     validation_seconds: float | None = Field(None, description="of all validations")
-    images_per_second: float | None = Field(None, description="while training")
+    images_per_second: float | None = Field(None, description="while training: median over the epochs without the first")
     peak_memory_mb: float | None = Field(None, description="MB of 2**20 bytes, of the whole training stage")
     device: str | None = Field(None, description="where it was trained")
     precision: str | None = Field(None, description="bf16, fp16 or off")

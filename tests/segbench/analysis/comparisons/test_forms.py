@@ -42,7 +42,7 @@ class Directory:
         self.cells: list[CellResult] = []
         (path / "confusions").mkdir()
 
-    def add(self, model: str, eager: Counts, *, seed: int = 0, **forms: Counts | None) -> None:
+    def add(self, model: str, eager: Counts, forms: dict[str, Counts | None], *, seed: int = 0) -> None:
         """A cell; the matrices of its forms by backend, None where they were not kept."""
         name = f"{model}-s{seed}"
         deployments = [Deployment(backend="eager")]
@@ -68,7 +68,7 @@ def directory(tmp_path: Path) -> Directory:
 
 def test_a_single_form_has_the_paired_interval_of_the_same_images(directory: Directory) -> None:
     eager, int8 = matrices(0.8), matrices(0.75, seed=2)
-    directory.add("small", eager, file=int8)
+    directory.add("small", eager, {"file": int8})
     (one,) = directory.compare()
     alone = miou_difference(int8, eager)
     assert (one.quantity, one.subject, one.baseline, one.subject_backend, one.baseline_backend) == (
@@ -90,7 +90,7 @@ def test_a_pair_shares_its_images_so_that_a_small_loss_is_seen(directory: Direct
     moved = eager[:, 0, 0] // 100
     worse[:, 0, 0] -= moved
     worse[:, 0, 1] += moved
-    directory.add("small", eager, file=worse)
+    directory.add("small", eager, {"file": worse})
     (one,) = directory.compare()
     assert one.verdict == "worse"
     assert one.high is not None
@@ -99,8 +99,8 @@ def test_a_pair_shares_its_images_so_that_a_small_loss_is_seen(directory: Direct
 
 def test_all_forms_of_a_run_are_one_family(directory: Directory) -> None:
     eager, int8 = matrices(0.8), matrices(0.75, seed=2)
-    directory.add("small", eager, file=int8, twin=eager)
-    directory.add("large", matrices(0.9), file=matrices(0.9, seed=3), lost=None)
+    directory.add("small", eager, {"file": int8, "twin": eager})
+    directory.add("large", matrices(0.9), {"file": matrices(0.9, seed=3), "lost": None})
     by_name = {(c.subject, c.subject_backend): c for c in directory.compare()}
     one = by_name["small", "file"]
     alone = miou_difference(int8, eager)
@@ -119,7 +119,7 @@ def test_all_forms_of_a_run_are_one_family(directory: Directory) -> None:
 def test_over_seeds_the_differences_are_averaged(directory: Directory) -> None:
     sides = [(matrices(0.8, seed=s), matrices(0.8 - 0.02 * s, seed=s + 5)) for s in range(2)]
     for seed, (eager, form) in enumerate(sides):
-        directory.add("small", eager, seed=seed, file=form)
+        directory.add("small", eager, {"file": form}, seed=seed)
     (one,) = directory.compare()
     assert one.value == pytest.approx(np.mean([miou_difference(form, eager).value for eager, form in sides]))
     assert (one.scope, one.context["seeds"]) == ("these 2 checkpoints", [0, 1])
@@ -127,8 +127,8 @@ def test_over_seeds_the_differences_are_averaged(directory: Directory) -> None:
 
 
 def test_other_images_and_too_few_of_them_cannot_tell(directory: Directory) -> None:
-    directory.add("small", matrices(0.8), file=matrices(0.7, images=39))
-    directory.add("large", matrices(0.8, images=9), file=matrices(0.7, images=9))
+    directory.add("small", matrices(0.8), {"file": matrices(0.7, images=39)})
+    directory.add("large", matrices(0.8, images=9), {"file": matrices(0.7, images=9)})
     other, few = directory.compare()
     assert (other.verdict, other.reason) == ("cannot tell", "scored on different images: small-s0 as file on 39, small-s0 on 40")
     assert (few.verdict, few.reason) == ("cannot tell", "9 images are too few for an interval: at least 10")
@@ -143,13 +143,13 @@ def test_equal_forms_give_a_false_verdict_in_few_families(directory: Directory) 
         seeds = random.integers(1_000_000, size=8)
         directory.cells.clear()
         eager = matrices(0.8, seed=int(seeds[0]))
-        directory.add(f"m{trial}", eager, **{f"form{n}": matrices(0.8, seed=int(s)) for n, s in enumerate(seeds[1:])})
+        directory.add(f"m{trial}", eager, {f"form{n}": matrices(0.8, seed=int(s)) for n, s in enumerate(seeds[1:])})
         compared = compare_forms(RunResult(cells=directory.cells), directory.path, resamples=400)
         false += any(c.verdict in ("better", "worse") for c in compared)
     assert false <= 6
 
 
 def test_a_run_has_them_among_its_comparisons(directory: Directory) -> None:
-    directory.add("small", matrices(0.8), file=matrices(0.7, seed=2))
+    directory.add("small", matrices(0.8), {"file": matrices(0.7, seed=2)})
     compared = with_comparisons(RunResult(cells=directory.cells), directory.path).comparisons
     assert [(c.subject_backend, c.baseline_backend, c.verdict) for c in compared] == [("file", "eager", "worse")]
