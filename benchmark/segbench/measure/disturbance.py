@@ -17,6 +17,9 @@ from pathlib import Path
 OTHER_LOAD = 0.05
 """Share of all cores that other programs may use before they count as a disturbance."""
 
+LEAST_CPU_SECONDS = 1.0
+"""CPU seconds of all cores together below which a share of them cannot be told: CPU times are counted in hundredths of a second."""
+
 STOLEN = 0.01
 IDLE_LOAD = 0.05
 
@@ -41,6 +44,41 @@ class _Reading:
     quota: int | None
 
 
+@dataclass(frozen=True)
+class CpuUse:
+    """CPU seconds since a watch began: of all cores together, what programs and what the host took of them, and the measurement's own.
+
+    None is what the system does not show.
+    """
+
+    capacity: float
+    busy: float | None
+    stolen: float | None
+    own: float
+
+    def share_of_others(self) -> float | None:
+        """Share of the machine's CPU that other programs used or its host took away; None where that cannot be seen.
+
+        >>> CpuUse(capacity=20, busy=12, stolen=1, own=11).share_of_others()
+        0.1
+        >>> CpuUse(capacity=20, busy=1, stolen=0, own=11).share_of_others()
+        """
+        if self.busy is None or self.capacity < LEAST_CPU_SECONDS or self.own > self.busy + OTHER_LOAD * self.capacity:
+            return None  # a system that does not show what we used does not show what others used
+        return max(0.0, self.busy - self.own + (self.stolen or 0.0)) / self.capacity
+
+
+def other_gpu_processes(device: str, ask: Callable[[Sequence[str]], str] | None = None) -> int | None:
+    """Processes beside this one that hold its GPU; None on another device, and where the driver does not show even this one."""
+    kind, _, index = device.partition(":")
+    if kind != "cuda":
+        return None
+    listed = (ask or _ask)(["nvidia-smi", f"--id={index or 0}", "--format=csv,noheader,nounits", "--query-compute-apps=pid"])
+    # a container may give them other numbers: this process is one of those that are listed
+    holders = [line for line in listed.split() if line.isdigit()]
+    return len(holders) - 1 if holders else None
+
+
 class Watch:
     """Looks at the machine when made and again at :meth:`stop`; ``pids`` gives the processes whose CPU time is the measurement's own.
 
@@ -63,6 +101,16 @@ class Watch:
     def look(self) -> None:
         """Take down what the processes have used so far; to be called before some of them end."""
         self._read()
+
+    def used(self) -> CpuUse:
+        """What was used of the CPU so far."""
+        before, after = self._before, self._read()
+        return CpuUse(
+            capacity=(after.seconds - before.seconds) * self._cores(),
+            busy=None if before.busy is None or after.busy is None else after.busy - before.busy,
+            stolen=None if before.stolen is None or after.stolen is None else after.stolen - before.stolen,
+            own=after.own - before.own,
+        )
 
     def stop(self, *, idle: Mapping[str, float] = {}) -> Disturbance:
         """``idle``: CPU seconds per second that each contender used while it had nothing to do, by its name."""

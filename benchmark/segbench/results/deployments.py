@@ -13,7 +13,7 @@ from segbench.results.records import CellResult, Deployment
 
 EAGER = "eager"
 RACED = ("memory_mb", "latency", "raced", "machine")
-DEPLOYED = ("file_mb", "export_seconds", "fixed_size", "artifact", "drift", "quality", "fingerprint")
+DEPLOYED = ("file_mb", "export_seconds", "fixed_size", "artifact", "drift", "quality", "confusions", "fingerprint")
 
 REFUSED = "refused"
 """Kind of an error that only another model, backend or setting can mend."""

@@ -15,6 +15,7 @@ from segbench.errors import PluginError, UnknownNameError, did_you_mean
 from segbench.results import readings
 from segbench.results.readings import MetricReading, ModuleReadings, Readings, RecordName, Shown, ShownValue
 from segbench.results.records import CellResult
+from segbench.results.training_epochs import QUIET
 
 
 @dataclass(frozen=True)
@@ -470,7 +471,8 @@ METRICS = MetricTable(
             "train_images_per_second",
             title="training",
             words="training speed",
-            meaning="**training**: images per second while training, validation left out.",
+            meaning="**training**: images per second while training, validation left out; the median over the epochs without the first, "
+            f"which warms up. Speeds are compared only where other programs used at most {100 * QUIET:g} % of the machine.",
             unit="images/s",
             better="higher",
             noise="epochs",
@@ -478,6 +480,7 @@ METRICS = MetricTable(
             record="training",
             key="images_per_second",
             readings=readings.train_rate,
+            shown=readings.shown_train_rate,
             column=TableColumn(10, priority=7, unit="img/s"),
         ),
         Metric(

@@ -7,12 +7,14 @@ by the reading that meets its conditions, and never by another.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from segbench.results.deployments import EAGER
-from segbench.results.records import CellResult, Deployment, Latency, ModuleCost
+from segbench.results.records import CellResult, Deployment, Latency, ModuleCost, Training
+from segbench.results.training_epochs import counted, median_speed
 from segbench.util.image_size import format_size
 
 RecordName = Literal["cell", "quality", "training", "deployment", "latency", "throughput", "memory_mb"]
@@ -24,7 +26,7 @@ class MetricReading:
     """One measured value with its circumstances. ``value`` is None where it was not measured; ``why`` may say why.
 
     Its uncertainty is read from the calls of each round of a race (``raced``), the 95 % ``interval`` that a race gave it, or
-    the same metric epoch by epoch.
+    the same metric in each epoch that counts (the first one warms up).
     """
 
     value: float | None
@@ -288,17 +290,31 @@ def training_memory_mb(cell: CellResult) -> Iterator[MetricReading]:
 
 
 def train_rate(cell: CellResult) -> Iterator[MetricReading]:
-    """Images per second while training."""
+    """Images per second while training: the median over the epochs that count."""
     if cell.training is not None:
-        epochs = [row.images_per_second for row in cell.training.history if row.images_per_second is not None]
-        yield MetricReading(cell.training.images_per_second, _training_circumstances(cell), epochs=epochs)
+        epochs = [row.images_per_second for row in counted(cell.training.history) if row.images_per_second is not None]
+        yield MetricReading(_train_rate(cell.training), _training_circumstances(cell), epochs=epochs)
+
+
+def shown_train_rate(cell: CellResult) -> ShownValue | None:
+    """The same for tables."""
+    speed = finite(_train_rate(cell.training)) if cell.training else None
+    return None if speed is None else ShownValue(speed)
+
+
+def _train_rate(training: Training) -> float | None:
+    """From the epochs themselves, since earlier versions stored a quotient of sums."""
+    median = median_speed(training.history)
+    return training.images_per_second if median is None else median
 
 
 def train_seconds_per_epoch(cell: CellResult) -> Iterator[MetricReading]:
-    """Mean duration of an epoch."""
+    """Duration of an epoch: the median over those that count, else the mean."""
     training = cell.training
     if training is not None and training.seconds is not None and training.epochs_run:
-        yield MetricReading(training.seconds / training.epochs_run, _training_circumstances(cell), epochs=_epoch_seconds(cell))
+        epochs = _epoch_seconds(cell)
+        seconds = statistics.median(epochs) if epochs else training.seconds / training.epochs_run
+        yield MetricReading(seconds, _training_circumstances(cell), epochs=epochs)
 
 
 def training_hours(cell: CellResult) -> Iterator[MetricReading]:
@@ -360,7 +376,7 @@ def _backend(deployment: Deployment) -> dict[str, Any]:
 
 
 def _epoch_seconds(cell: CellResult) -> list[float]:
-    return [row.seconds for row in cell.training.history if row.seconds is not None] if cell.training else []
+    return [row.seconds for row in counted(cell.training.history) if row.seconds is not None] if cell.training else []
 
 
 def _device(cell: CellResult) -> Any:

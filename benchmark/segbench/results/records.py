@@ -83,6 +83,14 @@ class Epoch(Record):
     gradient_norm: float | None = Field(None, description="mean over the steps, before clipping")
     seconds: float | None = Field(None, description="of training, without validation")
     images_per_second: float | None = Field(None, description="while training")
+    other_cpu_share: float | None = Field(
+        None,
+        description="share, 0 to 1, of the machine's CPU that other programs used, or the host of a virtual machine took away, "
+        "while it trained; null where that cannot be seen",
+    )
+    other_gpu_processes: int | None = Field(
+        None, description="other processes that held the GPU at the end of the epoch; null where they cannot be seen"
+    )
     image_size: tuple[int, int] | None = Field(None, description="height and width in pixels")
 
 
@@ -104,7 +112,7 @@ class Training(Record):
     select_on: str | None = Field(None, description="the split that chose the checkpoint; null: the last one was kept")
     seconds: float | None = Field(None, description="of training, without validation")
     validation_seconds: float | None = Field(None, description="of all validations")
-    images_per_second: float | None = Field(None, description="while training")
+    images_per_second: float | None = Field(None, description="while training: median over the epochs without the first")
     peak_memory_mb: float | None = Field(None, description="MB of 2**20 bytes, of the whole training stage")
     device: str | None = Field(None, description="where it was trained")
     precision: str | None = Field(None, description="bf16, fp16 or off")
@@ -281,6 +289,9 @@ class Deployment(Record):
     artifact: str | None = Field(None, description="the exported file, relative to the run's directory")
     drift: Drift | None = Field(None, description="difference of the logits from the eager network's")
     quality: Quality | None = Field(None, description="scores through this backend")
+    confusions: str | None = Field(
+        None, description="path of one int64 confusion matrix for each image through this backend, relative to the run's directory"
+    )
     memory_mb: Memory | None = Field(None, description="MB of 2**20 bytes")
     latency: list[Latency] = Field(default_factory=list, description="one record for each batch and input size")
     raced: str | None = Field(None, description="when it was timed: only forms with equal values were timed in one race")

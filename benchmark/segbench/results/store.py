@@ -1,8 +1,8 @@
 """A run's directory: every write is atomic, one writer at a time, and a run that stopped anywhere can go on.
 
 ``cells/<cell>.json`` holds each finished cell and is the truth; ``run.json`` gathers them and is rebuilt from them where it is
-damaged. Beside them lie ``config.toml``, ``checkpoints/<cell>/``, ``confusions/<cell>.npz``, ``predictions/<cell>/``,
-``deployments/<cell>/``, ``logs/``.
+damaged. Beside them lie ``config.toml``, ``checkpoints/<cell>/``, ``confusions/<cell>.npz``, ``confusions/<cell>--<backend>.npz``,
+``predictions/<cell>/``, ``deployments/<cell>/``, ``logs/``.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import LossBatch, LossSpec, ModelSpec, Progress, Sample, Task
 from segbench.results.records import Epoch, Training
+from segbench.training.bystanders import Bystanders
 from segbench.training.determinism import seed_everything, training_mode
 from segbench.training.distributed import Emit, run_in_processes
 from segbench.training.meter import Meter
@@ -111,6 +112,7 @@ def train_epoch(session: Session, loader: TrainLoader, events: ProgressEvents) -
     # on the CPU reading each loss is free; elsewhere it would make the device wait
     every = 1 if process.device == "cpu" and process.world_size == 1 else 20
     meter = Meter(process, job.task.num_classes, job.task.ignore_index, epoch + 1, every, session.precision)
+    bystanders = Bystanders(process)
     started = time.perf_counter()
     for group in _groups(loader, settings.accumulate):
         progress = Progress(epoch, settings.epochs, state.steps_done, steps * settings.epochs)
@@ -122,10 +124,10 @@ def train_epoch(session: Session, loader: TrainLoader, events: ProgressEvents) -
         events.batch(epoch + 1, state.steps_done - epoch * steps, steps, meter, lr, images=meter.images * process.world_size)
     meter.read()
     seconds = time.perf_counter() - started
+    other_cpu_share, other_gpu_processes = bystanders.seen()
     average_buffers(session.network, process)
     images = int(total(torch.tensor(meter.images), process))
     state.seconds += seconds
-    state.images.append(images)
     return Epoch(
         epoch=epoch + 1,
         train_loss=meter.mean_loss,
@@ -135,6 +137,8 @@ def train_epoch(session: Session, loader: TrainLoader, events: ProgressEvents) -
         gradient_norm=meter.mean_norm,
         seconds=seconds,
         images_per_second=images / seconds,
+        other_cpu_share=other_cpu_share,
+        other_gpu_processes=other_gpu_processes,
         image_size=size,
     )
 

@@ -7,8 +7,9 @@ import time
 from segbench.networks.checkpoints import Checkpoint, write_checkpoint
 from segbench.networks.load import derive_network
 from segbench.results.records import Training
+from segbench.results.training_epochs import median_speed, speed_notes
 from segbench.training.diagnosis import diagnose
-from segbench.training.session import Job, Session, State, describe_job
+from segbench.training.session import Job, Session, describe_job
 
 
 def record(session: Session, *, peak_memory_mb: float | None) -> Training:
@@ -27,14 +28,14 @@ def record(session: Session, *, peak_memory_mb: float | None) -> Training:
         )
     if job.val_samples is None and settings.patience is not None:
         notes.append("train.patience has no effect without a validation split (train.select_on)")
-    return Training(
+    training = Training(
         epochs_run=state.epochs_done,
         best_epoch=best_epoch,
         best_score=state.stopping.best_score,
         select_on=settings.select_on if job.val_samples is not None else None,
         seconds=state.seconds,
         validation_seconds=state.validation_seconds if job.val_samples is not None else None,
-        images_per_second=_images_per_second(state),
+        images_per_second=median_speed(state.history),
         peak_memory_mb=peak_memory_mb,
         device=process.device,
         precision=session.precision,
@@ -47,14 +48,7 @@ def record(session: Session, *, peak_memory_mb: float | None) -> Training:
         history=state.history,
         diagnosis=diagnose(state.history),
     )
-
-
-def _images_per_second(state: State) -> float | None:
-    """Of all epochs but the first, which starts workers and warms caches; of the first where it is the only one."""
-    rows = list(zip(state.images, state.history, strict=True))
-    rows = rows[1:] or rows
-    seconds = sum(row.seconds or 0.0 for _, row in rows)
-    return sum(images for images, _ in rows) / seconds if seconds else None
+    return training.model_copy(update={"notes": [*notes, *speed_notes(training)]})
 
 
 def assemble(job: Job, *, names: str, device: str) -> Training:

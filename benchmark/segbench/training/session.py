@@ -60,7 +60,6 @@ class State:
     plateau: Plateau = field(default_factory=Plateau)
     epochs_done: int = 0
     steps_done: int = 0
-    images: list[int] = field(default_factory=list)
     history: list[Epoch] = field(default_factory=list)
     seconds: float = 0.0
     validation_seconds: float = 0.0
@@ -77,7 +76,7 @@ class State:
     def from_dict(cls, values: Mapping[str, Any]) -> State:
         return cls(
             **{
-                **values,
+                **{key: value for key, value in values.items() if key != "images"},  # which earlier versions kept
                 "stopping": Stopping(**values["stopping"]),
                 "plateau": Plateau(**values["plateau"]),
                 "history": [Epoch(**row) for row in values["history"]],

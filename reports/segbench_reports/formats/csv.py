@@ -102,10 +102,15 @@ def _row(cell: CellResult, form: Deployment | None, own: Mapping[str, Any], *, k
         **_values(form.drift if form else None, _DRIFT, "drift"),
         **dict.fromkeys(f"claim_{key}" for key in _CLAIM.split()),
     }
+    speed = METRICS["train_images_per_second"]
+    shown = speed.value(cell)
     return columns | {
-        metric.csv_column: reading.value if (reading := metric.value(cell)) else None
-        for metric in METRICS.values()
-        if metric.record and metric.csv_column not in columns
+        speed.csv_column: shown.value if shown else None,  # earlier versions stored another figure under its key
+        **{
+            metric.csv_column: reading.value if (reading := metric.value(cell)) else None
+            for metric in METRICS.values()
+            if metric.record and metric.csv_column not in columns
+        },
     }
 
 

@@ -20,7 +20,8 @@ from segbench_reports.text.escape import plain
 from segbench_reports.view.ablation import measured_ablations
 from segbench_reports.view.cells import dataset_name, scored_splits, variant
 from segbench_reports.view.claims import claim_rows, reconstructions, untested_claims
-from segbench_reports.view.deployments import deployment_rows, sentences
+from segbench_reports.view.deployment_sentences import sentences
+from segbench_reports.view.deployments import deployment_rows
 from segbench_reports.view.failures import failures
 from segbench_reports.view.main_table import MARKS_MEANING, Column, Row, Table, main_table
 from segbench_reports.view.notes import protocol_line, table_notes
@@ -188,8 +189,9 @@ def _deployed(result: RunResult) -> Iterable[RenderableType]:
     yield Text("\nAs they are deployed", style="bold")
     grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
     grid.add_column("model", overflow="fold")
+    folded = ("form", "±", "× eager")
     for title, _ in SHORT:
-        grid.add_column(title, justify="left" if title == "form" else "right", no_wrap=title != "form", overflow="fold")
+        grid.add_column(title, justify="left" if title == "form" else "right", no_wrap=title not in folded, overflow="fold")
     previous = ""
     for row in row_texts(forms):
         grid.add_row(Text(plain(row[0] if row[0] != previous else "")), *(Text(plain(row[i] or numbers.NOT_MEASURED)) for _, i in SHORT))

@@ -8,7 +8,9 @@ from segbench import Deployment, RunResult
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, grid
-from segbench_reports.view.deployments import DeploymentRow, deployment_rows, sentences, time_ratio
+from segbench_reports.text.verdicts import bounds, effect, relative
+from segbench_reports.view.deployment_sentences import sentences
+from segbench_reports.view.deployments import DeploymentRow, deployment_rows
 
 _TITLES = (
     "model",
@@ -21,13 +23,14 @@ _TITLES = (
     "labels agree<br>%",
     "mIoU<br>%",
     "mIoU against<br>eager, points",
+    "within<br>1 point",
     "latency<br>ms, batch 1",
     "time against<br>eager",
     "time against<br>the first",
     "memory<br>MB",
     "why not",
 )
-_LEFT = (0, 1, 2, 14)
+_LEFT = (0, 1, 2, 10, 15)
 
 
 def deployment(result: RunResult) -> str:
@@ -78,6 +81,11 @@ def condition_notes(deployments: Sequence[DeploymentRow]) -> list[str]:
                 [f"{numbers.size(d.input_size or (0, 0))} ({numbers.significant(d.max_abs or 0.0, 2)})" for d in elsewhere]
             )
             lines.append(f"{row.name} as {row.backend} takes any size; largest drift at {tried}.")
+    if any(row.score is not None and row.score.low is not None for row in deployments):
+        lines.append(
+            "Differences are of the same images through both, with an interval that is corrected for all forms of the run. Within 1 point: "
+            "kept where the whole interval lies above −1 point, lost where it lies below, else it cannot be told."
+        )
     races = {row.first.raced for row in deployments if row.latency}
     if len(races) > 1:
         lines.append("Not all forms were timed in one race: times of different races are not compared.")
@@ -99,7 +107,8 @@ def _texts(row: DeploymentRow, eager: DeploymentRow | None, baseline: Deployment
         _number(_relative_drift(row), 2),
         "" if agreement is None else f"{100 * agreement:.2f}",
         "" if row.miou is None else numbers.percent(row.miou),
-        "" if row.change is None else numbers.points(row.change),
+        _change(row),
+        "" if row.is_eager or row.change is None else row.keeping,
         _latency(row),
         _ratio(row, eager) if not row.is_eager and latency else "",
         _ratio(row, baseline) if latency and row is not baseline and not _repeats_eager(eager, baseline, row) else "",
@@ -129,12 +138,27 @@ def _latency(row: DeploymentRow) -> str:
         return ""
     if entry.ci95_ms is None:
         return numbers.significant(entry.p50_ms)
-    return numbers.margin(entry.p50_ms, max(entry.ci95_ms[1] - entry.p50_ms, entry.p50_ms - entry.ci95_ms[0], 0.0))
+    text, interval = numbers.with_interval(entry.p50_ms, *entry.ci95_ms)
+    return f"{text} ({interval})" if interval else text
+
+
+def _change(row: DeploymentRow) -> str:
+    """The difference in points, with its interval where it has one."""
+    if row.change is None:
+        return ""
+    if row.score is None or not bounds(row.score):
+        return numbers.points(row.change)
+    return f"{effect(row.score)} ({bounds(row.score)})"
 
 
 def _ratio(row: DeploymentRow, other: DeploymentRow | None) -> str:
-    ratio = time_ratio(row, other) if other else None
-    return "" if ratio is None else numbers.times(ratio)
+    """The race's ratio of times with its interval."""
+    comparison = row.against(other) if other else None
+    if comparison is None:
+        return ""
+    if not bounds(comparison):
+        return comparison.verdict
+    return f"{relative(comparison)} ({bounds(comparison).replace('×', '')})"
 
 
 def _number(value: float | None, digits: int = 3) -> str:
@@ -145,5 +169,5 @@ def _errors(row: DeploymentRow) -> str:
     return numbers.elided("; ".join(row.errors), 300)
 
 
-SHORT = (("form", 1), ("MB", 3), ("drift", 5), ("labels %", 7), ("mIoU", 8), ("±", 9), ("ms", 10), ("× eager", 11))
+SHORT = (("form", 1), ("MB", 3), ("drift", 5), ("labels %", 7), ("mIoU", 8), ("±", 9), ("1 point", 10), ("ms", 11), ("× eager", 12))
 """Columns of the terminal's table: title and place in :func:`row_texts`."""

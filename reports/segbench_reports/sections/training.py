@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segbench import CellResult, RunResult, Training
+from segbench import CellResult, Comparison, RunResult, Training, metric
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import Align, bullets, grid
@@ -13,28 +13,56 @@ _HEADERS = ["cell", "epochs", "best epoch", "training", "validation", "img/s", "
 
 
 def training(result: RunResult, table: Table) -> str:
-    """A table of epochs, time and memory per cell, then the diagnosis of each with its remedy."""
-    trained = [(markdown(cell_name(cell, table.axes)), cell.training) for cell in result.cells if cell.training]
+    """A table of epochs, time and memory per cell, how speeds compare, then the diagnosis of each cell with its remedy."""
+    trained = [(cell, cell.training) for cell in result.cells if cell.training]
     if not trained:
         return ""
     diagnoses = bullets(line for cell in result.cells for line in _diagnosis(cell, table))
-    return f"{_table(trained)}\n\n{diagnoses}".rstrip()
+    speeds = " ".join(markdown(text) for text in speed_sentences(result))
+    return "\n\n".join(part for part in (_table(trained, table), speeds, diagnoses) if part)
 
 
-def _table(trained: list[tuple[str, Training]]) -> str:
-    rows = [[name, *_row(entry)] for name, entry in trained]
+def speed_sentences(result: RunResult) -> list[str]:
+    """How the models' training speeds compare, by the run's verdicts; the pairs of one reason why nothing can be said share a sentence."""
+    compared = [one for one in result.comparisons if one.quantity == metric("train_images_per_second").name]
+    untold: dict[str, list[str]] = {}
+    for one in compared:
+        if one.verdict == "cannot tell":
+            untold.setdefault(one.reason, []).append(f"{one.subject} against {one.baseline}")
+    told = [_speed(one) for one in compared if one.verdict != "cannot tell"]
+    few = [(", ".join(pairs[:_MOST_PAIRS]) + (" and others" if len(pairs) > _MOST_PAIRS else ""), why) for why, pairs in untold.items()]
+    return [*told, *(f"Training speed cannot be compared ({pairs}): {why}." for pairs, why in few)]
+
+
+_MOST_PAIRS = 4
+
+
+def _speed(one: Comparison) -> str:
+    assert one.value is not None
+    assert one.low is not None
+    assert one.high is not None
+    bounds = f"{100 * one.confidence:.3g} % interval {numbers.factor(one.low)} to {numbers.factor(one.high)}, {one.scope}"
+    under = f" ({one.context['loss']})" if one.context.get("loss") else ""
+    if one.verdict == "no difference shown":
+        return f"{one.subject} and {one.baseline}{under} show no difference in training speed ({bounds})."
+    return f"{one.subject}{under} trains {numbers.factor(one.value)}x as fast as {one.baseline} ({bounds})."
+
+
+def _table(trained: list[tuple[CellResult, Training]], table: Table) -> str:
+    rows = [[markdown(cell_name(cell, table.axes)), *_row(cell, entry)] for cell, entry in trained]
     columns = [i for i in range(len(_HEADERS)) if any(row[i] != numbers.NOT_MEASURED for row in rows)]
     align: list[Align] = ["left" if i in (0, 7, 8) else "right" for i in columns]
     return grid([_HEADERS[i] for i in columns], [[row[i] for i in columns] for row in rows], align)
 
 
-def _row(entry: Training) -> list[str]:
+def _row(cell: CellResult, entry: Training) -> list[str]:
+    speed = metric("train_images_per_second").value(cell)
     return [
         str(entry.epochs_run),
         numbers.NOT_MEASURED if entry.best_epoch is None else str(entry.best_epoch),
         _duration(entry.seconds),
         _duration(entry.validation_seconds),
-        _number(entry.images_per_second),
+        _number(speed.value if speed else None),
         _number(entry.peak_memory_mb),
         markdown(entry.precision or numbers.NOT_MEASURED),
         markdown(entry.device or numbers.NOT_MEASURED),

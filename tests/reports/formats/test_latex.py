@@ -113,10 +113,15 @@ def test_deployed_forms_have_a_table_of_their_own(make_cell: CellMaker, make_run
     values = make_cell().model_dump()
     eager = values["deployments"][0]
     quick = {**eager, "backend": "onnxruntime", "file_mb": 16.0, "latency": [{**eager["latency"][0], "p50_ms": 5.0, "ci95_ms": [4.9, 5.1]}]}
-    text = report.render(make_run([CellResult.model_validate({**values, "deployments": [eager, quick]})]), target)
+    sides = {"subject": "big", "baseline": "big", "subject_cells": [values["id"]], "baseline_cells": [values["id"]]}
+    context = {"batch_size": 1, "input_size": [48, 64], "device": "cpu", "threads": 2}
+    race = {**sides, "subject_backend": "onnxruntime", "baseline_backend": "eager", "value": 0.25, "low": 0.24, "high": 0.26}
+    compared = [{"quantity": "latency_ms", "reading": "ratio", **race, "context": context, "verdict": "faster"}]
+    cells = [CellResult.model_validate({**values, "deployments": [eager, quick]})]
+    text = report.render(make_run(cells, comparisons=compared), target)
     assert text.count(r"\begin{table}") == 2
     assert r"\emph{latency}: median of single calls with its 95 \% interval, at batch 1, 48x64, cpu, 2 threads." in text
-    assert r"big & onnxruntime & fp32 & 16.0 & -- & 5.00 $\pm$0.10 & $\times$0.25 & 200 \\" in text
+    assert r"big & onnxruntime & fp32 & 16.0 & -- & 5.00 $\pm$0.10 & $\times$0.25 (0.24 to 0.26) & 200 \\" in text
 
 
 @given(st.text(max_size=40))

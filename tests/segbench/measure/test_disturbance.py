@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from segbench.measure.disturbance import Watch
+from segbench.measure.disturbance import Watch, other_gpu_processes
 
 Machine = Callable[..., None]
 
@@ -167,3 +167,31 @@ def test_a_system_that_shows_nothing_is_no_fault(tmp_path: Path, monkeypatch: py
     found = Watch(lambda: [77], root=tmp_path / "nowhere").stop()
     assert found.sentences == ()
     assert list(found.figures) == ["seconds"]
+
+
+def test_a_share_of_the_cpu_is_what_others_used_and_the_host_took(machine: Machine, tmp_path: Path) -> None:
+    """By hand: of 20 CPU seconds programs used 15, 11 of them were ours, and the host took 1."""
+    machine()
+    watch = _watch(tmp_path)
+    machine(busy=1500, ours=1100, stolen=100)
+    assert watch.used().share_of_others() == pytest.approx(0.25)
+
+
+def test_a_system_that_does_not_show_our_own_use_shows_nothing_of_others(machine: Machine, tmp_path: Path) -> None:
+    machine()
+    watch = _watch(tmp_path)
+    machine(busy=0, ours=1900)
+    assert watch.used().share_of_others() is None
+
+
+@pytest.mark.parametrize(("listed", "others"), [("", None), ("71\n", 0), ("71\n72\n73\n", 2), ("No devices were found", None)])
+def test_other_processes_on_a_gpu_are_those_beside_this_one(listed: str, others: int | None) -> None:
+    asked: list[Sequence[str]] = []
+
+    def ask(command: Sequence[str]) -> str:
+        asked.append(command)
+        return listed
+
+    assert other_gpu_processes("cuda:1", ask) == others
+    assert "--id=1" in asked[0]
+    assert other_gpu_processes("cpu", ask) is None

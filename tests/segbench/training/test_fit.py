@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import math
+import os
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from torch import Tensor
@@ -16,7 +20,7 @@ from segbench.training.failures import NonFiniteLossError
 from segbench.training.session import open_session
 from segbench.util.distributed import ProcessRank
 
-CLOCKS = {"seconds", "images_per_second"}
+CLOCKS = {"seconds", "images_per_second", "other_cpu_share", "other_gpu_processes"}
 
 
 class Killed(BaseException):
@@ -54,9 +58,28 @@ def test_a_network_learns_and_the_record_says_how(lab: Any) -> None:
     assert (training.precision, training.device, training.world_size, training.batch_size) == ("off", "cpu", 1, 4)
     assert training.select_on == "val"
     assert training.seconds == pytest.approx(sum(row.seconds or 0 for row in training.history))
-    assert training.images_per_second == pytest.approx(7 * 18 / sum(row.seconds or 0 for row in training.history[1:]))
+    assert training.images_per_second == statistics.median(18 / (row.seconds or 0) for row in training.history[1:])
     assert training.peak_memory_mb is None or training.peak_memory_mb > 50
     assert all(row.gradient_norm and row.gradient_norm > 0 for row in training.history)
+
+
+def test_every_epoch_says_what_other_programs_used(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A made-up machine of many cores: others are busy in the first epoch, idle in the second, and out of sight in the third."""
+    looks = iter([(0.0, 0.0), (9.0, 3.0), (9.0, 3.0), (19.0, 13.0), (19.0, 13.0), (19.0, 1e9)])
+    now: list[float] = []
+
+    def cpu_times() -> SimpleNamespace:
+        now[:] = next(looks)
+        return SimpleNamespace(user=now[0])
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 10_000)
+    monkeypatch.setattr(psutil, "cpu_times", cpu_times)
+    monkeypatch.setattr(psutil, "Process", lambda pid: SimpleNamespace(cpu_times=lambda: SimpleNamespace(user=now[1], system=0.0)))
+    training = lab.train()
+    first, second, third = (row.other_cpu_share for row in training.history)
+    assert first == pytest.approx(6 / (10_000 * training.history[0].seconds), rel=0.5), "both clocks tick around the epoch"
+    assert second == 0.0
+    assert third is None
 
 
 def test_events_tell_epochs_and_batches(lab: Any) -> None:

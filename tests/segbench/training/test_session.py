@@ -14,7 +14,6 @@ def test_everything_that_a_training_remembers_survives_its_checkpoint(lab: Any) 
         Plateau(factor=0.25, best=0.5, waited=2),
         epochs_done=3,
         steps_done=15,
-        images=[18, 18, 16],
         history=[Epoch(epoch=3, train_loss=0.1, loss_parts={"a": 0.1}, image_size=(8, 16), val_miou=0.1 + 0.2)],
         seconds=1.5,
         validation_seconds=0.5,

@@ -10,15 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, stdev
+from statistics import fmean
 
 import numpy as np
 
 from segbench.analysis.claims.values import read
 from segbench.analysis.comparisons.confusions import Images, same_images
+from segbench.analysis.comparisons.training_speed import LEAST_EPOCHS, allowing, disturbed_cell, ratio_over_epochs
 from segbench.analysis.statistics.bootstrap import LEAST_SEEDS, Interval, Resampled, mean_interval, mean_of, resample, sampling
 from segbench.analysis.statistics.scores import statistic_of
-from segbench.analysis.statistics.student_t import student_quantile
 from segbench.analysis.statistics.timing import LEAST_ROUNDS, ratio_of
 from segbench.plugin.specs import Claim
 from segbench.results.metrics import Metric
@@ -28,7 +28,7 @@ from segbench.results.records import CellResult
 Matrices = Callable[[CellResult], Images | None]
 """The images of a scored cell with their confusion matrices, None where they are not there."""
 
-LEAST_EPOCHS = 3
+_FEW_EPOCHS = f"an interval takes {LEAST_EPOCHS} epochs after the first one"
 MEMORY_RESOLUTION_MB = 3.0
 """The resolution to which the process meter is tested; CUDA's allocator counts bytes."""
 
@@ -108,22 +108,43 @@ def _timed(metric: Metric, subjects: Sequence[MetricValue], value: float) -> Mea
 
 
 def _epochs(claim: Claim, metric: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float) -> MeasuredValue:
-    """A t interval on logarithms, over seeds where there are three, else over epochs; each training's first epoch warms up."""
-    seeds = [_log_mean(samples) for samples in _by_seed(subjects, baselines)] if baselines else []
-    if len(seeds) >= LEAST_SEEDS and all(pair is not None for pair in seeds):
-        interval = mean_interval([pair[0] - pair[1] for pair in seeds if pair is not None])
-        return _from_logs(claim, metric, interval, f"t interval over {interval.n} seeds", value)
-    ours, theirs = (_log_epochs(samples) for samples in (subjects, baselines))
-    if len(ours) < LEAST_EPOCHS or (baselines and len(theirs) < LEAST_EPOCHS):
-        return MeasuredValue(value, why=f"an interval takes {LEAST_EPOCHS} epochs after the first one")
-    if baselines:
-        method = f"t interval over {len(ours)} and {len(theirs)} epochs, trained one after the other; the first of each warms up"
-        return _from_logs(claim, metric, _welch(ours, theirs), method, value)
-    interval = mean_interval(ours)
+    """A t interval on logarithms, over seeds where there are three, else over epochs; none where the machine was not quiet."""
+    cells = [sample.cell for sample in (*subjects, *baselines)]
+    why = disturbed_cell(cells) or _other_lengths(metric, cells)
+    if why:
+        return MeasuredValue(value, why=why)
+    if not baselines:
+        return _epochs_of_one(claim, metric, subjects, value)
+    pairs = [(one.reading.epochs, other.reading.epochs) for one, other in _by_seed(subjects, baselines)]
+    ratio = ratio_over_epochs(pairs, [one.reading.epochs for one in subjects], [one.reading.epochs for one in baselines])
+    if ratio is None:
+        return MeasuredValue(value, why=_FEW_EPOCHS)
+    return _from_logs(claim, metric, _allowing(metric, ratio.interval, subjects, baselines), ratio.method, value)
+
+
+def _epochs_of_one(claim: Claim, metric: Metric, subjects: Sequence[MetricValue], value: float) -> MeasuredValue:
+    """The same for a figure that is held against no other."""
+    logs = [math.log(x) for sample in subjects for x in sample.reading.epochs]
+    if len(logs) < LEAST_EPOCHS:
+        return MeasuredValue(value, why=_FEW_EPOCHS)
+    interval = _allowing(metric, mean_interval(logs), subjects, ())
     if claim.reading != "value" or interval.low is None or interval.high is None:
         return MeasuredValue(value, why="its epochs do not vary")
     ends = (value * math.exp(end - interval.value) for end in (interval.low, interval.high))
-    return _between(MeasuredValue(value, method=f"t interval over {len(ours)} epochs"), *ends)
+    return _between(MeasuredValue(value, method=f"t interval over {len(logs)} epochs"), *ends)
+
+
+def _allowing(metric: Metric, logs: Interval, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue]) -> Interval:
+    """The interval, wider by what other programs may have taken: it makes speeds lower and times longer."""
+    ours, theirs = [one.cell for one in subjects], [one.cell for one in baselines]
+    return allowing(logs, ours, theirs) if metric.is_rate else allowing(logs, theirs, ours)
+
+
+def _other_lengths(metric: Metric, cells: Sequence[CellResult]) -> str:
+    """The reason why epochs do not bound a whole training's duration; empty where they do, and for all other metrics."""
+    lengths = {cell.training.epochs_run for cell in cells if cell.training}
+    different = metric.name == "training_hours" and len(lengths) > 1
+    return f"they were trained for different numbers of epochs: {', '.join(map(str, sorted(lengths)))}" if different else ""
 
 
 def _from_logs(claim: Claim, metric: Metric, logs: Interval, method: str, value: float) -> MeasuredValue:
@@ -133,27 +154,6 @@ def _from_logs(claim: Claim, metric: Metric, logs: Interval, method: str, value:
     if logs.low is None or logs.high is None:
         return MeasuredValue(centre, why="its epochs do not vary")
     return _between(MeasuredValue(centre, method=method), *(read(claim, metric, math.exp(end), 1.0) for end in (logs.low, logs.high)))
-
-
-def _log_epochs(samples: Sequence[MetricValue]) -> list[float]:
-    return [math.log(x) for sample in samples for x in sample.reading.epochs[1:] if x > 0]
-
-
-def _log_mean(pair: tuple[MetricValue, MetricValue]) -> tuple[float, float] | None:
-    ours, theirs = (_log_epochs([sample]) for sample in pair)
-    return (fmean(ours), fmean(theirs)) if ours and theirs else None
-
-
-def _welch(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
-    """Difference of two means with unequal variances (Welch, Biometrika 34, 1947)."""
-    errors = [stdev(side) ** 2 / len(side) for side in (ours, theirs)]
-    value, total = fmean(ours) - fmean(theirs), sum(errors)
-    if total == 0:
-        return Interval(value, value, value, None, len(ours))
-    freedom = total**2 / sum(error**2 / (len(side) - 1) for error, side in zip(errors, (ours, theirs), strict=True))
-    # whole degrees of freedom, rounded to the wider side; scipy.stats.ttest_ind takes fractions and would give narrower intervals
-    half = student_quantile(0.975, max(1, math.floor(freedom))) * math.sqrt(total)
-    return Interval(value, value - half, value + half, None, len(ours))
 
 
 def _scores(

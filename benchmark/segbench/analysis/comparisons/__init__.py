@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from segbench.analysis.comparisons.forms import compare_forms
 from segbench.analysis.comparisons.latency import compare_latencies
 from segbench.analysis.comparisons.quality import compare_quality
 from segbench.analysis.comparisons.seeds import summarise_seeds
+from segbench.analysis.comparisons.training_speed import compare_training_speeds
 from segbench.results.records import Comparison, RunResult
 
 
 def compare_all(result: RunResult, directory: Path) -> list[Comparison]:
     """Every comparison that a run's cells allow, each pair once; ``directory`` is the run's, where the confusion matrices lie."""
-    return [*compare_quality(result, directory), *compare_latencies(result)]
+    scores = [*compare_quality(result, directory), *compare_forms(result, directory)]
+    return [*scores, *compare_latencies(result), *compare_training_speeds(result)]
 
 
 def with_comparisons(result: RunResult, directory: Path) -> RunResult:
@@ -20,4 +23,12 @@ def with_comparisons(result: RunResult, directory: Path) -> RunResult:
     return result.model_copy(update={"comparisons": compare_all(result, directory), "seeds": summarise_seeds(result)})
 
 
-__all__ = ["compare_all", "compare_latencies", "compare_quality", "summarise_seeds", "with_comparisons"]
+__all__ = [
+    "compare_all",
+    "compare_forms",
+    "compare_latencies",
+    "compare_quality",
+    "compare_training_speeds",
+    "summarise_seeds",
+    "with_comparisons",
+]

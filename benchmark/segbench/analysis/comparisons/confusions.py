@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segbench.results.records import CellResult
+from segbench.results.records import CellResult, Deployment
 
 Counts = npt.NDArray[np.int64]
 
@@ -40,7 +40,7 @@ class Images:
 
 
 class ConfusionFiles:
-    """The images of a run's cells, each file read once."""
+    """The images of a run's cells and of their deployed forms, each file read once."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -48,10 +48,16 @@ class ConfusionFiles:
 
     def images(self, cell: CellResult) -> Images | None:
         """None where there is no file of this cell, or none that can be read."""
-        if cell.id not in self._read:
-            named = cell.artifacts.confusions or f"confusions/{cell.id}.npz"
-            self._read[cell.id] = _read(self._directory / named)
-        return self._read[cell.id]
+        return self._file(cell.artifacts.confusions or f"confusions/{cell.id}.npz")
+
+    def images_of_form(self, deployment: Deployment) -> Images | None:
+        """The same through a deployed form."""
+        return self._file(deployment.confusions) if deployment.confusions else None
+
+    def _file(self, name: str) -> Images | None:
+        if name not in self._read:
+            self._read[name] = _read(self._directory / name)
+        return self._read[name]
 
 
 def same_images(cells: Mapping[str, Images | None]) -> str:

@@ -214,7 +214,7 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
         detailed=True,
     )
     confusions = setup.directory / "confusions" / f"{setup.job.cell}.npz"
-    _save_confusions(confusions, done, setup.groups(split, len(samples)))
+    save_confusions(confusions, done, setup.groups(split, len(samples)))
     folder = setup.directory / "predictions" / setup.job.cell
     folder.mkdir(parents=True, exist_ok=True)
     pictures = []
@@ -315,7 +315,7 @@ def _set_threads(setup: Setup) -> None:
         torch.set_num_threads(setup.settings.measure.threads)
 
 
-def _save_confusions(path: Path, done: Evaluation, groups: Sequence[str] | None) -> None:
+def save_confusions(path: Path, done: Evaluation, groups: Sequence[str] | None) -> None:
     """Write what comparisons between cells need: ids, matrices and, where known, groups and boundary counts of each image."""
     import io
 

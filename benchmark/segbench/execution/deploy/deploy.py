@@ -144,7 +144,7 @@ class _Deployer:
         elif event.drift is not None:
             self.fields["drift"] = Drift.model_validate(event.drift)
         elif event.quality is not None:
-            self.fields["quality"] = Quality.model_validate(event.quality)
+            self.fields |= {"quality": Quality.model_validate(event.quality), **(event.artifacts or {})}
 
 
 def _inline(target: str, job: DeployJob | CheckJob, emit: Emit, catalog: Catalog) -> Outcome:

@@ -15,7 +15,7 @@ import torch
 
 from segbench.data.selection import scored_split
 from segbench.errors import BackendError
-from segbench.execution.cells.job import Setup, scored, set_up, stage
+from segbench.execution.cells.job import Setup, save_confusions, scored, set_up, stage
 from segbench.execution.deploy.backend_network import BackendNetwork, Run
 from segbench.execution.deploy.metadata import as_texts
 from segbench.execution.deploy.model import DeployedModel, open_model
@@ -23,6 +23,7 @@ from segbench.execution.deploy.references import drift_everywhere, require_any_s
 from segbench.execution.events import Emit
 from segbench.execution.jobs import CheckJob, DeployJob, ExportedNetwork
 from segbench.measure.quality.evaluate import evaluate
+from segbench.plugin.choice import slug
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.registry import Catalog
@@ -98,7 +99,7 @@ def _write_references(model: DeployedModel, folder: Path) -> None:
 def _measure(
     job: DeployJob, setup: Setup, backend: Chosen[BackendSpec], run: Run, plan: InputPlan, canvas: Size, trained_on: str | None
 ) -> None:
-    """Emit drift and quality, each as soon as it is known: a later failure must not lose it."""
+    """Emit drift and quality, each as soon as it is known: a later failure must not lose it. The images' matrices go to a file."""
     any_size = backend.spec.takes_any_size(backend.options)
     with stage("drift"):
         setup.emit("stage", {"stage": "drift"})
@@ -109,12 +110,15 @@ def _measure(
         return
     with stage("quality"):
         setup.emit("stage", {"stage": "quality"})
-        quality = _quality(setup, BackendNetwork(run, None if any_size else canvas), plan, trained_on)
-        setup.emit("result", {"quality": quality.model_dump()})
+        confusions = setup.directory / "confusions" / f"{setup.job.cell}--{slug(str(backend))}.npz"
+        quality = _quality(setup, BackendNetwork(run, None if any_size else canvas), plan, trained_on, confusions)
+        artifacts = {"confusions": confusions.relative_to(setup.directory).as_posix()}
+        setup.emit("result", {"quality": quality.model_dump(), "artifacts": artifacts})
 
 
-def _quality(setup: Setup, deployed: BackendNetwork, plan: InputPlan, trained_on: str | None) -> Quality:
+def _quality(setup: Setup, deployed: BackendNetwork, plan: InputPlan, trained_on: str | None, confusions: Path) -> Quality:
     split = scored_split(setup.dataset, setup.settings)
     network: Network = deployed  # type: ignore[assignment]  # evaluation calls nothing but forward
     done = evaluate(network, setup.samples(split), task=setup.task, plan=plan, settings=setup.settings, device=setup.device, detailed=True)
+    save_confusions(confusions, done, setup.groups(split, len(done.ids)))
     return scored(setup, done, split, trained_on=trained_on)

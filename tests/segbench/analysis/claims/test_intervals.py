@@ -95,9 +95,11 @@ def test_what_was_not_raced_together_cannot_be_told_apart() -> None:
     assert (few.verdict, few.missing) == ("cannot tell", "an interval takes 6 rounds, these are 3")
 
 
-def trained(model: str, speeds: list[float], seed: int = 0) -> CellResult:
-    history = [Epoch(epoch=i, images_per_second=speed, seconds=100 / speed) for i, speed in enumerate(speeds, 1)]
-    return cell(model, seed=seed, training=Training(images_per_second=10.0, seconds=60.0, epochs_run=len(speeds), history=history))
+def trained(model: str, speeds: list[float], seed: int = 0, *, others: float | None = 0.0, **changes: Any) -> CellResult:
+    """A cell trained at these images/s, epoch by epoch, while other programs used a share of the machine's CPU."""
+    history = [Epoch(epoch=i, images_per_second=speed, seconds=100 / speed, other_cpu_share=others) for i, speed in enumerate(speeds, 1)]
+    values: dict[str, Any] = {"images_per_second": 10.0, "seconds": 60.0, "epochs_run": len(speeds), "history": history, **changes}
+    return cell(model, seed=seed, training=Training(**values))
 
 
 def test_training_speed_is_judged_over_epochs_without_the_first() -> None:
@@ -129,10 +131,47 @@ def test_three_seeds_speak_for_training_speed_before_epochs_do() -> None:
 def test_an_epochs_length_has_an_interval_of_its_own() -> None:
     claim = stated("train_seconds_per_epoch", "value", 10.0, baseline=None, comparator="at most", good="lower")
     found = only(claim, trained("small", [1.0, 20.0, 22.0, 18.0]))
-    assert found.measured_value == 15.0
+    assert found.measured_value == 5.0, "the median"
     logs = np.log([100 / 20, 100 / 22, 100 / 18])
     half = 4.302653 * logs.std(ddof=1) / math.sqrt(3)
-    assert (found.low, found.high) == pytest.approx((15 * math.exp(-half), 15 * math.exp(half)), rel=1e-5)
+    assert (found.low, found.high) == pytest.approx((5 * math.exp(-half), 5 * math.exp(half)), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("others", "why"),
+    [
+        (0.2, "small-0: other programs used 20 % of the machine's CPU while it trained, and 5 % count as quiet"),
+        (None, "small-0: whether other programs used the machine while it trained is not known"),
+    ],
+)
+@pytest.mark.parametrize("quantity", ["train_images_per_second", "train_seconds_per_epoch", "training_hours"])
+def test_a_busy_machine_decides_nothing_about_training(quantity: str, others: float | None, why: str) -> None:
+    small, large = trained("small", [1.0, 20.0, 22.0, 18.0], others=others), trained("large", [10.0, 10.0, 10.5, 9.5])
+    judged = only(stated(quantity, "speedup", 1.3), small, large)
+    assert (judged.verdict, judged.low, judged.missing) == ("cannot tell", None, why)
+    assert judged.measured_value == pytest.approx({"training_hours": 1.0}.get(quantity, 2.0)), "what was measured is shown all the same"
+    alone = only(stated(quantity, "value", 1e-9, baseline=None, comparator="at least"), small)
+    assert (alone.verdict, alone.missing) == ("cannot tell", why)
+
+
+def test_what_a_quiet_machine_gave_to_others_widens_the_interval() -> None:
+    speeds, others = ([1.0, 20.0, 22.0, 18.0], [10.0, 10.0, 10.5, 9.5]), (0.04, 0.02)
+    bounds = []
+    for quantity in ("train_images_per_second", "train_seconds_per_epoch"):
+        claim = stated(quantity, "speedup", 1.3)
+        still = only(claim, trained("small", speeds[0]), trained("large", speeds[1]))
+        shared = only(claim, trained("small", speeds[0], others=others[0]), trained("large", speeds[1], others=others[1]))
+        assert still.low is not None
+        assert still.high is not None
+        assert (shared.low, shared.high) == pytest.approx((still.low * 0.98, still.high / 0.96))
+        bounds.append((shared.low, shared.high))
+    assert bounds[0] == pytest.approx(bounds[1])
+
+
+def test_durations_of_trainings_of_different_length_are_not_bounded_by_their_epochs() -> None:
+    cells = trained("small", [1.0, 20.0, 22.0, 18.0], epochs_run=4), trained("large", [10.0, 10.0, 10.5, 9.5, 10.0])
+    judged = only(stated("training_hours", "speedup", 1.3), *cells)
+    assert (judged.verdict, judged.missing) == ("cannot tell", "they were trained for different numbers of epochs: 4, 5")
 
 
 def scored(model: str, miou: float, seed: int = 0, accuracy: float = 0.9) -> CellResult:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from segbench.config.settings import Settings, TrainSettings
@@ -53,6 +54,18 @@ def test_a_faithful_file_has_no_drift_and_the_same_quality(deployed: Any, bench:
     assert twin.export_seconds is None
     assert frozen.version == twin.version or twin.version is None
     assert not Path(frozen.artifact).is_absolute()
+
+
+def test_the_matrices_of_each_image_are_kept_for_every_form(deployed: Any, bench: Any) -> None:
+    forms = deployed("frozen,twin")
+    assert forms["frozen"].artifact is not None
+    cell = Path(forms["frozen"].artifact).parts[1]
+    own = np.load(bench.directory / f"confusions/{cell}.npz")
+    for name in ("frozen", "twin"):
+        assert forms[name].confusions == f"confusions/{cell}--{name}.npz"
+        form = np.load(bench.directory / f"confusions/{cell}--{name}.npz")
+        assert own["ids"].tolist() == form["ids"].tolist()
+        assert np.array_equal(own["matrices"], form["matrices"])
 
 
 def test_what_a_form_adds_to_its_logits_is_its_drift_and_costs_quality(deployed: Any) -> None:
@@ -190,6 +203,9 @@ def test_cells_of_one_model_share_costs_and_keep_their_own_quality(bench: Any) -
     eager = [_forms(row)["eager"] for row in result.cells]
     assert eager[0].latency == eager[1].latency
     assert eager[0].latency
+    (compared,) = (c for c in result.comparisons if c.quantity == "miou" and c.subject_backend is not None)
+    assert (compared.subject_backend, compared.baseline_backend) == ("frozen", "eager")
+    assert compared.subject_cells == [row.id for row in result.cells]
     for form, row in zip(eager, result.cells, strict=True):
         assert form.quality == row.quality
 
