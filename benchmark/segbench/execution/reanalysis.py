@@ -8,6 +8,7 @@ from segbench import __version__
 from segbench.analysis.comparisons import with_comparisons
 from segbench.analysis.comparisons.confusions import ConfusionFiles
 from segbench.analysis.statistics.bootstrap import miou_interval
+from segbench.analysis.statistics.scores import interval_fields
 from segbench.analysis.statistics.timing import quantile_intervals
 from segbench.execution.records import judge_claims
 from segbench.plugin.registry import Catalog
@@ -53,10 +54,9 @@ def _quality(cell: CellResult, files: ConfusionFiles) -> Quality | None:
     if quality is None or quality.miou_ci95 is None:
         return quality
     if images is None:
-        return quality.model_copy(update={"miou_ci95": None})
-    interval = miou_interval(images.matrices, groups=images.groups)
-    bounds = None if interval.low is None or interval.high is None else (interval.low, interval.high)
-    return quality.model_copy(update={"miou_ci95": bounds})
+        why = "the confusion matrices of its images were not kept"
+        return quality.model_copy(update={"miou_ci95": None, "miou_ci95_method": None, "miou_ci95_reason": why})
+    return quality.model_copy(update=interval_fields(miou_interval(images.matrices, groups=images.groups, ids=images.ids)))
 
 
 def _deployment(deployment: Deployment) -> Deployment:

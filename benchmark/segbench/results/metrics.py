@@ -322,12 +322,22 @@ METRICS = MetricTable(
         _score(
             "boundary_iou",
             meaning=(
-                "**boundary IoU** (Cheng et al. 2021): mIoU of the strips inside the masks' outlines, 2 % of the image's diagonal wide."
+                "**boundary IoU** (Cheng et al. 2021): mIoU of the strips inside the masks' outlines, 2 % of the image's diagonal wide. "
+                "Ignored pixels are cut out of labels and predictions before outlines are drawn."
             ),
             title="boundary IoU",
             depends=None,
             change=ChangeRow(),
             aliases=("boundary",),
+        ),
+        _score(
+            "boundary_iou_uncut",
+            meaning=(
+                "**boundary IoU, uncut**: the same, but outlines of predictions are drawn before ignored pixels are cut out. It is lower "
+                "where labels have ignored pixels: labels end there, predictions do not."
+            ),
+            title="boundary IoU, uncut",
+            depends=None,
         ),
         _score(
             "ece",

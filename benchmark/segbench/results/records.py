@@ -144,8 +144,9 @@ class Quality(Record):
     ``training_score`` replaces ``miou`` where the training split overlaps the scored one.
 
     ``miou_worst_decile``: mean of ``miou_imagewise`` over the worst tenth of the images. ``miou_ci95``: 95 % interval of ``miou`` of this
-    checkpoint over images (or their groups), not over trainings. ``boundary_iou``: mean over the classes of ``miou`` of the IoU of boundary
-    regions (Cheng 2021, 2 % of the diagonal). ``ece``: expected calibration error, a share; ``reliability``: the curve behind it.
+    checkpoint over images (their groups, or blocks of consecutive ones), not over trainings. ``boundary_iou``: mean over the classes of
+    ``miou`` of the IoU of boundary regions (Cheng 2021, 2 % of the diagonal), with predictions cut at ignored pixels before boundaries are
+    drawn; ``boundary_iou_uncut``: after. ``ece``: expected calibration error, a share; ``reliability``: the curve behind it.
     """
 
     split: str = Field(description="the split that was scored")
@@ -164,7 +165,14 @@ class Quality(Record):
     miou_ci95: tuple[float, float] | None = Field(
         None, description="shares: 95 % interval of miou of this checkpoint over images, not over trainings"
     )
-    boundary_iou: float | None = Field(None, description="share, 0 to 1: mean IoU of boundary regions, 2 % of the diagonal")
+    miou_ci95_method: str | None = Field(None, description="what was resampled for miou_ci95")
+    miou_ci95_reason: str | None = Field(None, description="why miou has no interval over images")
+    boundary_iou: float | None = Field(
+        None, description="share, 0 to 1: mean IoU of boundary regions, 2 % of the diagonal; predictions are cut at ignored pixels first"
+    )
+    boundary_iou_uncut: float | None = Field(
+        None, description="share, 0 to 1: the same with the boundaries of the uncut prediction, of which ignored pixels are left out then"
+    )
     ece: float | None = Field(None, description="share, 0 to 1: expected calibration error")
     pixel_accuracy: float | None = Field(None, description="share, 0 to 1, of right pixels")
     mean_accuracy: float | None = Field(None, description="share, 0 to 1: mean over the classes of their recall")
@@ -458,10 +466,10 @@ class Comparison(Record):
     95 % of runs: the more comparisons, the higher the confidence of each. ``verdict`` for times: faster, slower; for scores: better, worse;
     for memory: less, more; for all: no difference shown (the interval holds ratio 1 or difference 0), cannot tell (no interval).
     ``scope`` says what the verdict is about ("these two checkpoints", "the architectures under this recipe", "this machine"),
-    ``method`` how the interval was made, ``n`` over how many independent units (rounds, images, groups, seeds). ``axis`` says in what the
-    two sides differ, and ``subject`` and ``baseline`` are their names there; ``variant`` is more than one of model, loss, recipe, settings.
-    ``headline`` marks comparisons with the run's first on that axis. ``context`` holds what both sides share (batch_size, input_size,
-    device, dataset, split, model, loss, recipe, settings) and the number of an ablation's step.
+    ``method`` how the interval was made, ``n`` over how many independent units (rounds, images, blocks of images, groups, seeds). ``axis``
+    says in what the two sides differ, and ``subject`` and ``baseline`` are their names there; ``variant`` is more than one of model, loss,
+    recipe, settings. ``headline`` marks comparisons with the run's first on that axis. ``context`` holds what both sides share (batch_size,
+    input_size, device, dataset, split, model, loss, recipe, settings) and the number of an ablation's step.
     """
 
     quantity: str = Field(description="miou, latency_ms, throughput, ..")
@@ -486,7 +494,7 @@ class Comparison(Record):
     scope: str = Field("", description="what the verdict is about")
     method: str = Field("", description="how the interval was made")
     unit: str = Field("", description="of what n counts")
-    n: int | None = Field(None, description="independent units: rounds, images, groups or seeds")
+    n: int | None = Field(None, description="independent units: rounds, images, blocks of images, groups or seeds")
     reason: str = Field("", description="why nothing can be said")
     context: dict[str, Any] = Field(default_factory=dict, description="what both sides share")
 

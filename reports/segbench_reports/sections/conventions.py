@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from segbench import CellResult, Quality, ReportTarget, RunResult, metric
 from segbench_reports.charts import charts
 from segbench_reports.charts.reliability import CAPTION, reliability_curves
@@ -27,7 +29,7 @@ _CONVENTIONS: dict[str, tuple[str, str]] = {
         name: _convention(name)
         for name in (
             "headline_iou", "miou_imagewise", "miou_worst_decile", "miou_micro", "miou_frequency_weighted", "boundary_iou",
-            "mean_accuracy", "pixel_accuracy", "ece",
+            "boundary_iou_uncut", "mean_accuracy", "pixel_accuracy", "ece",
         )
     },
 }  # fmt: skip
@@ -36,14 +38,32 @@ _CONVENTIONS: dict[str, tuple[str, str]] = {
 def conventions(result: RunResult, table: Table, target: ReportTarget | None = None) -> str:
     """A table of all scores of each cell, their definitions, and the reliability curves (only with a ``target``)."""
     scored = [cell for cell in result.cells if cell.quality]
-    keys = [key for key in _CONVENTIONS if any(getattr(cell.quality, key) is not None for cell in scored)]
+    keys = [key for key in _CONVENTIONS if any(_is_shown(cell.quality, key) for cell in scored if cell.quality)]
     if len(keys) < 2:
         return ""
     headline = next((cell.quality.headline_class for cell in scored if cell.quality and cell.quality.headline_class), "")
     headers = ["cell", *(f"{_CONVENTIONS[key][0].format(markdown(headline))}<br>%" for key in keys)]
     rows = [[markdown(cell_name(cell, table.axes)), *(_share(cell, key) for key in keys)] for cell in scored]
-    definitions = [_CONVENTIONS[key][1] for key in keys if _CONVENTIONS[key][1]]
+    definitions = [_CONVENTIONS[key][1] + _drawn(scored, table, key) for key in keys if _CONVENTIONS[key][1]]
     return "\n\n".join(part for part in (grid(headers, rows), bullets(definitions), _chart(result, target)) if part)
+
+
+def _is_shown(quality: Quality, key: str) -> bool:
+    return getattr(quality, key) is not None or (key == "miou_ci95" and bool(quality.miou_ci95_reason))
+
+
+def _drawn(scored: Sequence[CellResult], table: Table, key: str) -> str:
+    """What was resampled for the intervals, or why there is none: once where it is the same for all cells, else of which."""
+    if key != "miou_ci95":
+        return ""
+    cells: dict[str, list[str]] = {}
+    for cell in scored:
+        assert cell.quality is not None
+        reason = f"none: {cell.quality.miou_ci95_reason}" if cell.quality.miou_ci95_reason else ""
+        if reason or cell.quality.miou_ci95_method:
+            cells.setdefault(reason or f"{cell.quality.miou_ci95_method}", []).append(markdown(cell_name(cell, table.axes)))
+    whose = {text: f" ({', '.join(names)})" if len(cells) > 1 else "" for text, names in cells.items()}
+    return "".join(f" {text[0].upper()}{text[1:]}{names}." for text, names in whose.items())
 
 
 def _share(cell: CellResult, key: str) -> str:

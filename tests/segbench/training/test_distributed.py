@@ -82,7 +82,7 @@ def test_two_processes_train_as_one_with_twice_the_batch_and_score_the_same(lab:
     how_scored: dict[str, Any] = {"task": job.task, "plan": job.plan, "settings": job.settings, "device": "cpu", "detailed": True}
     alone = evaluate(loaded.network, job.val_samples, **how_scored)
     shared = run_in_processes(lab.tiny.evaluate_shared, (tmp_path / "two" / "best.pt", job), lambda *_: None, world_size=2, device="cpu")
-    for name in ("matrices", "boundary", "calibration"):
+    for name in ("matrices", "boundary", "boundary_uncut", "calibration"):
         assert (getattr(shared, name) == getattr(alone, name)).all()
     assert shared.ids == alone.ids
     assert set(shared.predictions) == {0, 5}

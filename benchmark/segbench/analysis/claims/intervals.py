@@ -12,12 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-import numpy as np
-
 from segbench.analysis.claims.values import read
 from segbench.analysis.comparisons.confusions import Images, same_images
 from segbench.analysis.comparisons.training_speed import LEAST_EPOCHS, allowing, disturbed_cell, ratio_over_epochs
-from segbench.analysis.statistics.bootstrap import LEAST_SEEDS, Interval, Resampled, mean_interval, mean_of, resample, sampling
+from segbench.analysis.statistics.bootstrap import LEAST_SEEDS, Interval, Resampled, mean_interval, mean_of, resample
 from segbench.analysis.statistics.scores import statistic_of
 from segbench.analysis.statistics.timing import LEAST_ROUNDS, ratio_of
 from segbench.plugin.specs import Claim
@@ -193,25 +191,20 @@ def _over_images(
         return MeasuredValue(value, why=unlike)
     columns, statistic = statistic_of(metric.name, subjects[0].cell)
     ids, groups = known[0].ids, known[0].groups
-    drawn = resample([columns(images.in_order_of(ids).matrices) for images in known], statistic, groups=groups)
+    drawn = resample([columns(images.in_order_of(ids).matrices) for images in known], statistic, groups=groups, ids=ids)
     ours, theirs = drawn[: len(subjects)], drawn[len(subjects) :]
     interval = _difference(claim, ours, theirs) if theirs else mean_of(ours).interval()
-    if interval.low is None or interval.high is None:
-        return MeasuredValue(value, why=f"{sampling(len(ids), groups)[1]} are too few for an interval")
+    if interval.low is None or interval.high is None or interval.sampling is None:
+        return MeasuredValue(value, why=interval.why)
     back = _from_log_ratio(claim) if theirs and claim.reading != "points" else (lambda x: x)
-    method = f"bootstrap over {sampling(len(ids), groups)[1]}, of these checkpoints"
+    method = f"bootstrap over {interval.sampling.words}, of these checkpoints"
     return _between(MeasuredValue(value, method=method), back(interval.low), back(interval.high))
 
 
 def _difference(claim: Claim, ours: Sequence[Resampled], theirs: Sequence[Resampled]) -> Interval:
     if claim.reading == "points":
         return (mean_of(ours) - mean_of(theirs)).difference_interval()
-    return (_logged(mean_of(ours)) - _logged(mean_of(theirs))).difference_interval()
-
-
-def _logged(one: Resampled) -> Resampled:
-    with np.errstate(divide="ignore"):
-        return Resampled(math.log(one.value) if one.value > 0 else math.nan, np.log(one.resamples), np.log(one.without))
+    return (mean_of(ours).log() - mean_of(theirs).log()).difference_interval()
 
 
 def _from_log_ratio(claim: Claim) -> Callable[[float], float]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from segbench.analysis.comparisons.confusions import ConfusionFiles, Images, same_images
 from segbench.analysis.comparisons.judging import Candidate, judged
 from segbench.analysis.comparisons.matching import CellsBySeed, ComparisonGroup, comparison_groups, score_of
-from segbench.analysis.statistics.bootstrap import LEAST_PAIRS, RESAMPLES, Interval, mean_of, resample, sampling
+from segbench.analysis.statistics.bootstrap import RESAMPLES, mean_of, resample
 from segbench.analysis.statistics.scores import statistic_of
 from segbench.results.deployments import EAGER, deployment_of
 from segbench.results.metrics import metric
@@ -93,22 +93,14 @@ class _Forms:
         tables = {cell.id: self.files.images(cell) for cell in cells} | self._images(cells, backend)
         columns, statistic = statistic_of(QUANTITY, cells[0])
         ordered = [columns(images.in_order_of(first.ids).matrices) for images in tables.values() if images is not None]
-        drawn = resample(ordered, statistic, groups=first.groups, resamples=self.resamples)
+        drawn = resample(ordered, statistic, groups=first.groups, ids=first.ids, resamples=self.resamples)
         differences = [form - eager for eager, form in zip(drawn[: len(cells)], drawn[len(cells) :], strict=True)]
         interval = mean_of(differences).difference_interval()
-        _, words = sampling(len(first.ids), first.groups)
+        assert interval.sampling is not None
         pooled = f", mean of the differences of {len(cells)} seeds" if len(cells) > 1 else ""
-        method = f"paired bootstrap over {words}{pooled}, percentiles of {self.resamples} resamples"
-        return Candidate(record.model_copy(update={"method": method, "reason": _no_interval(interval, words)}), interval.estimate)
-
-
-def _no_interval(interval: Interval, words: str) -> str:
-    """The reason why there is no interval; empty where there is one."""
-    if interval.bounds:
-        return ""
-    if interval.n < LEAST_PAIRS:
-        return f"{words} are too few for an interval: at least {LEAST_PAIRS}"
-    return "in too many resamples there is no class to score"
+        method = f"paired bootstrap over {interval.sampling.words}{pooled}, {interval.sampling.percentiles(self.resamples)}"
+        words = {"method": method, "reason": interval.why, "scope": record.scope + interval.sampling.scope}
+        return Candidate(record.model_copy(update=words), interval.estimate)
 
 
 def _form(cell: CellResult, backend: str) -> Deployment:

@@ -31,7 +31,6 @@ from segbench.analysis.comparisons.matching import (
 )
 from segbench.analysis.comparisons.seeds import paired_over_seeds
 from segbench.analysis.statistics.bootstrap import (
-    LEAST_PAIRS,
     LEAST_SEEDS,
     RESAMPLES,
     Floats,
@@ -40,7 +39,6 @@ from segbench.analysis.statistics.bootstrap import (
     Statistic,
     mean_of,
     resample,
-    sampling,
 )
 from segbench.analysis.statistics.scores import statistic_of
 from segbench.results.metrics import METRICS, Metric
@@ -210,22 +208,17 @@ class ScoreComparator:
         return same_images(images)
 
     def _over_images(self, pair: _Pair) -> tuple[Interval, dict[str, Any]]:
-        images = self._files.images(pair.baseline[0])
-        assert images is not None
         seeds = len(pair.subject)
-        kind, words = sampling(len(images.ids), images.groups)
         resampled = self._scored.resampled
         differences = [resampled(one) - resampled(other) for one, other in zip(pair.subject, pair.baseline, strict=True)]
         interval = mean_of(differences).difference_interval()
         pooled = f", mean of the differences of {seeds} seeds" if seeds > 1 else ""
-        drawn, _, groups = words.partition(" within ")
-        where = f" on {drawn} of {'this' if groups == 'one group' else 'these'} {groups}" if kind == "within groups" else ""
+        assert interval.sampling is not None
         checkpoints = CHECKPOINTS if seeds == 1 else f"these {2 * seeds} checkpoints"
-        few = f"{words} are too few for an interval: at least {LEAST_PAIRS}" if interval.low is None else ""
         return interval, {
-            "scope": checkpoints + where,
-            "method": f"paired bootstrap over {words}{pooled}, percentiles of {self._scored.resamples} resamples",
-            "reason": few,
+            "scope": checkpoints + interval.sampling.scope,
+            "method": f"paired bootstrap over {interval.sampling.words}{pooled}, {interval.sampling.percentiles(self._scored.resamples)}",
+            "reason": interval.why,
         }
 
     def _over_seeds(self, interval: Interval) -> tuple[Interval, dict[str, Any]]:
@@ -264,7 +257,7 @@ def _resampled(cells: Sequence[CellResult], quantity: str, files: ConfusionFiles
             batch.append((cell, images.in_order_of(batch[0][1].ids)))
     for batch in together:
         tables, statistics = zip(*(_columns(cell, images, quantity) for cell, images in batch), strict=True)
-        drawn = resample(tables, statistics[0], groups=batch[0][1].groups, resamples=resamples)
+        drawn = resample(tables, statistics[0], groups=batch[0][1].groups, ids=batch[0][1].ids, resamples=resamples)
         yield from ((cell.id, one) for (cell, _), one in zip(batch, drawn, strict=True))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segbench.analysis.statistics.bootstrap import Floats, Statistic, class_iou_of, miou_columns, miou_of
+from segbench.analysis.statistics.bootstrap import Floats, Interval, Statistic, class_iou_of, miou_columns, miou_of
 from segbench.results.records import CellResult
 
 Columns = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
@@ -29,6 +29,14 @@ def statistic_of(score: str, cell: CellResult) -> tuple[Columns, Statistic]:
         "pixel_accuracy": (_hits_and_pixels, _share),
         "mean_accuracy": (miou_columns, _mean_accuracy),
     }[score]
+
+
+def interval_fields(interval: Interval) -> dict[str, Any]:
+    """The fields of :class:`Quality` on the interval of mIoU: its ends (shares), method and reason, null where they do not apply."""
+    if interval.low is None or interval.high is None or interval.sampling is None:
+        return {"miou_ci95": None, "miou_ci95_method": None, "miou_ci95_reason": interval.why}
+    ends = max(interval.low, 0.0), min(interval.high, 1.0)
+    return {"miou_ci95": ends, "miou_ci95_method": f"bootstrap over {interval.sampling.words}", "miou_ci95_reason": None}
 
 
 def _hits_and_pixels(matrices: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -253,7 +253,9 @@ def scored(setup: Setup, done: Evaluation, split: str, *, trained_on: str | None
         seconds=done.seconds,
         interval=True,
         groups=setup.groups(split, len(done.ids)),
+        ids=done.ids,
         boundary=done.boundary,
+        boundary_uncut=done.boundary_uncut,
         calibration=done.calibration,
     )
     return quality
@@ -322,7 +324,11 @@ def save_confusions(path: Path, done: Evaluation, groups: Sequence[str] | None) 
     from segbench.util.files import write_atomic
 
     buffer = io.BytesIO()
-    further: dict[str, Any] = {"groups": None if groups is None else np.asarray(groups), "boundary": done.boundary}
+    further: dict[str, Any] = {
+        "groups": None if groups is None else np.asarray(groups),
+        "boundary": done.boundary,
+        "boundary_uncut": done.boundary_uncut,
+    }
     known = {name: values for name, values in further.items() if values is not None}
     np.savez_compressed(buffer, ids=np.asarray(done.ids), matrices=done.matrices, **known)
     write_atomic(path, buffer.getvalue())

@@ -1,8 +1,12 @@
 """Boundary IoU (Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021, section 4).
 
 IoU of the two masks' inner boundary regions: the pixels of a mask at most d pixels (chessboard distance, as repeated 3x3 erosions count)
-from its contour, where d is 2 % of the image's diagonal. What lies outside the image belongs to no mask, as in the authors' code. Ignored
-pixels belong to no class either, in the prediction as in the label.
+from its contour, where d is 2 % of the image's diagonal. What lies outside the image belongs to no mask, as in the authors' code.
+
+Ignored pixels belong to no class, in the prediction as in the label: both masks are cut there before their contours are drawn, so that
+along ignored areas both have the same contour. Uncut, the prediction's contours are drawn on all of it, and only then its ignored pixels
+are left out, as the authors' evaluation of panoptic segmentation does. It is lower: along ignored areas the label has contours that a
+prediction cannot have.
 """
 
 from __future__ import annotations
@@ -17,8 +21,10 @@ from torch import Tensor
 RATIO = 0.02
 
 
-def boundary_counts(prediction: Tensor, mask: Tensor, *, num_classes: int, ignore_index: int) -> Tensor:
+def boundary_counts(prediction: Tensor, mask: Tensor, *, num_classes: int, ignore_index: int, cut: bool = True) -> Tensor:
     """Of one image (H, W): (2, K) int64 on the CPU, pixels in the intersection and in the union of each class's boundary regions.
+
+    ``cut``: ignored pixels are cut out of the prediction before its contours are drawn, else after.
 
     >>> mask = torch.tensor([[0, 0, 1, 1]])
     >>> boundary_counts(torch.tensor([[0, 1, 1, 1]]), mask, num_classes=2, ignore_index=255).tolist()
@@ -28,8 +34,9 @@ def boundary_counts(prediction: Tensor, mask: Tensor, *, num_classes: int, ignor
     small = torch.uint8 if num_classes < 256 else torch.int32  # one byte a pixel: four times as fast as eight
     ignored = mask == ignore_index
     labels = mask.to(small).masked_fill_(ignored, num_classes)
-    predicted = prediction.to(labels.device, small, copy=True).masked_fill_(ignored, num_classes)
-    in_label, in_prediction = is_boundary(labels, reach), is_boundary(predicted, reach)
+    whole = prediction.to(labels.device, small)
+    predicted = whole.masked_fill(ignored, num_classes)
+    in_label, in_prediction = is_boundary(labels, reach), is_boundary(predicted if cut else whole, reach)
     both = in_label & in_prediction & (labels == predicted)
     shared, labelled, predicted_counts = (
         torch.bincount(values.masked_fill(~region, num_classes).flatten(), minlength=num_classes + 1)[:num_classes]

@@ -37,8 +37,9 @@ class Evaluation:
     """Matrices (N, K, K) int64 (rows = label, columns = prediction) and ids in the order of the split; all processes have all of them.
 
     ``loss`` is the mean over valid pixels, where a loss was given. ``predictions`` (H, W) uint8 (int64 above 256 classes) of the wanted
-    images. ``seconds`` is wall time, loading included. ``boundary`` (N, 2, K) int64 and ``calibration`` (N, 3, 15) float64 are the sums of
-    :mod:`segbench.measure.quality.boundary` and :mod:`segbench.measure.quality.calibration`, null where they were not asked for.
+    images. ``seconds`` is wall time, loading included. ``boundary`` and ``boundary_uncut`` (N, 2, K) int64 and ``calibration`` (N, 3, 15)
+    float64 are the sums of :mod:`segbench.measure.quality.boundary` and :mod:`segbench.measure.quality.calibration`, null where they were
+    not asked for.
     """
 
     ids: tuple[str, ...]
@@ -47,6 +48,7 @@ class Evaluation:
     predictions: Mapping[int, Tensor] = field(default_factory=dict)
     loss: float | None = None
     boundary: npt.NDArray[np.int64] | None = None
+    boundary_uncut: npt.NDArray[np.int64] | None = None
     calibration: npt.NDArray[np.float64] | None = None
 
 
@@ -74,7 +76,7 @@ def evaluate(
     process = ProcessRank(rank, world_size, device)
     classes = task.num_classes
     matrices = torch.zeros(len(samples), classes, classes, dtype=torch.int64)
-    boundary = torch.zeros(len(samples), 2, classes, dtype=torch.int64) if detailed and settings.eval.boundary else None
+    boundaries = torch.zeros(2, len(samples), 2, classes, dtype=torch.int64) if detailed and settings.eval.boundary else None
     calibration = torch.zeros(len(samples), 3, BINS, dtype=torch.float64) if detailed and settings.eval.calibration else None
     losses = torch.zeros(2, dtype=torch.float64, device=device)
     ids: dict[int, str] = {}
@@ -100,8 +102,10 @@ def evaluate(
                 mask = batch.masks[position]
                 highest, prediction = (values[0] for values in image["logits"].max(dim=1))  # four times as fast as argmax on a CPU
                 matrices[index] = confusion_matrix(prediction, mask, num_classes=classes, ignore_index=task.ignore_index)
-                if boundary is not None:
-                    boundary[index] = boundary_counts(prediction, mask, num_classes=classes, ignore_index=task.ignore_index)
+                if boundaries is not None:
+                    for place, cut in enumerate((True, False)):
+                        counts = boundary_counts(prediction, mask, num_classes=classes, ignore_index=task.ignore_index, cut=cut)
+                        boundaries[place, index] = counts
                 if calibration is not None:
                     confidence = highest_probability(image["logits"][0], highest)
                     calibration[index] = confidence_sums(confidence, prediction, mask, ignore_index=task.ignore_index)
@@ -111,13 +115,15 @@ def evaluate(
                     losses += _sum_loss(loss, image, batch, position, task, progress or Progress(0, 1, 0, 1))
     value, pixels = total(losses, process).tolist()
     ids = gathered(ids, process)
+    boundary, boundary_uncut = (None, None) if boundaries is None else total(boundaries, process).numpy()
     return Evaluation(
         ids=tuple(ids[index] for index in range(len(samples))),
         matrices=total(matrices, process).numpy(),
         seconds=time.perf_counter() - started,
         predictions=gathered(predictions, process),
         loss=value / pixels if loss is not None and pixels else None,
-        boundary=None if boundary is None else total(boundary, process).numpy(),
+        boundary=boundary,
+        boundary_uncut=boundary_uncut,
         calibration=None if calibration is None else total(calibration, process).numpy(),
     )
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from segbench.analysis.statistics.bootstrap import miou_interval
+from segbench.analysis.statistics.scores import interval_fields
 from segbench.measure.quality.boundary import boundary_iou
 from segbench.measure.quality.calibration import expected_calibration_error, reliability
 from segbench.results.records import Quality
@@ -35,7 +36,9 @@ def score(
     seconds: float | None = None,
     interval: bool = False,
     groups: Sequence[Hashable] | None = None,
+    ids: Sequence[str] | None = None,
     boundary: Counts | None = None,
+    boundary_uncut: Counts | None = None,
     calibration: Floats | None = None,
 ) -> Quality:
     """Score a split from its per-image ``matrices`` (N, K, K), rows = label, columns = prediction.
@@ -50,8 +53,9 @@ def score(
 
     ``trained_on`` says that images of this split were trained on: then the score stands as ``training_score`` and nothing that
     could be ranked is given. ``headline`` is the class that is quoted beside the mean; ``selected_on`` the split that chose the checkpoint,
-    where it is this one. ``interval`` asks for ``miou_ci95``, over ``groups`` (one per image) where images come in such. ``boundary``
-    (N, 2, K) and ``calibration`` (N, 3, 15) are the sums of the modules of those names. A split without a valid pixel scores null.
+    where it is this one. ``interval`` asks for ``miou_ci95``, over ``groups`` (one per image) where images come in such, and over blocks of
+    images where neighbours in the natural order of ``ids`` are alike. ``boundary`` and ``boundary_uncut`` (N, 2, K) and ``calibration``
+    (N, 3, 15) are the sums of the modules of those names. A split without a valid pixel scores null.
     """
     per_image = _counts(matrices, class_names)
     total = per_image.sum(axis=0)
@@ -69,12 +73,13 @@ def score(
         "mean_accuracy": _mean(recall),
         "headline_iou": _none_for_nan(iou[list(class_names).index(headline)]) if headline is not None else None,
         "boundary_iou": _mean(boundary_ious) if boundary_ious is not None else None,
+        "boundary_iou_uncut": _mean(boundary_iou(boundary_uncut, labelled > 0)) if boundary_uncut is not None else None,
         "ece": expected_calibration_error(calibration) if calibration is not None else None,
     }
     training_score = summary["miou"] if trained_on else None
     if trained_on:
         summary = dict.fromkeys(summary)
-    estimate = miou_interval(per_image, groups=groups) if interval and not trained_on else None
+    estimate = miou_interval(per_image, groups=groups, ids=ids) if interval and not trained_on else None
     return Quality(
         split=split,
         images=len(per_image),
@@ -87,7 +92,7 @@ def score(
         precision_per_class=_none_for_nans(precision),
         recall_per_class=_none_for_nans(recall),
         label_pixels_per_class=labelled.tolist(),
-        miou_ci95=(estimate.low, estimate.high) if estimate and estimate.low is not None and estimate.high is not None else None,
+        **(interval_fields(estimate) if estimate else {}),
         boundary_iou_per_class=_none_for_nans(boundary_ious) if boundary_ious is not None else [],
         reliability=reliability(calibration) if calibration is not None else [],
         image_size=image_size,

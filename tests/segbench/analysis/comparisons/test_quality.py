@@ -152,6 +152,56 @@ def test_groups_are_drawn_whole_and_too_few_of_them_are_named(bench: Bench) -> N
         assert found.scope == scope
 
 
+def drifting(right: float, *, seed: int, frames: int = 200) -> Counts:
+    """Matrices of frames whose difficulty changes slowly, for each model in its own way."""
+    random = np.random.default_rng(seed)
+    pixels, shares = labels(frames), np.empty(frames)
+    shares[0] = random.normal(0, 0.03)
+    for place in range(1, frames):
+        shares[place] = 0.8 * shares[place - 1] + random.normal(0, 0.018)
+    hits = (pixels * (right + shares[:, None])).astype(np.int64)
+    found = np.zeros((frames, 3, 3), dtype=np.int64)
+    for k in range(3):
+        found[:, k, k], found[:, k, (k + 1) % 3] = hits[:, k], pixels[:, k] - hits[:, k]
+    return found
+
+
+def test_frames_of_a_film_are_drawn_in_blocks_and_the_verdict_is_about_that_film(bench: Bench) -> None:
+    for model, right, seed in (("first", 0.7, 1), ("second", 0.8, 2)):
+        bench.add(model, drifting(right, seed=seed), groups=["film"] * 200)
+    (found,) = bench.compare()
+    assert found.method.startswith("paired bootstrap over moving blocks of ")
+    assert "neighbours are alike up to a lag of" in found.method
+    assert found.method.endswith("200 images within one group, percentiles of 5000 resamples, or t over long batches of images where wider")
+    assert found.scope == "these two checkpoints on 200 images of this one group"
+    assert found.verdict == "better"
+    assert found.n is not None
+    assert 10 <= found.n <= 50
+
+
+def test_the_order_of_frames_is_that_of_their_names(bench: Bench) -> None:
+    ids = [f"frame{place}" for place in range(200)]
+    order = np.random.default_rng(0).permutation(200)
+    found = []
+    for places in (np.arange(200), order):
+        bench.cells.clear()
+        for model, right, seed in (("first", 0.7, 1), ("second", 0.8, 2)):
+            bench.add(model, drifting(right, seed=seed)[places], ids=[ids[place] for place in places])
+        found += bench.compare()
+    assert found[0].n == found[1].n
+    assert found[0].n is not None
+    assert found[0].n < 60
+
+
+def test_too_few_blocks_of_frames_are_the_reason(bench: Bench) -> None:
+    for model, right, seed in (("first", 0.7, 1), ("second", 0.8, 2)):
+        bench.add(model, drifting(right, seed=seed)[:30])
+    (found,) = bench.compare()
+    assert (found.low, found.verdict) == (None, "cannot tell")
+    assert found.reason.startswith("30 images: neighbours are alike up to a lag of ")
+    assert found.reason.endswith("too few for an interval: at least 10")
+
+
 def test_models_are_only_compared_under_the_same_loss_recipe_and_settings(bench: Bench) -> None:
     for model in ("first", "second"):
         bench.add(model, matrices(0.7))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from segbench.analysis.statistics.bootstrap import (
-    LEAST_PAIRS,
     LEAST_SINGLE,
-    Resampled,
     mean_interval,
     mean_of,
     miou_columns,
@@ -20,8 +17,8 @@ from segbench.analysis.statistics.bootstrap import (
     miou_interval,
     miou_of,
     resample,
-    sampling,
 )
+from segbench.analysis.statistics.sampling import LEAST_PAIRS, sampling
 from segbench.analysis.statistics.student_t import student_p_value, student_quantile
 from segbench.measure.quality.scores import score
 
@@ -127,7 +124,7 @@ def test_the_p_value_is_the_level_at_which_the_interval_touches_zero() -> None:
     random = np.random.default_rng(2)
     for shift in (0.02, 0.07, -0.1):
         one, other = matrices(random, 60, skill=shift), matrices(random, 60)
-        pair = [Resampled(r.value, r.resamples, r.without) for r in resample([miou_columns(one), miou_columns(other)], miou_of)]
+        pair = resample([miou_columns(one), miou_columns(other)], miou_of)
         difference = pair[0] - pair[1]
         p = difference.difference_interval().p_value
         assert p is not None
@@ -142,13 +139,15 @@ def test_images_of_one_scene_count_once() -> None:
     groups = [f"scene {i // 4}" for i in range(100)]
     alone, grouped, blind = miou_interval(single), miou_interval(copies, groups=groups), miou_interval(copies)
     assert (grouped.low, grouped.high, grouped.n) == (alone.low, alone.high, 25)
-    assert _width(blind) < 0.6 * _width(alone), "as if there were four times as much evidence"
+    assert blind.sampling is not None
+    assert blind.sampling.serial.block >= 4, "neighbours that are alike are seen without groups, too"
+    assert blind.n <= 25
 
 
 def test_too_few_groups_are_held_fixed_and_said_to_be() -> None:
     data = matrices(np.random.default_rng(1), 40)
-    kind, words = sampling(40, ["a"] * 30 + ["b"] * 10)
-    assert (kind, words) == ("within groups", "40 images within 2 groups")
+    units = sampling(40, ["a"] * 30 + ["b"] * 10)
+    assert (units.kind, units.words) == ("within groups", "40 images within 2 groups")
     # one group of one image cannot vary, and the other has only equal images
     data[:39] = data[0]
     found = resample([miou_columns(data)], miou_of, groups=["a"] * 39 + ["b"], resamples=50)[0]
@@ -157,7 +156,8 @@ def test_too_few_groups_are_held_fixed_and_said_to_be() -> None:
 
 @pytest.mark.parametrize("groups", [None, [str(i) for i in range(12)]])
 def test_groups_of_one_image_are_images(groups: list[str] | None) -> None:
-    assert sampling(12, groups) == ("images", "12 images")
+    units = sampling(12, groups)
+    assert (units.kind, units.words, units.units) == ("images", "12 images", 12)
 
 
 def test_few_images_give_no_interval() -> None:
@@ -187,15 +187,17 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(kind: str) -> None:
             total += matrices(random, 5000, skill=skill).sum(axis=0)
     truths = [float(miou_of(miou_columns(total[None]).astype(np.float64))[0]) for total in whole]
     truth = truths[0] if kind == "single" else truths[0] - truths[1]
-    held = 0
+    held = given = 0
     for seed in range(250):
         one, other = matrices(random, 40, skill=0.15), matrices(random, 40)
         found = miou_interval(one, resamples=600, seed=seed) if kind == "single" else miou_difference(one, other, resamples=600, seed=seed)
-        assert found.low is not None
-        assert found.high is not None
-        held += found.low <= truth <= found.high
+        if found.low is not None and found.high is not None:
+            given += 1
+            held += found.low <= truth <= found.high
+    # neighbours look alike by chance in one of twenty; then 40 images are too few for a single score
+    assert given >= 230
     # over many repetitions 94 to 95 %; of 250 with a deviation of 1.5 %
-    assert 0.90 <= held / 250 <= 0.99
+    assert 0.90 <= held / given <= 0.99
 
 
 def test_unpaired_matrices_and_missing_groups_are_refused() -> None:
@@ -204,8 +206,3 @@ def test_unpaired_matrices_and_missing_groups_are_refused() -> None:
         miou_difference(data, data[:11])
     with pytest.raises(ValueError, match="a group for each image"):
         miou_interval(data, groups=["a"] * 11)
-
-
-def _width(found: Any) -> float:
-    assert found.low is not None
-    return float(found.high - found.low)

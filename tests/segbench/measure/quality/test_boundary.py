@@ -31,14 +31,14 @@ def eroded(mask: Tensor, times: int) -> Tensor:
     return outside[0, 0] == 0
 
 
-def expected(prediction: Tensor, label: Tensor, classes: int) -> list[list[int]]:
-    """Class by class: masks, their boundaries as mask minus eroded mask, intersection and union."""
+def expected(prediction: Tensor, label: Tensor, classes: int, *, cut: bool = True) -> list[list[int]]:
+    """Class by class: masks, their boundaries as mask minus eroded mask, intersection and union over pixels that are not ignored."""
     reach = max(1, round(0.02 * float(np.sqrt(label.shape[0] ** 2 + label.shape[1] ** 2))))
     valid = label != 255
     found: list[list[int]] = [[], []]
     for k in range(classes):
-        one, other = (label == k) & valid, (prediction == k) & valid
-        one, other = one & ~eroded(one, reach), other & ~eroded(other, reach)
+        one, other = label == k, (prediction == k) & valid if cut else prediction == k
+        one, other = one & ~eroded(one, reach), other & ~eroded(other, reach) & valid
         found[0].append(int((one & other).sum()))
         found[1].append(int((one | other).sum()))
     return found
@@ -49,8 +49,9 @@ def test_counts_are_those_of_eroded_masks(size: tuple[int, int], classes: int) -
     for seed in range(4):
         label = blobs(seed, size, classes)
         prediction = torch.roll(blobs(seed, size, classes, ignored=False), (seed, -2 * seed), (0, 1))
-        found = boundary_counts(prediction, label, num_classes=classes, ignore_index=255)
-        assert found.tolist() == expected(prediction, label, classes)
+        for cut in (True, False):
+            found = boundary_counts(prediction, label, num_classes=classes, ignore_index=255, cut=cut)
+            assert found.tolist() == expected(prediction, label, classes, cut=cut)
 
 
 @pytest.mark.parametrize("reach", [1, 2, 3, 7])
@@ -79,6 +80,22 @@ def test_an_exact_prediction_has_one_and_ignored_pixels_count_nowhere() -> None:
     assert boundary_counts(torch.zeros_like(nothing), nothing, num_classes=3, ignore_index=255).sum() == 0
 
 
+def test_cut_predictions_end_where_the_label_does_and_uncut_ones_do_not() -> None:
+    """40 x 40, regions one pixel wide; below row 20 all is ignored, and one class is predicted everywhere."""
+    label, prediction = torch.zeros(40, 40, dtype=torch.long), torch.zeros(40, 40, dtype=torch.long)
+    label[20:] = 255
+    ring = 2 * 40 + 2 * 18
+    assert boundary_counts(prediction, label, num_classes=1, ignore_index=255).tolist() == [[ring], [ring]]
+    # the label's ring has 38 pixels along row 19 that the prediction's has not; those below row 20 count nowhere
+    assert boundary_counts(prediction, label, num_classes=1, ignore_index=255, cut=False).tolist() == [[ring - 38], [ring]]
+
+
+def test_without_ignored_pixels_both_conventions_are_the_same() -> None:
+    label, prediction = (blobs(seed, (50, 60), 3, ignored=False) for seed in (1, 2))
+    one, other = (boundary_counts(prediction, label, num_classes=3, ignore_index=255, cut=cut) for cut in (True, False))
+    assert torch.equal(one, other)
+
+
 def test_far_off_ignore_values_and_many_classes_do_not_wrap_around() -> None:
     label = blobs(2, (40, 40), 3)
     moved = torch.where(label == 255, -100_000, label)
@@ -101,3 +118,7 @@ def test_the_score_adds_up_over_the_split_and_averages_labelled_classes() -> Non
     quality: Any = score(matrices, class_names="abc", split="val", boundary=counts)
     assert quality.boundary_iou == pytest.approx((0.4 + 0.5) / 2)
     assert quality.boundary_iou_per_class == [0.4, 0.5, None]
+    assert quality.boundary_iou_uncut is None
+    both: Any = score(matrices, class_names="abc", split="val", boundary=counts, boundary_uncut=counts // 2)
+    # shared 0 + 1 and 1 + 0, in all 1 + 4 and 2 + 0
+    assert both.boundary_iou_uncut == pytest.approx((1 / 5 + 1 / 2) / 2)

@@ -147,13 +147,16 @@ def test_boundaries_and_calibration_are_those_of_each_image_alone() -> None:
     samples = uneven()
     together = run(samples, detailed=True, chosen=settings(eval={"resize": "none", "batch_size": 4}))
     assert together.boundary is not None
+    assert together.boundary_uncut is not None
     assert together.calibration is not None
     for index, sample in enumerate(samples):
         logits = sample.inputs["image"].float() / 255
         prediction = logits.argmax(0)
         edges = boundary_counts(prediction, sample.mask, num_classes=3, ignore_index=255)
         sure = confidence_sums(logits.softmax(0).max(0).values, prediction, sample.mask, ignore_index=255)
+        uncut = boundary_counts(prediction, sample.mask, num_classes=3, ignore_index=255, cut=False)
         assert (together.boundary[index] == edges.numpy()).all()
+        assert (together.boundary_uncut[index] == uncut.numpy()).all()
         assert (together.calibration[index, :2] == sure.numpy()[:2]).all()
         assert together.calibration[index, 2] == pytest.approx(sure.numpy()[2], rel=1e-6)
     order = list(range(8, -1, -1))
@@ -164,10 +167,24 @@ def test_boundaries_and_calibration_are_those_of_each_image_alone() -> None:
     assert (turned.calibration == together.calibration[order]).all()
 
 
+def test_boundaries_of_predictions_are_counted_cut_and_uncut() -> None:
+    """All of one class, ignored from column 10 on: uncut, the prediction has no outline at column 9, where the label has one."""
+    mask = torch.zeros(20, 20, dtype=torch.long)
+    mask[:, 10:] = 255
+    image = torch.zeros(3, 20, 20, dtype=torch.uint8)
+    image[0] = 200
+    found = run([Sample({"image": image}, mask, "half")], detailed=True)
+    assert found.boundary is not None
+    assert found.boundary_uncut is not None
+    assert found.boundary[0, :, 0].tolist() == [56, 56]
+    assert found.boundary_uncut[0, :, 0].tolist() == [56 - 18, 56]
+
+
 def test_what_was_not_asked_for_is_not_measured() -> None:
     plain = run(uneven(2))
     off = run(uneven(2), detailed=True, chosen=settings(eval={"resize": "none", "boundary": False, "calibration": False}))
-    assert (plain.boundary, plain.calibration, off.boundary, off.calibration) == (None, None, None, None)
+    assert (plain.boundary, plain.boundary_uncut, plain.calibration) == (None, None, None)
+    assert (off.boundary, off.boundary_uncut, off.calibration) == (None, None, None)
 
 
 def test_tiles_give_what_one_pass_gives_where_the_network_looks_at_single_pixels() -> None:

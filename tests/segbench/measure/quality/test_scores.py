@@ -157,3 +157,22 @@ def test_counts_beyond_32_bits_are_exact() -> None:
 def test_anything_but_whole_matrices_of_the_classes_is_refused(bad: npt.NDArray[np.generic]) -> None:
     with pytest.raises(ValueError, match="expected"):
         score(bad, class_names="ab", split="val")
+
+
+def test_the_interval_has_its_method_or_the_reason_why_there_is_none() -> None:
+    random = np.random.default_rng(0)
+    right = random.integers(20, 60, 40)
+    matrices = np.array([[[each, 100 - each], [0, 100]] for each in right])
+    known: Any = score(matrices, class_names="ab", split="val", interval=True)
+    assert known.miou_ci95 is not None
+    assert (known.miou_ci95_method, known.miou_ci95_reason) == ("bootstrap over 40 images", None)
+    few: Any = score(matrices[:5], class_names="ab", split="val", interval=True)
+    assert (few.miou_ci95, few.miou_ci95_method) == (None, None)
+    assert few.miou_ci95_reason == "5 images are too few for an interval: at least 20"
+    slow: Any = score(matrices[np.argsort(right)], class_names="ab", split="val", interval=True, ids=[f"{n}" for n in range(40)])
+    assert slow.miou_ci95 is None
+    assert slow.miou_ci95_reason.startswith("40 images: neighbours are alike up to a lag of ")
+    mixed: Any = score(matrices[np.argsort(right)], class_names="ab", split="val", interval=True, ids=[f"{n}" for n in np.argsort(right)])
+    assert mixed.miou_ci95_method == "bootstrap over 40 images"
+    unasked: Any = score(matrices, class_names="ab", split="val")
+    assert (unasked.miou_ci95, unasked.miou_ci95_method, unasked.miou_ci95_reason) == (None, None, None)
