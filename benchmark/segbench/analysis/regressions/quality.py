@@ -12,7 +12,8 @@ from typing import Any
 
 from segbench.analysis.comparisons.confusions import ConfusionFiles, Images
 from segbench.analysis.comparisons.matching import CellsBySeed, ComparisonGroup, score_of, shared_seeds
-from segbench.analysis.comparisons.quality import ScoreComparator, ScoredCells
+from segbench.analysis.comparisons.quality import ScoreComparator
+from segbench.analysis.comparisons.scored_cells import ScoredCells
 from segbench.analysis.regressions.pairing import Pair
 from segbench.analysis.regressions.verdicts import judged
 from segbench.analysis.statistics.bootstrap import LEAST_SEEDS, RESAMPLES
