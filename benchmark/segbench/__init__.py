@@ -79,7 +79,7 @@ if TYPE_CHECKING:
         VerificationRecord,
     )
     from segbench.results.run_comparison import Change, Gate, GateClause, RunComparison, RunDifference, RunSide
-    from segbench.util.sequences import first_line
+    from segbench.util.sequences import counted, first_line
 
 __version__ = "0.1.0"
 
@@ -103,7 +103,7 @@ _HOMES = {
         "IGNORE_INDEX BackendSpec Claim DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec Normalisation Problem "
         "Progress Recipe Reporter ReportTarget Sample Target Task"
     ),
-    "util.sequences": "first_line",
+    "util.sequences": "counted first_line",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
@@ -180,6 +180,7 @@ __all__ = [
     "VerificationRecord",
     "__version__",
     "batch_timing",
+    "counted",
     "did_you_mean",
     "first_line",
     "half_interval",

@@ -9,6 +9,7 @@ from segbench.networks.load import derive_network
 from segbench.results.records import Training
 from segbench.training.diagnosis import diagnose
 from segbench.training.session import Job, Session, State, describe_job
+from segbench.util.sequences import counted
 
 
 def record(session: Session, *, peak_memory_mb: float | None) -> Training:
@@ -22,7 +23,7 @@ def record(session: Session, *, peak_memory_mb: float | None) -> Training:
     notes = list(state.notes)
     if process.world_size > 1:
         notes.append(
-            f"{process.world_size} processes: batch normalisation sees each process's own {settings.batch_size} images, "
+            f"{process.world_size} processes: batch normalisation sees each process's own {counted(settings.batch_size, 'image')}, "
             "running statistics are averaged after each epoch"
         )
     if job.val_samples is None and settings.patience is not None:
@@ -45,7 +46,7 @@ def record(session: Session, *, peak_memory_mb: float | None) -> Training:
         nondeterministic=state.nondeterministic,
         notes=notes,
         history=state.history,
-        diagnosis=diagnose(state.history),
+        diagnosis=diagnose(state.history, settings),
     )
 
 
