@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from segbench.errors import PluginError
-from segbench.plugin.options import NoOptions, Options
+from segbench.errors import OptionError, PluginError
+from segbench.plugin.field_types import check_fields
+from segbench.plugin.options import NoOptions, Options, describe
 from segbench.util.packages import installed_version
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Normalisation:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
+        check_fields(self, "normalisation", declared_by=Normalisation)
         if len(self.mean) != len(self.std) or not self.mean:
             raise PluginError(f"normalisation needs one mean and one std per channel, got {self.mean} and {self.std}")
         if not all(math.isfinite(v) for v in (*self.mean, *self.std, self.scale)) or min(self.std) <= 0:
@@ -92,6 +94,7 @@ class Task:
                 f"task kind '{self.kind}' is not supported: segbench scores one class per pixel (multiclass); "
                 "multi-label masks would need another metric"
             )
+        check_fields(self, "task", declared_by=Task)
         if len(self.class_names) < 2:
             raise PluginError("a task needs at least two classes (for a binary task: background and foreground)")
         if len(set(self.class_names)) != len(self.class_names):
@@ -148,11 +151,24 @@ class Download:
     extract: str | None = None
     provides: str = ""
 
+    def __post_init__(self) -> None:
+        check_fields(self, f"download '{self.target}'", declared_by=Download)
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Spec:
     name: str
     summary: str
+
+    def __post_init__(self) -> None:
+        declared_by = next(cls for cls in type(self).__mro__ if cls.__module__ == __name__)  # a plugin may have a subclass of its own
+        owner = f"{declared_by.__name__.removesuffix('Spec').lower()} '{self.name}'"
+        check_fields(self, owner, declared_by=declared_by)
+        options: type[Options] = getattr(self, "options", NoOptions)
+        try:
+            options.resolve({name: info.default for name, info in describe(options).items()})
+        except OptionError as error:
+            raise PluginError(f"{owner}: the default of its option {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +201,9 @@ class Derivation:
     like_base: bool = False
     trains: bool = False
     least: int = 1
+
+    def __post_init__(self) -> None:
+        check_fields(self, f"derivation '{self.kind}'", declared_by=Derivation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,6 +280,9 @@ class LossFormula:
     choices: tuple[str, ...] = ()
     worked: Ref | None = None
     num_classes: int = 5
+
+    def __post_init__(self) -> None:
+        check_fields(self, "formula", declared_by=LossFormula)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -367,6 +389,7 @@ class BackendSpec(_Spec):
     source: str = ""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.build is None) == (self.export is None) or (self.export is None) != (self.load is None):
             raise PluginError(f"backend '{self.name}' needs either build, or export and load")
 
@@ -436,6 +459,9 @@ class Claim(_Spec):
     baseline_conditions: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if not all(math.isfinite(figure) for figure in (self.value, self.tolerance, self.high or 0.0)):
+            raise PluginError(f"claim '{self.name}': its figures must be finite")
         if self.comparator == "range" and (self.high is None or self.high < self.value):
             raise PluginError(f"claim {self.name}: a range needs high >= value")
         if self.reading != "value" and self.baseline is None:
