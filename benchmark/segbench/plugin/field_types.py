@@ -13,6 +13,7 @@ from typing import Any, Literal, Union
 
 from segbench.errors import PluginError
 from segbench.plugin.options import describe_type
+from segbench.util.sequences import counted
 
 
 def check_fields(holder: Any, owner: str, *, declared_by: type) -> None:
@@ -89,7 +90,7 @@ def expected(annotation: Any) -> str:
     if origin is tuple:
         if len(args) == 2 and args[1] is Ellipsis:
             return f"a tuple, each of its values {expected(args[0])}"
-        return f"a tuple of {len(args)} values: {', '.join(map(expected, args))}"
+        return f"a tuple of {counted(len(args), 'value')}: {', '.join(map(expected, args))}"
     if origin is collections.abc.Mapping:
         return f"a mapping of {expected(args[0])} to {expected(args[1])}"
     if annotation in (str, int, float, bool) or origin is Literal:

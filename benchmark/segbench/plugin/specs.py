@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from segbench.errors import OptionError, PluginError
+from segbench.errors import PluginError
 from segbench.plugin.field_types import check_fields
-from segbench.plugin.options import NoOptions, Options, describe
+from segbench.plugin.options import NoOptions, Options
 from segbench.util.packages import installed_version
+from segbench.util.sequences import counted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -104,7 +105,7 @@ class Task:
         if 0 <= self.ignore_index < len(self.class_names):
             raise PluginError(f"ignore_index {self.ignore_index} is also the class '{self.class_names[self.ignore_index]}'")
         if self.palette and len(self.palette) != len(self.class_names):
-            raise PluginError(f"the palette has {len(self.palette)} colours for {len(self.class_names)} classes")
+            raise PluginError(f"the palette has {counted(len(self.palette), 'colour')} for {len(self.class_names)} classes")
         if self.headline is not None and self.headline not in self.class_names:
             raise PluginError(f"headline class '{self.headline}' is not among the classes")
         for name, norm in self.normalisation.items():
@@ -162,13 +163,7 @@ class _Spec:
 
     def __post_init__(self) -> None:
         declared_by = next(cls for cls in type(self).__mro__ if cls.__module__ == __name__)  # a plugin may have a subclass of its own
-        owner = f"{declared_by.__name__.removesuffix('Spec').lower()} '{self.name}'"
-        check_fields(self, owner, declared_by=declared_by)
-        options: type[Options] = getattr(self, "options", NoOptions)
-        try:
-            options.resolve({name: info.default for name, info in describe(options).items()})
-        except OptionError as error:
-            raise PluginError(f"{owner}: the default of its option {error}") from None
+        check_fields(self, f"{declared_by.__name__.removesuffix('Spec').lower()} '{self.name}'", declared_by=declared_by)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +214,8 @@ class ModelSpec(_BuiltSpec):
     parts           part name -> prefixes of parameter names ({"encoder": ("backbone.",)}), for counts per part
     head            prefixes of parameter names that depend on the class count (left out of ``init_from`` across class counts)
     normalise       ``normalise(task, options) -> {input: Normalisation} | None``: a pretrained encoder's own
-    deployed        ``deployed(model) -> model`` without what only training needs (auxiliary heads)
+    deployed        ``deployed(model) -> model`` without what only training needs (auxiliary heads). Without it, modules that serve
+                    auxiliary outputs alone are dropped where the logits stay bit-identical, and kept otherwise, with a note
     check           ``check(task, options) -> [what is missing and how to get it, ..]``, called at planning; cheap
     derives         :class:`Derivation` of a model that is made of trained ones; ``build`` is not called then
     """
@@ -323,6 +319,7 @@ class DatasetSpec(_Spec):
     fetch       ``fetch(root, options) -> Iterable[Download]``: what ``segbench data fetch`` downloads; each is on disk before
                 the next is asked for, so that a generator can read a list that it has just been given
     embedded    True where no data folder is needed
+    recipe      name of the recipe that fits it, for runs that name none; by default ``smoke`` where it is embedded, else ``quick-test``
     """
 
     task: Ref
@@ -335,6 +332,7 @@ class DatasetSpec(_Spec):
     check: Ref | None = None
     fetch: Ref | None = None
     embedded: bool = False
+    recipe: str | None = None
     source: str = ""
 
     def split_names(self, options: Options) -> tuple[str, ...]:

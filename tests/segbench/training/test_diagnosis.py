@@ -318,7 +318,8 @@ def check_still_rising(rows: Rows, found: tuple[str, ...]) -> None:
     assert is_point(curve, found[0], found[1], ".3f") < is_point(curve, found[2], found[3], ".3f")
     is_best(rows, found[3], found[2])
     losses = values(rows, "train_loss")
-    assert is_mean(losses, *found[4:7], ".3g") > is_mean(losses, *found[7:10], ".3g")
+    before = is_mean(losses, found[4], found[5], found[6], ".3g")
+    assert before > is_mean(losses, found[7], found[8], found[9], ".3g")
     assert int(found[9]) == max(losses)
 
 

@@ -198,7 +198,6 @@ BROKEN: dict[str, tuple[DatasetSpec, str, str, set[str]]] = {
     "default out of range": (spec(options=OutOfRange), "task_reads_no_data", "size = 0 does not fit: expected at least 1", set()),
     "another task each time": (spec(task=restless_task), "task_reads_no_data", "two different tasks for the same options", set()),
     "no task": (spec(task=lambda options: None), "task_reads_no_data", "task returned NoneType instead of a Task", ANY),
-    "splits is one text": (spec(splits="train", unions={}), "splits_are_declared", "write a tuple, ('train',)", ANY),
     "a split twice": (spec(splits=("train", "train"), unions={}), "splits_are_declared", "each once", ANY),
     "union of nothing": (spec(splits=("train",), unions={"all": ("train", "dev")}), "splits_are_declared", "speaks of ['all', 'dev']", ANY),
     "empty split": (

@@ -271,7 +271,6 @@ BROKEN: dict[str, tuple[ModelSpec, str, str]] = {
         "parts_name_parameters",
         "belongs to the parts 'all' and 'head'",
     ),
-    "prefix without tuple": (spec(Net, parts={"encoder": "body."}), "parts_name_parameters", "write a tuple, ('body.',)"),
     "undeclared head": (
         spec(ClassesInBody),
         "head_holds_all_that_depends_on_classes",
