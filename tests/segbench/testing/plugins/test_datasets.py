@@ -246,7 +246,7 @@ BROKEN: dict[str, tuple[DatasetSpec, str, str, set[str]]] = {
     "not picklable": (of(Unpicklable), "workers_can_read", "pickling 'train' raised TypeError: cannot pickle an open file", set()),
     "forgets when pickled": (of(ForgetsWhenPickled), "workers_can_read", "train[0] differs after pickling", set()),
     "other samples in workers": (of(OtherInWorker), "workers_can_read", "a loader's worker reads other samples of 'train'", set()),
-    "groups too few": (spec(groups=lambda r, s, o: ["one"]), "groups_fit", "groups gives 1 entries for the 3 samples of 'train'", set()),
+    "groups too few": (spec(groups=lambda r, s, o: ["one"]), "groups_fit", "groups gives 1 entry for the 3 samples of 'train'", set()),
     "problems as texts": (
         spec(check_data=lambda r, o: ["bad"]),
         "check_data_finds_no_error",
