@@ -89,7 +89,7 @@ def list_(folder: Path | None, as_json: bool) -> int:
         models = ", ".join(map(str, row["models"])) if isinstance(row["models"], list) else ""
         date = str(row["started"] or "")[:10] or "no date"
         weights = "with checkpoints" if row["checkpoints"] else "no checkpoints"
-        size = f"{counted(int(row['cells']), 'cell')}, {row['megabytes']} MB"
+        size = f"{counted(int(str(row['cells'])), 'cell')}, {row['megabytes']} MB"
         click.echo(f"{name}  {date}  {row['dataset'] or 'no dataset'}  {size}, {weights}: {models}")
     return 0
 
