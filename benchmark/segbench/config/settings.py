@@ -67,7 +67,11 @@ class TrainSettings(Section):
     precision: Literal["auto", "bf16", "fp16", "off"] = "auto"
     patience: int | None = Field(None, ge=1, description="validations without a better score before training stops; none: never")
     clip: float | None = Field(1.0, gt=0.0, description="largest gradient norm; none: no clipping")
-    accumulate: Positive = Field(1, description="batches per optimiser step")
+    accumulate: Positive = Field(
+        1,
+        description="batches per optimiser step; one large batch only for losses that are means over pixels, without batch normalisation: "
+        "Dice takes its ratio in each batch",
+    )
     workers: int | Literal["auto"] = "auto"
     split: str = "train"
     select_on: str | None = Field("val", description="split that chooses the best checkpoint; none: the last one is kept")

@@ -11,6 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SerializerFunctionWrapHandler, model_serializer, model_validator
 from typing_extensions import Self
 
+from segbench.util.sequences import counted
+
 SCHEMA_VERSION = 1
 
 Status = Literal["ok", "failed", "skipped", "interrupted", "pending"]
@@ -117,7 +119,9 @@ class Training(Record):
     device: str | None = Field(None, description="where it was trained")
     precision: str | None = Field(None, description="bf16, fp16 or off")
     batch_size: int | None = Field(None, description="images in one batch")
-    accumulate: int | None = Field(None, description="batches in one step of the optimiser")
+    accumulate: int | None = Field(
+        None, description="batches in one step of the optimiser: one large batch only where the loss is a mean over pixels"
+    )
     world_size: int | None = Field(None, description="processes that trained together")
     stopped: str | None = Field(None, description="why it stopped before the last epoch")
     nondeterministic: list[str] = Field(default_factory=list, description="operations that are not deterministic on this device")
@@ -239,7 +243,9 @@ class Latency(Record):
     @model_validator(mode="after")
     def _rounds_are_those_of_the_starts(self) -> Latency:
         if self.start_rounds and sum(self.start_rounds) != len(self.rounds_ms):
-            raise ValueError(f"start_rounds add up to {sum(self.start_rounds)}, but rounds_ms holds {len(self.rounds_ms)} rounds")
+            raise ValueError(
+                f"start_rounds add up to {sum(self.start_rounds)}, but rounds_ms holds {counted(len(self.rounds_ms), 'round')}"
+            )
         return self
 
 
@@ -403,6 +409,9 @@ class CellResult(Record):
     uncounted_ops: dict[str, int] | None = Field(None, description="operations that fvcore could not count, with how often they occur")
     input_shape: list[list[int]] | None = Field(
         None, description="at which costs were counted: one shape for each input: batch, channels, height, width"
+    )
+    auxiliary_kept: str | None = Field(
+        None, description="auxiliary outputs whose modules are counted and measured too, with the reason; null: there are none"
     )
     early_fusion: bool = Field(False, description="whether several inputs were concatenated by channel for a model of one")
     training: Training | None = Field(None, description="null where nothing was trained")
