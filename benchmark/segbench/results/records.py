@@ -208,9 +208,9 @@ class Latency(Record):
 
     ``rounds_ms`` holds the calls of each round, ``lead_in_ms`` those of the same round that came first after another contender had run: no
     figure is made of them. ``samples_ms`` are all calls of all rounds; ``start_rounds`` says how many of these came after each start of the
-    process. ``ci95_ms`` is a 95 % interval of the median, ``p90_ci95_ms`` and ``p99_ci95_ms`` of those, from resampled rounds and, where
-    they are four or more, starts of the process; a quantile without samples enough is null. On a GPU all of these are times of the device,
-    and ``host_p50_ms`` is the median over rounds of the wall time per call.
+    process. ``ci95_ms`` is a 95 % interval of the median, ``p90_ci95_ms`` and ``p99_ci95_ms`` of those, over calls, rounds and starts of
+    the process; ``no_interval`` says of p50, p90 and p99 why one is null. A quantile without samples enough is null. On a GPU all of these
+    are times of the device, and ``host_p50_ms`` is the median over rounds of the wall time per call.
     """
 
     batch_size: int = Field(description="images in one call")
@@ -223,11 +223,12 @@ class Latency(Record):
     p90_ms: float | None = Field(None, description="milliseconds; null where there are too few calls")
     p99_ms: float | None = Field(None, description="milliseconds; null where there are too few calls")
     mean_ms: float | None = Field(None, description="milliseconds")
-    ci95_ms: tuple[float, float] | None = Field(None, description="milliseconds: 95 % interval of the median, from rounds and starts")
+    ci95_ms: tuple[float, float] | None = Field(None, description="milliseconds: 95 % interval of the median, from how starts differ")
     p90_ci95_ms: tuple[float, float] | None = Field(None, description="milliseconds: 95 % interval of the 90th percentile")
     p99_ci95_ms: tuple[float, float] | None = Field(None, description="milliseconds: 95 % interval of the 99th percentile")
+    no_interval: dict[str, str] = Field(default_factory=dict, description="why p50, p90 or p99 has no interval")
     host_p50_ms: float | None = Field(None, description="milliseconds of wall time per call on a GPU: median over rounds")
-    images_per_second: float | None = Field(None, description="at the mean time of a call")
+    images_per_second: float | None = Field(None, description="at the median time of a call; in older results at the mean")
     energy_j_per_image: float | None = Field(None, description="joules")
     energy_method: str | None = Field(None, description="what measured the energy")
     samples_ms: list[float] = Field(default_factory=list, description="milliseconds of every call of all rounds")
@@ -239,6 +240,18 @@ class Latency(Record):
     start_rounds: list[PositiveInt] = Field(default_factory=list, description="rounds after each start of its process, in order")
     clock: str | None = Field(None, description="what measured the time")
     notes: list[str] = Field(default_factory=list, description="remarks for the reader")
+
+    @property
+    def rate(self) -> float | None:
+        """Images per second at the median time of a call, as comparisons of throughput read it; None where there is no median."""
+        return 1e3 * self.batch_size / self.p50_ms if self.p50_ms else self.images_per_second
+
+    @property
+    def rate_ci95(self) -> tuple[float, float] | None:
+        """95 % interval of :attr:`rate`: that of the median time."""
+        if self.ci95_ms is None or self.ci95_ms[0] <= 0:
+            return None
+        return 1e3 * self.batch_size / self.ci95_ms[1], 1e3 * self.batch_size / self.ci95_ms[0]
 
     @model_validator(mode="after")
     def _rounds_are_those_of_the_starts(self) -> Latency:
@@ -506,6 +519,7 @@ class Comparison(Record):
     n: int | None = Field(None, description="independent units: rounds, images, blocks of images, groups or seeds")
     reason: str = Field("", description="why nothing can be said")
     context: dict[str, Any] = Field(default_factory=dict, description="what both sides share")
+    notes: list[str] = Field(default_factory=list, description="remarks for the reader")
 
 
 class SeedSummary(Record):

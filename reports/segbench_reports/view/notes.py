@@ -108,7 +108,7 @@ def _turns(race: RaceRecord) -> str:
     if race.rounds is None:
         return ""
     started = f" over {race.starts} starts of their processes" if race.starts is not None and race.starts > 1 else ""
-    return f", models taking turns in {race.rounds} rounds{started}"
+    return f", models taking turns in {numbers.counted(race.rounds, 'round')}{started}"
 
 
 def _cell_notes(cell: CellResult, table: Table) -> list[str]:
