@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from segbench.results.records import Epoch, Training
+from segbench.util.sequences import counted as noun_counted
 
 QUIET = 0.05
 """Share of the machine's CPU that other programs may use, over the time of the epochs that count, for it to be quiet."""
@@ -54,7 +55,7 @@ def disturbed(training: Training) -> str:
         if None in others:
             return "whether other programs used the GPU while it trained is not known"
         if any(others):
-            return f"other programs held the GPU in {sum(map(bool, others))} of {len(epochs)} epochs"
+            return f"other programs held the GPU in {sum(map(bool, others))} of {noun_counted(len(epochs), 'epoch')}"
     share = share_of_others(training.history)
     if share is None:
         return "whether other programs used the machine while it trained is not known"

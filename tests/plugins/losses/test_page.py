@@ -62,7 +62,7 @@ def test_what_fits_is_not_complained_about(text: str) -> None:
         ("ce[weights=(1,2)]", "weights has 2 values for 3 classes (a, b, c): give one per class."),
         ("ce[weights=(0,0,0)]", "weights are all zero: nothing would be learnt. Give at least one class a positive value."),
         ("focal[alpha=(1,2,3,4)]", "alpha has 4 values for 3 classes (a, b, c): give one per class."),
-        ("combined[alpha=(1,)]", "alpha has 1 values for 3 classes (a, b, c): give one per class."),
+        ("combined[alpha=(1,)]", "alpha has 1 value for 3 classes (a, b, c): give one per class."),
         ("bce-dice", NOT_TWO),
         (
             "schedule[then=bce-dice]",

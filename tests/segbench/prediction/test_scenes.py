@@ -71,7 +71,7 @@ def test_inputs_are_matched_by_stem_or_by_what_a_patterns_star_stands_for(photo:
     by_pattern = paired_scenes({"sar": str(tmp_path / "S1" / "*_S1Hand.png"), "optical": str(tmp_path / "S2" / "*_S2Hand.png")}, TWO)
     assert [scene.id for scene in by_pattern] == ["x", "y"]
     assert by_pattern[1].paths["optical"].name == "y_S2Hand.png"
-    with pytest.raises(ConfigError, match=r"4 files have no partner .*patterns"):
+    with pytest.raises(ConfigError, match=r"4 files without a partner .*patterns"):
         paired_scenes({"sar": str(tmp_path / "S1"), "optical": str(tmp_path / "S2")}, TWO)
 
 

@@ -63,8 +63,10 @@ class ConfusionFiles:
 def same_images(cells: Mapping[str, Images | None]) -> str:
     """The reason why these cells were not scored on the same images and labels; empty where they were."""
     missing = [name for name, images in cells.items() if images is None]
+    if len(missing) == len(cells):
+        return "the images' confusion matrices were not kept: evaluate the cells again"
     if missing:
-        return f"the confusion matrices of {' and '.join(missing)} are missing: segbench run --fresh, or evaluate it again"
+        return f"the confusion matrices of {' and '.join(missing)} are missing: evaluate again"
     (_, first), *others = ((name, images) for name, images in cells.items() if images is not None)
     for name, images in others:
         if set(images.ids) != set(first.ids) or len(images.ids) != len(first.ids):

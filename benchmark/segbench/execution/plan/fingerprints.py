@@ -187,7 +187,7 @@ def content_of(path: Plain) -> Plain:
     """A digest of a file's contents in place of its path: a moved file changes no result, another one under the same name does."""
     try:
         status = Path(str(path)).expanduser().stat() if isinstance(path, str) else None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: '~name' of somebody unknown
         return path
     if status is None or not Path(str(path)).expanduser().is_file():
         return path
