@@ -90,7 +90,7 @@ if TYPE_CHECKING:
         VerificationRecord,
     )
     from segbench.results.run_comparison import Change, Gate, GateClause, RunComparison, RunDifference, RunSide
-    from segbench.util.sequences import first_line
+    from segbench.util.sequences import counted, first_line
 
 __version__ = "0.1.0"
 
@@ -116,7 +116,7 @@ _HOMES = {
         "IGNORE_INDEX BackendSpec Claim DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec Normalisation Problem "
         "Progress Recipe Reporter ReportTarget Sample Target Task"
     ),
-    "util.sequences": "first_line",
+    "util.sequences": "counted first_line",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
@@ -198,6 +198,7 @@ __all__ = [
     "claims_of_run",
     "claims_tested",
     "count_verdicts",
+    "counted",
     "did_you_mean",
     "first_line",
     "half_interval",

@@ -2,7 +2,7 @@
 --benchmark-only -s`` (about half an hour).
 
 Two small networks (two convolutions of 24 and of 32 channels at 96 x 96, one thread each, every one in a process of its own) are raced
-twice as a run races them, twenty rounds of 0.2 s with their processes started anew after every three, while another process burns a core
+twice, thirty rounds of 0.2 s with their processes started anew after every three, while another process burns a core
 in stretches of random length (exponential with a mean of 2 s, seeded), twenty times over. The two intervals of the ratio must overlap in
 at least 19 of the 20 repetitions, and be within 3 % on either side in the median. Beside it stands what one-after-the-other timing gives
 under the same script: as many calls of each model, all of one before all of the other, with a bootstrap interval over calls.
@@ -41,7 +41,7 @@ from segbench.results.records import Latency
 from segbench.results.store import RunStore
 
 REPETITIONS = 20
-MEASURE = MeasureSettings(rounds=30)
+MEASURE = MeasureSettings(rounds=30, restart_every=3)
 MODELS = "dot[width=32],dot[width=24]"
 SIZE = (96, 96)
 
@@ -95,7 +95,7 @@ def track(mishaps: Catalog, tmp_path: Path) -> Iterator[Track]:
 
 
 def raced(track: Track, seed: int) -> Told:
-    """One race of both, as a run has it: their processes started anew after every three rounds."""
+    """One race of both: their processes started anew after every three rounds."""
     parts: list[list[Latency]] = [[], []]
     for rounds in rounds_of_starts(MEASURE):
         assert not track.stable.start_anew()

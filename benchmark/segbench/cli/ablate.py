@@ -9,6 +9,7 @@ import click
 
 from segbench.cli.run import command as run_command
 from segbench.cli.run import print_plan, read_config, run_and_print
+from segbench.config.run_config import EMBEDDED_RECIPE
 from segbench.execution.plan.ablation import models_of, walk
 
 _SHARED = [parameter for parameter in run_command.params if parameter.name != "models"]
@@ -34,7 +35,7 @@ def command(
 
     config = read_config(config_file, flags)
     catalog = load_catalog()
-    settings = config.settings(catalog.recipe(config.recipes[0]))
+    settings = config.settings(catalog.recipe((config.recipes or (EMBEDDED_RECIPE,))[0]))
     chosen = None if order is None else [name.strip() for name in order.split(",")]
     ablation = walk(start, end, catalog, order=chosen, model_settings=settings.model)
     config = config.model_copy(update={"models": models_of(ablation)})

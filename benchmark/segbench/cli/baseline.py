@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from segbench.util.sequences import counted
+
 _FOLDER = click.option(
     "--from", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Folder of baselines.  [default: the user's data folder]"
 )
@@ -42,7 +44,7 @@ def save(name: str, run: Path, folder: Path | None, checkpoints: bool, replace: 
     baseline = save_baseline(name, run, folder=baselines_folder(folder), checkpoints=checkpoints, replace=replace)
     cells = len(baseline.result.cells) if baseline.result else 0
     weights = "" if baseline.has_checkpoints else ", without checkpoints"
-    size = f"{cells} cell{'s' if cells != 1 else ''}, {baseline.megabytes:.1f} MB{weights}"
+    size = f"{counted(cells, 'cell')}, {baseline.megabytes:.1f} MB{weights}"
     click.echo(f"Saved {name}: {size}, in {relative(baseline.directory)}")
     if baseline.result and not baseline.result.complete:
         click.echo(f"Warning: the run is not finished; '{name}' holds what is done so far.", err=True)
@@ -87,7 +89,8 @@ def list_(folder: Path | None, as_json: bool) -> int:
         models = ", ".join(map(str, row["models"])) if isinstance(row["models"], list) else ""
         date = str(row["started"] or "")[:10] or "no date"
         weights = "with checkpoints" if row["checkpoints"] else "no checkpoints"
-        click.echo(f"{name}  {date}  {row['dataset'] or 'no dataset'}  {row['cells']} cells, {row['megabytes']} MB, {weights}: {models}")
+        size = f"{counted(int(str(row['cells'])), 'cell')}, {row['megabytes']} MB"
+        click.echo(f"{name}  {date}  {row['dataset'] or 'no dataset'}  {size}, {weights}: {models}")
     return 0
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from segbench.util.sequences import counted
+
 
 @click.command(name="check", short_help="Run the conformance checks of a model, loss or dataset.")
 @click.argument("name")
@@ -30,7 +32,7 @@ def command(name: str, data: Path | None, thorough: bool) -> int:
         if not result.passed:
             click.echo(f"       {result.message}")
     failed = sum(not result.passed for result in results)
-    click.echo(f"{chosen}: {len(results) - failed} of {len(results)} checks passed")
+    click.echo(f"{chosen}: {len(results) - failed} of {counted(len(results), 'check')} passed")
     return 1 if failed else 0
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from segbench.util.sequences import counted
+
 
 @click.group(name="data", short_help="Check, preview or fetch a dataset.")
 def command() -> None:
@@ -31,7 +33,7 @@ def check(dataset: str, data: Path | None) -> int:
     errors = sum(problem.severity == "error" for problem in report.problems)
     warnings = len(report.problems) - errors
     verdict = "can be used" if report.ok else "cannot be used as it is"
-    click.echo(f"{chosen} {verdict}: {errors} errors, {warnings} warnings.")
+    click.echo(f"{chosen} {verdict}: {counted(errors, 'error')}, {counted(warnings, 'warning')}.")
     return 0 if report.ok else 1
 
 
@@ -67,7 +69,7 @@ def fetch(dataset: str, data: Path, mirrors: tuple[str, ...]) -> int:
 
     with _download_bar() as progress:
         fetched = fetch_dataset(chosen.spec, chosen.options, data, mirrors=mirrors, progress=progress)
-    click.echo(f"{len(fetched.downloaded)} files downloaded, {len(fetched.already_there)} were there already.")
+    click.echo(f"{counted(len(fetched.downloaded), 'file')} downloaded, {len(fetched.already_there)} were there already.")
     if fetched.unchecked:
         click.echo(f"No checksum is known for: {', '.join(fetched.unchecked)}", err=True)
     click.echo(f"Check them: segbench data check {chosen} --data {data}")
@@ -90,12 +92,12 @@ def _open_dataset(dataset: str, data: Path | None) -> tuple[Any, Any, Path | Non
 def _print_split(split: Any, task: Any) -> None:
     sizes = sorted(split.sizes.items(), key=lambda item: -item[1])
     sizes_text = ", ".join(f"{size} ({count})" for size, count in sizes[:3]) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else "")
-    click.echo(f"{split.split}: {split.samples} samples, labels {sizes_text or '-'}")
+    click.echo(f"{split.split}: {counted(split.samples, 'sample')}, labels {sizes_text or '-'}")
     if split.ignored_share is not None:
         click.echo(f"  ignored {split.ignored_share:.2%}")
     width = max(len(name) for name in task.class_names)
     for name, share, count in zip(task.class_names, split.class_shares, split.class_samples, strict=False):
-        click.echo(f"  {name:<{width}} {share:8.3%} of labelled pixels, in {count} samples")
+        click.echo(f"  {name:<{width}} {share:8.3%} of labelled pixels, in {counted(count, 'sample')}")
     for name, share in split.missing_share.items():
         if share:
             click.echo(f"  {name}: {share:.3%} NaN or infinite")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from segbench.cli.trained import TRAINED
+from segbench.util.sequences import counted
 
 if TYPE_CHECKING:
     from segbench.execution.export import Exported
@@ -88,6 +89,6 @@ def _summary(exported: Exported) -> str:
         "classes": f"{len(meta['classes'])}: {', '.join(meta['classes'][:6])}{', ..' if len(meta['classes']) > 6 else ''}",
         "checked": f"loaded again in a fresh process: logits off by at most {drift.max_abs or 0.0:.2g} "
         f"(deviation {drift.reference_std or 0.0:.2g}), labels agree on {100 * (drift.label_agreement or 0.0):.2f} % "
-        f"of {drift.images} images",
+        f"of {counted(drift.images, 'image')}",
     }
     return "\n".join(f"{name:<9} {text}" for name, text in rows.items())

@@ -10,6 +10,7 @@ import click
 
 from segbench.plugin.options import describe, describe_type
 from segbench.plugin.registry import KINDS, Catalog, load_catalog
+from segbench.util.sequences import counted
 
 _DETAILS = ["settings", "loss", "dataset", "statement", "conditions", "modules", "baseline_modules", "source", "reconstruction", "plugin"]
 
@@ -67,7 +68,7 @@ def plugin_rows(catalog: Catalog) -> list[dict[str, Any]]:
     for plugin in catalog.plugins:
         gives = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in plugin.provides.items() if kind != "claims")
         claims = len(plugin.provides.get("claims", ()))
-        gives = "; ".join(part for part in (gives, f"{claims} claims" if claims else "") if part)
+        gives = "; ".join(part for part in (gives, counted(claims, "claim") if claims else "") if part)
         summary = f"skipped: {plugin.error}" if plugin.error else f"{plugin.version}  {gives}"
         rows.append(
             {

@@ -18,9 +18,9 @@ import click
 @click.option("--inputs", metavar="NAME=CHANNELS,..", help="Inputs, as in image=3 or sar=2,optical=13.")
 @click.option("--num-classes", type=click.IntRange(min=2), metavar="N", help="Number of classes.  [default: 21; 2 for two inputs]")
 @click.option("--dataset", metavar="NAME", help="Take inputs and classes from a dataset instead.")
-@click.option("--rounds", type=int, metavar="N", help="Rounds of the latency race.  [default: 10]")
+@click.option("--rounds", type=int, metavar="N", help="Rounds of the latency race.  [default: 32]")
 @click.option(
-    "--restart-every", type=click.IntRange(min=0), metavar="N", help="Start every process anew after N rounds; 0: never.  [default: 3]"
+    "--restart-every", type=click.IntRange(min=0), metavar="N", help="Start every process anew after N rounds; 0: never.  [default: 2]"
 )
 @click.option("--threads", type=int, metavar="N", help="CPU threads.  [default: all cores]")
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N.")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from segbench.util.sequences import counted
+
 
 @click.command(name="publish", short_help="Build a static site of runs: leaderboards, reports, badges.")
 @click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="RUN...")
@@ -35,6 +37,6 @@ def command(runs: tuple[Path, ...], out: Path, title: str, url: str, keep: bool,
             click.echo(f"Note: {folder} is not finished; the site says so.", err=True)
     count = len(site.runs)
     kept_note = f" ({len(site.kept)} kept from before)" if site.kept else ""
-    files = f"{site.changed} files written, {site.removed} removed"
-    click.echo(f"{relative(out.absolute() / 'index.html')}: {count} run{'' if count == 1 else 's'}{kept_note}; {files}")
+    files = f"{counted(site.changed, 'file')} written, {site.removed} removed"
+    click.echo(f"{relative(out.absolute() / 'index.html')}: {counted(count, 'run')}{kept_note}; {files}")
     return 0

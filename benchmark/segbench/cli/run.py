@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segbench.config.run_config import RunConfig, load_config
+from segbench.util.sequences import counted
 
 if TYPE_CHECKING:
+    from segbench.execution.plan.plan import Plan
     from segbench.results.records import Ablation
 
 _FLAGS = {"epochs": "train.epochs", "batch_size": "train.batch_size", "image_size": "train.image_size", "lr": "train.lr"}
@@ -21,7 +23,9 @@ _FLAGS = {"epochs": "train.epochs", "batch_size": "train.batch_size", "image_siz
 @click.option("--losses", metavar="A,B[..]", help="Losses.  [default: the recipe's]")
 @click.option("--dataset", metavar="NAME", help="Dataset.  [default: the embedded one that fits the models]")
 @click.option("--data", metavar="DIR", help="Folder of the dataset.")
-@click.option("--recipe", "recipes", metavar="A,B", help="Named settings.  [default: smoke]")
+@click.option(
+    "--recipe", "recipes", metavar="A,B", help="Named settings.  [default: smoke on embedded data, else the dataset's own or quick-test]"
+)
 @click.option("--vary", multiple=True, metavar="KEY=V,V", help="Make a setting an axis, as in train.lr=1e-3,1e-4. Repeatable.")
 @click.option("--seeds", metavar="0,1,..", help="Seeds, as an axis.  [default: 0]")
 @click.option("--backends", metavar="A,B[..]", help="Forms in which each model is deployed and measured.  [default: eager]")
@@ -44,7 +48,8 @@ _FLAGS = {"epochs": "train.epochs", "batch_size": "train.batch_size", "image_siz
 def command(config_file: Path | None, sets: tuple[str, ...], fresh: bool, dry_run: bool, verbose: bool, **flags: Any) -> int:
     """Train, score and measure every model under one protocol, then compare them.
 
-    Without arguments: the two DeepLab presets on embedded data with the recipe 'smoke'. Finished cells are kept: the same command
+    Without arguments: the two DeepLab presets on embedded data with the recipe 'smoke'; on other data 'quick-test' is taken where no recipe
+    is named. Finished cells are kept: the same command
     continues an interrupted run, and re-runs only what a changed setting touches.
 
     \b
@@ -65,11 +70,14 @@ def read_config(config_file: Path | None, arguments: Mapping[str, Any]) -> RunCo
 def print_plan(config: RunConfig, *, verbose: bool = False) -> int:
     """Print the cells that would be run, what of them is there already, and (``verbose``) which code decides that."""
     from segbench.execution.plan.fingerprints import code_limits, covered_code
+    from segbench.execution.plan.plan import make_plan
     from segbench.execution.runner import preview
     from segbench.plugin.registry import load_catalog
 
-    cells = preview(config, catalog=load_catalog())
-    click.echo(f"{len(cells)} cells on {cells[0][0].dataset}:")
+    catalog = load_catalog()
+    cells = preview(config, catalog=catalog)
+    _say_recipe(make_plan(config, catalog))
+    click.echo(f"{counted(len(cells), 'cell')} on {cells[0][0].dataset}:")
     for cell, stages in cells:
         notes = [f"after {', '.join(cell.origin.needs)}"] if cell.origin.needs else []
         if stages is not None:
@@ -81,6 +89,11 @@ def print_plan(config: RunConfig, *, verbose: bool = False) -> int:
         click.echo("Cells run again where this code changes:" if verbose else "Whole packages decide whether these run again:")
         click.echo("\n".join(f"  {line}" for line in lines))
     return 0
+
+
+def _say_recipe(plan: Plan) -> None:
+    if plan.recipe_note:
+        click.echo(plan.recipe_note, err=True)
 
 
 def run_and_print(config: RunConfig, *, fresh: bool, ablation: Ablation | None = None) -> int:
@@ -95,10 +108,11 @@ def run_and_print(config: RunConfig, *, fresh: bool, ablation: Ablation | None =
     from segbench.plugin.registry import load_catalog
 
     catalog = load_catalog()
+    plan = make_plan(config, catalog)
+    _say_recipe(plan)
     command_line = own_command()
     with progress_display() as display:
         result = run(config, catalog=catalog, listener=display, fresh=fresh, command=command_line, ablation=ablation)
-    plan = make_plan(config, catalog)
     directory = output_directory(config, plan.dataset)
     print_result(result, catalog, run_directory=directory, report=directory / "report.md", data=directory / "run.json")
     return 1 if failures(result, among={cell.id for cell in plan.cells}) else 0

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from segbench.util.sequences import counted
+
 
 @click.command(name="schema", short_help="Print the JSON Schema of run.json, or hold files against it.")
 @click.option(
@@ -44,7 +46,7 @@ def _validate(path: Path) -> bool:
             click.echo(f"  {violation}")
         return False
     cells = len(document["cells"])
-    click.echo(f"{relative(file)}: valid, schema version {document['schema_version']}, {cells} cell{'' if cells == 1 else 's'}")
+    click.echo(f"{relative(file)}: valid, schema version {document['schema_version']}, {counted(cells, 'cell')}")
     unknown = unknown_keys(document)
     if unknown:
         click.echo(f"{relative(file)}: keys that this segbench does not know: {', '.join(unknown[:8])}", err=True)

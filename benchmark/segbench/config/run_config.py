@@ -28,7 +28,10 @@ Sections: TypeAlias = dict[str, dict[str, Plain]]
 """The same by section and key."""
 
 DEFAULT_MODELS = ("deeplab-original", "deeplab-optimized")
-DEFAULT_RECIPE = "smoke"
+EMBEDDED_RECIPE = "smoke"
+"""Recipe of a run on embedded data where the user names none."""
+DATA_RECIPE = "quick-test"
+"""Recipe of a run on a dataset of the user's where neither the user nor the dataset names one."""
 DEFAULT_BACKENDS = ("eager",)
 
 
@@ -40,7 +43,7 @@ class RunConfig(BaseModel):
     models: tuple[str, ...] = DEFAULT_MODELS
     losses: tuple[str, ...] | None = None
     dataset: str | None = None
-    recipes: tuple[str, ...] = (DEFAULT_RECIPE,)
+    recipes: tuple[str, ...] = ()  # none named: the plan takes the dataset's
     vary: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
     backends: tuple[str, ...] = DEFAULT_BACKENDS
@@ -102,7 +105,8 @@ def config_to_toml(config: RunConfig, settings: Settings | None = None) -> str:
         document["losses"] = list(config.losses)
     if config.dataset is not None:
         document["dataset"] = config.dataset
-    document |= {"recipes": list(config.recipes), "seeds": list(config.seeds)}
+    document |= {"recipes": list(config.recipes)} if config.recipes else {}
+    document["seeds"] = list(config.seeds)
     if config.backends != DEFAULT_BACKENDS:
         document["backends"] = list(config.backends)
     document |= {key: value for key in _TEACHER_KEYS if (value := getattr(config, key)) is not None}

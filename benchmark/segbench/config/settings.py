@@ -67,7 +67,11 @@ class TrainSettings(Section):
     precision: Literal["auto", "bf16", "fp16", "off"] = "auto"
     patience: int | None = Field(None, ge=1, description="validations without a better score before training stops; none: never")
     clip: float | None = Field(1.0, gt=0.0, description="largest gradient norm; none: no clipping")
-    accumulate: Positive = Field(1, description="batches per optimiser step")
+    accumulate: Positive = Field(
+        1,
+        description="batches per optimiser step; one large batch only for losses that are means over pixels, without batch normalisation: "
+        "Dice takes its ratio in each batch",
+    )
     workers: int | Literal["auto"] = "auto"
     split: str = "train"
     select_on: str | None = Field("val", description="split that chooses the best checkpoint; none: the last one is kept")
@@ -145,8 +149,8 @@ class MeasureSettings(Section):
     batch_sizes: tuple[Positive, ...] | None = Field(None, description="further batches, such as [2, 4]: cost against batch")
     input_size: SizeText | None = Field(None, description="N, HxW; none: the evaluation size")
     input_sizes: tuple[SizeText, ...] | None = Field(None, description="further sizes, such as [256, 640]: cost against size")
-    rounds: Positive = 10
-    restart_every: Positive | None = Field(3, description="rounds after which every network's process is started anew; none: never")
+    rounds: Positive = 32
+    restart_every: Positive | None = Field(2, description="rounds after which every network's process is started anew; none: never")
     threads: Positive | None = Field(None, description="CPU threads; none: all physical cores")
     anchor: bool = Field(True, description="a fixed reference network takes part in each race, so that 'segbench compare' can relate races")
 

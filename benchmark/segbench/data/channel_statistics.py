@@ -10,6 +10,7 @@ from torch import Tensor
 from segbench.data.samples import read_sample
 from segbench.errors import DataError
 from segbench.plugin.specs import Normalisation, Sample, Task
+from segbench.util.sequences import counted
 
 SAMPLES = 500
 _CONSTANT = 1e-9  # deviation as a share of the mean below which only rounding is left
@@ -71,5 +72,7 @@ def compute_normalisation(
 def _normalisation(name: str, running: ChannelStatistics, count: int) -> Normalisation:
     empty = (running.count == 0).nonzero().flatten().tolist()
     if empty:
-        raise DataError(f"input '{name}': channel {empty[0]} has no finite value in {count} training samples. Is the file the right one?")
+        raise DataError(
+            f"input '{name}': channel {empty[0]} has no finite value in {counted(count, 'training sample')}. Is the file the right one?"
+        )
     return Normalisation(mean=tuple(running.mean.tolist()), std=tuple(running.deviation.tolist()))

@@ -16,6 +16,7 @@ from segbench.data.check_labels import advise, count_values, describe_values, ou
 from segbench.data.samples import STORED_DTYPES
 from segbench.plugin.options import Options
 from segbench.plugin.specs import DatasetSpec, Problem, Sample, Task, resolve
+from segbench.util.sequences import counted
 
 _MOST_NAMED = 5  # samples that a message names before it counts the others
 
@@ -232,7 +233,7 @@ def _problems_between_splits(tallies: list[_Tally], task: Task) -> Iterator[Prob
             shared = [f"{first.contents[d]} = {second.contents[d]}" for d in first.contents if d in second.contents]
             if shared:
                 yield Problem(
-                    f"splits '{first.split}' and '{second.split}' share {len(shared)} images: {_list_ids(shared)}. "
+                    f"splits '{first.split}' and '{second.split}' share {counted(len(shared), 'image')}: {_list_ids(shared)}. "
                     "Scores would be too good.",
                     where=second.split,
                 )
@@ -255,7 +256,7 @@ def _problems_of_union(spec: DatasetSpec, options: Options, root: Path | None, s
         return []
     if parts == len(samples):
         return []
-    return [Problem(f"'{split}' has {len(samples)} samples, but {' + '.join(spec.unions[split])} have {parts}", where=split)]
+    return [Problem(f"'{split}' has {counted(len(samples), 'sample')}, but {' + '.join(spec.unions[split])} have {parts}", where=split)]
 
 
 def _split_statistics(tally: _Tally, samples: int, task: Task) -> SplitStatistics:

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from segbench.plugin.specs import Task
+from segbench.util.sequences import counted
 
 _WIDEST_COUNTED_BY_POSITION = 1 << 16
 
@@ -39,7 +40,7 @@ def describe_values(values: Mapping[int, int], limit: int = 6) -> str:
     >>> describe_values({37: 1200, 255: 3})
     '37 (1200 pixels), 255 (3 pixels)'
     """
-    texts = [f"{value} ({count} pixel{'s' if count != 1 else ''})" for value, count in sorted(values.items())]
+    texts = [f"{value} ({counted(count, 'pixel')})" for value, count in sorted(values.items())]
     return ", ".join(texts[:limit]) + (f" and {len(texts) - limit} more" if len(texts) > limit else "")
 
 

@@ -15,7 +15,7 @@ from segbench.errors import DataError, StoreError
 from segbench.plugin.options import Options
 from segbench.plugin.specs import DatasetSpec, Sample, Task, resolve
 from segbench.util.files import replacing
-from segbench.util.sequences import evenly_spaced
+from segbench.util.sequences import counted, evenly_spaced
 
 _LONGEST_SIDE = 240  # longest side of a picture, in pixels
 _SHEET_COLUMNS = 2
@@ -37,7 +37,9 @@ def write_preview(
     """
     samples: Sequence[Sample] = resolve(spec.load)(root, split, options)
     if not len(samples) or count < 1:
-        raise DataError(f"there is nothing to show: split '{split}' of '{spec.name}' has {len(samples)} samples, {count} were asked for")
+        raise DataError(
+            f"there is nothing to show: split '{split}' of '{spec.name}' has {counted(len(samples), 'sample')}, {count} asked for"
+        )
     cells = [_draw_sample(samples[index], task) for index in evenly_spaced(len(samples), count)]
     rows = [row(cells[start : start + _SHEET_COLUMNS]) for start in range(0, len(cells), _SHEET_COLUMNS)]
     sheet = column([*rows, legend(task, width=max(r.width for r in rows))])

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from segbench.config.run_config import SettingValues, load_config
+from segbench.config.run_config import EMBEDDED_RECIPE, SettingValues, load_config
 from segbench.errors import CheckpointError, StoreError
 from segbench.execution.events import Listener
 from segbench.execution.plan.plan import make_plan
@@ -58,9 +58,9 @@ def evaluate_checkpoint(
     meta = read_checkpoint(file).meta
     if meta is None:
         raise CheckpointError(f"'{file}' does not say which model it is of: it was not written by segbench.")
-    own_flags = {"models": [meta.model], "losses": ["ce"], "train.image_size": format_size(meta.image_size)}
+    own_flags = {"models": [meta.model], "losses": ["ce"], "recipes": EMBEDDED_RECIPE, "train.image_size": format_size(meta.image_size)}
     config = load_config(sets=[*_history(meta), *sets], flags={**own_flags, **(flags or {})})
-    plan = make_plan(config, catalog)
+    plan = make_plan(config, catalog, by_model=True)
     own = meta.task
     if plan.task.num_classes != own.num_classes or dict(plan.task.inputs) != dict(own.inputs):
         raise CheckpointError(
@@ -68,7 +68,9 @@ def evaluate_checkpoint(
             f"dataset '{plan.dataset}' has {plan.task.num_classes} on {dict(plan.task.inputs)}. Give the dataset that it was trained for."
         )
     checkpoints = {cell.id: file.absolute() for cell in plan.cells}
-    result = run_stages(config, ("evaluate",), catalog=catalog, listener=listener, directory=out.absolute(), checkpoints=checkpoints)
+    result = run_stages(
+        config, ("evaluate",), catalog=catalog, listener=listener, directory=out.absolute(), checkpoints=checkpoints, by_model=True
+    )
     return result.model_copy(update={"cells": [_as_trained(cell, meta) for cell in result.cells]})
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from segbench.util.sequences import duration
+from segbench.util.sequences import counted, duration
 
 if TYPE_CHECKING:
     from segbench.plugin.registry import Catalog
@@ -158,7 +158,7 @@ class CellEnded:
         if quality and quality.training_score is not None:
             parts.append(f"training score {quality.training_score:.4f}")
         if training and training.seconds is not None:
-            parts.append(f"trained {training.epochs_run} epochs in {duration(training.seconds)}")
+            parts.append(f"trained {counted(training.epochs_run, 'epoch')} in {duration(training.seconds)}")
         return ", ".join(parts) or "done"
 
 
@@ -185,7 +185,7 @@ class RaceStarted:
 
     @property
     def sentence(self) -> str:
-        return f"measuring {self.contenders} deployed models"
+        return f"measuring {counted(self.contenders, 'deployed model')}"
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class LatencyStarted:
     @property
     def sentence(self) -> str:
         start = f", start {self.start} of {self.starts}" if self.start and self.starts else ""
-        return f"latency race at batch {self.batch_size}: {self.contenders} models in shuffled rounds{start}"
+        return f"latency race at batch {self.batch_size}: {counted(self.contenders, 'model')} in shuffled rounds{start}"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.config.run_config import SettingValues, load_config
+from segbench.config.run_config import EMBEDDED_RECIPE, SettingValues, load_config
 from segbench.data.selection import SYNTHETIC
 from segbench.errors import BackendError, CheckpointError, ConfigError, UnknownNameError, did_you_mean
 from segbench.execution.events import Emit, Event, Listener, Note, StageResult, emitting
@@ -79,6 +79,7 @@ def export_model(
         flags={
             "models": [meta.model if meta else subject],
             "losses": ["ce"],
+            "recipes": EMBEDDED_RECIPE,
             "dataset": task or _synthetic(meta.task if meta else None, subject, catalog, inputs, num_classes),
             "backends": [backend],
             "eval.image_size": format_size(parse_size(size, key="--input-size")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from segbench.execution.jobs import cell_job
@@ -49,7 +49,8 @@ def _filled(plan: Plan, catalog: Catalog, values: Values) -> Plan:
     config = plan.config
     data = {**config.overrides.get("data", {}), "normalisation": values}
     config = config.model_copy(update={"overrides": {**config.overrides, "data": data}})
-    return make_plan(config, catalog, digest_of=lambda root: plan.digest)
+    filled = make_plan(config, catalog, digest_of=lambda root: plan.digest, by_model=plan.by_model)
+    return replace(filled, recipe_chosen=plan.recipe_chosen)
 
 
 def _statistics(plan: Plan, cell: Cell, catalog: Catalog, store: RunStore, device: str) -> dict[str, Normalisation]:

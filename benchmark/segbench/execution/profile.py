@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from segbench.config.run_config import load_config
+from segbench.config.run_config import EMBEDDED_RECIPE, load_config
 from segbench.data.selection import declared_task
 from segbench.execution.events import Listener
 from segbench.execution.records import judge_claims
@@ -32,9 +32,12 @@ def profile_models(
     ``backends`` names further forms beside eager PyTorch.
     """
     task = dataset or declared_task(models, catalog, inputs, num_classes)
-    config = load_config(sets=settings, flags={"models": models, "losses": "ce", "dataset": task, "device": device, "backends": backends})
+    config = load_config(
+        sets=settings,
+        flags={"models": models, "losses": "ce", "recipes": EMBEDDED_RECIPE, "dataset": task, "device": device, "backends": backends},
+    )
     with tempfile.TemporaryDirectory(prefix="segbench-profile-") as folder:
-        result = run_stages(config, ("profile",), catalog=catalog, listener=listener, directory=Path(folder))
+        result = run_stages(config, ("profile",), catalog=catalog, listener=listener, directory=Path(folder), by_model=True)
     result = result.model_copy(update={"cells": [_untrained(cell) for cell in result.cells]})
     if dataset is None:
         nameless = {"task": result.task.without("dataset"), "config": result.config.without("dataset")}

@@ -7,9 +7,9 @@ from pathlib import Path
 from segbench import __version__
 from segbench.analysis.comparisons import with_comparisons
 from segbench.analysis.comparisons.confusions import ConfusionFiles
+from segbench.analysis.statistics import timing
 from segbench.analysis.statistics.bootstrap import miou_interval
 from segbench.analysis.statistics.scores import interval_fields
-from segbench.analysis.statistics.timing import quantile_intervals
 from segbench.execution.records import judge_claims
 from segbench.plugin.registry import Catalog
 from segbench.results.records import CellResult, Deployment, Latency, Quality, RunResult
@@ -65,6 +65,7 @@ def _deployment(deployment: Deployment) -> Deployment:
 
 def _latency(entry: Latency) -> Latency:
     if not entry.rounds_ms:
-        return entry.model_copy(update=dict.fromkeys(("ci95_ms", "p90_ci95_ms", "p99_ci95_ms")))
-    p50, p90, p99 = quantile_intervals(entry.rounds_ms, (0.5, 0.9, 0.99), starts=entry.start_rounds)
-    return entry.model_copy(update={"ci95_ms": p50, "p90_ci95_ms": p90, "p99_ci95_ms": p99})
+        why = "its rounds were not kept"
+        missing = {"p50": why, "p90": why, "p99": why}
+        return entry.model_copy(update={"ci95_ms": None, "p90_ci95_ms": None, "p99_ci95_ms": None, "no_interval": missing})
+    return entry.model_copy(update=timing.interval_fields(entry.rounds_ms, starts=entry.start_rounds))

@@ -68,12 +68,14 @@ def run_stages(
     listener: Listener,
     directory: Path,
     checkpoints: Mapping[str, Path] | None = None,
+    by_model: bool = False,
 ) -> RunResult:
     """Run only some stages of every cell, in a directory of their own; nothing is reported.
 
     With ``checkpoints`` (by cell) only those cells are run, with these weights. Costs are measured where "profile" is asked for.
+    Cells that were not trained by this configuration are named ``by_model``.
     """
-    plan = make_plan(config, catalog, digest_of=_data_digest)
+    plan = make_plan(config, catalog, digest_of=_data_digest, by_model=by_model)
     if checkpoints is not None:
         plan = dataclasses.replace(plan, cells=tuple(cell for cell in plan.cells if cell.id in checkpoints))
     store = RunStore(directory)

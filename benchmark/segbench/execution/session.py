@@ -82,6 +82,7 @@ def open_session(
     environment = describe_environment(catalog_plugins=catalog.plugins)
     machine = machine_record(environment, device)
     environment.started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    skipped = [f"plugin '{p.name}' was skipped: {p.error}" for p in catalog.plugins if p.error]
     result = RunResult(
         command=_all_commands(store, command, grown=bool(old)),
         config=config_record(plan, device),
@@ -89,7 +90,7 @@ def open_session(
         task=task_record(plan),
         instruments=read_stamp(instrument_identity(machine, environment.segbench)),
         ablation=ablation or _earlier_ablation(store, {*(row.model for row in old.values()), *plan.config.models}),
-        warnings=[*notes, *(f"plugin '{p.name}' was skipped: {p.error}" for p in catalog.plugins if p.error)],
+        warnings=[*notes, *([plan.recipe_note] if plan.recipe_note else []), *skipped],
     )
     rows = {cell_id: _outdated(row, plan) for cell_id, row in old.items()}
     return RunSession(plan, catalog, store, device, Fanout(listener, observers), observers, result, rows, machine=machine)

@@ -28,6 +28,7 @@ class Profile:
     fvcore_error: str | None
     uncounted_ops: dict[str, int] | None
     input_shape: list[list[int]]
+    auxiliary_kept: str | None
 
     def fields(self) -> dict[str, Any]:
         """As a mapping, to update a :class:`segbench.results.records.CellResult` with."""
@@ -63,4 +64,5 @@ def profile_network(
         fvcore_error=traced.error if traced else "not asked for",
         uncounted_ops=traced.uncounted_ops if traced else None,
         input_shape=[list(tensor.shape) for tensor in inputs],
+        auxiliary_kept=getattr(network, "kept_auxiliary", None) or None,
     )

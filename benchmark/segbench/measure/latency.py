@@ -1,8 +1,9 @@
 """Latency: raw times per call of warmed-up contenders, released one at a time in shuffled rounds.
 
-Warm-up lasts until the times stop falling (with a cap), the first call is recorded by itself, every sample is kept. Rounds, not calls, are
-the independent units: a round is one block of calls per contender, in an order drawn anew each time, so that heat and other load hit
-all alike. A block's first calls run with caches and clock as the contender before left them: they are recorded apart, as its lead-in.
+Warm-up lasts until the times stop falling (with a cap), the first call is recorded by itself, every sample is kept. A round is one block of
+calls per contender, in an order drawn anew each time, so that heat and other load hit all alike. Calls of one round share the machine's
+state and rounds of one start the pace of the process, so that starts are the independent units of all intervals. A block's first calls
+run with caches and clock as the contender before left them: they are recorded apart, as its lead-in.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from segbench.analysis.statistics.timing import is_falling, quantile_intervals, quantile_of
+from segbench.analysis.statistics.starts import ALIKE, by_start, spread_of
+from segbench.analysis.statistics.timing import interval_fields, is_falling, quantile_of
 from segbench.measure.contender import Clock, Conditions, Contender, LocalContender, local_contender
 from segbench.results.records import Latency
 
@@ -143,7 +145,7 @@ def join_starts(starts: Sequence[Latency], *, seed: int = 0) -> Latency:
     """One contender's times over several starts of its process: all rounds together, the first call that of the first start.
 
     Two starts of one program differ by a per cent or more, with the layout of its memory. Within one start no number of rounds shows
-    that; over several it makes neighbouring rounds alike, for which intervals allow.
+    that: intervals are from how several differ.
     """
     first, *others = starts
     if not others:
@@ -158,7 +160,7 @@ def join_starts(starts: Sequence[Latency], *, seed: int = 0) -> Latency:
             "start_rounds": counts,
             "warmup_calls": max((start.warmup_calls for start in starts if start.warmup_calls is not None), default=None),
             "host_p50_ms": statistics.median(hosts) if hosts else None,
-            "notes": list(dict.fromkeys(note for start in starts for note in start.notes)),
+            "notes": [*dict.fromkeys(note for start in starts for note in start.notes), *_notes_on_starts(rounds, counts)],
         }
     )
 
@@ -218,20 +220,25 @@ def _latency(timing: _TimedContender, *, seed: int) -> Latency:
 def _figures(rounds: Sequence[Sequence[float]], batch_size: int, *, starts: Sequence[int], seed: int) -> dict[str, Any]:
     """The rounds and the figures computed from them, by the names of :class:`~segbench.results.records.Latency`."""
     samples = [sample for block in rounds for sample in block]
-    mean = statistics.fmean(samples)
-    intervals = quantile_intervals(rounds, (0.5, 0.9, 0.99), starts=starts, seed=seed)
+    median = statistics.median(samples)
     return {
-        "p50_ms": statistics.median(samples),
+        "p50_ms": median,
         "p90_ms": quantile_of(samples, 0.9),
         "p99_ms": quantile_of(samples, 0.99),
-        "mean_ms": mean,
-        "ci95_ms": intervals[0],
-        "p90_ci95_ms": intervals[1],
-        "p99_ci95_ms": intervals[2],
-        "images_per_second": batch_size * 1e3 / mean if mean > 0 else None,
+        "mean_ms": statistics.fmean(samples),
+        **interval_fields(rounds, starts=starts, seed=seed),
+        "images_per_second": batch_size * 1e3 / median if median > 0 else None,
         "samples_ms": samples,
         "rounds_ms": [list(block) for block in rounds],
     }
+
+
+def _notes_on_starts(rounds: Sequence[Sequence[float]], starts: Sequence[int]) -> list[str]:
+    """A warning where the times of neighbouring starts were alike: fewer of them than were run are independent."""
+    medians = [statistics.median(calls) for calls in by_start(rounds, starts)]
+    if min(medians) <= 0 or len(medians) < 2 or (stretch := spread_of([math.log(median) for median in medians]).stretch) < ALIKE:
+        return []
+    return [f"its times rose and fell slowly, over several starts: intervals are {stretch:.1f} times as wide because of it"]
 
 
 def _notes(timing: _TimedContender) -> list[str]:

@@ -145,13 +145,13 @@ def join_processes(parts: Sequence[Memory]) -> Memory:
     increases = [part.activation_peak for part in parts if part.activation_peak is not None]
     joined = parts[0].model_copy(update={"inference_peaks": peaks, "activation_peaks": increases})
     if not peaks or not increases:
-        return joined.model_copy(update={"interval_reason": joined.method or ""})
+        return joined.model_copy(update={"no_interval": joined.method or ""})
     figures = {"inference_peak": median(peaks), "activation_peak": median(increases)}
     if joined.method == _CUDA_METHOD:
-        return joined.model_copy(update=figures | {"interval_reason": "the allocator counts bytes"})
+        return joined.model_copy(update=figures | {"no_interval": "the allocator counts bytes"})
     intervals = {"inference_peak_ci95": memory_interval(peaks), "activation_peak_ci95": memory_interval(increases)}
     few = why_no_interval(peaks) if intervals["inference_peak_ci95"] is None else ""
-    return joined.model_copy(update=figures | intervals | {"interval_reason": few})
+    return joined.model_copy(update=figures | intervals | {"no_interval": few})
 
 
 def _read_repeatedly(call: Callable[[], object], device: str | torch.device, *, times: int) -> list[PeakMemory]:

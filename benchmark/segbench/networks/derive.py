@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from segbench.errors import PluginError
-from segbench.networks.network import Network, build_network, deploy
+from segbench.networks.network import Network, build_network, deploy, input_channels
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.options import Options
 from segbench.plugin.specs import Derivation, ModelSpec, Task, resolve
@@ -35,7 +35,7 @@ def rebuild_network(chosen: Chosen[ModelSpec], task: Task, state: Mapping[str, T
         torch.manual_seed(seed)
         bases = untrained_bases(chosen.parts, task)
         model = _require_module(resolve(derivation.rebuild)(_base_modules(derivation, bases), state, task, chosen.options), derivation)
-    return Network(model, chosen.spec, task.num_classes)
+    return Network(model, chosen.spec, task.num_classes, channels=input_channels(chosen.spec, task))
 
 
 def untrained_bases(parts: Sequence[Chosen[ModelSpec]], task: Task) -> list[Network]:

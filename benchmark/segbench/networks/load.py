@@ -10,7 +10,7 @@ from segbench.errors import CheckpointError, SegbenchError
 from segbench.networks.checkpoint_meta import CheckpointMeta, without_download
 from segbench.networks.checkpoints import load_model_state, read_checkpoint
 from segbench.networks.derive import derive_model, rebuild_network
-from segbench.networks.network import Network, build_network
+from segbench.networks.network import Network, build_network, input_channels
 from segbench.plugin.choice import parse_choice
 from segbench.plugin.chosen import Chosen, PartRecord
 from segbench.plugin.inputs import InputPlan
@@ -79,7 +79,7 @@ def derive_network(chosen: Chosen[ModelSpec], task: Task, files: Sequence[Path],
                 "Choose members whose encoders share a normalisation."
             )
     model = derive_model(derivation, [base.network for base in loaded], task, chosen.options)
-    return Network(model, chosen.spec, task.num_classes)
+    return Network(model, chosen.spec, task.num_classes, channels=input_channels(chosen.spec, task))
 
 
 def same_normalisation(one: Mapping[str, Normalisation], other: Mapping[str, Normalisation]) -> bool:

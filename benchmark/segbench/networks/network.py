@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segbench.errors import PluginError
+from segbench.networks.auxiliary import Removal, without_auxiliary_heads
 from segbench.plugin.options import Options
 from segbench.plugin.specs import ModelSpec, Task, resolve
 
@@ -18,24 +19,42 @@ class Network(nn.Module):
     """``network(*inputs) -> {"logits": .., aux..}``: pads inputs (N, C, H, W) to what the model needs and reads its output.
 
     Logits come at the model's own resolution where nothing was padded, and cropped to the input's size where it was;
-    :func:`resize_logits` brings them to a label's size.
+    :func:`resize_logits` brings them to a label's size. ``channels`` are those of each input, where they are known; ``main_only`` leaves
+    auxiliary outputs out.
     """
 
-    def __init__(self, model: nn.Module, spec: ModelSpec, num_classes: int) -> None:
+    def __init__(
+        self, model: nn.Module, spec: ModelSpec, num_classes: int, *, channels: tuple[int, ...] = (), main_only: bool = False
+    ) -> None:
         super().__init__()
         self.model = model
         self.spec = spec
         self.num_classes = num_classes
+        self.channels = channels
+        self.main_only = main_only
         self._read = resolve(spec.read_output) if spec.read_output else read_output
 
     def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
         height, width = inputs[0].shape[-2:]
         padded = (_padded_length(height, self.spec), _padded_length(width, self.spec))
         if padded == (height, width):
-            return {name: self._check_logits(value) for name, value in self._read(self.model(*inputs)).items()}
+            return {name: self._check_logits(value) for name, value in self._outputs(self.model, inputs).items()}
         bottom, right = padded[0] - height, padded[1] - width
-        outputs = self._read(self.model(*(functional.pad(x, (0, right, 0, bottom)) for x in inputs)))
+        outputs = self._outputs(self.model, tuple(functional.pad(x, (0, right, 0, bottom)) for x in inputs))
         return {name: resize_logits(self._check_logits(value), padded)[..., :height, :width] for name, value in outputs.items()}
+
+    def _outputs(self, model: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        outputs: dict[str, Tensor] = self._read(model(*inputs))
+        return {"logits": outputs["logits"]} if self.main_only else outputs
+
+    def without_auxiliary_heads(self) -> tuple[Network, Removal]:
+        """The network without the modules that run for auxiliary outputs only, and what was removed; it shares all weights."""
+        removal = Removal(self.model)
+        if self.channels:
+            multiple, least = max(self.spec.size_multiple, 1), self.spec.min_size
+            removal = without_auxiliary_heads(self.model, self._outputs, channels=self.channels, size_multiple=multiple, min_size=least)
+        lean = Network(removal.model, self.spec, self.num_classes, channels=self.channels, main_only=bool(removal.removed))
+        return lean, removal
 
     def _check_logits(self, logits: Tensor) -> Tensor:
         if logits.ndim == 4 and logits.shape[1] == 1 and self.num_classes == 2:
@@ -47,11 +66,15 @@ class Network(nn.Module):
 
 
 class DeployedNetwork(nn.Module):
-    """The deployed network: inputs (N, C, H, W) to logits (N, K, H, W) at the input's size, without auxiliary heads."""
+    """The deployed network: inputs (N, C, H, W) to logits (N, K, H, W) at the input's size, without auxiliary heads.
 
-    def __init__(self, network: Network) -> None:
+    ``kept_auxiliary`` names auxiliary outputs that it computes all the same, with the reason; empty where there are none.
+    """
+
+    def __init__(self, network: Network, *, kept_auxiliary: str = "") -> None:
         super().__init__()
         self.network = network
+        self.kept_auxiliary = kept_auxiliary
 
     def forward(self, *inputs: Tensor) -> Tensor:
         height, width = inputs[0].shape[-2:]
@@ -65,13 +88,25 @@ def build_network(spec: ModelSpec, task: Task, options: Options, *, seed: int) -
         model = resolve(spec.build)(task, options)
     if not isinstance(model, nn.Module):
         raise PluginError(f"model '{spec.name}': build returned {type(model).__name__} instead of a torch.nn.Module")
-    return Network(model, spec, task.num_classes)
+    return Network(model, spec, task.num_classes, channels=input_channels(spec, task))
+
+
+def input_channels(spec: ModelSpec, task: Task) -> tuple[int, ...]:
+    """Channels of each input of a model, in order."""
+    return tuple(task.inputs[name] for name in spec.inputs if name in task.inputs)
 
 
 def deploy(network: Network) -> DeployedNetwork:
-    """The network as it is deployed and measured: eval mode, auxiliary heads dropped. The weights are shared."""
-    model = resolve(network.spec.deployed)(network.model) if network.spec.deployed else network.model
-    return DeployedNetwork(Network(model, network.spec, network.num_classes)).eval()
+    """The network as it is deployed and measured: eval mode, auxiliary heads dropped. The weights are shared.
+
+    They are dropped by the spec's ``deployed``, or else where that leaves the logits bit-identical (:mod:`segbench.networks.auxiliary`).
+    """
+    if network.spec.deployed:
+        model = resolve(network.spec.deployed)(network.model)
+        return DeployedNetwork(Network(model, network.spec, network.num_classes, channels=network.channels)).eval()
+    lean, removal = network.without_auxiliary_heads()
+    kept = f"{', '.join(removal.outputs)}: {removal.reason}" if removal.outputs and not removal.removed else ""
+    return DeployedNetwork(lean, kept_auxiliary=kept).eval()
 
 
 def read_output(output: Any) -> dict[str, Tensor]:

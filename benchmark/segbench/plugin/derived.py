@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from segbench.errors import ConfigError
 from segbench.plugin.options import Options
 from segbench.plugin.specs import Derivation, LossSpec, ModelSpec, Normalisation, Ref, Task, resolve
+from segbench.util.sequences import counted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +32,7 @@ def derived_model(chosen: Chosen[ModelSpec], parts: Sequence[Chosen[ModelSpec]])
     assert derivation is not None
     name = chosen.spec.name
     if len(parts) < derivation.least or (derivation.like_base and len(parts) > 1):
-        wanted = "one model" if derivation.like_base else f"at least {derivation.least} models"
+        wanted = "one model" if derivation.like_base else f"at least {counted(derivation.least, 'model')}"
         example = "deeplab-original" if derivation.like_base else "(deeplab-original,deeplab-optimized)"
         raise ConfigError(f"'{name}' is made of {wanted}: write {name}[of={example}].")
     first = parts[0].spec

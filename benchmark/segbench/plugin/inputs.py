@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from segbench.errors import ConfigError, PluginError
 from segbench.plugin.options import Options
 from segbench.plugin.specs import ModelSpec, Normalisation, Task, resolve
+from segbench.util.sequences import counted
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def plan_inputs(spec: ModelSpec, task: Task, options: Options) -> tuple[InputPla
             raise PluginError(f"model '{spec.name}': normalise speaks of the input '{name}', but the model takes {_list(spec.inputs)}")
         index = spec.inputs.index(name)
         if len(norm.mean) != channels[index]:
-            raise PluginError(f"model '{spec.name}': normalise gives {len(norm.mean)} means for {channels[index]} channels of '{name}'")
+            takes = counted(channels[index], "channel")
+            raise PluginError(f"model '{spec.name}': normalise gives {counted(len(norm.mean), 'mean')} for {takes} of '{name}'")
         if len(groups[index]) == 1:
             normalisation[groups[index][0]] = norm
     return InputPlan(groups, channels, normalisation, early_fusion=fused), model_task

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from segbench.errors import PluginError
+from segbench.plugin.field_types import check_fields
 from segbench.plugin.options import NoOptions, Options
 from segbench.util.packages import installed_version
+from segbench.util.sequences import counted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -61,6 +63,7 @@ class Normalisation:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
+        check_fields(self, "normalisation", declared_by=Normalisation)
         if len(self.mean) != len(self.std) or not self.mean:
             raise PluginError(f"normalisation needs one mean and one std per channel, got {self.mean} and {self.std}")
         if not all(math.isfinite(v) for v in (*self.mean, *self.std, self.scale)) or min(self.std) <= 0:
@@ -92,6 +95,7 @@ class Task:
                 f"task kind '{self.kind}' is not supported: segbench scores one class per pixel (multiclass); "
                 "multi-label masks would need another metric"
             )
+        check_fields(self, "task", declared_by=Task)
         if len(self.class_names) < 2:
             raise PluginError("a task needs at least two classes (for a binary task: background and foreground)")
         if len(set(self.class_names)) != len(self.class_names):
@@ -101,7 +105,7 @@ class Task:
         if 0 <= self.ignore_index < len(self.class_names):
             raise PluginError(f"ignore_index {self.ignore_index} is also the class '{self.class_names[self.ignore_index]}'")
         if self.palette and len(self.palette) != len(self.class_names):
-            raise PluginError(f"the palette has {len(self.palette)} colours for {len(self.class_names)} classes")
+            raise PluginError(f"the palette has {counted(len(self.palette), 'colour')} for {len(self.class_names)} classes")
         if self.headline is not None and self.headline not in self.class_names:
             raise PluginError(f"headline class '{self.headline}' is not among the classes")
         for name, norm in self.normalisation.items():
@@ -148,11 +152,18 @@ class Download:
     extract: str | None = None
     provides: str = ""
 
+    def __post_init__(self) -> None:
+        check_fields(self, f"download '{self.target}'", declared_by=Download)
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Spec:
     name: str
     summary: str
+
+    def __post_init__(self) -> None:
+        declared_by = next(cls for cls in type(self).__mro__ if cls.__module__ == __name__)  # a plugin may have a subclass of its own
+        check_fields(self, f"{declared_by.__name__.removesuffix('Spec').lower()} '{self.name}'", declared_by=declared_by)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +197,9 @@ class Derivation:
     trains: bool = False
     least: int = 1
 
+    def __post_init__(self) -> None:
+        check_fields(self, f"derivation '{self.kind}'", declared_by=Derivation)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec(_BuiltSpec):
@@ -200,7 +214,8 @@ class ModelSpec(_BuiltSpec):
     parts           part name -> prefixes of parameter names ({"encoder": ("backbone.",)}), for counts per part
     head            prefixes of parameter names that depend on the class count (left out of ``init_from`` across class counts)
     normalise       ``normalise(task, options) -> {input: Normalisation} | None``: a pretrained encoder's own
-    deployed        ``deployed(model) -> model`` without what only training needs (auxiliary heads)
+    deployed        ``deployed(model) -> model`` without what only training needs (auxiliary heads). Without it, modules that serve
+                    auxiliary outputs alone are dropped where the logits stay bit-identical, and kept otherwise, with a note
     check           ``check(task, options) -> [what is missing and how to get it, ..]``, called at planning; cheap
     derives         :class:`Derivation` of a model that is made of trained ones; ``build`` is not called then
     reconstruction  what the network was made from where its authors published no code ("the flood guide's text, which gives no layer
@@ -265,6 +280,9 @@ class LossFormula:
     worked: Ref | None = None
     num_classes: int = 5
 
+    def __post_init__(self) -> None:
+        check_fields(self, "formula", declared_by=LossFormula)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LossSpec(_BuiltSpec):
@@ -304,6 +322,7 @@ class DatasetSpec(_Spec):
     fetch       ``fetch(root, options) -> Iterable[Download]``: what ``segbench data fetch`` downloads; each is on disk before
                 the next is asked for, so that a generator can read a list that it has just been given
     embedded    True where no data folder is needed
+    recipe      name of the recipe that fits it, for runs that name none; by default ``smoke`` where it is embedded, else ``quick-test``
     """
 
     task: Ref
@@ -316,6 +335,7 @@ class DatasetSpec(_Spec):
     check: Ref | None = None
     fetch: Ref | None = None
     embedded: bool = False
+    recipe: str | None = None
     source: str = ""
 
     def split_names(self, options: Options) -> tuple[str, ...]:
@@ -370,6 +390,7 @@ class BackendSpec(_Spec):
     source: str = ""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.build is None) == (self.export is None) or (self.export is None) != (self.load is None):
             raise PluginError(f"backend '{self.name}' needs either build, or export and load")
 
@@ -443,6 +464,9 @@ class Claim(_Spec):
     baseline_modules: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if not all(math.isfinite(figure) for figure in (self.value, self.tolerance, self.high or 0.0)):
+            raise PluginError(f"claim '{self.name}': its figures must be finite")
         if self.comparator == "range" and (self.high is None or self.high < self.value):
             raise PluginError(f"claim {self.name}: a range needs high >= value")
         if self.reading != "value" and self.baseline is None:

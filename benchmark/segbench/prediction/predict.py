@@ -25,6 +25,7 @@ from segbench.prediction.scenes import OpenScene, Scene
 from segbench.prediction.tiles import Grid, blended, grid_of
 from segbench.util.devices import is_out_of_memory
 from segbench.util.image_size import Size, format_size
+from segbench.util.sequences import counted
 
 WHOLE_PIXELS = 1536 * 1536
 TILE = (1024, 1024)
@@ -219,7 +220,7 @@ class _ImagePredictor:
         on = f", on a canvas of {format_size(canvas)}" if canvas and canvas != seen else ""
         if size is not None:
             return f"resized to {format_size(size)}{on}"
-        return f"in {len(grid)} tiles of {format_size(grid.tile)}{on}" if len(grid) > 1 else f"at its own size{on}"
+        return f"in {counted(len(grid), 'tile')} of {format_size(grid.tile)}{on}" if len(grid) > 1 else f"at its own size{on}"
 
     def _pieces(self, scene: OpenScene, grid: Grid, size: Size | None) -> Iterator[tuple[Window, Tensor]]:
         if size is not None:

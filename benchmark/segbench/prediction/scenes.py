@@ -21,6 +21,7 @@ from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import Sample, Task
 from segbench.prediction.image_files import PICTURES, RASTERS, Georeference, Layer, nearest, open_layer, to_stored_dtype
 from segbench.util.image_size import Size
+from segbench.util.sequences import counted
 
 _EIGHT_BITS = 1 / 255
 
@@ -197,7 +198,7 @@ def paired_scenes(patterns: Mapping[str, str], task: Task) -> list[FileScene]:
     wrong = sorted(set(patterns) - set(task.inputs))
     lacking = [name for name in task.inputs if name not in patterns]
     if wrong or lacking:
-        takes = " and ".join(f"{name} ({channels} channels)" for name, channels in task.inputs.items())
+        takes = " and ".join(f"{name} ({counted(channels, 'channel')})" for name, channels in task.inputs.items())
         what = f"there is no input '{wrong[0]}'" if wrong else f"'{lacking[0]}' is missing"
         raise ConfigError(f"--input: {what}. The network takes {takes}: --input {' --input '.join(f'{name}=DIR' for name in task.inputs)}")
     files_by_input = {name: _files_by_key(patterns[name], name) for name in task.inputs}
@@ -207,7 +208,8 @@ def paired_scenes(patterns: Mapping[str, str], task: Task) -> list[FileScene]:
     if examples:
         count = sum(map(len, unpaired.values()))
         raise ConfigError(
-            f"--input: {count} files have no partner of the same name ({'; '.join(examples)}). Where names end differently, give patterns "
+            f"--input: {counted(count, 'file')} without a partner of the same name ({'; '.join(examples)}). "
+            "Where names end differently, give patterns "
             "whose * is what they share, as in --input 'sar=S1/*_S1Hand.tif' --input 'optical=S2/*_S2Hand.tif'."
         )
     return [FileScene(key, {name: files[key] for name, files in files_by_input.items()}) for key in sorted(shared)]

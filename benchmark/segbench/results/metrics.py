@@ -457,7 +457,7 @@ METRICS = MetricTable(
         ),
         Metric(
             "throughput",
-            meaning="**throughput**: images per second where whole batches are passed.",
+            meaning="**throughput**: images per second where whole batches are passed, at the median time of one.",
             unit="images/s",
             better="higher",
             noise="calls",

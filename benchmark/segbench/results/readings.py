@@ -120,12 +120,12 @@ def shown_latency(cell: CellResult) -> ShownValue | None:
 
 
 def shown_throughput(cell: CellResult) -> ShownValue | None:
-    """Images per second in the largest batch."""
+    """Images per second in the largest batch, at the median time of a call."""
     entry = batch_latency(cell)
-    speed = finite(entry.images_per_second) if entry else None
+    speed = finite(entry.rate) if entry else None
     if entry is None or speed is None:
         return None
-    return ShownValue(speed)
+    return ShownValue(speed, interval=entry.rate_ci95)
 
 
 def shown_memory(cell: CellResult) -> ShownValue | None:
@@ -249,10 +249,7 @@ def throughput(cell: CellResult) -> Iterator[MetricReading]:
     deployment = _eager(cell)
     for latency in deployment.latency if deployment else []:
         if deployment is not None and latency.batch_size > 1:
-            low, high = latency.ci95_ms or (None, None)
-            rate = 1000 * latency.batch_size
-            interval = (rate / high, rate / low) if low and high else None
-            yield _timed(latency.images_per_second, interval, latency, deployment)
+            yield _timed(latency.rate, latency.rate_ci95, latency, deployment)
 
 
 def deployed_latency_ms(cell: CellResult) -> Iterator[MetricReading]:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SerializerFunctionWrapHandler, model_serializer, model_validator
 from typing_extensions import Self
 
+from segbench.util.sequences import counted
+
 SCHEMA_VERSION = 1
 
 Status = Literal["ok", "failed", "skipped", "interrupted", "pending"]
@@ -117,7 +119,9 @@ class Training(Record):
     device: str | None = Field(None, description="where it was trained")
     precision: str | None = Field(None, description="bf16, fp16 or off")
     batch_size: int | None = Field(None, description="images in one batch")
-    accumulate: int | None = Field(None, description="batches in one step of the optimiser")
+    accumulate: int | None = Field(
+        None, description="batches in one step of the optimiser: one large batch only where the loss is a mean over pixels"
+    )
     world_size: int | None = Field(None, description="processes that trained together")
     stopped: str | None = Field(None, description="why it stopped before the last epoch")
     nondeterministic: list[str] = Field(default_factory=list, description="operations that are not deterministic on this device")
@@ -204,9 +208,9 @@ class Latency(Record):
 
     ``rounds_ms`` holds the calls of each round, ``lead_in_ms`` those of the same round that came first after another contender had run: no
     figure is made of them. ``samples_ms`` are all calls of all rounds; ``start_rounds`` says how many of these came after each start of the
-    process. ``ci95_ms`` is a 95 % interval of the median, ``p90_ci95_ms`` and ``p99_ci95_ms`` of those, from resampled rounds and, where
-    they are four or more, starts of the process; a quantile without samples enough is null. On a GPU all of these are times of the device,
-    and ``host_p50_ms`` is the median over rounds of the wall time per call.
+    process. ``ci95_ms`` is a 95 % interval of the median, ``p90_ci95_ms`` and ``p99_ci95_ms`` of those, over calls, rounds and starts of
+    the process; ``no_interval`` says of p50, p90 and p99 why one is null. A quantile without samples enough is null. On a GPU all of these
+    are times of the device, and ``host_p50_ms`` is the median over rounds of the wall time per call.
     """
 
     batch_size: int = Field(description="images in one call")
@@ -219,11 +223,12 @@ class Latency(Record):
     p90_ms: float | None = Field(None, description="milliseconds; null where there are too few calls")
     p99_ms: float | None = Field(None, description="milliseconds; null where there are too few calls")
     mean_ms: float | None = Field(None, description="milliseconds")
-    ci95_ms: tuple[float, float] | None = Field(None, description="milliseconds: 95 % interval of the median, from rounds and starts")
+    ci95_ms: tuple[float, float] | None = Field(None, description="milliseconds: 95 % interval of the median, from how starts differ")
     p90_ci95_ms: tuple[float, float] | None = Field(None, description="milliseconds: 95 % interval of the 90th percentile")
     p99_ci95_ms: tuple[float, float] | None = Field(None, description="milliseconds: 95 % interval of the 99th percentile")
+    no_interval: dict[str, str] = Field(default_factory=dict, description="why p50, p90 or p99 has no interval")
     host_p50_ms: float | None = Field(None, description="milliseconds of wall time per call on a GPU: median over rounds")
-    images_per_second: float | None = Field(None, description="at the mean time of a call")
+    images_per_second: float | None = Field(None, description="at the median time of a call; in older results at the mean")
     energy_j_per_image: float | None = Field(None, description="joules")
     energy_method: str | None = Field(None, description="what measured the energy")
     samples_ms: list[float] = Field(default_factory=list, description="milliseconds of every call of all rounds")
@@ -236,10 +241,24 @@ class Latency(Record):
     clock: str | None = Field(None, description="what measured the time")
     notes: list[str] = Field(default_factory=list, description="remarks for the reader")
 
+    @property
+    def rate(self) -> float | None:
+        """Images per second at the median time of a call, as comparisons of throughput read it; None where there is no median."""
+        return 1e3 * self.batch_size / self.p50_ms if self.p50_ms else self.images_per_second
+
+    @property
+    def rate_ci95(self) -> tuple[float, float] | None:
+        """95 % interval of :attr:`rate`: that of the median time."""
+        if self.ci95_ms is None or self.ci95_ms[0] <= 0:
+            return None
+        return 1e3 * self.batch_size / self.ci95_ms[1], 1e3 * self.batch_size / self.ci95_ms[0]
+
     @model_validator(mode="after")
     def _rounds_are_those_of_the_starts(self) -> Latency:
         if self.start_rounds and sum(self.start_rounds) != len(self.rounds_ms):
-            raise ValueError(f"start_rounds add up to {sum(self.start_rounds)}, but rounds_ms holds {len(self.rounds_ms)} rounds")
+            raise ValueError(
+                f"start_rounds add up to {sum(self.start_rounds)}, but rounds_ms holds {counted(len(self.rounds_ms), 'round')}"
+            )
         return self
 
 
@@ -265,7 +284,7 @@ class Memory(Record):
 
     On a CPU ``inference_peak`` is of the whole process, interpreter and libraries included, and differs from process to process:
     it is the median of ``inference_peaks``, one of each process that was started anew, itself the median of so many ``calls``.
-    ``inference_peak_ci95`` is the interval of that median, null for the reason in ``interval_reason``; ``activation_peak`` likewise.
+    ``inference_peak_ci95`` is the interval of that median, null for the reason in ``no_interval``; ``activation_peak`` likewise.
     Results without these lists were read once, in one process. ``training_method`` is what the training step was; ``notes`` say why
     something was not measured.
     """
@@ -280,7 +299,7 @@ class Memory(Record):
     activation_peak_ci95: tuple[float, float] | None = Field(None, description="MB of 2**20 bytes: 95 % interval over processes")
     activation_peaks: list[float] = Field(default_factory=list, description="MB of 2**20 bytes in each process, started anew")
     calls: int | None = Field(None, description="measured calls of which each process gives the median")
-    interval_reason: str = Field("", description="why there are no intervals")
+    no_interval: str = Field("", description="why there are no intervals")
     training_peak: float | None = Field(None, description="MB of 2**20 bytes during one training step, weights included")
     reserved_peak: float | None = Field(None, description="MB of 2**20 bytes that the allocator held")
     batch_size: int | None = Field(None, description="images in one call")
@@ -416,6 +435,9 @@ class CellResult(Record):
     input_shape: list[list[int]] | None = Field(
         None, description="at which costs were counted: one shape for each input: batch, channels, height, width"
     )
+    auxiliary_kept: str | None = Field(
+        None, description="auxiliary outputs whose modules are counted and measured too, with the reason; null: there are none"
+    )
     early_fusion: bool = Field(False, description="whether several inputs were concatenated by channel for a model of one")
     training: Training | None = Field(None, description="null where nothing was trained")
     quality: Quality | None = Field(None, description="null where nothing was scored")
@@ -509,6 +531,7 @@ class Comparison(Record):
     n: int | None = Field(None, description="independent units: rounds, images, blocks of images, groups or seeds")
     reason: str = Field("", description="why nothing can be said")
     context: dict[str, Any] = Field(default_factory=dict, description="what both sides share")
+    notes: list[str] = Field(default_factory=list, description="remarks for the reader")
 
 
 class SeedSummary(Record):

@@ -10,6 +10,7 @@ from segbench.results.records import Training
 from segbench.results.training_epochs import median_speed, speed_notes
 from segbench.training.diagnosis import diagnose
 from segbench.training.session import Job, Session, describe_job
+from segbench.util.sequences import counted
 
 
 def record(session: Session, *, peak_memory_mb: float | None) -> Training:
@@ -23,7 +24,7 @@ def record(session: Session, *, peak_memory_mb: float | None) -> Training:
     notes = list(state.notes)
     if process.world_size > 1:
         notes.append(
-            f"{process.world_size} processes: batch normalisation sees each process's own {settings.batch_size} images, "
+            f"{process.world_size} processes: batch normalisation sees each process's own {counted(settings.batch_size, 'image')}, "
             "running statistics are averaged after each epoch"
         )
     if job.val_samples is None and settings.patience is not None:
@@ -46,7 +47,7 @@ def record(session: Session, *, peak_memory_mb: float | None) -> Training:
         nondeterministic=state.nondeterministic,
         notes=notes,
         history=state.history,
-        diagnosis=diagnose(state.history),
+        diagnosis=diagnose(state.history, settings),
     )
     return training.model_copy(update={"notes": [*notes, *speed_notes(training)]})
 

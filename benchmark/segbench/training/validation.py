@@ -9,8 +9,9 @@ from segbench.measure.quality.scores import score
 from segbench.plugin.choice import slug
 from segbench.plugin.specs import Progress
 from segbench.results.records import Epoch
+from segbench.training.schedules import Stopping
 from segbench.training.session import Job, Session
-from segbench.util.sequences import evenly_spaced
+from segbench.util.sequences import counted, evenly_spaced
 
 
 def validate(session: Session, row: Epoch) -> tuple[Epoch, bool]:
@@ -32,8 +33,15 @@ def validate(session: Session, row: Epoch) -> tuple[Epoch, bool]:
     state.plateau = state.plateau.seen(miou)
     state.validation_seconds += evaluation.seconds
     if state.stopping.exhausted and not last:
-        state.stopped = f"early: {state.stopping.waited} validations without a better score than epoch {state.stopping.best_epoch}'s"
+        state.stopped = _early(state.stopping)
     return row.model_copy(update={"val_loss": evaluation.loss, "val_miou": miou}), state.stopping.best_epoch != before
+
+
+def _early(stopping: Stopping) -> str:
+    validations = counted(stopping.waited, "validation")
+    if stopping.best_epoch is None:
+        return f"early: {validations} without any score"
+    return f"early: {validations} without a better score than epoch {stopping.best_epoch}'s"
 
 
 def _evaluate_epoch(session: Session, row: Epoch) -> Evaluation:

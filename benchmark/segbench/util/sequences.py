@@ -43,6 +43,15 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun.
+
+    >>> counted(1, "cell"), counted(3, "cell"), counted(2, "class", "classes")
+    ('1 cell', '3 cells', '2 classes')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
+
+
 def duration(seconds: float) -> str:
     """Seconds in words.
 

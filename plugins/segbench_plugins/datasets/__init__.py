@@ -120,6 +120,7 @@ def segbench_datasets() -> Iterable[DatasetSpec]:
             groups=True,
             check=True,
             fetch=True,
+            recipe="flood",
             source="Bonafilia et al., Sen1Floods11, CVPR Workshops 2020",
         ),
         _spec("folder", "Your own images and masks in two folders.", FolderOptions, splits=folder_splits, groups=True),
@@ -137,6 +138,7 @@ def _spec(
     check: bool = False,
     fetch: bool = False,
     embedded: bool = False,
+    recipe: str | None = None,
     source: str = "",
 ) -> DatasetSpec:
     """A spec whose functions stand under their usual names in the module of the same name."""
@@ -154,5 +156,6 @@ def _spec(
         check_data=None if embedded else f"{module}:check_data",
         fetch=f"{module}:downloads" if fetch else None,
         embedded=embedded,
+        recipe=recipe,
         source=source,
     )

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segbench import DataError, Normalisation, Problem, Sample
+from segbench import DataError, Normalisation, Problem, Sample, counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,7 +83,7 @@ def read_image(path: Path, *, channels: int) -> Array:
             sixteen_bit = picture.mode.startswith("I")
             stored_channels = 1 if sixteen_bit else len({"P": "RGB", "1": "L"}.get(picture.mode, picture.mode).replace("A", ""))
             if stored_channels not in (1, 3) or (channels == 1 and stored_channels == 3) or channels not in (1, 3):
-                raise DataError(f"{path} has {stored_channels} channels ({picture.mode}), but {channels} are declared.")
+                raise DataError(f"{path} has {counted(stored_channels, 'channel')} ({picture.mode}), but {channels} are declared.")
             plain = picture if sixteen_bit else picture.convert("RGB" if stored_channels == 3 else "L")
             pixels = np.asarray(plain, np.uint16 if sixteen_bit else np.uint8)
     except DataError:

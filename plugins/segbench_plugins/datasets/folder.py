@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segbench import DataError, Normalisation, OptionError, Problem, Sample, Task, did_you_mean
+from segbench import DataError, Normalisation, OptionError, Problem, Sample, Task, counted, did_you_mean
 from segbench_plugins.datasets import FolderOptions, folder_splits
 from segbench_plugins.datasets.files import (
     RASTERIO_HINT,
@@ -115,7 +115,7 @@ def _normalisation(options: FolderOptions, inputs: dict[str, int]) -> dict[str, 
             raise OptionError("folder: scale needs mean and std beside it (in units of value * scale)")
         return {}
     if not len(options.mean) == len(options.std) == sum(inputs.values()) or min(options.std) <= 0:
-        raise OptionError(f"folder: mean and std need {sum(inputs.values())} values each, one per channel, and std above 0")
+        raise OptionError(f"folder: mean and std need {counted(sum(inputs.values()), 'value')} each, one per channel, and std above 0")
     result, start = {}, 0
     for name, bands in inputs.items():
         end = start + bands

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from segbench import DataError, OptionError, Problem, did_you_mean
+from segbench import DataError, OptionError, Problem, counted, did_you_mean
 from segbench_plugins.datasets import FolderOptions, folder_splits
 from segbench_plugins.datasets.files import find_root, some
 
@@ -52,7 +52,7 @@ def _pair_files(root: Path, images: Sequence[Path], masks: Path, options: Folder
     find_root(root, (".",), ".", "Give the folder that holds your images and masks as --data DIR.")
     suffixes = (options.image_suffix,) * len(images) if isinstance(options.image_suffix, str) else options.image_suffix
     if len(suffixes) != len(images):
-        raise OptionError(f"folder: image_suffix needs one entry, or one for each of {len(images)} inputs")
+        raise OptionError(f"folder: image_suffix needs one entry, or one for each of {counted(len(images), 'input')}")
     columns = [_files_by_stem(folder, suffix) for folder, suffix in zip(images, suffixes, strict=True)]
     labels = _files_by_stem(masks, options.mask_suffix)
     common = sorted(stem for stem in columns[0] if stem in labels and all(stem in column for column in columns))
@@ -96,7 +96,7 @@ def _cut_by_share(files: Files, split: str, options: FolderOptions) -> Files:
     scenes = sorted({scene_of(stem, options) for stem in files}, key=lambda scene: hashlib.sha256(scene.encode()).digest())
     names = folder_splits(options)
     if len(scenes) < len(names):
-        raise DataError(f"{len(scenes)} images or scenes are too few to make {len(names)} splits.")
+        raise DataError(f"{counted(len(scenes), 'image or scene', 'images or scenes')} cannot make {counted(len(names), 'split')}.")
     cuts = [0, *(round(sum(options.split[: i + 1]) * len(scenes)) for i in range(len(names)))]
     for i in range(len(names)):  # at least one scene each
         cuts[i + 1] = min(max(cuts[i + 1], cuts[i] + 1), len(scenes) - (len(names) - 1 - i))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segbench import Task
+from segbench import Task, counted
 from segbench_plugins.losses import BceDiceOptions, CrossEntropyOptions, FocalOptions
 
 
@@ -27,5 +27,6 @@ def _one_per_class(name: str, values: tuple[float, ...] | None, task: Task) -> l
     if values is None:
         return []
     if len(values) != task.num_classes:
-        return [f"{name} has {len(values)} values for {task.num_classes} classes ({', '.join(task.class_names)}): give one per class."]
+        given = counted(len(values), "value")
+        return [f"{name} has {given} for {task.num_classes} classes ({', '.join(task.class_names)}): give one per class."]
     return [] if any(values) else [f"{name} are all zero: nothing would be learnt. Give at least one class a positive value."]

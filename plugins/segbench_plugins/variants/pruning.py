@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from segbench import PluginError, Task, TrainingError, first_line
+from segbench import PluginError, Task, TrainingError, counted, first_line
 from segbench_plugins.variants import PruneOptions
 from segbench_plugins.variants.shrink import shrink_to
 
@@ -172,4 +172,4 @@ def _check_output(model: nn.Module, inputs: Sequence[Tensor], num_classes: int) 
     with torch.no_grad():
         logits = next(_tensors(model.eval()(*inputs)))
     if logits.shape[1] not in (num_classes, 1 if num_classes == 2 else num_classes):
-        raise TrainingError(f"its output would have {logits.shape[1]} channels for {num_classes} classes")
+        raise TrainingError(f"its output would have {counted(logits.shape[1], 'channel')} for {num_classes} classes")

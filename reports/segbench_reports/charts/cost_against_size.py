@@ -37,6 +37,12 @@ def cost_against_size(result: RunResult) -> alt.HConcatChart | None:
     return chart
 
 
+def has_intervals(result: RunResult) -> bool:
+    """True where a latency of the chart has an interval."""
+    swept = (timed for timed in timed_models(result) if len(timed.sizes) > 1)
+    return any(entry.ci95_ms for timed in swept for entry in timed.deployment.latency if entry.batch_size == 1)
+
+
 def _latencies(timed: TimedModel, names: Names) -> list[Record]:
     """One point for each size, with its interval."""
     points = []

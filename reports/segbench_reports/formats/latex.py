@@ -170,7 +170,8 @@ def _forms(result: RunResult) -> Iterator[str]:
     places = [place for place in _FORMS if any(row[place] for row in rows)]
     body = [[_cell(row[place], name=_FORMS[place].name) for place in places] for row in rows]
     under = numbers.listed(list(dict.fromkeys(conditions(form.latency) for form in forms if form.latency)))
-    timed = [f"**latency**: median of single calls with its 95 % interval, at {under}."] if under else []
+    interval = " with its 95 % interval" if all(form.latency.ci95_ms for form in forms if form.latency) else ""
+    timed = [f"**latency**: median of single calls{interval}, at {under}."] if under else []
     texts = [*deployment.condition_notes(forms), *timed, *(f"{cell_and_form}: {why}." for cell_and_form, why in _failed(rows))]
     notes = [_remark(text) for text in texts]
     label = f"tab:{slug(_title(result), limit=40)}-forms"

@@ -81,7 +81,7 @@ def _title(result: RunResult) -> Text:
 
 def _untrained_title(result: RunResult) -> str:
     classes = result.task.num_classes
-    inputs = ", ".join(f"{name} of {channels} channels" for name, channels in result.task.inputs.items())
+    inputs = ", ".join(f"{name} of {numbers.counted(channels, 'channel')}" for name, channels in result.task.inputs.items())
     return "Profile of deployed models" + (f": {inputs}, {classes} classes" if classes and inputs else "")
 
 

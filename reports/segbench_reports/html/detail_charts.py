@@ -11,7 +11,7 @@ from segbench import CellResult, Latency, RunResult
 from segbench_reports.charts import ablation as ablation_chart
 from segbench_reports.charts import charts
 from segbench_reports.charts.charts import COLORS
-from segbench_reports.charts.cost_against_size import cost_against_size
+from segbench_reports.charts.cost_against_size import cost_against_size, has_intervals
 from segbench_reports.charts.names import short_name, short_names
 from segbench_reports.charts.reliability import CAPTION, reliability_curves
 from segbench_reports.html.chart import Drawing, Entry, column_width, fixed_width, panels
@@ -70,7 +70,8 @@ def latency_distributions(result: RunResult) -> Drawing | None:
     rules = base.mark_rule(strokeWidth=7, opacity=0.4, color="#d1520a").encode(x=alt.X("low:Q", title=title), x2="high:Q")
     middle = base.mark_tick(thickness=3, size=18, color="#d1520a").encode(x=x, tooltip=tips)
     chart = alt.layer(ticks, rules, middle).properties(height=alt.Step(_ROW))
-    words = "Latency: one fine line per call, the thick line is the median, the band behind it the 95 % interval of the median."
+    band = ", the band behind it the 95 % interval of the median" if any(entry.ci95_ms for _, entry in drawn) else ""
+    words = f"Latency: one fine line per call, the thick line is the median{band}."
     note = f"The first {_MOST_ROWS} of {len(timed)} cells. " if len(timed) > _MOST_ROWS else ""
     return column_width("latency", chart, words, note=note)
 
@@ -89,7 +90,8 @@ def cost_by_part(result: RunResult) -> list[Drawing]:
 def cost_by_size(result: RunResult) -> list[Drawing]:
     """Latency and MACs over the input's pixels, where a run swept sizes."""
     chart = cost_against_size(result)
-    return list(panels("sizes", chart, "over the size of the input, one line per model, with 95 % intervals.")) if chart else []
+    intervals = ", with 95 % intervals" if has_intervals(result) else ""
+    return list(panels("sizes", chart, f"over the size of the input, one line per model{intervals}.")) if chart else []
 
 
 def thinned(values: Sequence[float], most: int) -> list[float]:

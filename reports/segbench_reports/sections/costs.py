@@ -19,6 +19,7 @@ _HEADERS = [
     "FLOPs<br>G",
     "fvcore<br>G",
     "not counted by fvcore",
+    "auxiliary outputs, counted too",
     "memory<br>MB",
 ]
 
@@ -36,7 +37,7 @@ def _counts(result: RunResult) -> str:
         return ""
     columns = [i for i in range(len(_HEADERS)) if any(row[i] for row in rows)]
     body = [[row[i] or numbers.NOT_MEASURED for i in columns] for row in rows]
-    left = (0, 1, 4, 8, 9)
+    left = (0, 1, 4, 8, 9, 10)
     return grid([_HEADERS[i] for i in columns], body, ["left" if i in left else "right" for i in columns])
 
 
@@ -52,6 +53,7 @@ def _row(cell: CellResult) -> list[str]:
         _giga(cell.flops),
         _giga(cell.fvcore_flops) or markdown(cell.fvcore_error or ""),
         markdown(uncounted),
+        markdown(cell.auxiliary_kept or ""),
         _memory(cell),
     ]
 

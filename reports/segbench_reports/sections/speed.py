@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from segbench import Comparison, Latency, ReportTarget, RunResult
 from segbench_reports.charts import charts
-from segbench_reports.charts.cost_against_size import cost_against_size
+from segbench_reports.charts.cost_against_size import cost_against_size, has_intervals
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
@@ -16,7 +17,7 @@ from segbench_reports.view.timed_models import TimedModel, start_variation, time
 
 _MOST_PAIRS = 60
 _CHART = "cost-against-size"
-_CAPTION = "Latency at batch 1 and multiply-adds over the size of the input, with 95 % intervals of the medians"
+_CAPTION = "Latency at batch 1 and multiply-adds over the size of the input"
 
 SpeedColumn = tuple[str, Callable[[TimedModel, Latency], str]]
 
@@ -53,26 +54,53 @@ def _notes(result: RunResult) -> list[str]:
         lines.append(f"In {numbers.percent(max(result.race.overhead, 0.0))} % of the race nobody computed (waiting, switching, counting).")
     lines += _notes_on_starts(result)
     compared = speed_comparisons(result, headline=True)
-    if compared:
-        lines.append(f"Against the first model: {markdown(compared[0].method)}. A verdict holds for {markdown(compared[0].scope)}.")
-        lines += map(markdown, family_notes(speed_comparisons(result)))
+    for method in dict.fromkeys(comparison.method for comparison in compared if comparison.method):
+        lines.append(f"Against the first model: {markdown(method)}. A verdict holds for {markdown(compared[0].scope)}.")
+    lines += map(markdown, family_notes(speed_comparisons(result)))
+    return lines + _notes_on_widths(compared) + _notes_without_interval(result)
+
+
+def _notes_on_widths(compared: Sequence[Comparison]) -> list[str]:
+    """What differences the race can tell by the width of its intervals, and how many of them a slow load made wider."""
+    intervals = [(c.low, c.high) for c in compared if c.low is not None and c.high is not None]
+    reaches = [math.sqrt(high / low) - 1 for low, high in intervals if 0 < low <= high < math.inf]
+    if not reaches:
+        return []
+    ends = dict.fromkeys(numbers.percent(reach) for reach in (min(reaches), max(reaches)))
+    lines = [f"The intervals of these ratios reach {' to '.join(ends)} % to either side: a smaller difference this race cannot tell."]
+    noted = [note for c in compared for note in c.notes]
+    if noted:
+        lines.append(f"In {len(noted)} of {numbers.counted(len(compared), 'comparison')} {markdown(noted[0])}.")
     return lines
+
+
+def _notes_without_interval(result: RunResult) -> list[str]:
+    """A sentence for each reason why times have no interval, with the networks that it is of."""
+    missing: dict[tuple[str, str], dict[str, None]] = {}
+    for timed in timed_models(result):
+        for entry in timed.deployment.latency:
+            for quantile, reason in entry.no_interval.items():
+                missing.setdefault((quantile, reason), {})[_deployment_name(timed.cell.model, timed.deployment.backend)] = None
+    return [
+        f"No interval of {quantile}: {markdown(reason)} ({markdown(', '.join(names))})." for (quantile, reason), names in missing.items()
+    ]
 
 
 def _notes_on_starts(result: RunResult) -> list[str]:
     """Sentences on the spread of times between starts of the processes, and on intervals with or without it."""
     models = timed_models(result)
     spread = start_variation(models)
+    intervals = any(entry.ci95_ms for timed in models for entry in timed.deployment.latency)
     if spread:
         beside = "time beside the others'" if len(models) > 1 else "time"
         varied = f"a network's {beside} varied by {numbers.percent(spread.deviation)} % (standard deviation) from start to start"
+        allowed = ", which the intervals allow for" if intervals else ""
         if _layout_was_drawn(result):
-            return [
-                f"Every process was started {spread.count} times, its memory laid out by chance: {varied}, which the intervals allow for."
-            ]
+            return [f"Every process was started {spread.count} times, its memory laid out by chance: {varied}{allowed}."]
         shared = "All starts inherited one layout of memory: whom it favours by some per cent they do not show"
-        return [f"Every process was started {spread.count} times: {varied}, which the intervals allow for. {shared}."]
-    once = "Every process was started once: another start may be some per cent faster or slower, which the intervals do not show"
+        return [f"Every process was started {spread.count} times: {varied}{allowed}. {shared}."]
+    unseen = ", which the intervals do not show" if intervals else ""
+    once = f"Every process was started once: another start may be some per cent faster or slower{unseen}"
     return [f"{once} (`measure.restart_every`)."] if models else []
 
 
@@ -119,7 +147,7 @@ _SINGLE: list[SpeedColumn] = [
 ]
 _BATCHED: list[SpeedColumn] = [
     ("batch", lambda timed, entry: str(entry.batch_size)),
-    ("images/s", lambda timed, entry: _with_interval(entry.images_per_second, None)),
+    ("images/s", lambda timed, entry: _with_interval(entry.rate, entry.rate_ci95)),
     ("time of a batch<br>ms", lambda timed, entry: _with_interval(entry.p50_ms, entry.ci95_ms)),
     ("host p50<br>ms", lambda timed, entry: _with_interval(entry.host_p50_ms, None)),
 ]
@@ -154,7 +182,8 @@ def _chart(result: RunResult, target: ReportTarget | None) -> str:
         return ""
     target.directory.mkdir(parents=True, exist_ok=True)
     chart.save(str(target.directory / f"{_CHART}.svg"))
-    return f"![{_CAPTION}]({_CHART}.svg)\n\n<sub>{_CAPTION}.</sub>"
+    caption = _CAPTION + (", with 95 % intervals of the medians" if has_intervals(result) else "")
+    return f"![{caption}]({_CHART}.svg)\n\n<sub>{caption}.</sub>"
 
 
 def _pairs(pairs: Sequence[Comparison]) -> str:

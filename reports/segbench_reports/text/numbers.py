@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from segbench import counted as counted
+
 NOT_MEASURED = "–"
 MINUS = "−"
 
@@ -145,15 +147,6 @@ def listed(words: Sequence[str]) -> str:
     ('a', 'a and b', 'a, b and c')
     """
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
-
-
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """A number with its noun.
-
-    >>> counted(1, "cell"), counted(3, "cell"), counted(2, "class", "classes")
-    ('1 cell', '3 cells', '2 classes')
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
 
 
 def sentence(text: str) -> str:

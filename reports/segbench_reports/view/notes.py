@@ -27,10 +27,31 @@ def table_notes(result: RunResult, table: Table, *, ratios: bool = True) -> list
 def protocol_line(result: RunResult) -> str:
     """The settings of training that all cells share, in one line."""
     parts = [part for part in (_shared_setting(result, key, text) for key, text in _PROTOCOL.items()) if part]
+    if other := _other_size(result):
+        parts = [f"trained at {part.removeprefix('size ')}" if part.startswith("size ") else part for part in parts]
+        parts.append(f"scored at {other}")
     seeds = sorted({cell.seed for cell in result.cells if cell.seed is not None})
     if seeds:
         parts.append(f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}")
     return " · ".join(parts)
+
+
+def _other_size(result: RunResult) -> str:
+    """The size at which all cells were scored, where it is not the last one of their training."""
+    settings = [cell.resolved.get("train") or {} for cell in result.cells]
+    trained = {_last_size(numbers.setting(train["image_size"])) for train in settings if "image_size" in train}
+    scored = {tuple(cell.quality.image_size) for cell in result.cells if cell.quality and cell.quality.image_size}
+    return numbers.size(next(iter(scored))) if len(scored) == len(trained) == 1 and scored != trained else ""
+
+
+def _last_size(text: str) -> tuple[int, ...]:
+    """Height and width of the last of growing sizes.
+
+    >>> _last_size("512"), _last_size("60x80"), _last_size("256@0,512@0.5")
+    ((512, 512), (60, 80), (512, 512))
+    """
+    sides = [int(side) for side in text.rsplit(",", maxsplit=1)[-1].partition("@")[0].split("x")]
+    return (sides[0], sides[-1])
 
 
 _PROTOCOL = {
@@ -45,7 +66,10 @@ _PROTOCOL = {
 
 def _shared_setting(result: RunResult, key: str, text: str) -> str:
     values = {numbers.setting(cell.resolved["train"][key]) for cell in result.cells if key in (cell.resolved.get("train") or {})}
-    return text.format(values.pop()) if len(values) == 1 else ""
+    if len(values) != 1:
+        return ""
+    value = values.pop()
+    return numbers.counted(int(value), "epoch") if key == "epochs" and value.isdigit() else text.format(value)
 
 
 def _ratio_note(table: Table) -> list[str]:
@@ -84,7 +108,7 @@ def _turns(race: RaceRecord) -> str:
     if race.rounds is None:
         return ""
     started = f" over {race.starts} starts of their processes" if race.starts is not None and race.starts > 1 else ""
-    return f", models taking turns in {race.rounds} rounds{started}"
+    return f", models taking turns in {numbers.counted(race.rounds, 'round')}{started}"
 
 
 def _cell_notes(cell: CellResult, table: Table) -> list[str]:

@@ -32,7 +32,7 @@ def test_a_run_is_reported_scored_again_and_grown(segbench: Any, finished: Any, 
     assert "dot[width=8]" in finished.out
     assert "Report: out/report.md" in finished.out
     assert "epoch 1/1" in finished.err
-    assert "epoch" not in finished.out.replace("1 epochs", ""), "progress is no result"
+    assert "epoch" not in finished.out.replace("1 epoch", ""), "progress is no result"
 
     kept = segbench(*RUN, *MODELS, "--losses", "ce")
     assert kept.code == 0
@@ -198,7 +198,7 @@ def test_text_is_shown_on_any_stream(segbench: Any, finished: Any, tmp_path: Pat
         )
         assert shown.stderr == b""
         assert b"dot" in shown.stdout
-    assert "1 epochs · batch 4" in shown.stdout.decode("latin-1"), "click itself writes UTF-8 where a stream claims to be ASCII"
+    assert "1 epoch · batch 4" in shown.stdout.decode("latin-1"), "click itself writes UTF-8 where a stream claims to be ASCII"
 
 
 def test_a_reader_that_goes_away_is_no_error(mishaps: Any, tmp_path: Path) -> None:

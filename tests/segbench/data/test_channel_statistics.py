@@ -87,5 +87,5 @@ def test_no_values_at_all_is_an_error() -> None:
     with pytest.raises(DataError, match="empty training split"):
         compute_normalisation([], TASK, ["sar"])
     sar = torch.stack([torch.zeros(2, 2), torch.full((2, 2), float("nan"))])
-    with pytest.raises(DataError, match="input 'sar': channel 1 has no finite value in 1 training samples"):
+    with pytest.raises(DataError, match="input 'sar': channel 1 has no finite value in 1 training sample"):
         compute_normalisation([_sample(sar)], TASK, ["sar"])

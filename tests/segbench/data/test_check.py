@@ -209,7 +209,7 @@ def test_splits_that_share_an_image_are_found_by_its_content() -> None:
     twin = replace(_sample("a"), id="renamed")
 
     assert Memory({"train": [_sample("a")], "test": [_sample("b"), twin]}).messages() == [
-        "splits 'train' and 'test' share 1 images: a = renamed. Scores would be too good."
+        "splits 'train' and 'test' share 1 image: a = renamed. Scores would be too good."
     ]
 
 
@@ -218,9 +218,7 @@ def test_declared_unions_may_share_but_must_be_complete() -> None:
     unions = {"trainval": ("train", "val")}
 
     assert Memory({"train": train, "val": val, "trainval": train + val}, unions).messages() == []
-    assert Memory({"train": train, "val": val, "trainval": train}, unions).messages() == [
-        "'trainval' has 1 samples, but train + val have 2"
-    ]
+    assert Memory({"train": train, "val": val, "trainval": train}, unions).messages() == ["'trainval' has 1 sample, but train + val have 2"]
 
 
 def test_an_image_twice_in_a_split_is_warned_of() -> None:

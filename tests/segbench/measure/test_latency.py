@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -77,17 +78,22 @@ def test_every_sample_is_kept_outliers_too() -> None:
     assert max(latency.samples_ms) == pytest.approx(1000)
     assert [sample for block in latency.rounds_ms for sample in block] == latency.samples_ms
     assert latency.mean_ms == pytest.approx(statistics.fmean(latency.samples_ms))
-    assert latency.images_per_second == pytest.approx(4e3 / statistics.fmean(latency.samples_ms))
+    assert latency.images_per_second == pytest.approx(400), "at the median, as comparisons of throughput are"
 
 
 def test_quantiles_are_null_until_there_are_samples_enough() -> None:
     few = _measure(FakeClock(), lambda n: 50.0, TimingBudget(rounds=2))
     assert few.p50_ms == pytest.approx(50)
     assert (few.p90_ms, few.p99_ms, few.ci95_ms) == (None, None, None)
+    assert few.no_interval == dict.fromkeys(("p50", "p90", "p99"), "it takes 6 rounds, these are 2")
     many = _measure(FakeClock(), lambda n: 1.0, TimingBudget(rounds=6, max_calls=100))
     assert many.p90_ms == pytest.approx(1)
     assert many.p99_ms == pytest.approx(1)
-    assert many.ci95_ms == pytest.approx((1, 1))
+    assert many.ci95_ms is None
+    assert set(many.no_interval.values()) == {"it takes 3 starts of the process to see how they differ, there was 1"}
+    whole = join_starts([many, many, many])
+    assert all(interval == pytest.approx((1, 1)) for interval in (whole.ci95_ms, whole.p90_ci95_ms, whole.p99_ci95_ms))
+    assert whole.no_interval == {}
 
 
 def test_a_race_shuffles_the_order_of_each_round_and_keeps_contenders_apart() -> None:
@@ -213,14 +219,15 @@ def test_time_of_the_device_and_of_the_host_are_both_given_where_events_measure(
 
 
 def test_intervals_of_all_quantiles_are_given_where_there_are_samples_enough() -> None:
-    latency = _measure(FakeClock(), lambda n: 1.0 + (n % 10 == 0), TimingBudget(rounds=6, max_calls=100))
+    latency = join_starts([_measure(FakeClock(), lambda n: 1.0 + (n % 10 == 0), TimingBudget(rounds=2, max_calls=100))] * 4)
     assert latency.ci95_ms == pytest.approx((1.0, 1.0))
     assert latency.p90_ci95_ms is not None
     assert latency.p99_ci95_ms == pytest.approx((2.0, 2.0))
-    few = _measure(FakeClock(), lambda n: 20.0, TimingBudget(rounds=6, max_calls=5))
+    few = join_starts([_measure(FakeClock(), lambda n: 20.0, TimingBudget(rounds=2, min_calls=20, max_calls=20))] * 4)
     assert few.p90_ms == pytest.approx(20)
     assert few.p90_ci95_ms == pytest.approx((20, 20))
     assert few.p99_ci95_ms is None
+    assert few.no_interval == {"p99": "it takes 299 calls, these are 160"}
 
 
 def test_starts_are_joined_into_one_latency_whose_interval_knows_them() -> None:
@@ -238,8 +245,22 @@ def test_starts_are_joined_into_one_latency_whose_interval_knows_them() -> None:
     assert whole.p50_ms == pytest.approx(10.2)
     assert whole.images_per_second == pytest.approx(whole.batch_size * 1e3 / 10.2)
     assert all(one.ci95_ms is None for one in starts), "four rounds tell nothing"
-    assert whole.ci95_ms == pytest.approx((10.0, 10.4))
+    logs = [math.log(milliseconds) for milliseconds in (10.0, 10.4, 10.2)]
+    reach = 4.302653 * statistics.stdev(logs) / math.sqrt(3)
+    assert whole.ci95_ms == pytest.approx((10.2 * math.exp(-reach), 10.2 * math.exp(reach)))
+    assert whole.ci95_ms is not None
+    assert whole.rate_ci95 == pytest.approx((whole.batch_size * 1e3 / whole.ci95_ms[1], whole.batch_size * 1e3 / whole.ci95_ms[0]))
     assert join_starts(starts[:1]) is starts[0]
+
+
+def test_times_that_rise_and_fall_slowly_are_warned_of() -> None:
+    def start(milliseconds: float) -> Latency:
+        return _measure(FakeClock(), lambda n: milliseconds, TimingBudget(rounds=2, max_calls=10))
+
+    slow = join_starts([start(10 + math.sin(i / 16 * math.pi)) for i in range(16)])
+    assert slow.notes == ["its times rose and fell slowly, over several starts: intervals are 3.3 times as wide because of it"]
+    quick = join_starts([start(10 + i % 2) for i in range(16)])
+    assert quick.notes == []
 
 
 @pytest.mark.gpu

@@ -136,7 +136,7 @@ def test_processes_give_their_median_and_its_interval() -> None:
     assert memory.inference_peaks == [610.0, 600.0, 640.0, 612.0, 611.0, 613.0]
     assert memory.activation_peaks == [110.0, 100.0, 140.0, 112.0, 111.0, 113.0]
     assert (memory.inference_peak_ci95, memory.activation_peak_ci95) == ((600.0, 640.0), (100.0, 140.0))
-    assert memory.interval_reason == ""
+    assert memory.no_interval == ""
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_processes_give_their_median_and_its_interval() -> None:
 )
 def test_too_few_readings_have_no_interval_and_say_why(parts: list[Memory], reason: str) -> None:
     memory = join_processes(parts)
-    assert (memory.inference_peak_ci95, memory.activation_peak_ci95, memory.interval_reason) == (None, None, reason)
+    assert (memory.inference_peak_ci95, memory.activation_peak_ci95, memory.no_interval) == (None, None, reason)
 
 
 def test_memory_is_read_again_only_where_it_differs_from_process_to_process() -> None:

@@ -1,12 +1,32 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 
-from segbench import Claim, DatasetSpec, ModelSpec, NoOptions, Normalisation, PluginError, Progress, Task
+from segbench import (
+    BackendSpec,
+    Claim,
+    DatasetSpec,
+    Derivation,
+    Download,
+    LossFormula,
+    LossSpec,
+    ModelSpec,
+    NoOptions,
+    Normalisation,
+    Options,
+    PluginError,
+    Progress,
+    Recipe,
+    Reporter,
+    Task,
+)
+from segbench.plugin.field_types import expected
 from segbench.plugin.specs import resolve
 
 RGB = Normalisation((0.5,) * 3, (0.2,) * 3, 1 / 255)
@@ -20,7 +40,7 @@ RGB = Normalisation((0.5,) * 3, (0.2,) * 3, 1 / 255)
         ({"inputs": {}}, "at least one input"),
         ({"inputs": {"image": 0}}, "at least one channel"),
         ({"ignore_index": 1}, "ignore_index 1 is also the class 'b'"),
-        ({"palette": ((0, 0, 0),)}, "the palette has 1 colours for 2 classes"),
+        ({"palette": ((0, 0, 0),)}, "the palette has 1 colour for 2 classes"),
         ({"headline": "c"}, "headline class 'c' is not among the classes"),
         ({"normalisation": {"sar": RGB}}, "normalisation of 'sar' does not fit"),
         ({"inputs": {"image": 1}, "normalisation": {"image": RGB}}, "normalisation of 'image' does not fit"),
@@ -95,3 +115,94 @@ def test_claims_that_cannot_be_judged_are_refused(fields: dict[str, Any], compla
 def test_progress_is_a_share_of_all_steps() -> None:
     assert Progress(epoch=1, epochs=4, step=25, steps=100).share == 0.25
     assert Progress(epoch=0, epochs=0, step=0, steps=0).share == 0
+
+
+VALID: dict[type, dict[str, Any]] = {
+    ModelSpec: {"name": "n", "summary": "", "build": "a:b"},
+    LossSpec: {"name": "n", "summary": "", "build": "a:b"},
+    DatasetSpec: {"name": "n", "summary": "", "task": "a:b", "splits": ("train",), "load": "a:b"},
+    BackendSpec: {"name": "n", "summary": "", "build": "a:b"},
+    Recipe: {"name": "n", "summary": "", "settings": {}},
+    Claim: {"name": "n", "summary": "", "subject": "s", "quantity": "miou", "comparator": "about", "value": 1.0, "source": ""},
+    Reporter: {"name": "n", "summary": "", "render": "a:b"},
+    Task: {"class_names": ("a", "b")},
+    Normalisation: {"mean": (0.0,), "std": (1.0,)},
+    Derivation: {"kind": "k", "make": "a:b", "rebuild": "a:b", "describe": "a:b"},
+    LossFormula: {"function": "a:b"},
+    Download: {"target": "t", "urls": ("u",)},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Alien:
+    """A value that fits no field but those that take any."""
+
+
+@pytest.mark.parametrize(("spec", "field"), [(spec, f.name) for spec in VALID for f in dataclasses.fields(spec)])
+def test_every_field_of_every_spec_refuses_a_value_of_another_type(spec: type, field: str) -> None:
+    spec(**VALID[spec])
+    with pytest.raises(PluginError, match=rf"{field} = .*Alien\(\) does not fit: expected|'Alien\(\)' is not supported"):
+        spec(**{**VALID[spec], field: Alien()})
+
+
+@pytest.mark.parametrize(
+    ("spec", "fields", "complaint"),
+    [
+        (
+            ModelSpec,
+            {"options": Options()},
+            "model 'n': options = Options() does not fit: expected the class segbench.Options",
+        ),
+        (LossSpec, {"options": dict}, "loss 'n': options = <class 'dict'> does not fit"),
+        (ModelSpec, {"inputs": "image"}, "model 'n': inputs = 'image' does not fit: expected a tuple, each of its values text"),
+        (ModelSpec, {"parts": {"encoder": "backbone."}}, "model 'n': parts = {'encoder': 'backbone.'} does not fit: expected a mapping"),
+        (ModelSpec, {"size_multiple": True}, "model 'n': size_multiple = True does not fit: expected a whole number"),
+        (ModelSpec, {"size_multiple": 32.0}, "model 'n': size_multiple = 32.0 does not fit: expected a whole number"),
+        (LossSpec, {"takes": "batches"}, "loss 'n': takes = 'batches' does not fit: expected 'logits' or 'batch'"),
+        (
+            DatasetSpec,
+            {"splits": "train"},
+            "dataset 'n': splits = 'train' does not fit: expected a tuple, each of its values text",
+        ),
+        (BackendSpec, {"devices": "cpu"}, "backend 'n': devices = 'cpu' does not fit"),
+        (Recipe, {"settings": [("train.epochs", 3)]}, "recipe 'n': settings = [('train.epochs', 3)] does not fit"),
+        (Claim, {"value": "5"}, "claim 'n': value = '5' does not fit: expected a number"),
+        (Claim, {"value": math.nan}, "claim 'n': its figures must be finite"),
+        (Reporter, {"render": 3}, "reporter 'n': render = 3 does not fit: expected text or a callable"),
+        (ModelSpec, {"name": 3}, "model '3': name = 3 does not fit: expected text"),
+        (Task, {"class_names": "ab"}, "task: class_names = 'ab' does not fit"),
+        (Task, {"class_names": ("a", 1)}, "task: class_names = ('a', 1) does not fit"),
+        (Task, {"inputs": {"image": "3"}}, "task: inputs = {'image': '3'} does not fit"),
+    ],
+)
+def test_a_field_of_another_type_is_named_with_what_is_expected(spec: type, fields: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        spec(**{**VALID[spec], **fields})
+    assert str(caught.value).startswith(complaint)
+
+
+def test_lists_become_the_tuples_that_are_declared() -> None:
+    assert Task(class_names=["a", "b"]).class_names == ("a", "b")  # type: ignore[arg-type]
+    assert ModelSpec(**{**VALID[ModelSpec], "inputs": ["sar", "optical"]}).inputs == ("sar", "optical")
+
+
+def test_numbers_of_numpy_and_bare_options_are_taken() -> None:
+    assert Task(class_names=("a", "b"), inputs={"image": np.int64(3)}).inputs == {"image": 3}
+    assert Normalisation((np.float32(0.5),), (np.float64(0.5),)).std == (0.5,)
+    assert ModelSpec(**VALID[ModelSpec], options=Options).options is Options
+
+
+def test_a_plugins_subclass_of_a_spec_may_have_fields_of_its_own() -> None:
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Own(ModelSpec):
+        further: NotDefinedAnywhere = None  # type: ignore[name-defined] # noqa: F821
+
+    assert Own(**VALID[ModelSpec], further=3).further == 3
+    with pytest.raises(PluginError, match="model 'n': min_size"):
+        Own(**{**VALID[ModelSpec], "min_size": "8"})
+
+
+def test_types_are_said_in_words() -> None:
+    assert expected(Any) == "any value"
+    assert expected(tuple[int, int, int]) == "a tuple of 3 values: a whole number, a whole number, a whole number"
+    assert expected(Derivation | None) == "a Derivation or None"

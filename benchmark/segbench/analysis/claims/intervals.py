@@ -18,7 +18,7 @@ from segbench.analysis.comparisons.training_speed import LEAST_EPOCHS, allowing,
 from segbench.analysis.statistics.bootstrap import LEAST_SEEDS, Interval, Resampled, mean_interval, mean_of, resample
 from segbench.analysis.statistics.memory import memory_difference, memory_interval, memory_ratio, why_no_interval
 from segbench.analysis.statistics.scores import statistic_of
-from segbench.analysis.statistics.timing import LEAST_ROUNDS, ratio_of
+from segbench.analysis.statistics.timing import ratio_of
 from segbench.plugin.specs import Claim
 from segbench.results.metrics import Metric
 from segbench.results.readings import MetricReading, MetricValue
@@ -96,7 +96,7 @@ def _race(claim: Claim, metric: Metric, subjects: Sequence[MetricValue], baselin
         return read(claim, metric, 1 / time_ratio if metric.is_rate else time_ratio, 1.0)
 
     if ratio.low is None or ratio.high is None:
-        return MeasuredValue(in_reading(ratio.value), why=f"an interval takes {LEAST_ROUNDS} rounds, these are {ratio.rounds}")
+        return MeasuredValue(in_reading(ratio.value), why=f"no interval: {ratio.why}")
     return _between(
         MeasuredValue(in_reading(ratio.value), method=f"{ratio.rounds} rounds of one race"), in_reading(ratio.low), in_reading(ratio.high)
     )

@@ -8,16 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segbench.analysis.comparisons.judging import Candidate, inverted, judged
-from segbench.analysis.statistics.timing import LEAST_ROUNDS, ratio_of
+from segbench.analysis.statistics.timing import ratio_method, ratio_notes, ratio_of
 from segbench.results.deployments import EAGER
 from segbench.results.metrics import metric
 from segbench.results.records import Comparison, Deployment, Latency, RunResult
 
 SCOPE = "this machine"
-METHOD = (
-    "median over rounds of the ratio of the two medians in the same round; interval over rounds "
-    "and over starts of the processes, wider where neighbouring rounds were alike"
-)
 
 
 @dataclass
@@ -107,7 +103,6 @@ def compare(
         reading="ratio",
         headline=headline,
         scope=SCOPE,
-        method=METHOD,
         context={**context, **({} if step is None else {"step": step})},
     )
     ours, theirs = subject.entry(context), baseline.entry(context)
@@ -118,6 +113,6 @@ def compare(
     if len(ours.rounds_ms) != len(theirs.rounds_ms) or not ours.rounds_ms:
         return Candidate(record.model_copy(update={"reason": "their rounds are not the same ones"}), None, planned)
     ratio = ratio_of(ours.rounds_ms, theirs.rounds_ms, starts=ours.start_rounds)
-    reason = f"it takes {LEAST_ROUNDS} rounds, these are {ratio.rounds}" if ratio.low is None else ""
     estimate = inverted(ratio.estimate) if timed.is_rate else ratio.estimate
-    return Candidate(record.model_copy(update={"reason": reason}), estimate, planned)
+    words = {"reason": ratio.why, "method": ratio_method(ratio, ours.start_rounds), "notes": ratio_notes(ratio)}
+    return Candidate(record.model_copy(update=words), estimate, planned)

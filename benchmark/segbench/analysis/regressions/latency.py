@@ -14,7 +14,8 @@ from segbench.analysis.regressions.environment import unlike_machines
 from segbench.analysis.regressions.pairing import NetworkPair
 from segbench.analysis.regressions.verdicts import judged
 from segbench.analysis.statistics.families import CONFIDENCE
-from segbench.analysis.statistics.timing import LEAST_ROUNDS, Ratio, ratio_of
+from segbench.analysis.statistics.starts import LEAST_STARTS
+from segbench.analysis.statistics.timing import Ratio, ratio_method, ratio_of
 from segbench.results.deployments import deployment_of
 from segbench.results.metrics import metric
 from segbench.results.records import Deployment, Latency, ReferenceRecord, RunResult
@@ -26,7 +27,6 @@ APART = "timed apart"
 _START = 0.01
 """Deviation of a network's time from start to start: seventeen races of one with itself varied by 2.3 %, 2.0 % of it by their rounds."""
 _OF_FOUR_STARTS = 1.96 * 2 * _START
-_ENOUGH_STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def throughput_rows(network: NetworkPair, runs: tuple[RunResult, RunResult], mar
     """Images per second in whole batches, compared through the reference network only: batches are not raced again."""
     for name, old, new in _forms(network):
         for one, other in timings(old, new, single=False):
-            values = {"baseline": one.images_per_second, "new": other.images_per_second, "margin": margin}
+            values = {"baseline": one.rate, "new": other.rate, "margin": margin}
             row = network.row(metric("throughput"), form=name, scope="this machine", **values)
             row = row.model_copy(update={"context": {**_context(other), "batch_size": other.batch_size}})
             yield _of_two_races(row, (old, one), (new, other), runs, "")
@@ -94,12 +94,13 @@ def reference_ratio(old: tuple[Latency, Latency], new: tuple[Latency, Latency]) 
     The limits of both logarithms are put together as if independent (recovered variances: Zou and Donner, Statistics in Medicine 27, 2008),
     with an allowance for how four starts of programs differ, where a race started them only once or twice and its rounds cannot tell.
     """
-    one, other = (ratio_of(entry.rounds_ms, reference.rounds_ms, starts=entry.start_rounds) for entry, reference in (old, new))
     starts = min(len(entry.start_rounds) for entry in (*old, *new))
-    allowance = 0.0 if starts >= _ENOUGH_STARTS else _OF_FOUR_STARTS
+    known = starts >= LEAST_STARTS
+    one, other = (ratio_of(a.rounds_ms, b.rounds_ms, starts=a.start_rounds if known else ()) for a, b in (old, new))
+    allowance = 0.0 if known else _OF_FOUR_STARTS
     value, rounds = other.value / one.value, min(one.rounds, other.rounds)
     if one.low is None or one.high is None or other.low is None or other.high is None:
-        return Ratio(value, None, None, None, rounds)
+        return Ratio(value, None, None, None, rounds, why=one.why or other.why)
     down = math.hypot(math.log(other.value / other.low), math.log(one.high / one.value), allowance)
     up = math.hypot(math.log(other.high / other.value), math.log(one.value / one.low), allowance)
     return Ratio(value, value * math.exp(-down), value * math.exp(up), None, rounds)
@@ -112,7 +113,7 @@ def _raced_again(row: Change, times: Retimed) -> Change:
     update = {
         "baseline": times.baseline.p50_ms,
         "new": times.new.p50_ms,
-        "method": f"raced again, side by side: {ratio.rounds} shuffled rounds; {CONFIDENCE:.0%} interval over rounds and starts",
+        "method": f"raced again, side by side in shuffled rounds: {ratio_method(ratio, times.new.start_rounds)}",
         "notes": [*row.notes, *times.notes],
         "context": {**row.context, "threads": times.new.threads, "machine": times.machine},
     }
@@ -141,14 +142,14 @@ def _by_reference(
     assert other is not None
     ratio = reference_ratio((old[1], one), (new[1], other))
     name = _reference_record(runs[1]).name or "an anchor"
-    method = f"ratio to {name} in each race; {CONFIDENCE:.0%} intervals over rounds put together"
+    method = f"ratio to {name} in each race" + ("" if ratio.low is None else f"; both {CONFIDENCE:.0%} intervals put together")
     notes = [*row.notes, "two races: an anchor cancels the machine's speed only as far as both networks feel it alike"]
     return _from_ratio(row.model_copy(update={"method": method, "notes": notes}), ratio)
 
 
 def _from_ratio(row: Change, ratio: Ratio) -> Change:
     """``ratio`` is one of times; where more is better, the change is that of the reciprocal."""
-    few = f"too few samples: an interval takes {LEAST_ROUNDS} rounds, these are {ratio.rounds}" if ratio.low is None else ""
+    few = f"too few samples: {ratio.why}" if ratio.low is None else ""
     value, low, high = ratio.value, ratio.low, ratio.high
     if row.better == "higher":
         value, low, high = 1 / value, None if high is None else 1 / high, None if low is None else 1 / low

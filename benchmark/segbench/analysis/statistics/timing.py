@@ -1,14 +1,15 @@
 """Statistics of timings: the trend of a series, quantiles with their intervals, ratios of two contenders, correction for many pairs.
 
-Rounds, not calls, are the units: calls within a round share the machine's state. Intervals are 95 % bootstrap intervals over rounds (Efron
-1979), percentiles expanded for few rounds (Hesterberg, The American Statistician 69, 2015, section 5.3 on narrowness bias). Neighbouring
-rounds may share it too, so that they tell less than as many independent ones would: :func:`serial_stretch` says by how much to widen.
+Starts of the processes are the units of a race's intervals (:mod:`segbench.analysis.statistics.starts`): rounds after one start share its
+pace, calls within a round share the machine's state. Where nothing is known of starts, rounds are the units: 95 % bootstrap intervals
+(Efron 1979), percentiles expanded for few rounds (Hesterberg, The American Statistician 69, 2015, section 5.3 on narrowness bias).
+Neighbouring rounds may be alike, so that they tell less than as many independent ones would: :func:`serial_stretch` says by how much to
+widen.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segbench.analysis.statistics.families import CONFIDENCE, Bound, Estimate
+from segbench.analysis.statistics.starts import (
+    ALIKE,
+    LEAST_STARTS,
+    by_start,
+    median_interval_over_starts,
+    spread_of,
+    tail_interval_over_starts,
+    within_reach,
+)
 from segbench.analysis.statistics.student_t import student_quantile
 
 RESAMPLES = 2000
@@ -27,19 +37,21 @@ LEAST_ROUNDS = 6
 
 _BATCHES = 8
 _MANY_ROUNDS = 18
-_MANY_STARTS = 4
-_TRIMMED_OF = 11
-"""One of so many batches, on each side; of six it is one."""
 _CHUNK = 1 << 22
+_ALLOWANCE = "wider where neighbouring ones are alike"
+
+_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 Verdict = Literal["faster", "slower", "no difference shown", "cannot tell"]
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Time of one contender over that of another: the median over ``rounds`` of the ratio of their medians in the same round.
+    """Time of one contender over that of another: the mean over starts (without starts, the median over ``rounds``) of the ratio of their
+    medians in the same round.
 
-    ``low`` and ``high`` bound it with 95 % confidence and ``p_value`` is two-sided against a ratio of one; null below six rounds.
+    ``low`` and ``high`` bound it with 95 % confidence and ``p_value`` is two-sided against a ratio of one; null with ``why`` where rounds
+    or starts are too few. ``stretch`` is the factor by which the interval is wider because neighbouring rounds or starts were alike.
     """
 
     value: float
@@ -48,11 +60,18 @@ class Ratio:
     p_value: float | None
     rounds: int
     bounds: tuple[Bound, ...] = field(default=(), repr=False)
+    stretch: float = field(default=1.0, repr=False)
+    why: str = field(default="", repr=False)
 
     @property
     def estimate(self) -> Estimate:
         """The logarithm of the ratio, for a family of comparisons."""
         return Estimate(math.log(self.value), self.bounds, self.rounds)
+
+    @property
+    def are_alike(self) -> bool:
+        """True where neighbouring rounds or starts are alike to a degree that independent ones reach in one race of twenty."""
+        return self.stretch >= ALIKE
 
     @property
     def verdict(self) -> Verdict:
@@ -113,30 +132,90 @@ def median_interval(rounds: Sequence[Sequence[float]], *, seed: int = 0) -> tupl
 def quantile_intervals(
     rounds: Sequence[Sequence[float]], quantiles: Sequence[float], *, starts: Sequence[int] = (), seed: int = 0
 ) -> list[tuple[float, float] | None]:
-    """An interval for each quantile over all samples, whole rounds resampled; None where there are too few rounds or samples.
+    """An interval for each quantile over all samples; None where :func:`no_interval` says why.
 
-    Wider where rounds were alike for some time (:func:`serial_stretch`), and at least as wide as Student's t over starts of the process,
-    where ``starts`` (rounds after each of them) are four or more with samples enough for that quantile; within what was seen.
+    ``starts`` are the rounds after each start of the process; starts are the units (:mod:`segbench.analysis.statistics.starts`). Where
+    nothing is known of them whole rounds are resampled, and the interval is wider where rounds were alike for some time
+    (:func:`serial_stretch`).
 
     >>> quantile_intervals([[1.0, 2.0, 3.0]] * 10, (0.5, 0.9, 0.99))
     [(2.0, 2.0), (3.0, 3.0), None]
     """
-    _check_starts(rounds, starts)
+    quoted = [q for q in quantiles if not no_interval(rounds, q, starts=starts)]
+    found = _intervals_over_starts(rounds, quoted, starts) if starts else _intervals_over_rounds(rounds, quoted, seed)
+    return [found.get(q) for q in quantiles]
+
+
+def interval_fields(rounds: Sequence[Sequence[float]], *, starts: Sequence[int] = (), seed: int = 0) -> dict[str, Any]:
+    """The fields of :class:`Latency` on intervals: of p50, p90 and p99, and the reasons why one is null."""
+    p50, p90, p99 = quantile_intervals(rounds, tuple(_QUANTILES.values()), starts=starts, seed=seed)
+    reasons = {name: no_interval(rounds, quantile, starts=starts) for name, quantile in _QUANTILES.items()}
+    missing = {name: reason for name, reason in reasons.items() if reason}
+    return {"ci95_ms": p50, "p90_ci95_ms": p90, "p99_ci95_ms": p99, "no_interval": missing}
+
+
+def no_interval(rounds: Sequence[Sequence[float]], quantile: float, *, starts: Sequence[int] = ()) -> str:
+    """The reason why a quantile has no interval; empty where it has one.
+
+    >>> no_interval([[1.0] * 99] * 8, 0.99, starts=[2, 2, 2, 2]), no_interval([[1.0] * 30] * 8, 0.99, starts=[2, 2, 2, 2])
+    ('', 'it takes 299 calls, these are 240')
+    >>> no_interval([[1.0]] * 4, 0.5), no_interval([[1.0]] * 8, 0.5, starts=[8])
+    ('it takes 6 rounds, these are 4', 'it takes 3 starts of the process to see how they differ, there was 1')
+    """
+    few = too_few(len(rounds), starts)
+    samples = sum(map(len, rounds))
+    if few:
+        return few
+    if quantile > 0.5 and samples < samples_needed(quantile):
+        return f"it takes {samples_needed(quantile)} calls, these are {samples}"
+    if starts and min(map(min, rounds)) <= 0:
+        return "there are times of zero"
+    if starts and quantile > 0.5 and tail_interval_over_starts(by_start(rounds, starts), quantile, 1.0) is None:
+        return f"it ends beyond the slowest of {samples} calls"
+    return ""
+
+
+def too_few(rounds: int, starts: Sequence[int] = ()) -> str:
+    """The reason why so many rounds after these starts make no interval; empty where they do.
+
+    Raises :class:`ValueError` where the starts do not add up to the rounds.
+    """
+    if starts and sum(starts) != rounds:
+        raise ValueError(f"there are {rounds} rounds, but {', '.join(map(str, starts))} after starts")
+    if rounds < LEAST_ROUNDS:
+        return f"it takes {LEAST_ROUNDS} rounds, these are {rounds}"
+    if starts and len(starts) < LEAST_STARTS:
+        verb = "there was" if len(starts) == 1 else "there were"
+        return f"it takes {LEAST_STARTS} starts of the process to see how they differ, {verb} {len(starts)}"
+    return ""
+
+
+def _intervals_over_starts(
+    rounds: Sequence[Sequence[float]], quantiles: Sequence[float], starts: Sequence[int]
+) -> dict[float, tuple[float, float] | None]:
+    if not quantiles:
+        return {}
+    calls, samples = by_start(rounds, starts), _joined(rounds)
+    values = {q: float(np.quantile(samples, q)) for q in quantiles}
+    return {
+        q: tail_interval_over_starts(calls, q, value) if q > 0.5 else median_interval_over_starts(calls, value)
+        for q, value in values.items()
+    }
+
+
+def _intervals_over_rounds(
+    rounds: Sequence[Sequence[float]], quantiles: Sequence[float], seed: int
+) -> dict[float, tuple[float, float] | None]:
+    """By resampling rounds; within what was seen."""
+    if not quantiles:
+        return {}
     samples = _joined(rounds)
-    quoted = [q for q in quantiles if len(rounds) >= LEAST_ROUNDS and (q <= 0.5 or len(samples) >= samples_needed(q))]
-    if not quoted:
-        return [None] * len(quantiles)
     stretch = serial_stretch([float(np.median(block)) for block in rounds])
-    by_start = [_joined(rounds[end - count : end]) for count, end in zip(starts, itertools.accumulate(starts), strict=True)]
-    intervals = {}
-    for q, resampled in zip(quoted, _resampled_quantiles(rounds, samples, quoted, seed), strict=True):
-        value = float(np.quantile(samples, q))
-        low, high = _stretched(_bounds(resampled, len(rounds)), value, stretch)
-        if len(by_start) >= _MANY_STARTS and min(map(len, by_start)) >= samples_needed(q):
-            reach, _ = _reach([float(np.quantile(part, q)) for part in by_start])
-            low, high = min(low, value - reach), max(high, value + reach)
+    intervals: dict[float, tuple[float, float] | None] = {}
+    for q, resampled in zip(quantiles, _resampled_quantiles(rounds, samples, quantiles, seed), strict=True):
+        low, high = _stretched(_bounds(resampled, len(rounds)), float(np.quantile(samples, q)), stretch)
         intervals[q] = (max(low, float(samples.min())), min(high, float(samples.max())))
-    return [intervals.get(q) for q in quantiles]
+    return intervals
 
 
 def ratio_of(
@@ -144,29 +223,67 @@ def ratio_of(
 ) -> Ratio:
     """The time of a's calls over that of b's; round i of both ran side by side, so that they met the same machine.
 
-    ``starts`` says how many rounds were run after each start of the processes (``Latency.start_rounds``). A load that comes and goes splits
-    each contender's pooled times in two heaps, between which a pooled median jumps; the ratio within a round is hit by it only where it
-    changes in between. Where a load hits one of them harder, though, ratios go up and down with it for rounds on end, and where a start
-    was a lucky one for one of them, they do until the next. Hence the interval is the widest of two that allow for it: the bootstrap's,
-    stretched by the rounds' serial correlation, and Student's t over the medians of starts (of consecutive batches of rounds where there
-    were fewer than four starts). ``p_value`` belongs to the
-    wider one.
+    ``starts`` says how many rounds were run after each start of the processes (``Latency.start_rounds``): the ratio is the mean over
+    starts, and its interval is from how they differ (:func:`~segbench.analysis.statistics.starts.spread_of`), wider where neighbours are
+    alike, as where a load hits one contender for rounds on end. Where nothing is known of starts the ratio is the median over rounds, and
+    its interval the wider of two: the bootstrap over rounds, stretched by their serial correlation, and the spread of consecutive batches
+    of rounds. A load that comes and goes splits each contender's pooled times in two heaps, between which a pooled median jumps; the ratio
+    within a round is hit by it only where it changes in between.
 
     >>> ratio_of([[2.0, 2.0]] * 8, [[1.0]] * 8)
     Ratio(value=2.0, low=2.0, high=2.0, p_value=0.0, rounds=8)
+    >>> ratio_of([[2.0, 2.0]] * 8, [[1.0]] * 8, starts=[8]).why
+    'it takes 3 starts of the process to see how they differ, there was 1'
     """
     if len(rounds_a) != len(rounds_b) or not rounds_a:
         raise ValueError(f"a ratio is of the same rounds of both: got {len(rounds_a)} and {len(rounds_b)}")
-    _check_starts(rounds_a, starts)
+    why = too_few(len(rounds_a), starts)
     logs = np.log([np.median(a) / np.median(b) for a, b in zip(rounds_a, rounds_b, strict=True)])
-    value = float(np.median(logs))
-    if len(logs) < LEAST_ROUNDS:
-        return Ratio(math.exp(value), None, None, None, len(logs))
-    low, high = _stretched(_bounds(np.median(logs[_picks(len(logs), seed)], axis=1), len(logs)), value, serial_stretch(logs))
-    reach, freedom = _reach([float(np.median(batch)) for batch in _batches(logs, starts)])
-    estimate = Estimate(value, (Bound(value - low, high - value, len(logs) - 1), Bound(reach, reach, freedom)), len(logs))
-    low, high = estimate.interval() or (low, high)
-    return Ratio(math.exp(value), math.exp(low), math.exp(high), estimate.p_value, len(logs), estimate.bounds)
+    if why:
+        return Ratio(math.exp(float(np.median(logs))), None, None, None, len(logs), why=why)
+    estimate, stretch = _over_starts(logs, starts) if starts else _over_rounds(logs, seed)
+    low, high = estimate.interval() or (-math.inf, math.inf)
+    return Ratio(math.exp(estimate.value), math.exp(low), math.exp(high), estimate.p_value, len(logs), estimate.bounds, stretch)
+
+
+def ratio_method(ratio: Ratio, starts: Sequence[int] = ()) -> str:
+    """What was done to get a ratio, and its interval where it has one.
+
+    >>> ratio_method(ratio_of([[2.0]] * 8, [[1.0]] * 8, starts=[2, 2, 2, 2]), [2, 2, 2, 2])
+    'mean over 4 starts of the processes (8 rounds) of the ratio of the two medians in the same round; interval from how starts differ, \
+wider where neighbouring ones are alike'
+    >>> ratio_method(ratio_of([[2.0]], [[1.0]], starts=[1]), [1])
+    'ratio of the two medians in one round'
+    """
+    if ratio.low is None:
+        many = f"median over {ratio.rounds} rounds of the ratio of the two medians in the same round"
+        return many if ratio.rounds > 1 else "ratio of the two medians in one round"
+    if starts:
+        mean = f"mean over {len(starts)} starts of the processes ({ratio.rounds} rounds) of the ratio of the two medians in the same round"
+        return f"{mean}; interval from how starts differ, {_ALLOWANCE}"
+    median = f"median over {ratio.rounds} rounds of the ratio of the two medians in the same round"
+    return f"{median}; interval from how rounds differ, {_ALLOWANCE}; how starts of the processes differ is not in it"
+
+
+def ratio_notes(ratio: Ratio) -> list[str]:
+    """A warning where neighbouring rounds or starts were alike, so that they say as little as fewer independent ones."""
+    if ratio.low is None or not ratio.are_alike:
+        return []
+    slow = "neighbouring rounds were alike, as under a load that comes and goes slowly"
+    return [f"{slow}: the interval is {ratio.stretch:.1f} times as wide"]
+
+
+def _over_starts(logs: NDArray[np.float64], starts: Sequence[int]) -> tuple[Estimate, float]:
+    spread = spread_of([part.mean() for part in np.split(within_reach(logs), np.cumsum(starts)[:-1])])
+    return Estimate(spread.value, (Bound(spread.reach, spread.reach, spread.freedom),), len(logs)), spread.stretch
+
+
+def _over_rounds(logs: NDArray[np.float64], seed: int) -> tuple[Estimate, float]:
+    value, stretch = float(np.median(logs)), serial_stretch(logs)
+    low, high = _stretched(_bounds(np.median(logs[_picks(len(logs), seed)], axis=1), len(logs)), value, stretch)
+    spread = spread_of([float(np.median(batch)) for batch in _batches(logs)], independent=True)
+    bounds = Bound(value - low, high - value, len(logs) - 1), Bound(spread.reach, spread.reach, spread.freedom)
+    return Estimate(value, bounds, len(logs)), stretch
 
 
 def serial_stretch(rounds: Sequence[float] | NDArray[np.float64]) -> float:
@@ -192,35 +309,12 @@ def serial_stretch(rounds: Sequence[float] | NDArray[np.float64]) -> float:
     return math.sqrt(inflation) * student_quantile((1 + CONFIDENCE) / 2, freedom) / student_quantile((1 + CONFIDENCE) / 2, n - 1)
 
 
-def _batches(logs: NDArray[np.float64], starts: Sequence[int]) -> list[NDArray[np.float64]]:
-    """Rounds put together: by start where there were enough of them, else consecutive ones.
+def _batches(logs: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Consecutive rounds put together.
 
     Where there are rounds enough, a batch has three or more: its median then outvotes one round in which a load hit one contender only.
     """
-    if len(starts) >= _MANY_STARTS:
-        return np.split(logs, np.cumsum(starts)[:-1])
     return np.array_split(logs, min(_BATCHES, len(logs) // (3 if len(logs) >= _MANY_ROUNDS else 2)))
-
-
-def _reach(values: Sequence[float]) -> tuple[float, int]:
-    """Half an interval from how one figure differs between batches of rounds (Schmeiser, Operations Research 30, 1982), and its freedom.
-
-    By Student's t; where there are six batches or more, the trimmed one with winsorised variance (Yuen, Biometrika 61, 1974), so that a
-    single batch that something hit does not decide how wide it is.
-    """
-    # the estimator of scipy.stats.mstats.trimmed_mean_ci, which cuts shares (of 49 batches one too few) and takes a second to import
-    ordered = np.sort(np.asarray(values, dtype=np.float64))
-    n, trimmed = len(ordered), (len(ordered) + _TRIMMED_OF // 2) // _TRIMMED_OF
-    if trimmed:
-        ordered = np.clip(ordered, ordered[trimmed], ordered[n - trimmed - 1])
-    freedom = n - 2 * trimmed - 1
-    error = float(ordered.std(ddof=1)) / ((1 - 2 * trimmed / n) * math.sqrt(n))
-    return error * student_quantile((1 + CONFIDENCE) / 2, freedom), freedom
-
-
-def _check_starts(rounds: Sequence[Sequence[float]], starts: Sequence[int]) -> None:
-    if starts and sum(starts) != len(rounds):
-        raise ValueError(f"there are {len(rounds)} rounds, but {', '.join(map(str, starts))} after starts")
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from segbench.cli.watching.state import DONE, CellState, Running, RunState, continue_command
 from segbench.util.redact import inert
-from segbench.util.sequences import duration, known_mean
+from segbench.util.sequences import counted, duration, known_mean
 
 _NARROW = 64
 _CURVE = 48
@@ -36,7 +36,7 @@ def screen(state: RunState, *, width: int, rows: int | None = None, plain: bool 
     if state.cells:
         parts += [Text(), _table(state, width, rows)]
     if state.others:
-        parts.append(Text(f"and {state.others} cells of earlier commands", style="dim"))
+        parts.append(Text(f"and {counted(state.others, 'cell')} of earlier commands", style="dim"))
     if state.warnings:
         parts += [Text(), Text("last messages", style="bold"), *(Text(inert(w), overflow="fold") for w in state.warnings)]
     parts += _advice(state)
@@ -85,7 +85,7 @@ def _title(state: RunState, width: int) -> Text:
 
 def _progress(state: RunState, width: int, plain: bool) -> RenderableType:
     done, count = state.count(*DONE), len(state.cells)
-    facts = [f"{done} of {count} cells" if count else "no cells yet"]
+    facts = [f"{done} of {counted(count, 'cell')}" if count else "no cells yet"]
     facts += [f"{state.count(status)} {status}" for status in ("failed", "interrupted", "skipped") if state.count(status)]
     facts += [f"{duration(state.seconds)} {'in all' if state.over else 'so far'}"] if state.seconds is not None else []
     if state.seconds_left is not None:

@@ -26,7 +26,7 @@ from segbench.plugin.registry import Catalog, load_catalog
 from segbench.plugin.specs import DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task, resolve
 from segbench.results.records import Quality, Training
 from segbench.util.image_size import format_size, parse_size
-from segbench.util.sequences import evenly_spaced
+from segbench.util.sequences import counted, evenly_spaced
 
 if TYPE_CHECKING:
     from segbench.measure.quality.evaluate import Evaluation
@@ -87,7 +87,8 @@ class Setup:
             return None
         groups = tuple(map(str, resolve(self.dataset.spec.groups)(self.job.root, split, self.dataset.options)))
         if len(groups) != count:
-            self.note(f"dataset '{self.dataset}' names {len(groups)} groups for the {count} images of '{split}': they are not used")
+            images = counted(count, "image")
+            self.note(f"dataset '{self.dataset}' names {counted(len(groups), 'group')} for the {images} of '{split}': they are not used")
             return None
         return groups
 
@@ -269,6 +270,11 @@ def _profile(setup: Setup, emit: Emit) -> Fields:
     inputs = example_inputs(setup.inputs, size, batch_size=1)
     # a plugin's deployed() may take parts off in place: what was trained is counted on a copy
     trained, deployed = copy.deepcopy(network), deploy(network)
+    if deployed.kept_auxiliary:
+        setup.note(
+            f"auxiliary outputs are counted and measured with the model ({deployed.kept_auxiliary}). "
+            "Give 'deployed' in its ModelSpec, a function that drops them."
+        )
     # parts are prefixes of the plugin's own model
     parts = {part: tuple(f"network.model.{prefix}" for prefix in prefixes) for part, prefixes in setup.model.spec.parts.items()}
     fields = profile_network(deployed, inputs, parts=parts, trained=trained).fields()

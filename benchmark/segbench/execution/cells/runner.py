@@ -19,6 +19,7 @@ from segbench.results.publishing import differences
 from segbench.results.records import Artifacts, CellResult, ErrorInfo, Quality, Training
 from segbench.results.store import RunStore
 from segbench.training.failures import halved
+from segbench.util.sequences import counted
 
 
 def await_cell(session: RunSession, cell: Cell) -> None:
@@ -191,7 +192,7 @@ def departure(settings: Settings, cell: Cell) -> str:
     """The difference of these settings from the cell's in words; empty where there is none."""
     if settings.train.batch_size == cell.settings.train.batch_size:
         return ""
-    return f"out of memory, batch {settings.train.batch_size} x {settings.train.accumulate} accumulated steps"
+    return f"out of memory, batch {settings.train.batch_size} x {counted(settings.train.accumulate, 'accumulated step')}"
 
 
 def _file(cell: Cell) -> str:

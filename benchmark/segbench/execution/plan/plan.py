@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from segbench.config.run_config import RunConfig, SettingValues
+from segbench.config.run_config import DATA_RECIPE, EMBEDDED_RECIPE, RunConfig, SettingValues
 from segbench.config.settings import Settings
 from segbench.data.selection import choose_dataset, data_root, default_split, scored_split
 from segbench.errors import ConfigError, SegbenchError, did_you_mean
@@ -36,13 +36,14 @@ from segbench.execution.plan.sources import (
     requested_sources,
 )
 from segbench.networks.checkpoint_meta import read_meta, require_weights
-from segbench.plugin.choice import Choice, parse_choice
+from segbench.plugin.choice import Choice, parse_choice, slug
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import plan_inputs
 from segbench.plugin.options import describe
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Normalisation, Recipe, Task, resolve
 from segbench.util.packages import installed_version
+from segbench.util.sequences import counted
 
 REQUIRED = "required"
 """Value of a recipe's setting that the user must give."""
@@ -58,18 +59,46 @@ class Plan:
     task: Task
     root: Path | None
     digest: str = ""
+    by_model: bool = False
+    recipe_chosen: bool = False
+    """whether the recipe is the dataset's, as the user named none"""
+
+    @property
+    def recipe_note(self) -> str:
+        """Which recipe was taken for a user's own data, and how to take another; empty where the user named it."""
+        if not self.recipe_chosen or self.dataset.spec.embedded:
+            return ""
+        recipe, train = self.config.recipes[0], self.cells[0].settings.train
+        epochs = f"{counted(train.epochs, 'epoch')} at {train.image_size}, batch {train.batch_size}"
+        return f"No recipe was named: '{recipe}' was taken ({epochs}). --recipe NAME takes another (segbench list recipes)."
 
 
-def make_plan(config: RunConfig, catalog: Catalog, *, digest_of: Callable[[Path], str] = lambda root: "", complete: bool = False) -> Plan:
+def default_recipe(dataset: DatasetSpec) -> str:
+    """The recipe of a run that names none."""
+    return dataset.recipe or (EMBEDDED_RECIPE if dataset.embedded else DATA_RECIPE)
+
+
+def make_plan(
+    config: RunConfig,
+    catalog: Catalog,
+    *,
+    digest_of: Callable[[Path], str] = lambda root: "",
+    complete: bool = False,
+    by_model: bool = False,
+) -> Plan:
     """Lay out models x losses x recipes x varied settings x seeds; raises a :class:`SegbenchError` for what cannot work.
 
     ``digest_of`` gives the digest of a data folder (names, sizes and times). What cells are made from (a teacher, an ensemble's members)
-    comes before them; a ``complete`` plan has all of it, any other is for cells that are trained already or never.
+    comes before them; a ``complete`` plan has all of it, any other is for cells that are trained already or never. ``by_model``: cells are
+    named by their models alone, as loss, recipe and seed mean nothing where they were not trained by them.
     """
-    recipes = [catalog.recipe(name) for name in config.recipes]
+    recipes = [catalog.recipe(name) for name in config.recipes or (EMBEDDED_RECIPE,)]
     base = config.settings(recipes[0])
     models = [choose_model(catalog, text, base.model) for text in config.models]
     dataset = choose_dataset(config, catalog, recipes, models)
+    if not config.recipes:
+        chosen_recipe = config.model_copy(update={"recipes": (default_recipe(dataset.spec),)})
+        return replace(make_plan(chosen_recipe, catalog, digest_of=digest_of, complete=complete, by_model=by_model), recipe_chosen=True)
     task: Task = resolve(dataset.spec.task)(dataset.options)
     root = data_root(config, dataset)
     _check(dataset, task)
@@ -77,7 +106,7 @@ def make_plan(config: RunConfig, catalog: Catalog, *, digest_of: Callable[[Path]
     split = default_split(dataset, root) if base.eval.split is None else None
     backends = _backends(config, catalog, task)
     entries = [
-        _Entry(*_with_split(axes, split), variation=variation, seed=seed)
+        _Entry(*_with_split(axes, split), variation=variation, seed=seed, by_model=by_model)
         for recipe in recipes
         for variation in _variations(config)
         for axes in _axes(config, catalog, recipe, _with_start(config.settings(recipe, variation), complete=complete))
@@ -93,7 +122,7 @@ def make_plan(config: RunConfig, catalog: Catalog, *, digest_of: Callable[[Path]
     for chosen in _distinct([c.model for c in cells]) + _distinct([c.loss for c in cells]):
         cell = next(c for c in cells if c.model is chosen or c.loss is chosen)
         _check(chosen, cell.model_task if isinstance(chosen.spec, ModelSpec) else task)
-    return Plan(config, tuple(cells), dataset, task, root, digest)
+    return Plan(config, tuple(cells), dataset, task, root, digest, by_model=by_model)
 
 
 _Axes = tuple[Chosen[ModelSpec], Chosen[LossSpec], Recipe, Settings]
@@ -109,6 +138,7 @@ class _Entry:
     settings: Settings
     variation: SettingValues
     seed: int
+    by_model: bool = False
 
     @property
     def rest(self) -> tuple[str, str, int]:
@@ -120,7 +150,11 @@ class _Entry:
 
     @property
     def id(self) -> str:
-        return cell_id(self.model, self.loss, self.recipe.name, self.variation, self.seed)
+        return (
+            slug(str(self.model), limit=150)
+            if self.by_model
+            else cell_id(self.model, self.loss, self.recipe.name, self.variation, self.seed)
+        )
 
 
 class _Layout:
@@ -199,7 +233,11 @@ def _refuse_other_inputs(request: SourceRequest, entry: _Entry, task: Task, grou
 
 def output_directory(config: RunConfig, dataset: Chosen[DatasetSpec]) -> Path:
     """``--out``, else ``runs/<dataset>-<recipe>``."""
-    return Path(config.out or f"runs/{dataset.choice.name}-{'-'.join(config.recipes)}").expanduser().absolute()
+    return (
+        Path(config.out or f"runs/{dataset.choice.name}-{'-'.join(config.recipes or (default_recipe(dataset.spec),))}")
+        .expanduser()
+        .absolute()
+    )
 
 
 def _with_start(settings: Settings, *, complete: bool) -> Settings:

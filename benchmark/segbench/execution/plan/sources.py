@@ -22,6 +22,7 @@ from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import Derivation, LossSpec, ModelSpec, Task, resolve
 from segbench.results.store import no_run
 from segbench.util.plain_data import Plain
+from segbench.util.sequences import counted
 
 BEST = "best.pt"
 CHECKPOINTS = "checkpoints"
@@ -228,7 +229,7 @@ def _with_part(name: str, cells: Sequence[str]) -> list[str]:
 
 
 def _several(run: object, cells: Sequence[str], which: str = "") -> StoreError:
-    return StoreError(f"'{run}' has {len(cells)} trained cells{which}: give one as {str(run).rstrip('/')}/CELL.{_listed(cells)}")
+    return StoreError(f"'{run}' has {counted(len(cells), 'trained cell')}{which}: give one as {str(run).rstrip('/')}/CELL.{_listed(cells)}")
 
 
 def _listed(cells: Sequence[str]) -> str:

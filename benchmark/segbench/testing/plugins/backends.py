@@ -97,7 +97,7 @@ class BackendSubject:
 
 def spec_is_sound(subject: BackendSubject) -> None:
     """``precisions`` names at least one format, and option defaults keep their own limits."""
-    if not subject.spec.precisions or isinstance(subject.spec.precisions, str):
+    if not subject.spec.precisions:
         fail(f"precisions = {subject.spec.precisions!r} must be a tuple of at least one, such as ('fp32',)")
     refuse_unfit_defaults(subject.spec.options)
     precision = subject.spec.precision_of(subject.options)

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from segbench.plugin.options import Options
 from segbench.plugin.specs import DatasetSpec, Problem, Sample, Task, resolve
 from segbench.testing.check import Check, ConformanceError, during, fail, refuse_unfit_defaults
+from segbench.util.sequences import counted
 
 STORED = (torch.uint8, torch.int16, torch.uint16, torch.float32)
 
@@ -34,8 +35,6 @@ def task_reads_no_data(subject: DatasetSubject) -> None:
 
 def splits_are_declared(subject: DatasetSubject) -> None:
     """Split names are distinct texts, and unions are made of declared splits."""
-    if isinstance(subject.spec.splits, str):
-        fail(f"splits = '{subject.spec.splits}' is one text: write a tuple, ('{subject.spec.splits}',)")
     names = subject.splits
     if not names or len(set(names)) != len(names):
         fail(f"splits {names} must name at least one split, each once")
@@ -71,7 +70,7 @@ def splits_end(subject: DatasetSubject) -> None:
                 continue
             except Exception as error:
                 fail(f"{split}[{index}] raised {type(error).__name__} instead of IndexError: {error}")
-            fail(f"'{split}' has {len(samples)} samples, but index {index} gives one: raise IndexError past the end")
+            fail(f"'{split}' has {counted(len(samples), 'sample')}, but index {index} gives one: raise IndexError past the end")
 
 
 def splits_share_no_sample(subject: DatasetSubject) -> None:
@@ -95,7 +94,8 @@ def splits_share_no_sample(subject: DatasetSubject) -> None:
             continue
         union_ids, part_ids = sorted(subject.ids(union)), sorted(i for part in parts for i in subject.ids(part))
         if subject.complete and union_ids != part_ids:
-            fail(f"'{union}' has {len(union_ids)} samples, but {' + '.join(parts)} have {len(part_ids)}: a union is exactly its parts")
+            has = counted(len(union_ids), "sample")
+            fail(f"'{union}' has {has}, but {' + '.join(parts)} have {len(part_ids)}: a union is exactly its parts")
 
 
 def order_and_ids_are_stable(subject: DatasetSubject) -> None:
@@ -107,7 +107,7 @@ def order_and_ids_are_stable(subject: DatasetSubject) -> None:
             fail(f"the id '{twice[0]}' stands twice in '{split}': ids name samples in confusion matrices and pictures")
         again = subject.load(split)
         if len(again) != len(subject.samples(split)):
-            fail(f"'{split}' has {len(subject.samples(split))} samples, and {len(again)} when loaded again")
+            fail(f"'{split}' has {counted(len(subject.samples(split)), 'sample')}, and {len(again)} when loaded again")
         for index, sample in subject.some(split):
             other = _read(again, index, split)
             if other.id != sample.id:
@@ -141,7 +141,8 @@ def groups_fit(subject: DatasetSubject) -> None:
         with during(f"groups of '{split}'"):
             groups = list(resolve(subject.spec.groups)(subject.root, split, subject.options))
         if len(groups) != len(subject.samples(split)) or not all(isinstance(g, str) for g in groups):
-            fail(f"groups gives {len(groups)} entries for the {len(subject.samples(split))} samples of '{split}': one text per sample")
+            samples = counted(len(subject.samples(split)), "sample")
+            fail(f"groups gives {counted(len(groups), 'entry', 'entries')} for the {samples} of '{split}': one text per sample")
 
 
 def check_data_finds_no_error(subject: DatasetSubject) -> None:

@@ -18,8 +18,6 @@ def parts_name_parameters(subject: ModelSubject) -> None:
     names = list(subject.build().model.state_dict())
     owners: dict[str, str] = {}
     for part, prefixes in {**subject.spec.parts, "head of the spec": subject.spec.head}.items():
-        if isinstance(prefixes, str):
-            fail(f"'{part}' = '{prefixes}' is one text: write a tuple, ('{prefixes}',)")
         for prefix in prefixes:
             if not any(name.startswith(prefix) for name in names):
                 fail(f"no parameter begins with '{prefix}' (in '{part}'); they begin like {_beginnings(names)}")

@@ -17,6 +17,7 @@ from segbench.testing.plugins.model_parts import (
     parts_name_parameters,
 )
 from segbench.testing.plugins.model_subject import ModelSubject, describe
+from segbench.util.sequences import counted
 
 
 def spec_is_sound(subject: ModelSubject) -> None:
@@ -81,7 +82,7 @@ def normalisation_fits(subject: ModelSubject) -> None:
             plan, _ = plan_inputs(subject.spec, task, subject.options)
         for name, norm in plan.normalisation.items():
             if len(norm.mean) != task.inputs[name]:
-                fail(f"normalise gives {len(norm.mean)} means for '{name}', which has {task.inputs[name]} channels")
+                fail(f"normalise gives {counted(len(norm.mean), 'mean')} for '{name}', which has {task.inputs[name]} channels")
 
 
 def multiply_adds_can_be_counted(subject: ModelSubject) -> None:

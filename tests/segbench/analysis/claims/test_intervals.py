@@ -92,7 +92,7 @@ def test_what_was_not_raced_together_cannot_be_told_apart() -> None:
     assert apart.measured_value == pytest.approx(1.5), "what was measured is shown all the same"
     assert only(claim, raced("small", SMALL, race=None), raced("large", LARGE, race=None)).verdict == "cannot tell"
     few = only(claim, raced("small", SMALL[:3]), raced("large", LARGE[:3]))
-    assert (few.verdict, few.missing) == ("cannot tell", "an interval takes 6 rounds, these are 3")
+    assert (few.verdict, few.missing) == ("cannot tell", "no interval: it takes 6 rounds, these are 3")
 
 
 def trained(model: str, speeds: list[float], seed: int = 0, *, others: float | None = 0.0, **changes: Any) -> CellResult:

@@ -12,7 +12,7 @@ import pytest
 from segbench.analysis.regressions.compare import Run, compare_runs
 from segbench.analysis.regressions.gate import parse_gate
 from segbench.analysis.regressions.latency import reference_ratio
-from segbench.analysis.statistics.timing import ratio_of
+from segbench.analysis.statistics.timing import Ratio, ratio_of
 from segbench.errors import ConfigError
 from segbench.results.records import Latency, ReferenceLatency
 from segbench.results.run_comparison import Change, RunComparison
@@ -147,14 +147,19 @@ def test_races_that_started_their_programs_several_times_need_no_allowance_for_i
     def pair(*starts: int) -> tuple[Latency, Latency]:
         return timed(10, starts), timed(5, starts)
 
-    def width(*starts: int) -> float:
-        found = reference_ratio(pair(7, 7, 6), pair(*starts))
+    def width(found: Ratio) -> float:
         assert found.low is not None
         assert found.high is not None
-        return math.log(found.high / found.low)
+        return math.log(found.high / found.low) / 2
 
-    assert width(20) == width(10, 10) > width(7, 7, 6)
-    assert (width(20) / 2) ** 2 - (width(7, 7, 6) / 2) ** 2 == pytest.approx((1.96 * 0.02) ** 2, rel=0.05)
+    def alone(starts: tuple[int, ...] = ()) -> float:
+        """The width of either race's own ratio: the same rounds."""
+        one, other = pair(20)
+        return width(ratio_of(one.rounds_ms, other.rounds_ms, starts=starts))
+
+    once, twice, thrice = (width(reference_ratio(pair(7, 7, 6), pair(*starts))) for starts in ((20,), (10, 10), (7, 7, 6)))
+    assert once == twice == pytest.approx(math.hypot(alone(), alone(), 1.96 * 0.02), rel=0.05)
+    assert thrice == pytest.approx(math.hypot(alone((7, 7, 6)), alone((7, 7, 6))), rel=1e-6)
 
 
 @pytest.mark.parametrize(

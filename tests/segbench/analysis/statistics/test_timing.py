@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats.mstats import trimmed_mean_ci
 
+from segbench.analysis.statistics.starts import slow_stretch, spread_of
 from segbench.analysis.statistics.student_t import student_p_value, student_quantile
 from segbench.analysis.statistics.timing import (
     RESAMPLES,
-    _reach,
     expanded_tail,
     holm,
     is_falling,
@@ -157,7 +157,7 @@ def _over_starts(rng: random.Random, starts: list[int]) -> list[list[float]]:
     return [[math.exp(pace + rng.gauss(0, 0.01))] * 5 for count in starts for pace in [rng.gauss(0, 0.03)] for _ in range(count)]
 
 
-def test_starts_are_the_units_of_a_ratio_where_there_are_four_or_more() -> None:
+def test_starts_are_the_units_of_a_ratio() -> None:
     """Six rounds of each start say little more than one of them would."""
     rng, starts = random.Random(10), [6] * 5
     flat = [[1.0]] * sum(starts)
@@ -172,9 +172,11 @@ def test_starts_are_the_units_of_a_ratio_where_there_are_four_or_more() -> None:
 
 
 def test_a_p_value_over_starts_has_their_degrees_of_freedom() -> None:
-    logs = [0.10, 0.12, 0.09, 0.11, 0.14]
+    logs = [0.10, 0.14, 0.09, 0.12, 0.11]
+    assert slow_stretch(logs) == 1.0
     found = ratio_of([[math.exp(log)] for log in logs for _ in range(4)], [[1.0]] * 20, starts=[4] * 5)
-    t = 0.11 / (statistics.stdev(logs) / math.sqrt(5))
+    assert found.value == pytest.approx(math.exp(0.112))
+    t = 0.112 / (statistics.stdev(logs) / math.sqrt(5))
     assert found.p_value == pytest.approx(student_p_value(t, 4))
 
 
@@ -190,9 +192,10 @@ def test_a_median_over_starts_knows_that_they_differ() -> None:
 
 
 def test_one_start_that_something_hit_does_not_decide_how_wide_an_interval_is() -> None:
-    logs = [0.10, 0.12, 0.09, 0.11, 0.14, 0.12, 0.10]
+    logs = [0.10, 0.12, 0.09, 0.14, 0.11, 0.12, 0.10]
     flat = [[1.0]] * 21
-    calm, hit = (ratio_of([[math.exp(log)] for log in each for _ in range(3)], flat, starts=[3] * 7) for each in (logs, [*logs[:6], 0.5]))
+    both = logs, [*logs[:3], 0.5, *logs[4:]]
+    calm, hit = (ratio_of([[math.exp(log)] for log in each for _ in range(3)], flat, starts=[3] * 7) for each in both)
     assert calm.low is not None
     assert hit.low is not None
     assert calm.high is not None
@@ -206,9 +209,10 @@ def test_intervals_over_starts_are_those_of_a_trimmed_mean_in_scipy(starts: int)
     logs = np.random.default_rng(starts).normal(0, 0.1, starts)
     trimmed = (starts + 5) // 11
     low, high = trimmed_mean_ci(logs, limits=(trimmed / starts, trimmed / starts))
-    reach, freedom = _reach(logs.tolist())
-    assert reach == pytest.approx((high - low) / 2, rel=1e-9)
-    assert freedom == starts - 2 * trimmed - 1
+    spread = spread_of(logs)
+    assert spread.reach == pytest.approx(spread.stretch * (high - low) / 2, rel=1e-9)
+    assert spread.value == pytest.approx((high + low) / 2, rel=1e-9)
+    assert spread.freedom == starts - 2 * trimmed - 1
 
 
 def test_starts_must_add_up_to_the_rounds() -> None:

@@ -11,7 +11,8 @@ from segbench.config.run_config import config_to_toml, load_config
 from segbench.errors import ConfigError, DataError, OptionError, StoreError, UnknownNameError
 from segbench.execution.plan.cell import Cell
 from segbench.execution.plan.fingerprints import changes
-from segbench.execution.plan.plan import Plan, make_plan
+from segbench.execution.plan.plan import Plan, make_plan, output_directory
+from segbench.plugin.choice import slug
 from segbench.plugin.registry import Catalog, load_catalog
 
 
@@ -49,6 +50,41 @@ def test_a_cell_s_id_does_not_depend_on_the_rest_of_the_matrix(plan: Planner) ->
     assert alone.id in {cell.id for cell in many}
     like = next(cell for cell in many if cell.id == alone.id)
     assert like.fingerprints == alone.fingerprints
+
+
+@pytest.mark.parametrize(
+    ("dataset", "named", "recipe", "said"),
+    [
+        (None, None, "smoke", False),
+        ("flood-shapes", None, "smoke", False),
+        ("camvid", None, "quick-test", True),
+        ("sen1floods11", None, "flood", True),
+        ("camvid", "quick-baseline", "quick-baseline", False),
+    ],
+)
+def test_a_run_that_names_no_recipe_takes_the_datasets_and_says_so(
+    dataset: str | None, named: str | None, recipe: str, said: bool, tmp_path: Path
+) -> None:
+    models = "flood-efficient" if dataset and "flood" in dataset else "deeplab-optimized"
+    given = {
+        "models": models,
+        "dataset": dataset,
+        "recipes": named,
+        "data": str(tmp_path) if dataset and dataset != "flood-shapes" else None,
+    }
+    catalog = load_catalog()
+    config = load_config(flags=given)
+    made = make_plan(config, catalog, digest_of=lambda root: "")
+    assert made.config.recipes == (recipe,)
+    assert made.cells[0].recipe == recipe
+    assert output_directory(config, made.dataset) == output_directory(made.config, made.dataset)
+    expected = f"No recipe was named: '{recipe}' was taken ("
+    assert made.recipe_note.startswith(expected) if said else made.recipe_note == ""
+
+
+def test_cells_that_were_not_trained_here_are_named_by_their_models(plan: Planner) -> None:
+    config = load_config(flags={"models": "dot,dot[width=4]", "dataset": "dots", "recipes": "tiny"})
+    assert [cell.id for cell in make_plan(config, plan.catalog, by_model=True).cells] == ["dot", slug("dot[width=4]")]
 
 
 def test_ids_are_file_names_that_never_meet(plan: Planner) -> None:

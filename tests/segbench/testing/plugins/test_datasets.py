@@ -198,7 +198,6 @@ BROKEN: dict[str, tuple[DatasetSpec, str, str, set[str]]] = {
     "default out of range": (spec(options=OutOfRange), "task_reads_no_data", "size = 0 does not fit: expected at least 1", set()),
     "another task each time": (spec(task=restless_task), "task_reads_no_data", "two different tasks for the same options", set()),
     "no task": (spec(task=lambda options: None), "task_reads_no_data", "task returned NoneType instead of a Task", ANY),
-    "splits is one text": (spec(splits="train", unions={}), "splits_are_declared", "write a tuple, ('train',)", ANY),
     "a split twice": (spec(splits=("train", "train"), unions={}), "splits_are_declared", "each once", ANY),
     "union of nothing": (spec(splits=("train",), unions={"all": ("train", "dev")}), "splits_are_declared", "speaks of ['all', 'dev']", ANY),
     "empty split": (
@@ -247,7 +246,7 @@ BROKEN: dict[str, tuple[DatasetSpec, str, str, set[str]]] = {
     "not picklable": (of(Unpicklable), "workers_can_read", "pickling 'train' raised TypeError: cannot pickle an open file", set()),
     "forgets when pickled": (of(ForgetsWhenPickled), "workers_can_read", "train[0] differs after pickling", set()),
     "other samples in workers": (of(OtherInWorker), "workers_can_read", "a loader's worker reads other samples of 'train'", set()),
-    "groups too few": (spec(groups=lambda r, s, o: ["one"]), "groups_fit", "groups gives 1 entries for the 3 samples of 'train'", set()),
+    "groups too few": (spec(groups=lambda r, s, o: ["one"]), "groups_fit", "groups gives 1 entry for the 3 samples of 'train'", set()),
     "problems as texts": (
         spec(check_data=lambda r, o: ["bad"]),
         "check_data_finds_no_error",
