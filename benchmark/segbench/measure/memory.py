@@ -9,11 +9,13 @@ from __future__ import annotations
 import ctypes
 import gc
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from segbench.analysis.statistics.memory import LEAST_PROCESSES, memory_interval, why_no_interval
 from segbench.results.records import Memory
 from segbench.util.files import MB
 
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
 
 _CUDA_METHOD = "CUDA caching allocator of this process: peak allocated and reserved after a reset"
 _LINUX_METHOD = "VmHWM after a reset through /proc/self/clear_refs: resident memory of this process, interpreter and libraries included"
+
+
+CPU_PROCESSES = LEAST_PROCESSES
+"""Fresh processes in which memory is read on a CPU."""
+CPU_CALLS = 3
+"""Measured calls in each of them: two threads that allocate side by side do not always meet at their peaks."""
 
 
 class PeakMemory:
@@ -101,24 +109,63 @@ def measure_inference_memory(
     weights_mb: float,
     batch_size: int | None = None,
     input_size: tuple[int, int] | None = None,
+    held_mb: float = 0.0,
 ) -> Memory:
-    """Peak memory of one ``call`` after a discarded one (which loads kernels and fills caches).
+    """Peak memory of one ``call`` in this process after a discarded one (which loads kernels and fills caches).
 
-    ``inference_peak`` includes the weights, ``activation_peak`` is what the call added. ``weights_mb`` is the size of the
-    parameters (:func:`segbench.measure.params.float32_mb`).
+    ``inference_peak`` includes the weights, ``activation_peak`` is what the call added; on a CPU both are medians over several calls.
+    ``weights_mb`` is the size of the parameters (:func:`segbench.measure.params.float32_mb`), ``held_mb`` what the process holds for
+    the measurement only, which is taken off the peak on a CPU.
     """
     call()
-    with PeakMemory(device) as memory:
-        call()
+    on_cpu = str(device) == "cpu"
+    readings = _read_repeatedly(call, device, times=CPU_CALLS if on_cpu else 1)
+    peaks = [reading.peak_mb for reading in readings if reading.peak_mb is not None]
+    increases = [reading.increase_mb for reading in readings if reading.increase_mb is not None]
     return Memory(
         weights=weights_mb,
-        inference_peak=memory.peak_mb,
-        activation_peak=memory.increase_mb,
-        reserved_peak=memory.reserved_mb,
+        inference_peak=median(peaks) - (held_mb if on_cpu else 0.0) if peaks else None,
+        activation_peak=median(increases) if increases else None,
+        reserved_peak=readings[-1].reserved_mb,
+        calls=len(peaks) or None,
         batch_size=batch_size,
         input_size=input_size,
-        method=memory.method,
+        method=readings[-1].method,
     )
+
+
+def processes_needed(device: str | torch.device, first: Memory) -> int:
+    """Fresh processes in which memory is read: one where the allocator counts bytes, or where the ``first`` could not read it."""
+    return CPU_PROCESSES if str(device) == "cpu" and first.inference_peak is not None else 1
+
+
+def join_processes(parts: Sequence[Memory]) -> Memory:
+    """One record of what was read in several processes: medians with their 95 % intervals, or the reason why there are none."""
+    peaks = [part.inference_peak for part in parts if part.inference_peak is not None]
+    increases = [part.activation_peak for part in parts if part.activation_peak is not None]
+    joined = parts[0].model_copy(update={"inference_peaks": peaks, "activation_peaks": increases})
+    if not peaks or not increases:
+        return joined.model_copy(update={"no_interval": joined.method or ""})
+    figures = {"inference_peak": median(peaks), "activation_peak": median(increases)}
+    if joined.method == _CUDA_METHOD:
+        return joined.model_copy(update=figures | {"no_interval": "the allocator counts bytes"})
+    intervals = {"inference_peak_ci95": memory_interval(peaks), "activation_peak_ci95": memory_interval(increases)}
+    few = why_no_interval(peaks) if intervals["inference_peak_ci95"] is None else ""
+    return joined.model_copy(update=figures | intervals | {"no_interval": few})
+
+
+def _read_repeatedly(call: Callable[[], object], device: str | torch.device, *, times: int) -> list[PeakMemory]:
+    readings = []
+    gc.collect()
+    gc.freeze()  # each reading begins with a collection, which takes 0.3 s where torch and its libraries are looked through
+    try:
+        for _ in range(times):
+            with PeakMemory(device) as memory:
+                call()
+            readings.append(memory)
+    finally:
+        gc.unfreeze()
+    return readings
 
 
 def _status_mb(key: str) -> float | None:

@@ -72,7 +72,7 @@ class Metric:
               per cent with one decimal and all else with three significant digits
     better    which direction is an improvement; None where neither is
     compare   two models or runs are compared by ratio, in points of a score, or (None) not at all
-    noise     what makes it vary: nothing (a count), what its memory meter resolves, calls, epochs, seeds and images (``scores`` that
+    noise     what makes it vary: nothing (a count), the processes that memory was read in, calls, epochs, seeds and images (``scores`` that
               ``segbench.analysis.statistics.scores`` takes of drawn images), or ``seeds`` only
     depends   what a claim must hold fixed: the ``network`` (and where it runs), or also its ``training``; None: no claim can name it
     of_class  of the task's headline class, whose name stands behind the title
@@ -402,10 +402,11 @@ METRICS = MetricTable(
         Metric(
             "inference_memory_mb",
             title="peak memory",
-            words="inference memory",
+            words="inference memory (weights and activations)",
             meaning=(
-                "**peak memory**: the highest use during one call, of the process on a CPU and of the allocator on CUDA, weights included, "
-                "in MB of 2²⁰ bytes."
+                "**peak memory**: the highest use during one call, in MB of 2²⁰ bytes: on a CPU of the whole process, interpreter and "
+                "libraries included, as the median over processes that were started anew; on CUDA what the allocator handed out. "
+                "Claims and `segbench compare` judge weights and activations alone."
             ),
             unit="MB",
             digits=1,
@@ -413,8 +414,9 @@ METRICS = MetricTable(
             record="memory_mb",
             key="inference_peak",
             readings=readings.inference_memory_mb,
+            shown=readings.shown_memory,
             column=TableColumn(9, priority=6, key="inference_peak_mb", narrow_title="memory", question="Least memory"),
-            change=ChangeRow("memory", title="memory", units={"MB": 1.0}),
+            change=ChangeRow("memory", title="memory (weights, activations)", units={"MB": 1.0}),
             aliases=("inference_peak",),
         ),
         Metric(

@@ -25,8 +25,8 @@ RecordName = Literal["cell", "quality", "training", "deployment", "latency", "th
 class MetricReading:
     """One measured value with its circumstances. ``value`` is None where it was not measured; ``why`` may say why.
 
-    Its uncertainty is read from the calls of each round of a race (``raced``), the 95 % ``interval`` that a race gave it, or
-    the same metric in each epoch that counts (the first one warms up).
+    Its uncertainty is read from the calls of each round of a race (``raced``), the 95 % ``interval`` that a race gave it, the same
+    metric in each epoch that counts (the first one warms up), or in each of several fresh ``processes``.
     """
 
     value: float | None
@@ -37,6 +37,7 @@ class MetricReading:
     start_rounds: list[int] = field(default_factory=list)
     interval: tuple[float, float] | None = None
     epochs: list[float] = field(default_factory=list)
+    processes: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,14 @@ def shown_throughput(cell: CellResult) -> ShownValue | None:
     if entry is None or speed is None:
         return None
     return ShownValue(speed, interval=entry.rate_ci95)
+
+
+def shown_memory(cell: CellResult) -> ShownValue | None:
+    """Peak of the whole process during one call."""
+    deployment = shown_deployment(cell)
+    memory = deployment.memory_mb if deployment else None
+    peak = finite(memory.inference_peak) if memory else None
+    return None if memory is None or peak is None else ShownValue(peak, interval=memory.inference_peak_ci95)
 
 
 def shown_energy(cell: CellResult) -> ShownValue | None:
@@ -270,7 +279,8 @@ def inference_memory_mb(cell: CellResult) -> Iterator[MetricReading]:
         yield MetricReading(memory.inference_peak, circumstances)
     elif memory.weights is not None and memory.activation_peak is not None:
         # the peak of a whole process holds the interpreter and its libraries too, which would bring every ratio near 1
-        yield MetricReading(memory.weights + memory.activation_peak, circumstances)
+        processes = [memory.weights + peak for peak in memory.activation_peaks]
+        yield MetricReading(memory.weights + memory.activation_peak, circumstances, processes=processes)
 
 
 def training_memory_mb(cell: CellResult) -> Iterator[MetricReading]:

@@ -282,12 +282,24 @@ class Drift(Record):
 class Memory(Record):
     """Megabytes (2**20 bytes). ``inference_peak`` and ``training_peak`` include the weights; ``activation_peak`` = peak - before.
 
-    ``training_method`` is what the training step was; ``notes`` say why something was not measured.
+    On a CPU ``inference_peak`` is of the whole process, interpreter and libraries included, and differs from process to process:
+    it is the median of ``inference_peaks``, one of each process that was started anew, itself the median of so many ``calls``.
+    ``inference_peak_ci95`` is the interval of that median, null for the reason in ``no_interval``; ``activation_peak`` likewise.
+    Results without these lists were read once, in one process. ``training_method`` is what the training step was; ``notes`` say why
+    something was not measured.
     """
 
     weights: float | None = Field(None, description="MB of 2**20 bytes")
-    inference_peak: float | None = Field(None, description="MB of 2**20 bytes during one call, weights included")
-    activation_peak: float | None = Field(None, description="MB of 2**20 bytes: the peak above what was held before the call")
+    inference_peak: float | None = Field(None, description="MB of 2**20 bytes during one call, weights included; median over processes")
+    inference_peak_ci95: tuple[float, float] | None = Field(None, description="MB of 2**20 bytes: 95 % interval over processes")
+    inference_peaks: list[float] = Field(default_factory=list, description="MB of 2**20 bytes in each process, started anew")
+    activation_peak: float | None = Field(
+        None, description="MB of 2**20 bytes: the peak above what was held before the call; median over processes"
+    )
+    activation_peak_ci95: tuple[float, float] | None = Field(None, description="MB of 2**20 bytes: 95 % interval over processes")
+    activation_peaks: list[float] = Field(default_factory=list, description="MB of 2**20 bytes in each process, started anew")
+    calls: int | None = Field(None, description="measured calls of which each process gives the median")
+    no_interval: str = Field("", description="why there are no intervals")
     training_peak: float | None = Field(None, description="MB of 2**20 bytes during one training step, weights included")
     reserved_peak: float | None = Field(None, description="MB of 2**20 bytes that the allocator held")
     batch_size: int | None = Field(None, description="images in one call")

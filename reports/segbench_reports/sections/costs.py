@@ -72,9 +72,15 @@ def _memory(cell: CellResult) -> str:
     if memory is None:
         return ""
     parts = {
-        "weights": memory.weights,
-        "activations": memory.activation_peak,
-        "peak": memory.inference_peak,
-        "training step": memory.training_peak,
+        "weights": (memory.weights, None),
+        "activations": (memory.activation_peak, memory.activation_peak_ci95),
+        "peak of the process": (memory.inference_peak, memory.inference_peak_ci95),
+        "training step": (memory.training_peak, None),
     }
-    return ", ".join(f"{name} {numbers.significant(value)}" for name, value in parts.items() if value is not None)
+    return ", ".join(f"{name} {_with_interval(value, interval)}" for name, (value, interval) in parts.items() if value is not None)
+
+
+def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
+    """The value, with its 95 % interval where it has one."""
+    text = numbers.significant(value)
+    return text if interval is None else f"{text} ({' to '.join(numbers.significant(end) for end in interval)})"

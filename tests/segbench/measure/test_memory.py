@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from segbench.measure.memory import PeakMemory, measure_inference_memory
+from segbench.analysis.statistics.memory import LEAST_PROCESSES
+from segbench.measure.memory import (
+    CPU_CALLS,
+    CPU_PROCESSES,
+    PeakMemory,
+    join_processes,
+    measure_inference_memory,
+    processes_needed,
+)
+from segbench.results.records import Memory
 
 
 def _reset_is_possible() -> bool:
@@ -93,13 +102,60 @@ def test_inference_memory_is_of_a_second_call_and_includes_the_weights() -> None
         _touch(size)
 
     memory = measure_inference_memory(call, device="cpu", weights_mb=26.06, batch_size=2, input_size=(32, 48))
-    assert len(calls) == 2
+    assert len(calls) == 1 + CPU_CALLS
+    assert memory.calls == CPU_CALLS
     assert memory.activation_peak == pytest.approx(64, abs=4)
     assert memory.inference_peak is not None
     assert memory.inference_peak > 64
     assert (memory.weights, memory.reserved_peak, memory.batch_size, memory.input_size) == (26.06, None, 2, (32, 48))
     assert memory.method is not None
     assert memory.method.startswith("VmHWM")
+
+
+@needs_reset
+def test_a_process_gives_the_median_of_its_calls_less_what_it_holds_for_the_measurement() -> None:
+    sizes = iter([8, 24, 32, 200])
+
+    def call() -> None:
+        _touch(next(sizes))
+
+    memory = measure_inference_memory(call, device="cpu", weights_mb=0.0)
+    assert memory.activation_peak == pytest.approx(32, abs=2)
+    both = [measure_inference_memory(lambda: None, device="cpu", weights_mb=0.0, held_mb=held).inference_peak for held in (0.0, 100.0)]
+    assert both[0] is not None
+    assert both[0] - 100 == pytest.approx(both[1], abs=1)
+
+
+def _process(peak: float | None, method: str = "VmHWM after a reset") -> Memory:
+    return Memory(weights=10.0, inference_peak=peak, activation_peak=None if peak is None else peak - 500, calls=5, method=method)
+
+
+def test_processes_give_their_median_and_its_interval() -> None:
+    memory = join_processes([_process(peak) for peak in (610.0, 600.0, 640.0, 612.0, 611.0, 613.0)])
+    assert (memory.inference_peak, memory.activation_peak, memory.weights, memory.calls) == (611.5, 111.5, 10.0, 5)
+    assert memory.inference_peaks == [610.0, 600.0, 640.0, 612.0, 611.0, 613.0]
+    assert memory.activation_peaks == [110.0, 100.0, 140.0, 112.0, 111.0, 113.0]
+    assert (memory.inference_peak_ci95, memory.activation_peak_ci95) == ((600.0, 640.0), (100.0, 140.0))
+    assert memory.no_interval == ""
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ([_process(600.0)], "memory was read in one process; an interval takes 6"),
+        ([_process(600.0), _process(610.0)], "memory was read in 2 processes; an interval takes 6"),
+        ([_process(None, "not measured: no reset")], "not measured: no reset"),
+    ],
+)
+def test_too_few_readings_have_no_interval_and_say_why(parts: list[Memory], reason: str) -> None:
+    memory = join_processes(parts)
+    assert (memory.inference_peak_ci95, memory.activation_peak_ci95, memory.no_interval) == (None, None, reason)
+
+
+def test_memory_is_read_again_only_where_it_differs_from_process_to_process() -> None:
+    assert processes_needed("cpu", _process(600.0)) == CPU_PROCESSES >= LEAST_PROCESSES
+    assert processes_needed("cpu", _process(None)) == 1
+    assert processes_needed("cuda", _process(600.0)) == 1
 
 
 def test_where_it_cannot_be_had_it_is_null_with_a_reason() -> None:

@@ -1,7 +1,7 @@
 """Uncertainty of a measured figure: the interval by which a claim is judged, in the claim's own reading.
 
 Counts are exact. Times come from a race (subject and baseline round by round), training speed from its epochs, scores from seeds or, with
-fewer than three, from the images of the very checkpoints that were scored; memory is read to what its meter resolves. A figure that is
+fewer than three, from the images of the very checkpoints that were scored; memory comes from several fresh processes. A figure that is
 none of these has no interval, and a noisy figure without one supports no verdict.
 """
 
@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from statistics import fmean, median
 
 from segbench.analysis.claims.values import read
 from segbench.analysis.comparisons.confusions import Images, same_images
 from segbench.analysis.comparisons.training_speed import LEAST_EPOCHS, allowing, disturbed_cell, ratio_over_epochs
 from segbench.analysis.statistics.bootstrap import LEAST_SEEDS, Interval, Resampled, mean_interval, mean_of, resample
+from segbench.analysis.statistics.memory import memory_difference, memory_interval, memory_ratio, why_no_interval
 from segbench.analysis.statistics.scores import statistic_of
 from segbench.analysis.statistics.timing import ratio_of
 from segbench.plugin.specs import Claim
@@ -27,8 +28,6 @@ Matrices = Callable[[CellResult], Images | None]
 """The images of a scored cell with their confusion matrices, None where they are not there."""
 
 _FEW_EPOCHS = f"an interval takes {LEAST_EPOCHS} epochs after the first one"
-MEMORY_RESOLUTION_MB = 3.0
-"""The resolution to which the process meter is tested; CUDA's allocator counts bytes."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +59,28 @@ def figure(
 
 
 def _memory(claim: Claim, metric: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float) -> MeasuredValue:
+    """Over fresh processes on a CPU; the allocator of CUDA counts bytes, which needs no interval."""
     if subjects[0].reading.circumstances.get("device") == "cuda":
         return MeasuredValue(value, exact=True)
-    step = MEMORY_RESOLUTION_MB
-    ours = [mean_value(subjects) - step, mean_value(subjects) + step]
-    theirs = [mean_value(baselines) - step, mean_value(baselines) + step] if baselines else [0.0]
-    if min(*ours, *(theirs if baselines else ours)) <= 0:
-        return MeasuredValue(value, why=f"memory is read to {step:g} MB, and this is less")
-    ends = [read(claim, metric, one, other) for one in ours for other in theirs]
-    return MeasuredValue(value, min(ends), max(ends), method=f"memory is read to {step:g} MB")
+    sides = [_processes(side) for side in (subjects, baselines) if side]
+    why = why_no_interval(*sides)
+    if why:
+        return MeasuredValue(value, why=why)
+    method = f"medians over {' and '.join(str(len(side)) for side in sides)} fresh processes"
+    if len(sides) == 1:
+        return _between(MeasuredValue(median(sides[0]), method=method), *(memory_interval(sides[0]) or ()))
+    estimate = memory_difference(*sides) if claim.reading == "points" else memory_ratio(*sides)
+
+    def in_reading(one: float) -> float:
+        return one if claim.reading == "points" else read(claim, metric, math.exp(one), 1.0)
+
+    return _between(MeasuredValue(in_reading(estimate.value), method=method), *map(in_reading, estimate.interval() or ()))
+
+
+def _processes(samples: Sequence[MetricValue]) -> list[float]:
+    """The readings of all processes; cells of one network share one measurement, which counts once."""
+    measurements = dict.fromkeys(tuple(sample.reading.processes) for sample in samples)
+    return [] if () in measurements else [reading for measurement in measurements for reading in measurement]
 
 
 def _race(claim: Claim, metric: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float) -> MeasuredValue:

@@ -1,13 +1,14 @@
-"""Memory of inference in two runs, compared to the resolution of its meter."""
+"""Weights and activations of inference in two runs, by what was read in the fresh processes of each."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from segbench.analysis.claims.intervals import MEMORY_RESOLUTION_MB
 from segbench.analysis.regressions.environment import unlike_machines
 from segbench.analysis.regressions.pairing import NetworkPair
 from segbench.analysis.regressions.verdicts import judged
+from segbench.analysis.statistics.memory import memory_ratio, why_no_interval
 from segbench.results.deployments import deployment_of
 from segbench.results.metrics import metric
 from segbench.results.records import Deployment, Memory
@@ -28,13 +29,18 @@ def _judged(row: Change, old: Deployment, new: Deployment) -> Change:
     one, other, why = row.baseline, row.new, _unlike(old, new)
     if why or one is None or other is None:
         return row.model_copy(update={"reason": why or "not measured in both"})
-    step = 0.0 if _is_cuda(new) else MEMORY_RESOLUTION_MB
-    row = row.model_copy(update={"method": f"read to {step:g} MB on either side" if step else "counted by the allocator"})
-    if one <= step or other <= step:
+    if _is_cuda(new):
         change = other / one if one else None
-        return row.model_copy(update={"change": change, "reason": f"memory is read to {step:g} MB, and this is less"})
-    ends = {"low": (other - step) / (one + step), "high": (other + step) / (one - step)}
-    return judged(row, {"change": other / one, **ends})
+        return judged(row.model_copy(update={"method": "counted by the allocator"}), {"change": change, "low": change, "high": change})
+    before, now = _processes(old), _processes(new)
+    why = why_no_interval(now, before)
+    if why:
+        return row.model_copy(update={"change": other / one if one else None, "reason": why})
+    estimate = memory_ratio(now, before)
+    method = f"medians over {len(before)} and {len(now)} fresh processes, interval from those of both"
+    low, high = map(math.exp, estimate.interval() or ())
+    row = row.model_copy(update={"method": method, "n": estimate.n})
+    return judged(row, {"change": math.exp(estimate.value), "low": low, "high": high})
 
 
 def _unlike(old: Deployment, new: Deployment) -> str:
@@ -60,6 +66,12 @@ def _peak(form: Deployment) -> float | None:
     # the peak of a whole process holds the interpreter and its libraries too
     known = (memory.weights, memory.activation_peak)
     return None if known[1] is None else sum(x for x in known if x is not None)
+
+
+def _processes(form: Deployment) -> list[float]:
+    """Weights and activations in each process of a CPU."""
+    memory: Memory | None = form.memory_mb
+    return [(memory.weights or 0.0) + peak for peak in memory.activation_peaks] if memory else []
 
 
 def _is_cuda(form: Deployment) -> bool:

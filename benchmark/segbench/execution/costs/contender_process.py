@@ -26,6 +26,7 @@ from segbench.networks.network import DeployedNetwork, deploy
 from segbench.plugin.registry import Catalog, load_catalog
 from segbench.plugin.specs import Target, resolve
 from segbench.results.records import Memory
+from segbench.util.files import MB
 from segbench.util.image_size import Size, format_size
 from segbench.util.processes import Channel
 
@@ -45,7 +46,7 @@ class Command:
 class BackendModel:
     """A model through one backend, at any size and batch."""
 
-    def __init__(self, job: ContenderJob, catalog: Catalog | None = None) -> None:
+    def __init__(self, job: ContenderJob, catalog: Catalog | None = None, *, held_mb: float = 0.0) -> None:
         catalog = catalog or load_catalog()
         self.setup = set_up(job.cell, lambda *_: None, catalog)
         self.threads = job.threads
@@ -53,6 +54,7 @@ class BackendModel:
         self.size = measured_size(self.setup.settings)
         self.backend = catalog.backend(job.backend)
         self.files = job.files
+        self.held_mb = held_mb
         self._network: DeployedNetwork | None = None
         self.weights_mb: float | None = None
         if self.backend.spec.build is not None:
@@ -71,7 +73,7 @@ class BackendModel:
         )
 
     def memory(self) -> Memory:
-        """Peak memory of one image at a time; the model cannot be called afterwards."""
+        """Peak memory in this process of one image at a time; the model cannot be called afterwards."""
         call = self._call(self.size, 1)
         # a deployment that works on a copy of its own (another number format or layout) ships without the original
         self._network = None
@@ -81,6 +83,7 @@ class BackendModel:
             weights_mb=self.weights_mb or 0.0,
             batch_size=1,
             input_size=self.size,
+            held_mb=self.held_mb,
         )
         return memory.model_copy(update={"weights": self.weights_mb})
 
@@ -124,7 +127,7 @@ class RaceableModel(Protocol):
 def serve(job: ContenderJob, channel: Channel) -> None:
     """Answer a race's commands about the deployment that the job names."""
     blocks = randomised_layout() if job.randomised_layout else []
-    answer_commands(BackendModel(job), channel)
+    answer_commands(BackendModel(job, held_mb=sum(block.nbytes for block in blocks) / MB), channel)
     blocks.clear()
 
 

@@ -20,6 +20,7 @@ from segbench.execution.plan.cell import Cell
 from segbench.execution.plan.sources import trains
 from segbench.execution.workers import Outcome, Worker, Workers, describe_error
 from segbench.measure.contender import Contender
+from segbench.measure.memory import join_processes, processes_needed
 from segbench.plugin.choice import slug
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.registry import Catalog
@@ -135,19 +136,27 @@ class ContenderPool:
         return outcome.value, ""
 
     def memory(self, entry: RaceEntry, files: Mapping[str, Path]) -> Memory:
-        """Peak of inference and, for the network as it was trained, of a training step, each in a fresh process."""
+        """Peak of inference in several fresh processes and, for the network as it was trained, of a training step in another."""
         if self.inline:
             with _as_runtime_error():
-                inference = BackendModel(self._contender_job(entry, files), self.catalog).memory()
+                inference = join_processes([BackendModel(self._contender_job(entry, files), self.catalog).memory()])
             return inference.model_copy(update={"notes": ["training step not measured: execute.where = inline has no process for it"]})
+        parts = [self._memory_of_process(entry, files)]
+        while len(parts) < processes_needed(self.device, parts[0]):
+            parts.append(self._memory_of_process(entry, files))
+        memory = join_processes(parts)
+        if entry.backend.spec.build is None:
+            return memory.model_copy(update={"notes": ["its process holds PyTorch too, which the file itself does not need"]})
+        return self._with_training_step(memory, entry) if str(entry.backend) == "eager" else memory
+
+    def _memory_of_process(self, entry: RaceEntry, files: Mapping[str, Path]) -> Memory:
+        """Peak of inference in one process, started anew with its memory laid out by chance."""
         worker = self._start(entry, files, "memory")
         try:
             memory: Memory = ask(worker, Command("memory"))
         finally:
             worker.end()
-        if entry.backend.spec.build is None:
-            return memory.model_copy(update={"notes": ["its process holds PyTorch too, which the file itself does not need"]})
-        return self._with_training_step(memory, entry) if str(entry.backend) == "eager" else memory
+        return memory
 
     def enter(self, entry: RaceEntry, files: Mapping[str, Path]) -> None:
         """Start a contender's process; it sleeps until it is asked."""
@@ -278,7 +287,7 @@ class ContenderPool:
         return worker
 
     def _launch(self, entry: RaceEntry, files: Mapping[str, Path], purpose: str) -> Worker:
-        job = self._contender_job(entry, files, randomised_layout=purpose == "latency")
+        job = self._contender_job(entry, files, randomised_layout=True)
         return self.workers.start("segbench.execution.costs.contender_process:serve", job, log=self._log(entry, purpose))
 
     def _contender_job(self, entry: RaceEntry, files: Mapping[str, Path], *, randomised_layout: bool = False) -> ContenderJob:

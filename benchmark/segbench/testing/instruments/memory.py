@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
+from segbench.analysis.statistics.memory import MEMORY_RESOLUTION_MB
 from segbench.measure import memory
 from segbench.testing.check import CheckResult, judged, skipped
 from segbench.util.files import MB
 
 TENSOR_MB = 200
 PARENT_MB = 1536
-WITHIN = 0.03
 _SOURCE = "the tensor's own size"
 
 
@@ -45,14 +45,14 @@ def _fresh(where: str, sizes: list[int]) -> CheckResult:
     increase, peak = report["increase"], report["peak"]
     if increase is None or peak is None:
         return skipped(subject, str(report["method"]))
-    right = abs(increase / TENSOR_MB - 1) <= WITHIN
+    right = abs(increase - TENSOR_MB) <= MEMORY_RESOLUTION_MB
     own = peak < PARENT_MB
     return judged(
         right and own,
         subject=subject,
-        expected=f"{TENSOR_MB} MB +- {WITHIN:.0%}, peak < {PARENT_MB}",
+        expected=f"{TENSOR_MB} +- {MEMORY_RESOLUTION_MB:g} MB, peak < {PARENT_MB}",
         measured=f"{increase:.1f} MB, peak {peak:.0f}",
-        message=f"the increase is off by {increase / TENSOR_MB - 1:+.1%}" if own else "the peak holds the parent's memory",
+        message=f"the increase is off by {increase - TENSOR_MB:+.1f} MB" if own else "the peak holds the parent's memory",
         source=_SOURCE,
     )
 
@@ -63,9 +63,9 @@ def _cuda() -> CheckResult:
         del tensor
     increase = meter.increase_mb
     return judged(
-        increase is not None and abs(increase / TENSOR_MB - 1) <= WITHIN,
+        increase is not None and abs(increase - TENSOR_MB) <= MEMORY_RESOLUTION_MB,
         subject=f"{TENSOR_MB} MB tensor on CUDA",
-        expected=f"{TENSOR_MB} MB +- {WITHIN:.0%}",
+        expected=f"{TENSOR_MB} +- {MEMORY_RESOLUTION_MB:g} MB",
         measured="none" if increase is None else f"{increase:.1f} MB",
         source=_SOURCE,
     )

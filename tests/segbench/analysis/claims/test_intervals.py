@@ -237,18 +237,55 @@ def test_a_score_without_an_interval_supports_no_verdict(matrices: Any, why: str
     assert (found.verdict, found.missing, found.measured_value) == ("cannot tell", why, 0.0)
 
 
-def test_memory_is_as_sure_as_its_meter() -> None:
-    def used(model: str, mb: float, device: str = "cpu") -> CellResult:
-        memory = Memory(weights=10.0, activation_peak=mb - 10.0, inference_peak=mb)
-        return cell(model, deployments=[Deployment(backend="eager", memory_mb=memory)], resolved={"device": device})
+def used(model: str, *mb: float, device: str = "cpu", seed: int = 0) -> CellResult:
+    """Weights of 10 MB, and as many processes as there are figures, which say what weights and activations took in each."""
+    activations = [each - 10.0 for each in mb]
+    memory = Memory(
+        weights=10.0,
+        activation_peak=float(np.median(activations)),
+        inference_peak=700.0,
+        activation_peaks=activations if len(mb) > 1 else [],
+    )
+    return cell(model, seed=seed, deployments=[Deployment(backend="eager", memory_mb=memory)], resolved={"device": device})
 
+
+def _around(mb: float, spread: float) -> list[float]:
+    return [mb - spread, mb - spread / 2, mb, mb, mb + spread / 2, mb + spread]
+
+
+@pytest.mark.parametrize(("mb", "spread", "verdict"), [(52.0, 2.0, "kept"), (59.0, 5.0, "cannot tell"), (75.0, 5.0, "broken")])
+def test_memory_is_as_sure_as_its_processes_are_alike(mb: float, spread: float, verdict: str) -> None:
     claim = stated("inference_memory_mb", "ratio", 0.6, comparator="at most", good="lower")
-    found = only(claim, used("small", 60.0), used("large", 100.0))
-    assert found.verdict == "cannot tell"
-    assert (found.low, found.high) == pytest.approx((57 / 103, 63 / 97))
-    assert only(claim, used("small", 40.0), used("large", 100.0)).verdict == "kept"
-    exact = only(claim, used("small", 60.0, "cuda"), used("large", 100.0, "cuda"))
-    assert (exact.verdict, exact.low) == ("kept", None)
+    found = only(claim, used("small", *_around(mb, spread)), used("large", *_around(100.0, 5.0)))
+    assert found.verdict == verdict
+    assert found.measured_value == pytest.approx(mb / 100)
+    # the least reading of one beside the greatest of the other
+    reach = math.hypot(math.log(mb / (mb - spread)), math.log(105 / 100))
+    assert found.low == pytest.approx(mb / 100 * math.exp(-reach))
+
+
+def test_memory_that_was_read_once_supports_no_verdict() -> None:
+    """Readings of one figure differ by 9 % from process to process: a single one says nothing of the next."""
+    claim = stated("inference_memory_mb", "ratio", 0.6, comparator="at most", good="lower")
+    found = only(claim, used("small", 30.0), used("large", *_around(100.0, 5.0)))
+    assert (found.verdict, found.low, found.high) == ("cannot tell", None, None)
+    assert found.missing == "memory was read in one process; an interval takes 6"
+    exact = only(claim, used("small", 60.0, device="cuda"), used("large", 110.0, device="cuda"))
+    assert (exact.low, exact.high) == (None, None)
+
+
+def test_cells_that_share_one_measurement_of_memory_do_not_narrow_its_interval() -> None:
+    claim = stated("inference_memory_mb", "value", 100.0, comparator="at most", good="lower", baseline=None)
+    one = only(claim, used("small", *_around(80.0, 5.0)))
+    three = only(claim, *(used("small", *_around(80.0, 5.0), seed=seed) for seed in range(3)))
+    assert (one.low, one.high) == (three.low, three.high) == (75.0, 85.0)
+
+
+def test_memory_that_hardly_varies_is_as_sure_as_its_meter() -> None:
+    """1 MB on either side of 20 and of 40 MB."""
+    claim = stated("inference_memory_mb", "reduction", 0.5, comparator="at least", good="higher")
+    found = only(claim, used("small", *_around(20.0, 0.01)), used("large", *_around(40.0, 0.01)))
+    assert (found.low, found.high) == pytest.approx((1 - 0.5 * math.exp(0.075), 1 - 0.5 * math.exp(-0.075)), abs=1e-3)
 
 
 def test_images_of_one_scene_are_no_independent_evidence() -> None:

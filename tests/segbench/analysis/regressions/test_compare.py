@@ -31,7 +31,7 @@ def row(found: RunComparison, quantity: str, model: str = "unet") -> Change:
 def test_a_run_held_against_itself_shows_nothing(make_run: MakeRun) -> None:
     run = make_run()
     found = compare_runs(run, run)
-    assert found.counts == {"no difference shown": 7}
+    assert found.counts == {"no difference shown": 6, "cannot tell": 1}, "memory that was read once has no interval"
     assert [each.quantity for each in found.rows] == ["miou", "headline_iou", "params", "macs", "size", "latency", "memory"]
     assert row(found, "latency").method == "the same measurement"
 
@@ -253,20 +253,54 @@ def test_times_of_unlike_races_are_not_compared(make_run: MakeRun, new: dict[str
     assert (found.verdict, found.reason) == ("cannot tell", reason)
 
 
-def test_memory_is_read_to_what_its_meter_resolves(make_run: MakeRun) -> None:
-    def judged(peak: float) -> str:
-        run = make_run(f"new-{peak}")
-        memory = run.result.cells[0].deployments[0].memory_mb
-        assert memory is not None
-        memory.activation_peak = peak - 10.0
-        return row(compare_runs(old, run), "memory").verdict
+def _with_memory(run: Run, *, mean: float, spread: float, processes: int = 6) -> Run:
+    """Weights and activations of ``mean`` MB, in as many processes, which lie evenly within ``spread`` of it."""
+    memory = run.result.cells[0].deployments[0].memory_mb
+    assert memory is not None
+    memory.activation_peaks = [mean - 10 + spread * x for x in np.linspace(-1, 1, processes)] if processes > 1 else []
+    memory.activation_peak = mean - 10.0
+    return run
 
-    old = make_run("old")
-    # 3 MB on either side of 100 and of 110 MB: a ratio of at least 107 / 103, which is within the margin
-    assert judged(110.0) == "no difference shown"
-    # at least 117 / 103
-    assert judged(120.0) == "regressed"
-    assert judged(80.0) == "improved"
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "verdict"),
+    [
+        # 100 MB to within 1 MB on either side
+        (103.0, 1.0, "no difference shown"),
+        (110.0, 1.0, "regressed"),
+        (90.0, 1.0, "improved"),
+        # 100 MB to within 15 MB on either side
+        (110.0, 15.0, "cannot tell"),
+        (140.0, 15.0, "regressed"),
+    ],
+)
+def test_memory_is_judged_by_how_much_it_differs_from_process_to_process(
+    make_run: MakeRun, mean: float, spread: float, verdict: str
+) -> None:
+    old, new = make_run("old"), make_run("new")
+    found = row(compare_runs(_with_memory(old, mean=100.0, spread=spread), _with_memory(new, mean=mean, spread=spread)), "memory")
+    assert (found.verdict, found.n) == (verdict, 6)
+    assert found.change == pytest.approx(mean / 100)
+    assert found.method.startswith("medians over 6 and 6 fresh processes")
+
+
+def test_memory_on_cuda_is_counted_and_differs_by_any_margin(make_run: MakeRun) -> None:
+    old, new = make_run("old"), make_run("new")
+    for run, peak in ((old, 100.0), (new, 106.0)):
+        form = run.result.cells[0].deployments[0]
+        form.machine = {**form.machine, "device": "cuda:0"}
+        assert form.memory_mb is not None
+        form.memory_mb.inference_peak = peak
+    found = row(compare_runs(old, new), "memory")
+    assert (found.verdict, found.low, found.high, found.method) == ("regressed", 1.06, 1.06, "counted by the allocator")
+
+
+def test_memory_that_was_read_once_passes_no_verdict(make_run: MakeRun) -> None:
+    old, new = make_run("old"), make_run("new")
+    found = row(compare_runs(old, _with_memory(new, mean=200.0, spread=1.0)), "memory")
+    assert (found.verdict, found.low, found.high) == ("cannot tell", None, None)
+    assert found.reason == "memory was read in one process; an interval takes 6"
+    assert found.change == pytest.approx(2.0)
 
 
 def test_costs_are_told_once_for_all_losses_and_seeds_of_a_network(make_run: MakeRun) -> None:
