@@ -406,7 +406,7 @@ METRICS = MetricTable(
             meaning=(
                 "**peak memory**: the highest use during one call, in MB of 2²⁰ bytes: on a CPU of the whole process, interpreter and "
                 "libraries included, as the median over processes that were started anew; on CUDA what the allocator handed out. "
-                "Claims and `segbench compare` judge weights and activations alone."
+                "`segbench compare` judges weights and activations alone."
             ),
             unit="MB",
             digits=1,

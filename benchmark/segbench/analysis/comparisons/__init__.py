@@ -6,6 +6,7 @@ from pathlib import Path
 
 from segbench.analysis.comparisons.forms import compare_forms
 from segbench.analysis.comparisons.latency import compare_latencies
+from segbench.analysis.comparisons.memory import compare_memory
 from segbench.analysis.comparisons.quality import compare_quality
 from segbench.analysis.comparisons.seeds import summarise_seeds
 from segbench.analysis.comparisons.training_speed import compare_training_speeds
@@ -15,7 +16,7 @@ from segbench.results.records import Comparison, RunResult
 def compare_all(result: RunResult, directory: Path) -> list[Comparison]:
     """Every comparison that a run's cells allow, each pair once; ``directory`` is the run's, where the confusion matrices lie."""
     scores = [*compare_quality(result, directory), *compare_forms(result, directory)]
-    return [*scores, *compare_latencies(result), *compare_training_speeds(result)]
+    return [*scores, *compare_latencies(result), *compare_memory(result), *compare_training_speeds(result)]
 
 
 def with_comparisons(result: RunResult, directory: Path) -> RunResult:
@@ -27,6 +28,7 @@ __all__ = [
     "compare_all",
     "compare_forms",
     "compare_latencies",
+    "compare_memory",
     "compare_quality",
     "compare_training_speeds",
     "summarise_seeds",

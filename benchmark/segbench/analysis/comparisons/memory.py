@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from segbench.analysis.comparisons.judging import Candidate
+from segbench.analysis.comparisons.judging import Candidate, judged
 from segbench.analysis.comparisons.matching import ComparisonPair, baseline_of, pairs_of
 from segbench.analysis.statistics.families import Bound, Estimate
 from segbench.analysis.statistics.memory import memory_ratio, why_no_interval
@@ -40,6 +40,11 @@ class MeasuredModel:
             "input_size": list(size) if size else None,
             "device": self.machine.get("device", "").partition(":")[0],
         }
+
+
+def compare_memory(result: RunResult) -> list[Comparison]:
+    """The comparisons of :func:`memory_candidates`, as one family."""
+    return judged(memory_candidates(result))
 
 
 def memory_candidates(result: RunResult) -> list[Candidate]:
