@@ -317,21 +317,6 @@ def _batches(logs: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     return np.array_split(logs, min(_BATCHES, len(logs) // (3 if len(logs) >= _MANY_ROUNDS else 2)))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p values corrected for multiple comparisons (Holm, Scandinavian Journal of Statistics 6, 1979).
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    # scipy.stats has no such correction: its false_discovery_control bounds another error rate
-    adjusted = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
-
-
 def _joined(rounds: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     return np.concatenate([np.asarray(block, dtype=np.float64) for block in rounds]) if rounds else np.empty(0)
 

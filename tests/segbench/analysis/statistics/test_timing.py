@@ -14,7 +14,6 @@ from segbench.analysis.statistics.student_t import student_p_value, student_quan
 from segbench.analysis.statistics.timing import (
     RESAMPLES,
     expanded_tail,
-    holm,
     is_falling,
     median_interval,
     quantile_intervals,
@@ -259,20 +258,13 @@ def test_a_ratio_reads_as_subject_over_baseline() -> None:
         ratio_of([[1.0]] * 6, [[2.0]] * 5)
 
 
-def test_holm_is_the_textbook_s() -> None:
-    # Holm (1979): smallest p times 4, next times 3, .., never falling
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.5, 0.9]) == [1.0, 1.0]
-    assert holm([]) == []
-
-
 def test_a_clear_ratio_stays_clear_after_correction_for_a_hundred_pairs() -> None:
     random = np.random.default_rng(3)
     rounds = [[2.0 * noise] for noise in np.exp(random.normal(0, 0.02, 10))], [[noise] for noise in np.exp(random.normal(0, 0.02, 10))]
     clear = ratio_of(*rounds)
     assert clear.p_value is not None
     assert clear.p_value < 1e-6
-    assert max(holm([clear.p_value] * 100)) < 1e-4
+    assert 100 * clear.p_value < 1e-4
     same = ratio_of([[n] for n in np.exp(random.normal(0, 0.02, 10))], [[n] for n in np.exp(random.normal(0, 0.02, 10))])
     assert same.p_value is not None
     assert same.p_value > 0.01
