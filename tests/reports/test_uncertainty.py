@@ -98,7 +98,7 @@ def test_one_seed_is_a_verdict_on_checkpoints_and_says_so(make_cell: CellMaker, 
     result = make_run([make_cell(), make_cell("small", miou=0.46)], comparisons=[quality_verdict()])
     text = sentences(result)
     assert "scores 4.0 points lower in mIoU on squares test (46.0% against 50.0%" in text
-    assert "95 % interval −6.5 to −1.5 points, these two checkpoints)" in text
+    assert "95 % interval −6.5 to −1.5 points; these two checkpoints)" in text
     assert "not about the architectures" in text
     assert "Another training of the same architectures may reverse it" in comparisons.comparisons(result)
 

@@ -191,7 +191,9 @@ class Metric:
         return readings.count(cell, self.record or "cell", self.key, at_input=self.at_input)
 
     def value(self, cell: CellResult) -> ShownValue | None:
-        """The value of a cell that tables show; None where it was not measured."""
+        """The value of a cell that tables show; None where it was not measured, and no score of a cell that failed."""
+        if self.record == "quality" and cell.status == "failed":
+            return None
         if self.shown is not None:
             return self.shown(cell)
         number = readings.finite(readings.stored(cell, self.record, self.key)) if self.record else None

@@ -131,7 +131,10 @@ def _uncertainty(result: RunResult, cell: CellResult) -> dict[str, Any]:
     seeds = next((s for s in result.seeds if s.quantity == "miou" and cell.id in s.cells), None)
     against_first = (c for c in quality_comparisons(result, headline=True) if c.quantity == "miou" and c.axis == "model")
     compared = (c for c in against_first if cell.id in c.subject_cells)
-    return {**_values(seeds, _SEEDS, "seeds_miou"), **_values(next(compared, None), _COMPARISON, "miou_difference")}
+    difference = _values(next(compared, None), _COMPARISON, "miou_difference")
+    if difference["miou_difference_low"] is None:
+        difference["miou_difference_value"] = None  # no figure where the data cannot tell
+    return {**_values(seeds, _SEEDS, "seeds_miou"), **difference}
 
 
 def _ablation_steps(result: RunResult) -> dict[str, dict[str, Any]]:

@@ -11,10 +11,10 @@ from typing import Any
 from segbench import Comparison, RunResult, ShownValue
 from segbench_reports.html.embed import printable, rounded
 from segbench_reports.text import numbers
-from segbench_reports.text.verdicts import bounds, effect, in_words, interval_name, relative
+from segbench_reports.text.verdicts import effect, in_words, interval_words
 from segbench_reports.view.cells import cell_name
 from segbench_reports.view.comparisons import between
-from segbench_reports.view.main_table import Column, Row, Table
+from segbench_reports.view.main_table import Column, Row, Table, relative_to
 
 _MOST_COMPARISONS = 6000
 _NAME = 80
@@ -108,7 +108,9 @@ def winners(table: Table) -> list[tuple[str, str, str]]:
         if question and best and len(best) < len([row for row in table.rows if row.ranked]):
             names = numbers.listed([printable(cell_name(row.cell, axes), _SHORT_NAME) for row in best[:3]])
             more = f" and {len(best) - 3} more" if len(best) > 3 else ""
-            top = best[0].figures[column.key]
+            top = (max if column.metric.better == "higher" else min)(
+                (row.figures[column.key] for row in best), key=lambda figure: figure.value
+            )
             answers.append((question, names + more, f"{column.text(top)} {column.unit.partition(',')[0]}"))
     return answers
 
@@ -151,11 +153,12 @@ def _comparisons(result: RunResult, table: Table) -> list[list[Any]]:
         for (place, row), (other_place, other) in itertools.permutations(ranked, 2):
             comparison = between(result, column.metric.name, row.side, other.side)
             if comparison is not None:
-                entries.append([column.key, place, other_place, relative(comparison), _explained(comparison)])
+                entries.append([column.key, place, other_place, relative_to(result, row, other, column), _explained(comparison)])
     return entries[:_MOST_COMPARISONS]
 
 
 def _explained(comparison: Comparison) -> str:
     scope = f", {comparison.scope}" if comparison.scope else ""
-    interval = f" ({interval_name(comparison)}: {bounds(comparison)})" if bounds(comparison) else ""
-    return printable(f"{effect(comparison)}{interval}: {in_words(comparison)}{scope}")
+    interval = interval_words(comparison)
+    figures = f"{effect(comparison)} ({interval}): " if interval else ""
+    return printable(f"{figures}{in_words(comparison)}{scope}")

@@ -94,7 +94,7 @@ def _chart(measured: MeasuredAblation, target: ReportTarget | None, place: int) 
 
 def _notes(measured: MeasuredAblation) -> Iterable[str]:
     judged = [step.miou for step in measured.steps if step.miou is not None]
-    for text in dict.fromkeys(f"The change of mIoU is {c.method}; it speaks of {c.scope}." for c in judged if c.method and c.scope):
+    for text in dict.fromkeys(f"Intervals of the change of mIoU: {c.method}; about {c.scope}." for c in judged if c.method and c.scope):
         yield markdown(text)
     if judged:
         yield (
@@ -103,5 +103,5 @@ def _notes(measured: MeasuredAblation) -> Iterable[str]:
             "*No loss shown* is not *no loss*: the interval says what is not excluded."
         )
         yield f"{NOT_SHOWN_NOTE}."
-        yield from map(markdown, family_notes(judged))
+        yield from map(markdown, family_notes([*judged, *(step.latency for step in measured.steps if step.latency is not None)]))
         yield "The steps build on each other: another order of the same changes may attribute the effects differently."

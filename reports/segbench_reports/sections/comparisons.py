@@ -29,19 +29,24 @@ def comparisons(result: RunResult) -> str:
 
 def _table(result: RunResult, compared: Sequence[Comparison], *, with_p: bool = False) -> str:
     axes = _shared_axes(result, compared)
-    last = ["p", "p, corrected", "verdict"] if with_p else ["verdict", "about"]
-    headers = ["compared", "against", *axes, "score", "difference<br>points", "95 % interval<br>points", *last]
-    rows = [
-        [
-            *_identity(c, axes),
-            effect(c),
-            bounds(c) or numbers.NOT_MEASURED,
-            *([_p(c.p_value), _p(c.p_adjusted), _verdict(c)] if with_p else [_verdict(c), markdown(c.scope)]),
-        ]
-        for c in compared
-    ]
-    left = {"compared", "against", *axes, "score", "verdict", "about"}
-    return grid(headers, rows, ["left" if header in left else "right" for header in headers])
+    columns: dict[str, list[str]] = {
+        "compared": [markdown(c.subject) for c in compared],
+        "against": [markdown(c.baseline) for c in compared],
+    }
+    columns |= {axis: [markdown(_shared(c, axis)) for c in compared] for axis in axes}
+    columns |= {
+        "score": [markdown(_score(c)) for c in compared],
+        "difference<br>points": [effect(c) if bounds(c) else "" for c in compared],
+        "95 % interval<br>points": [bounds(c) for c in compared],
+        "p": [p_value(c.p_value) if with_p else "" for c in compared],
+        "p, corrected": [p_value(c.p_adjusted) if with_p else "" for c in compared],
+        "verdict": [shown_in_bold(c) for c in compared],
+        "about": ["" if with_p else markdown(c.scope) for c in compared],
+    }
+    filled = {title: texts for title, texts in columns.items() if any(text not in ("", numbers.NOT_MEASURED) for text in texts)}
+    rows = [[text or numbers.NOT_MEASURED for text in row] for row in zip(*filled.values(), strict=True)]
+    right = ("difference<br>points", "95 % interval<br>points", "p", "p, corrected")
+    return grid(list(filled), rows, ["right" if title in right else "left" for title in filled])
 
 
 def _shared_axes(result: RunResult, compared: Sequence[Comparison]) -> list[str]:
@@ -51,10 +56,9 @@ def _shared_axes(result: RunResult, compared: Sequence[Comparison]) -> list[str]
     return [axis for axis in axes if compared_on - {axis, "variant"}]
 
 
-def _identity(comparison: Comparison, axes: Sequence[str]) -> list[str]:
-    score = metric(comparison.quantity).title + (f" {comparison.context['class']}" if comparison.context.get("class") else "")
-    shared = [_shared(comparison, axis) for axis in axes]
-    return [markdown(text) or numbers.NOT_MEASURED for text in (comparison.subject, comparison.baseline, *shared, score)]
+def _score(comparison: Comparison) -> str:
+    name = comparison.context.get("class")
+    return metric(comparison.quantity).title + (f" {name}" if name else "")
 
 
 def _shared(comparison: Comparison, axis: str) -> str:
@@ -64,13 +68,15 @@ def _shared(comparison: Comparison, axis: str) -> str:
     return axis_text(cell.model_copy(update={"settings": context.get("settings") or {}}), axis)
 
 
-def _p(value: float | None) -> str:
+def p_value(value: float | None) -> str:
+    """A p value with three decimals."""
     if value is None:
         return numbers.NOT_MEASURED
     return "&lt; 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _verdict(comparison: Comparison) -> str:
+def shown_in_bold(comparison: Comparison) -> str:
+    """The verdict in words, bold where a difference is shown."""
     words = markdown(in_words(comparison))
     return f"**{words}**" if is_shown(comparison) else words
 

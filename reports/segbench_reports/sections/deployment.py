@@ -10,7 +10,7 @@ from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, grid
 from segbench_reports.text.verdicts import bounds, effect, relative
 from segbench_reports.view.deployment_sentences import sentences
-from segbench_reports.view.deployments import DeploymentRow, deployment_rows
+from segbench_reports.view.deployments import KEEPS, DeploymentRow, deployment_rows
 
 _TITLES = (
     "model",
@@ -144,11 +144,9 @@ def _latency(row: DeploymentRow) -> str:
 
 def _change(row: DeploymentRow) -> str:
     """The difference in points, with its interval where it has one."""
-    if row.change is None:
-        return ""
     if row.score is None or not bounds(row.score):
-        return numbers.points(row.change)
-    return f"{effect(row.score)} ({bounds(row.score)})"
+        return ""
+    return f"{effect(row.score)} ({bounds(row.score, limits=(-KEEPS, KEEPS))})"
 
 
 def _ratio(row: DeploymentRow, other: DeploymentRow | None) -> str:

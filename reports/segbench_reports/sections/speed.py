@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 
 from segbench import Comparison, Latency, ReportTarget, RunResult
 from segbench_reports.charts import charts
 from segbench_reports.charts.cost_against_size import cost_against_size, has_intervals
+from segbench_reports.sections.comparisons import p_value, shown_in_bold
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
@@ -51,7 +53,8 @@ def disturbances(result: RunResult) -> list[str]:
 def _notes(result: RunResult) -> list[str]:
     lines = [markdown(text) for text in disturbances(result)]
     if result.race and result.race.overhead is not None:
-        lines.append(f"In {numbers.percent(max(result.race.overhead, 0.0))} % of the race nobody computed (waiting, switching, counting).")
+        share = numbers.percent(max(result.race.overhead, 0.0))
+        lines.append(f"No network was computing in {'less than 0.1' if share == '0.0' else share} % of the race (waiting, switching).")
     lines += _notes_on_starts(result)
     compared = speed_comparisons(result, headline=True)
     for method in dict.fromkeys(comparison.method for comparison in compared if comparison.method):
@@ -61,26 +64,32 @@ def _notes(result: RunResult) -> list[str]:
 
 
 def _notes_on_widths(compared: Sequence[Comparison]) -> list[str]:
-    """What differences the race can tell by the width of its intervals, and how many of them a slow load made wider."""
+    """What differences from the first model the race can tell by the width of its intervals, and how many a slow load made wider."""
     intervals = [(c.low, c.high) for c in compared if c.low is not None and c.high is not None]
-    reaches = [math.sqrt(high / low) - 1 for low, high in intervals if 0 < low <= high < math.inf]
+    reaches = sorted(math.sqrt(high / low) - 1 for low, high in intervals if 0 < low <= high < math.inf)
     if not reaches:
         return []
-    ends = dict.fromkeys(numbers.percent(reach) for reach in (min(reaches), max(reaches)))
-    lines = [f"The intervals of these ratios reach {' to '.join(ends)} % to either side: a smaller difference this race cannot tell."]
+    ends = " to ".join(dict.fromkeys(numbers.percent(reach) for reach in (reaches[0], reaches[-1])))
+    lines = [f"Against the first model the intervals reach about {ends} % to either side: this race cannot tell smaller differences."]
     noted = [note for c in compared for note in c.notes]
-    if noted:
-        lines.append(f"In {len(noted)} of {numbers.counted(len(compared), 'comparison')} {markdown(noted[0])}.")
+    for what in dict.fromkeys(note.partition(":")[0] for note in noted):
+        of_kind = sorted(float(number) for note in noted if note.startswith(what) for number in re.findall(r"[\d.]+(?= times)", note))
+        times = " to ".join(dict.fromkeys(f"{factor:.1f}" for factor in (of_kind[0], of_kind[-1]))) if of_kind else ""
+        wider = f": their intervals are {times} times as wide" if times else ""
+        number = sum(any(note.startswith(what) for note in c.notes) for c in compared)
+        lines.append(f"In {number} of {numbers.counted(len(compared), 'comparison')} {markdown(what)}{wider}.")
     return lines
 
 
 def _notes_without_interval(result: RunResult) -> list[str]:
-    """A sentence for each reason why times have no interval, with the networks that it is of."""
+    """A sentence for each reason why times of single images have no interval, with the networks that it is of."""
     missing: dict[tuple[str, str], dict[str, None]] = {}
     for timed in timed_models(result):
         for entry in timed.deployment.latency:
+            figures = {"p50": entry.p50_ms, "p90": entry.p90_ms, "p99": entry.p99_ms}
             for quantile, reason in entry.no_interval.items():
-                missing.setdefault((quantile, reason), {})[_deployment_name(timed.cell.model, timed.deployment.backend)] = None
+                if entry.batch_size == 1 and figures.get(quantile) is not None:
+                    missing.setdefault((quantile, reason), {})[_deployment_name(timed.cell.model, timed.deployment.backend)] = None
     return [
         f"No interval of {quantile}: {markdown(reason)} ({markdown(', '.join(names))})." for (quantile, reason), names in missing.items()
     ]
@@ -127,10 +136,7 @@ def _table(result: RunResult, models: Sequence[TimedModel], *, single: bool) -> 
 
 
 def _with_interval(value: float | None, interval: tuple[float, float] | None) -> str:
-    if value is None:
-        return ""
-    bounds = f" ({numbers.significant(interval[0])} to {numbers.significant(interval[1])})" if interval else ""
-    return numbers.significant(value) + bounds
+    return "" if value is None else numbers.bounded(value, interval)
 
 
 _IDENTITY: list[SpeedColumn] = [
@@ -166,10 +172,8 @@ def _verdict_columns(result: RunResult) -> list[SpeedColumn]:
 
 
 def _ratio(comparison: Comparison) -> str:
-    if comparison.value is None:
-        return ""
     interval = bounds(comparison).replace("×", "")
-    return f"{effect(comparison)} ({interval})" if interval else effect(comparison)
+    return f"{effect(comparison)} ({interval})" if interval else ""
 
 
 def _chart(result: RunResult, target: ReportTarget | None) -> str:
@@ -188,7 +192,7 @@ def _chart(result: RunResult, target: ReportTarget | None) -> str:
 
 def _pairs(pairs: Sequence[Comparison]) -> str:
     """The folded table of the pairs without the first model."""
-    measured = [pair for pair in pairs if pair.value is not None]
+    measured = [pair for pair in pairs if bounds(pair)]
     if not measured:
         return ""
     rows = [
@@ -197,15 +201,15 @@ def _pairs(pairs: Sequence[Comparison]) -> str:
             markdown(_deployment_name(pair.baseline, pair.baseline_backend)),
             f"{numbers.size(pair.context.get('input_size') or ())}, batch {pair.context.get('batch_size')}",
             _ratio(pair),
-            numbers.NOT_MEASURED if pair.p_adjusted is None else f"{pair.p_adjusted:.3f}",
-            markdown(in_words(pair)),
+            p_value(pair.p_adjusted),
+            shown_in_bold(pair),
         ]
         for pair in measured[:_MOST_PAIRS]
     ]
     remaining = len(measured) - len(rows)
     more = f"\n\n{numbers.counted(remaining, 'further pair')} in run.json." if remaining else ""
     note = "Ratio of times (of images per second for whole batches)."
-    table = grid(["first", "second", "input", "ratio", "p, corrected", "verdict"], rows, ["left", "left", "left"])
+    table = grid(["first", "second", "input", "ratio", "p, corrected", "verdict"], rows, ["left", "left", "left", "right", "right", "left"])
     return folded("Other pairs", f"{note}\n\n{table}{more}")
 
 

@@ -68,7 +68,10 @@ def board_table(board: Board, runs: Mapping[str, RunResult]) -> BoardTable:
 
 _Part = tuple[BoardColumn, list[BoardCell]]
 
-_RANK = "One more than the number of entries that are better by 95 % intervals that do not meet. Entries without an interval have no rank."
+_RANK = (
+    "One more than the number of entries that are shown to be better: of one run by its comparison of the two, of different runs by 95 % "
+    "intervals that do not meet. Entries of which nothing could be told have no rank."
+)
 _MIOU = (
     "Intersection over union, averaged over the classes that have labels in the scored split, from one confusion matrix over the whole "
     "split, at the labels' own resolution. Below it its 95 % interval: of this checkpoint over images like these, or over seeds."
@@ -242,8 +245,8 @@ def _notes(board: Board, runs: Mapping[str, RunResult]) -> list[str]:
             "A range below the score of one seed is the 95 % interval of this checkpoint over images, not over trainings. Entries of "
             "equal rank are not told apart by these intervals; where they are of one run, its report compares them image by image."
         )
-    if any(entry.interval is None for entry in board.entries):
-        notes.append("Entries without an interval are sorted by score but not ranked.")
+    if any(board.rank(entry) is None for entry in board.entries):
+        notes.append("Entries of which nothing could be told are sorted by score but not ranked.")
     if "chosen on the scored split" in board.conditions.chosen and not board.conditions.chosen.startswith("not"):
         notes.append("The scored split also chose the best checkpoint: these scores are somewhat optimistic.")
     return [*notes, *_race_notes(board, runs)]

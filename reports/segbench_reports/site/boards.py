@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from segbench import CellResult, Latency, RunResult
 from segbench_reports.site.conditions import Conditions, conditions
+from segbench_reports.text.verdicts import CANNOT_TELL, FAVOURABLE
 from segbench_reports.view.cells import cell_name, deployment, finite, group_key, single_latency, varying_axes
-from segbench_reports.view.comparisons import Side
+from segbench_reports.view.comparisons import Side, between
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Entry:
     deviation: float | None = None
     interval: tuple[float, float] | None = None
     anchor: Latency | None = None
+    result: RunResult | None = field(default=None, compare=False, repr=False)
 
     @property
     def cell(self) -> CellResult:
@@ -57,20 +59,34 @@ class Board:
     entries: tuple[Entry, ...]
 
     def rank(self, entry: Entry) -> int | None:
-        """One more than how many are better by intervals that do not meet; None where it has no interval."""
-        own = entry.interval
-        if own is None:
-            return None
-        return 1 + sum(other.interval is not None and other.interval[0] > own[1] for other in self.entries)
+        """One more than how many are shown to be better; None where nothing could be told.
+
+        Entries of one run by its comparison of the two, those of different runs by 95 % intervals that do not meet.
+        """
+        verdicts = [_is_better(other, entry) for other in self.entries if other is not entry]
+        if not verdicts:
+            return None if entry.interval is None else 1
+        known = [verdict for verdict in verdicts if verdict is not None]
+        return 1 + sum(known) if known else None
 
     def leads(self, entry: Entry) -> bool:
-        """True where no interval lies above its own; an entry without one leads nothing."""
+        """True where none is shown to be better; an entry of which nothing could be told leads nothing."""
         return self.rank(entry) == 1
 
     @property
     def races(self) -> list[tuple[str, str | None]]:
         """The races that its entries were timed in, in order."""
         return list(dict.fromkeys(entry.race for entry in self.entries if entry.timing))
+
+
+def _is_better(one: Entry, other: Entry) -> bool | None:
+    """Whether one entry is shown to score higher than another; None where it cannot be told."""
+    if one.run == other.run and one.result is not None:
+        comparison = between(one.result, "miou", one.side, other.side)
+        return None if comparison is None or comparison.verdict == CANNOT_TELL else comparison.verdict in FAVOURABLE
+    if one.interval is None or other.interval is None:
+        return None
+    return one.interval[0] > other.interval[1]
 
 
 @dataclass(frozen=True)
@@ -122,11 +138,11 @@ def _entry(folder: str, cells: Sequence[CellResult], name: str, result: RunResul
     anchor = _anchor(result, cells[0])
     if len(cells) == 1:
         quality = cells[0].quality
-        return Entry(folder, name, tuple(cells), scores[0], interval=quality.miou_ci95 if quality else None, anchor=anchor)
+        return Entry(folder, name, tuple(cells), scores[0], interval=quality.miou_ci95 if quality else None, anchor=anchor, result=result)
     ids = {cell.id for cell in cells}
     known = next((one for one in result.seeds if one.quantity == "miou" and set(one.cells) == ids), None)
     bounds = (known.low, known.high) if known and known.low is not None and known.high is not None else None
-    return Entry(folder, name, tuple(cells), statistics.fmean(scores), statistics.stdev(scores), bounds, anchor)
+    return Entry(folder, name, tuple(cells), statistics.fmean(scores), statistics.stdev(scores), bounds, anchor, result)
 
 
 def _anchor(result: RunResult, cell: CellResult) -> Latency | None:

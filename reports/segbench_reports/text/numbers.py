@@ -39,21 +39,38 @@ def margin(value: float, spread: float, digits: int = 3) -> str:
 
 
 def with_interval(value: float, low: float, high: float, digits: int = 3) -> tuple[str, str]:
-    """A value and its interval: ``±`` where both sides reach as far in the digits shown, else the bounds by themselves.
+    """A value and its interval: ``±`` where that gives the very bounds in the digits shown, else the bounds by themselves.
 
-    >>> with_interval(12.345, 12.03, 12.66), with_interval(12.345, 12.1, 14.9)
-    (('12.3 ±0.3', ''), ('12.3', '12.1 to 14.9'))
+    >>> with_interval(12.345, 12.04, 12.64), with_interval(12.345, 12.1, 14.9), with_interval(38.83, 37.6, 40.12)
+    (('12.3 ±0.3', ''), ('12.3', '12.1 to 14.9'), ('38.8', '37.6 to 40.1'))
     >>> with_interval(30.2, 28.0, 297.3), with_interval(5.0, 5.0, 5.0), with_interval(12.345, 12.344, 12.347)
     (('30.2', '28.0 to 297.3'), ('5.00 ±0', ''), ('12.3', '12.34 to 12.35'))
     """
-    text = significant(value, digits)
+    text, bounds = _bounds(value, low, high, digits)
     decimals = len(text.partition(".")[2])
-    below, above = f"{value - low:.{decimals}f}", f"{high - value:.{decimals}f}"
     if low == value == high:
         return f"{text} ±0", ""
-    if below == above and float(below) > 0:
-        return f"{text} ±{below}", ""
-    while decimals < 12 and f"{low:.{decimals}f}" == f"{high:.{decimals}f}":
+    middle, margin = float(text.replace(MINUS, "-")), round(high - value, decimals)
+    is_even = [round(middle - margin, decimals), round(middle + margin, decimals)] == [round(low, decimals), round(high, decimals)]
+    return (f"{text} ±{margin:.{decimals}f}", "") if margin > 0 and is_even else (text, bounds)
+
+
+def bounded(value: float, interval: Sequence[float] | None, digits: int = 3) -> str:
+    """A value with the bounds of its interval, as :func:`with_interval` writes them.
+
+    >>> bounded(38.83, (37.6, 40.12)), bounded(38.83, None)
+    ('38.8 (37.6 to 40.1)', '38.8')
+    """
+    if interval is None:
+        return significant(value, digits)
+    return "{} ({})".format(*_bounds(value, interval[0], interval[1], digits))
+
+
+def _bounds(value: float, low: float, high: float, digits: int) -> tuple[str, str]:
+    """The value and its bounds with the value's decimals, or with as many as tell the bounds apart."""
+    text = significant(value, digits)
+    decimals = len(text.partition(".")[2])
+    while low != high and decimals < 12 and f"{low:.{decimals}f}" == f"{high:.{decimals}f}":
         decimals += 1
     return text, f"{low:.{decimals}f} to {high:.{decimals}f}".replace("-", MINUS)
 

@@ -39,14 +39,14 @@ def effect(comparison: Comparison) -> str:
     return numbers.NOT_MEASURED if value is None else _written(comparison)(value)
 
 
-def bounds(comparison: Comparison) -> str:
+def bounds(comparison: Comparison, *, limits: Sequence[float] = ()) -> str:
     """The interval, from low to high; empty where there is none.
 
     >>> bounds(Comparison(quantity="miou", subject="a", baseline="b", low=-0.031, high=0.004))
     '−3.1 to +0.4'
     """
     low, high = _finite(comparison.low), _finite(comparison.high)
-    return "" if low is None or high is None else " to ".join(map(_written(comparison), (low, high)))
+    return "" if low is None or high is None else " to ".join(map(_written(comparison, limits), (low, high)))
 
 
 def relative(comparison: Comparison | None) -> str:
@@ -89,9 +89,14 @@ def in_words(comparison: Comparison) -> str:
     return f"{comparison.verdict}: {comparison.reason}" if comparison.reason else comparison.verdict
 
 
-def interval_name(comparison: Comparison) -> str:
-    """``95 % interval``, of one comparison or of all of its family together."""
-    return "95 % interval" if family_size(comparison) < 2 else f"95 % interval for {family_size(comparison)} comparisons"
+def interval_words(comparison: Comparison, unit: str = "", *, limits: Sequence[float] = ()) -> str:
+    """``95 % interval +0.4 to +3.6 points, corrected for 6 comparisons``; empty where there is none.
+
+    ``limits`` are values that an end must not be written as unless it is that.
+    """
+    ends = bounds(comparison, limits=limits).replace("×", "")
+    many = f", corrected for {family_size(comparison)} comparisons" if family_size(comparison) > 1 else ""
+    return f"95 % interval {ends}{f' {unit}' if unit else ''}{many}" if ends else ""
 
 
 def family_size(comparison: Comparison) -> int:
@@ -112,10 +117,12 @@ def family_notes(comparisons: Sequence[Comparison]) -> list[str]:
 
 def _family_note(planned: int, others: int) -> str:
     total = numbers.counted(planned + others, "comparison")
-    shared = f": {planned} planned ones share four fifths of the 5 %, {others} other pairs the rest" if planned and others else ""
+    rest = numbers.counted(others, "other pair")
+    shared = f": {planned} with the first or of an ablation's steps share four fifths of the 5 %, {rest} the rest, with wider intervals"
+    shared = shared if planned and others else ""
     return (
-        f"Corrected for multiple comparisons: in at least 95 % of runs all intervals of these {total} of one quantity hold together, "
-        f"and each verdict is that of its interval (Bonferroni{shared})."
+        f"Corrected for multiple comparisons: in at least 95 % of runs all intervals of these {total} hold together, and each verdict is "
+        f"that of its interval (Bonferroni{shared})."
     )
 
 
@@ -146,14 +153,20 @@ def as_speed(comparison: Comparison) -> Comparison:
     return comparison.model_copy(update=update)
 
 
-def _written(comparison: Comparison) -> Callable[[float], str]:
-    """Writes the figures of one comparison, all with as many decimals as keep a shown difference from reading as none."""
+def _written(comparison: Comparison, limits: Sequence[float] = ()) -> Callable[[float], str]:
+    """Writes the figures of one comparison, all with so many decimals that different ones read differently.
+
+    So do they and "no difference", where one is shown, and the ``limits``.
+    """
     write = (lambda x, more: f"×{numbers.factor(x, more)}") if comparison.reading == "ratio" else numbers.points
-    if not is_shown(comparison):
-        return lambda x: write(x, 0)
-    ends = [x for x in (comparison.value, comparison.low, comparison.high) if _finite(x) is not None]
-    equal = 1.0 if comparison.reading == "ratio" else 0.0
-    more = next((d for d in range(_MOST_DECIMALS) if all(write(x, d) != write(equal, d) for x in ends if x is not None)), _MOST_DECIMALS)
+    figures = {x for x in (comparison.value, comparison.low, comparison.high) if x is not None and math.isfinite(x)}
+    none = {1.0 if comparison.reading == "ratio" else 0.0} if is_shown(comparison) else set()
+    apart = figures | none | set(limits)
+
+    def tells(more: int) -> bool:
+        return len({write(x, more) for x in apart}) == len(apart)
+
+    more = next(filter(tells, range(_MOST_DECIMALS)), _MOST_DECIMALS if none or limits else 0)
     return lambda x: write(x, more)
 
 

@@ -32,7 +32,7 @@ _VERBS: dict[Outcome, tuple[str, str]] = {
     "pays": ("pays", "pay"),
     "costs": ("costs more than it gives", "cost more than they give"),
     "a trade": ("is a trade", "are trades"),
-    "no effect shown": ("shows no effect", "show no effect"),
+    "no effect shown": ("has no effect shown", "have no effect shown"),
     "cannot tell": ("cannot be judged", "cannot be judged"),
 }
 
@@ -172,12 +172,15 @@ def _sentence(measured: MeasuredAblation) -> str:
         by_reason.setdefault((outcome, why.partition(" (")[0] if outcome in ("pays", "costs", "a trade") else ""), []).append(step)
     if {outcome for outcome, _ in by_reason} <= {"cannot tell"}:
         return ""
+    worst = [-100 * step.miou.low for step in measured.steps if step.outcome[0] == "pays" and step.miou and step.miou.low is not None]
     order = sorted(by_reason, key=lambda key: list(_VERBS).index(key[0]))
     clauses = [_clause(outcome, why, by_reason[outcome, why]) for outcome, why in order]
     under = f" ({measured.name})" if measured.name else ""
-    checkpoints = any(step.miou is not None and step.miou.scope.startswith("these") for step in measured.steps)
+    judged = [step.miou for step in measured.steps if step.miou is not None and step.miou.low is not None]
+    checkpoints = bool(judged) and all(miou.scope.startswith("these") for miou in judged)
     scope = "With too few seeds to speak of more than these checkpoints, of" if checkpoints else "Of"
-    return f"{scope} the changes from {measured.ablation.start} to {measured.ablation.end}{under}, {'; '.join(clauses)}."
+    limit = f"; where no loss is shown, losses of up to {max(worst):.1f} points are not excluded" if worst and max(worst) > 0 else ""
+    return f"{scope} the changes from {measured.ablation.start} to {measured.ablation.end}{under}, {'; '.join(clauses)}{limit}."
 
 
 def _clause(outcome: Outcome, why: str, steps: Sequence[MeasuredStep]) -> str:

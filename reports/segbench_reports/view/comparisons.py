@@ -45,13 +45,10 @@ def between(result: RunResult, quantity: str, subject: Side, baseline: Side) -> 
 
     Of speeds and memory that is the comparison of the forms and the workload that tables show.
     """
-    for comparison in result.comparisons:
-        if comparison.quantity != quantity or not _is_of(comparison, subject, baseline):
-            continue
-        if subject.ids & set(comparison.subject_cells) and baseline.ids & set(comparison.baseline_cells):
-            return comparison
-        return turned(comparison)
-    return None
+    compared = [c for c in result.comparisons if c.quantity == quantity and _is_of(c, subject, baseline)]
+    of_subject = [c if subject.ids & set(c.subject_cells) and baseline.ids & set(c.baseline_cells) else turned(c) for c in compared]
+    # seeds that were raced apart may have several records: they say something only where they agree
+    return of_subject[0] if len({c.verdict for c in of_subject}) == 1 else None
 
 
 def not_shown_better(result: RunResult, quantity: str, leader: Side, others: Iterable[Side]) -> list[Side]:

@@ -7,9 +7,9 @@ from itertools import combinations
 
 from segbench import Comparison
 from segbench_reports.text import numbers
-from segbench_reports.text.verdicts import as_speed, bounds, effect, interval_name, turned
+from segbench_reports.text.verdicts import as_speed, bounds, effect, interval_words, turned
 from segbench_reports.view.cells import EAGER
-from segbench_reports.view.deployments import DeploymentRow
+from segbench_reports.view.deployments import KEEPS, DeploymentRow
 
 
 def sentences(rows: Sequence[DeploymentRow]) -> list[str]:
@@ -33,7 +33,7 @@ def _fastest(name: str, kept: Sequence[DeploymentRow], eager: DeploymentRow) -> 
         told = timed and all(comparison.verdict != "cannot tell" for *_, comparison in timed)
         return f"No other form of {name} that is shown to keep its mIoU within 1 point is shown to be faster than eager." if told else ""
     best = faster[0][0]
-    tied = [(row, c) for row, c in faster if row is best or not _is_faster(best, row)]
+    tied = [(row, c) for row, c in faster if not any(_is_faster(other, row) for other, _ in faster)]
     if len(tied) == 1:
         return f"The fastest form of {name} that is shown to keep its mIoU within 1 point is {best.backend}: {_gain(*tied[0])}."
     names = numbers.listed([row.backend for row, _ in tied])
@@ -75,7 +75,7 @@ def _change(row: DeploymentRow) -> str:
     assert row.change is not None
     if row.score is None or not bounds(row.score):
         return f"mIoU {numbers.points(row.change)} points"
-    return f"mIoU {effect(row.score)} points ({interval_name(row.score)} {bounds(row.score)})"
+    return f"mIoU {effect(row.score)} points ({interval_words(row.score, limits=(-KEEPS, KEEPS))})"
 
 
 def _times_as_fast(comparison: Comparison) -> str:
@@ -85,7 +85,7 @@ def _times_as_fast(comparison: Comparison) -> str:
 
 def _speed_bounds(comparison: Comparison) -> str:
     """The interval of how many times as fast, from a ratio of times."""
-    return f"{interval_name(comparison)} {bounds(as_speed(comparison)).replace('×', '')}"
+    return interval_words(as_speed(comparison))
 
 
 def _speed_order(models: Sequence[str], rows: Sequence[DeploymentRow]) -> list[str]:
@@ -95,16 +95,20 @@ def _speed_order(models: Sequence[str], rows: Sequence[DeploymentRow]) -> list[s
     # cells that differ in loss or recipe only share one timing
     apart = [pair for pair in combinations(models, 2) if eager.get(pair[0]) != eager.get(pair[1])]
     swapped: list[str] = []
-    same = []
+    same: list[str] = []
+    open_: list[str] = []
     for backend in dict.fromkeys(row.backend for row in rows if not row.is_eager):
         pairs = [(_told(by_name, pair, EAGER), _told(by_name, pair, backend)) for pair in apart]
         decided = [(before, after) for before, after in pairs if before is not None and after is not None]
         turned = [(before, after) for before, after in decided if before.verdict != after.verdict]
         swapped += [_turn(backend, before, after) for before, after in turned]
-        if decided and len(decided) == len(pairs) and not turned:
+        if pairs and len(decided) < len(pairs):
+            open_.append(backend)
+        elif decided and not turned:
             same.append(backend)
     order = f"The order of the models by speed is the same in {numbers.listed(same)} as in eager mode."
-    return [*dict.fromkeys(swapped), *([order] if same else [])]
+    doubt = f"Whether it is the same in {numbers.listed(open_)} is not told by the race." if same else ""
+    return [*dict.fromkeys(swapped), *([order] if same else []), *([doubt] if doubt and open_ else [])]
 
 
 def _told(by_name: Mapping[tuple[str, str], DeploymentRow], models: tuple[str, str], backend: str) -> Comparison | None:

@@ -144,8 +144,18 @@ def relative_to(result: RunResult, row: Row, baseline: Row, column: Column) -> s
     if own is None or base is None or column.compare is None:
         return ""
     if not column.is_exact:
-        return relative(between(result, column.metric.name, row.side, baseline.side))
+        comparison = between(result, column.metric.name, row.side, baseline.side)
+        if comparison is None or not (
+            covers(comparison.subject_cells, row, column) and covers(comparison.baseline_cells, baseline, column)
+        ):
+            return ""
+        return relative(comparison)
     return f"×{numbers.unequal(own.value / base.value)}" if base.value > 0 and own.value != base.value else ""
+
+
+def covers(cells: Sequence[str], row: Row, column: Column) -> bool:
+    """True where a comparison is of all the cells that a row's figure is of: seeds that the other side lacks are not compared."""
+    return not column.is_share or {cell.id for cell in row.cells if column.metric.value(cell) is not None} <= set(cells)
 
 
 def _columns(result: RunResult) -> tuple[Column, ...]:
@@ -215,7 +225,8 @@ def _marks(result: RunResult, ranked: Sequence[Row], column: Column) -> dict[int
         return {}
     rows.sort(key=lambda row: row.figures[column.key].value, reverse=column.metric.better == "higher")
     best = _level(result, rows, column)
-    if len(best) == len(rows):
+    # where a verdict speaks against the figures (a race's ratio against two medians, other seeds) no row is marked
+    if len(best) == len(rows) or not any(row is rows[0] for row in best):
         return {}
     rest = [row for row in rows if not any(row is one for one in best)]
     second = _level(result, rest, column)
@@ -224,14 +235,17 @@ def _marks(result: RunResult, ranked: Sequence[Row], column: Column) -> dict[int
 
 
 def _level(result: RunResult, rows: Sequence[Row], column: Column) -> list[Row]:
-    """The first of rows in order, and those that it is not shown to be better than."""
+    """Of rows in order, the first and those that read the same; of a noisy figure, those that no other is shown to be better than."""
     if not rows:
         return []
-    top, *others = rows
     if column.is_exact:
-        return [row for row in rows if _bare(column, row.figures[column.key]) == _bare(column, top.figures[column.key])]
-    verdicts = [(row, between(result, column.metric.name, top.side, row.side)) for row in others]
-    return [top, *(row for row, comparison in verdicts if comparison is None or comparison.verdict not in FAVOURABLE)]
+        return [row for row in rows if _bare(column, row.figures[column.key]) == _bare(column, rows[0].figures[column.key])]
+    return [row for row in rows if not any(other is not row and _is_better(result, column, other, row) for other in rows)]
+
+
+def _is_better(result: RunResult, column: Column, row: Row, other: Row) -> bool:
+    comparison = between(result, column.metric.name, row.side, other.side)
+    return comparison is not None and comparison.verdict in FAVOURABLE
 
 
 def _bare(column: Column, figure: ShownValue) -> str:

@@ -8,19 +8,20 @@ from segbench import Comparison, Latency, RunResult, metric, only_class_of
 from segbench_reports.text import numbers
 from segbench_reports.text.verdicts import (
     CANNOT_TELL,
+    FAVOURABLE,
     NO_DIFFERENCE,
+    UNFAVOURABLE,
     as_speed,
     basis,
-    bounds,
     effect,
-    interval_name,
+    interval_words,
     is_shown,
     score_texts,
 )
 from segbench_reports.view.ablation import sentences as ablation_sentences
 from segbench_reports.view.cells import axis_text, cell_name, dataset_name, scored_splits, single_latency, unfinished, variant
 from segbench_reports.view.claims import claims_sentence
-from segbench_reports.view.comparisons import between, not_shown_better, quality_comparisons, scores_of
+from segbench_reports.view.comparisons import between, quality_comparisons, scores_of
 from segbench_reports.view.main_table import Row, Table
 
 _MOST_SENTENCES = 4
@@ -31,8 +32,9 @@ def summary(result: RunResult, table: Table) -> list[str]:
     rows = [row for row in table.rows if row.ranked]
     where = " ".join([dataset_name(result), *scored_splits(result)])
     compared = [row for row in rows if result.ablation is None or row.cell.model in (result.ablation.start, result.ablation.end)]
-    sentences = ablation_sentences(result) + _best(result, rows, table, where) + _models(result, compared, table, where)
-    return [*sentences, *_effects(result, table), *_one_class(rows, table), *_seeds(result, rows), *_outcome(result)]
+    sentences = ablation_sentences(result) + _only(rows, table, where) + _best(result, rows, table, where)
+    sentences += _models(result, compared, table, where) + _effects(result, table) + _found_nothing(rows, table)
+    return [*sentences, *_seeds(result, rows), *_outcome(result)]
 
 
 def unfinished_note(result: RunResult) -> str:
@@ -58,14 +60,21 @@ def conditions(entry: Latency) -> str:
 
 
 def _best(result: RunResult, rows: Sequence[Row], table: Table, where: str) -> list[str]:
+    """The highest score and how far it is shown to be the best; nothing where another row is shown to be better on shared seeds."""
     scored = [row for row in rows if "miou" in row.figures]
     if len(scored) < 3:
         return []
     leader = max(scored, key=lambda row: row.figures["miou"].value)
-    level = not_shown_better(result, "miou", leader.side, [row.side for row in scored])
-    names = [cell_name(side.cell, _shared_axes(table)) for side in level]
-    which = "any other" if len(level) == len(scored) - 1 else numbers.listed(names)
+    others = [row for row in scored if row is not leader]
+    verdicts = {cell_name(row.cell, _shared_axes(table)): between(result, "miou", leader.side, row.side) for row in others}
+    if any(comparison is not None and comparison.verdict in UNFAVOURABLE for comparison in verdicts.values()):
+        return []
+    level = [name for name, comparison in verdicts.items() if comparison is None or comparison.verdict not in FAVOURABLE]
+    untold = [name for name in level if (comparison := verdicts[name]) is None or comparison.verdict == CANNOT_TELL]
+    which = "any other" if len(level) == len(others) else numbers.listed(level)
     doubt = f"; it is not shown to be better than {which}" if level else ""
+    if len(untold) == len(others):
+        doubt = "; whether it is better than any other cannot be told"
     highest = numbers.percent(leader.figures["miou"].value)
     return [f"{cell_name(leader.cell, _shared_axes(table))} has the highest mIoU on {where}: {highest}%{doubt}."]
 
@@ -121,8 +130,10 @@ def _against(result: RunResult, pairs: Sequence[tuple[Row, Row]], table: Table, 
     start = f"Compared with {base.cell.model}{both}, {row.cell.model} "
     if len(pairs) == 1:
         return f"{start}{numbers.listed([*clauses, *scored])}." if clauses or scored else ""
-    parts = [start + numbers.listed(clauses)] if clauses else [f"Compared with {base.cell.model}, for {row.cell.model}"]
-    return f"{'; '.join([*parts, *scored]) if clauses else f'{parts[0]}: ' + '; '.join(scored)}." if clauses or scored else ""
+    if not clauses and not scored:
+        return ""
+    text = "; ".join([start + numbers.listed(clauses), *scored]) if clauses else f"{start.strip()}: {'; '.join(scored)}"
+    return _once(f"{text}.", [between(result, "miou", one.side, other.side) for one, other in pairs])
 
 
 def _costs(row: Row, base: Row) -> list[str]:
@@ -143,7 +154,7 @@ def _speed(result: RunResult, row: Row, base: Row) -> list[str]:
     if comparison.verdict == CANNOT_TELL:
         return [f"cannot be told apart from it in speed ({comparison.reason or 'the race gave no interval'}; {conditions(entry)})"]
     fast = as_speed(comparison)
-    interval = f"{interval_name(fast)} {bounds(fast).replace('×', '')}; {conditions(entry)}"
+    interval = f"{interval_words(fast)}; {conditions(entry)}"
     factor = f"{effect(fast).replace('×', '')}x as fast"
     if is_shown(fast):
         return [f"runs {factor} ({interval})"]
@@ -157,7 +168,10 @@ def _ratio(row: Row, base: Row, key: str) -> float | None:
 
 def _quality(result: RunResult, row: Row, base: Row, where: str) -> str:
     comparison = between(result, "miou", row.side, base.side)
-    return "" if comparison is None else score_clause(result, comparison, f" on {where}", _deviation(row), _deviation(base))
+    if comparison is None:
+        return ""
+    spreads = (_deviation(row, comparison.subject_cells), _deviation(base, comparison.baseline_cells))
+    return score_clause(result, comparison, f" on {where}", *spreads)
 
 
 def score_clause(result: RunResult, comparison: Comparison, where: str = "", spread: str = "", base_spread: str = "") -> str:
@@ -169,16 +183,26 @@ def score_clause(result: RunResult, comparison: Comparison, where: str = "", spr
         figures = f"{one}{spread}% against {other}{base_spread}%; "
     if comparison.verdict == CANNOT_TELL:
         return f"cannot be told apart in {name}{where} ({figures}{comparison.reason or 'no interval could be made'})"
-    interval = f"{interval_name(comparison)} {bounds(comparison)} points, {basis(comparison)}"
+    interval = f"{interval_words(comparison, 'points')}; {basis(comparison)}"
     if comparison.verdict == NO_DIFFERENCE:
         return f"shows no difference in {name}{where} ({figures}{effect(comparison)} points, {interval})"
     direction = "higher" if (comparison.value or 0) > 0 else "lower"
     return f"scores {effect(comparison)[1:]} points {direction} in {name}{where} ({figures}{interval})"
 
 
-def _deviation(row: Row) -> str:
+def _deviation(row: Row, cells: Sequence[str]) -> str:
+    """The deviation over seeds behind a score; none where the comparison is of some of the seeds only."""
     spread = row.figures["miou"].spread if "miou" in row.figures else None
-    return "" if spread is None else f" ±{numbers.percent(spread)}"
+    scored = {cell.id for cell in row.cells if metric("miou").value(cell) is not None}
+    return "" if spread is None or not scored <= set(cells) else f" ±{numbers.percent(spread)}"
+
+
+def _once(sentence: str, comparisons: Sequence[Comparison | None]) -> str:
+    """A sentence with each reason of its comparisons where it comes first, and not again."""
+    for reason in dict.fromkeys(comparison.reason for comparison in comparisons if comparison is not None and comparison.reason):
+        head, found, tail = sentence.partition(reason)
+        sentence = head + found + tail.replace(f"; {reason})", ")").replace(f" ({reason})", "")
+    return sentence
 
 
 def _effects(result: RunResult, table: Table) -> list[str]:
@@ -191,7 +215,7 @@ def _effects(result: RunResult, table: Table) -> list[str]:
             of_subject = [comparison for comparison in compared if comparison.subject == subject]
             brief = place >= _MOST_SENTENCES or len(of_subject) > _MOST_SENTENCES
             clauses = [_effect(result, comparison, table, brief=brief) for comparison in of_subject]
-            sentences.append(f"{subject} in place of {of_subject[0].baseline}: {'; '.join(clauses)}.")
+            sentences.append(_once(f"{subject} in place of {of_subject[0].baseline}: {'; '.join(clauses)}.", of_subject))
     return sentences
 
 
@@ -201,24 +225,36 @@ def _effect(result: RunResult, comparison: Comparison, table: Table, *, brief: b
     return f"{shared} {f'{comparison.verdict} in mIoU' if brief else score_clause(result, comparison)}"
 
 
-def _one_class(rows: Sequence[Row], table: Table) -> list[str]:
-    """A sentence on networks that predict one class everywhere: their scores say nothing about segmentation."""
+def _found_nothing(rows: Sequence[Row], table: Table) -> list[str]:
+    """Sentences on networks that predict one class everywhere, or find none of the headline class."""
     names: dict[str, list[str]] = {}
     for row in rows:
-        if (only := only_class_of(row.cell)) is not None:
-            names.setdefault(only, []).append(cell_name(row.cell, _shared_axes(table)))
-    return [f"{numbers.listed(models)} predict{'s' if len(models) == 1 else ''} {only} everywhere." for only, models in names.items()]
+        quality, only = row.cell.quality, only_class_of(row.cell)
+        if only is not None:
+            names.setdefault(f"predict {only} everywhere", []).append(cell_name(row.cell, _shared_axes(table)))
+        elif quality is not None and quality.headline_class and quality.headline_iou == 0:
+            names.setdefault(f"find no {quality.headline_class} (IoU 0)", []).append(cell_name(row.cell, _shared_axes(table)))
+    return [f"{numbers.listed(models)} {what if len(models) > 1 else what.replace(' ', 's ', 1)}." for what, models in names.items()]
+
+
+def _only(rows: Sequence[Row], table: Table, where: str) -> list[str]:
+    """The score of a run that has one row, which nothing is compared with."""
+    if len(rows) != 1 or "miou" not in rows[0].figures:
+        return []
+    row, quality = rows[0], rows[0].cell.quality
+    of = f", {numbers.counted(quality.images, 'image')}" if quality and quality.images else ""
+    spread = _deviation(row, [cell.id for cell in row.cells])
+    return [f"{cell_name(row.cell, _shared_axes(table))} scores {numbers.percent(row.figures['miou'].value)}{spread}% mIoU on {where}{of}."]
 
 
 def _seeds(result: RunResult, rows: Sequence[Row]) -> list[str]:
     scored = [row for row in rows if "miou" in row.figures]
     if not scored:
         return []
-    about = any(
-        "checkpoint" in comparison.scope for comparison in quality_comparisons(result, headline=True) if comparison.quantity == "miou"
-    )
+    told = [c for c in quality_comparisons(result, headline=True) if c.quantity == "miou" and c.low is not None]
+    about = bool(told) and all("checkpoint" in comparison.scope for comparison in told)
     if all(row.kind == "mean" for row in scored):
-        few = " Two seeds are too few to speak of the architectures: the verdicts are about these checkpoints." if about else ""
+        few = " Fewer than three shared seeds do not speak of the architectures: the verdicts are about these checkpoints." if about else ""
         bounded = any(row.figures["miou"].interval for row in scored)
         below = ", the range below it the 95 % interval (Student's t) of their mean" if bounded else ""
         return [f"± behind a score is its standard deviation over seeds{below}.{few}"]

@@ -164,7 +164,7 @@ def test_a_measured_comparison_is_explained_on_hover_and_focus(rich: RunResult, 
     browser = open_page(rich)
     miou = _heads(browser).index("mIoU")
     tips = browser.execute_script(f"return document.querySelector(\"tr[data-row='2'] td:nth-child({miou + 1})\").dataset.tip")
-    assert tips == "Against big (ce): −2.0 (95 % interval: −3.5 to −0.5): worse, these two checkpoints"
+    assert tips == "Against big (ce): −2.0 (95 % interval −3.5 to −0.5): worse, these two checkpoints"
     browser.execute_script(f"document.querySelector('#main-table thead th:nth-child({miou + 1}) button').focus()")
     tip = browser.find_element("id", "tip")
     assert tip.is_displayed()

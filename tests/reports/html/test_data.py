@@ -42,8 +42,8 @@ def test_best_and_second_best_are_marked_and_rows_that_are_not_told_apart_share_
 def test_a_measured_comparison_is_found_by_its_rows(rich: RunResult) -> None:
     data = main_table.table_data(rich, make_table(rich))
     assert data["comparisons"] == [
-        ["miou", 0, 2, "+2.0", "+2.0 (95 % interval: +0.5 to +3.5): better, these two checkpoints"],
-        ["miou", 2, 0, "−2.0", "−2.0 (95 % interval: −3.5 to −0.5): worse, these two checkpoints"],
+        ["miou", 0, 2, "+2.0", "+2.0 (95 % interval +0.5 to +3.5): better, these two checkpoints"],
+        ["miou", 2, 0, "−2.0", "−2.0 (95 % interval −3.5 to −0.5): worse, these two checkpoints"],
     ]
     assert data["reference"] == 0
 

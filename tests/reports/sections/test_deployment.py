@@ -115,6 +115,7 @@ def test_the_sentences_name_the_fastest_form_that_keeps_quality_and_what_turns(d
         "In file[precision=int8] big is 1.25x as fast as small (95 % interval 1.20 to 1.30); "
         "in eager mode it is the other way round, 1.96x (95 % interval 1.89 to 2.04).",
         "The order of the models by speed is the same in file as in eager mode.",
+        "Whether it is the same in other is not told by the race.",
     ]
 
 

@@ -96,11 +96,20 @@ def test_seeds_are_one_entry_with_their_mean_and_its_interval(changed: Changed, 
 def test_ranks_differ_only_where_intervals_do_not_meet(changed: Changed, make_run: RunMaker) -> None:
     spans = {"a": (0.60, 0.55, 0.65), "b": (0.56, 0.52, 0.60), "c": (0.50, 0.48, 0.53), "d": (0.40, 0.38, 0.42)}
     cells = [changed(name, id=name, miou=score, interval=(low, high)) for name, (score, low, high) in spans.items()]
-    runs = {"run": make_run([*cells, changed("e", id="e", miou=0.58)])}
+    runs = {cell.id: make_run([cell]) for cell in [*cells, changed("e", id="e", miou=0.58)]}
     board = _only(runs)
     # b meets a; c lies below a alone; d below all; e has no interval
     assert [(entry.name, board.rank(entry)) for entry in board.entries] == [("a", 1), ("e", None), ("b", 1), ("c", 2), ("d", 4)]
     assert [mark for _, _, mark in _column(board_table(board, runs), "mIoU")] == ["best", "", "best", "", ""]
+
+
+def test_entries_of_one_run_are_ranked_by_its_comparisons(changed: Changed, make_run: RunMaker) -> None:
+    """Intervals of single scores meet, and the paired ones tell them apart; or the other way round."""
+    scores = {"a": 0.60, "b": 0.59, "c": 0.50}
+    cells = [changed(name, id=name, miou=score, interval=(score - 0.03, score + 0.03)) for name, score in scores.items()]
+    for half, ranks in ((0.001, [1, 2, 3]), (0.02, [1, 1, 3]), (0.5, [1, 1, 1])):
+        board = _only({"run": with_comparisons(make_run(cells), score=even(half))})
+        assert [board.rank(entry) for entry in board.entries] == ranks
 
 
 def test_latencies_of_one_race_are_compared(site_runs: dict[str, RunResult]) -> None:

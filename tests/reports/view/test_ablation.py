@@ -68,7 +68,8 @@ def test_each_step_is_judged_by_its_own_difference_and_cost(ablated: RunResult) 
     ]
     assert sentences(ablated) == [
         "Of the changes from net to slim, width=8 pays (lower cost, no loss of mIoU shown); "
-        "skip=1 costs more than it gives (higher cost, no gain in mIoU shown); kind=thin is a trade (lower cost, but worse)."
+        "skip=1 costs more than it gives (higher cost, no gain in mIoU shown); kind=thin is a trade (lower cost, but worse); "
+        "where no loss is shown, losses of up to 1.3 points are not excluded."
     ]
 
 
@@ -131,7 +132,7 @@ def test_all_formats_show_the_ablation(ablated: RunResult, target: ReportTarget)
     text = markdown.render(ablated, target)
     assert "## Ablation" in text
     assert "| 1 | width: 16 → 8 | ×0.50 | ×0.50 | 50.0 | ±0.0 n.s. \\[−1.3, +1.3\\] | **pays**: lower cost, no loss" in text
-    assert "The change of mIoU is a t interval over seeds; it speaks of the architectures under this recipe." in text
+    assert "Intervals of the change of mIoU: a t interval over seeds; about the architectures under this recipe." in text
     picture = (target.directory / "ablation.svg").read_text()
     assert "kind: plain → thin" in picture
     assert "MACs (G)" in picture

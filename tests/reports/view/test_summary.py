@@ -26,7 +26,7 @@ def test_a_pair_is_compared_in_cost_speed_and_score(make_cell: CellMaker, make_r
     assert _sentences(make_run, cells) == [
         "Compared with big, small has 0.25x the parameters and 0.25x the MACs, runs 1.60x as fast (95 % interval 1.57 to 1.63; batch 1, "
         "48x64, cpu, 2 threads) and scores 1.2 points lower in mIoU on squares test (48.8% against 50.0%; 95 % interval −1.6 to −0.8 "
-        "points, these two checkpoints).",
+        "points; these two checkpoints).",
         "One seed: these verdicts are about these checkpoints, not about the architectures; how far these scores would move with another "
         "is not known.",
     ]
@@ -41,7 +41,7 @@ def test_what_noise_can_explain_is_not_called_a_difference(make_cell: CellMaker,
 def test_rounded_figures_do_not_contradict_each_other(make_cell: CellMaker, make_run: RunMaker) -> None:
     run = with_comparisons(make_run([make_cell(miou=0.4924), make_cell("b", miou=0.4916)]), score=even(0.0001))
     text = " ".join(summary(run, main_table(run)))
-    assert "scores 0.1 points lower in mIoU on squares test (49.16% against 49.24%; 95 % interval −0.1 to −0.1 points" in text
+    assert "scores 0.08 points lower in mIoU on squares test (49.16% against 49.24%; 95 % interval −0.09 to −0.07 points" in text
 
 
 def test_what_cannot_be_told_says_why_and_gives_no_ratio(make_cell: CellMaker, make_run: RunMaker) -> None:
@@ -61,9 +61,9 @@ def test_losses_are_compared_model_by_model(make_cell: CellMaker, make_run: RunM
     scores = {("big", "ce"): 0.5, ("big", "focal"): 0.519, ("small", "ce"): 0.45, ("small", "focal"): 0.44}
     text = _sentences(make_run, [make_cell(model, loss, miou=miou) for (model, loss), miou in scores.items()])
     assert (
-        "focal in place of ce: big scores 1.9 points higher in mIoU (51.9% against 50.0%; 95 % interval for 2 comparisons +1.4 to +2.4 "
-        "points, these two checkpoints); small scores 1.0 points lower in mIoU (44.0% against 45.0%; 95 % interval for 2 comparisons −1.5 "
-        "to −0.5 points, these two checkpoints)."
+        "focal in place of ce: big scores 1.9 points higher in mIoU (51.9% against 50.0%; 95 % interval +1.4 to +2.4 points, "
+        "corrected for 2 comparisons; these two checkpoints); small scores 1.0 points lower in mIoU (44.0% against 45.0%; 95 % interval "
+        "−1.5 to −0.5 points, corrected for 2 comparisons; these two checkpoints)."
     ) in text
     assert text[0] == "big (focal) has the highest mIoU on squares test: 51.9%."
     assert text[1].startswith("Compared with big, small has the same parameters and the same MACs and shows no difference in speed")
@@ -89,7 +89,7 @@ def test_a_network_that_predicts_one_class_is_named(make_cell: CellMaker, make_r
 
 def test_deviation_over_seeds_is_explained_where_there_are_several(make_cell: CellMaker, make_run: RunMaker) -> None:
     text = _sentences(make_run, [make_cell(seed=0), make_cell(seed=1, miou=0.6)])
-    assert text == ["± behind a score is its standard deviation over seeds."]
+    assert text == ["big scores 55.0 ±7.1% mIoU on squares test, 20 images.", "± behind a score is its standard deviation over seeds."]
 
 
 def test_without_scores_nothing_is_said_about_them(make_cell: CellMaker, make_run: RunMaker) -> None:

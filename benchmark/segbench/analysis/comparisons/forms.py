@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segbench.analysis.comparisons.confusions import ConfusionFiles, Images, same_images
+from segbench.analysis.comparisons.degenerate import degenerate
 from segbench.analysis.comparisons.judging import Candidate, judged
 from segbench.analysis.comparisons.matching import CellsBySeed, ComparisonGroup, comparison_groups, score_of
 from segbench.analysis.statistics.bootstrap import RESAMPLES, mean_of, resample
@@ -78,10 +79,10 @@ class _Forms:
 
     def _incomparable(self, cells: Sequence[CellResult], backend: str) -> str:
         """The reason why forms and networks were not scored on the same images; empty where they were."""
-        without = [cell.id for cell in cells if self.files.images_of_form(_form(cell, backend)) is None]
-        if without:
-            again = "deploy it again, with segbench run --fresh"
-            return f"the confusion matrices of {' and '.join(without)} as {backend} are missing: {again}"
+        if nothing := degenerate(metric(QUANTITY), cells, cells):
+            return nothing
+        if any(self.files.images_of_form(_form(cell, backend)) is None for cell in cells):
+            return "the confusion matrices of this form's images were not kept: deploy it again"
         return same_images({**{cell.id: self.files.images(cell) for cell in cells}, **self._images(cells, backend)})
 
     def _images(self, cells: Sequence[CellResult], backend: str) -> dict[str, Images | None]:

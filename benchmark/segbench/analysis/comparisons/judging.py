@@ -27,8 +27,8 @@ class Candidate:
 
     @property
     def is_tested(self) -> bool:
-        """True where it has an interval."""
-        return self.estimate is not None and bool(self.estimate.bounds)
+        """True where it has an interval, and nothing that speaks against a verdict."""
+        return not self.record.reason and self.estimate is not None and bool(self.estimate.bounds)
 
 
 def judged(candidates: Sequence[Candidate], *, further: int = 0) -> list[Comparison]:
@@ -71,6 +71,8 @@ def _judged(candidate: Candidate, family: Family) -> Comparison:
     if interval is None or record.reason:
         return record.model_copy(update=figures)
     low, high = interval
+    if not all(map(math.isfinite, (estimate.value, low, high))):
+        return record.model_copy(update={"reason": "its figures are no finite numbers"})
     p_value = estimate.p_value
     return record.model_copy(
         update=figures
@@ -87,4 +89,7 @@ def _judged(candidate: Candidate, family: Family) -> Comparison:
 
 
 def _in_reading(record: Comparison, value: float) -> float:
-    return math.exp(value) if record.reading == "ratio" else value
+    """A ratio from its logarithm; a difference of two shares, which is never beyond one."""
+    if record.reading == "ratio":
+        return math.exp(value)
+    return max(-1.0, min(1.0, value)) if metric(record.quantity).is_score else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from segbench.analysis.comparisons.judging import Candidate, inverted, judged
 from segbench.analysis.statistics.timing import ratio_method, ratio_notes, ratio_of
 from segbench.results.deployments import EAGER
 from segbench.results.metrics import metric
-from segbench.results.records import Comparison, Deployment, Latency, RunResult
+from segbench.results.records import Comparison, ComparisonAxis, Deployment, Latency, RunResult
 
 SCOPE = "this machine"
 
@@ -22,7 +23,12 @@ class TimedModel:
 
     model: str
     deployment: Deployment
+    settings: str = ""
     cells: list[str] = field(default_factory=list)
+
+    @property
+    def is_eager(self) -> bool:
+        return self.deployment.backend == EAGER
 
     def entry(self, context: Mapping[str, Any]) -> Latency | None:
         return next((entry for entry in self.deployment.latency if _context(entry) == context), None)
@@ -40,18 +46,25 @@ def compare_latencies(result: RunResult) -> list[Comparison]:
 
 
 def _candidates(runners: Sequence[TimedModel], result: RunResult) -> Iterator[Candidate]:
-    baseline = next((r for r in runners if r.model == result.cells[0].model and r.deployment.backend == EAGER), None)
+    first = result.cells[0].model
     steps = {(s.subject, s.baseline): number for number, s in enumerate(result.ablation.steps, 1)} if result.ablation else {}
     for context in contexts(runners):
-        # the baseline first, so that it is nobody's subject
-        for one, other in itertools.combinations(sorted(runners, key=lambda runner: runner is not baseline), 2):
-            is_eager = one.deployment.backend == other.deployment.backend == EAGER
+        # the first model in front, so that it is nobody's subject
+        for one, other in itertools.combinations(sorted(runners, key=lambda runner: not runner.is_eager or runner.model != first), 2):
+            axis, is_eager = _axis(one, other), one.is_eager and other.is_eager
             if is_eager and (one.model, other.model) in steps:
                 one, other = other, one
-            headline, step = one is baseline, steps.get((other.model, one.model)) if is_eager else None
-            own_eager = one.model == other.model and one.deployment.backend == EAGER
-            wanted = headline if result.ablation is None else step is not None or (headline and other.model == result.ablation.end)
-            yield compare(other, one, context, headline=headline, planned=own_eager or wanted, step=step)
+            step = steps.get((other.model, one.model)) if is_eager and axis == "model" else None
+            headline = axis in ("model", "form") and one.is_eager and one.model == first
+            own_eager = axis == "form" and one.is_eager
+            yield compare(other, one, context, axis=axis, headline=headline, planned=own_eager or headline or step is not None, step=step)
+
+
+def _axis(one: TimedModel, other: TimedModel) -> ComparisonAxis:
+    """In what two timed networks differ; those of other training settings may be in one race without differing as they are deployed."""
+    if one.settings != other.settings:
+        return "settings" if (one.model, one.deployment.backend) == (other.model, other.deployment.backend) else "variant"
+    return "form" if one.model == other.model else "model"
 
 
 def races(result: RunResult) -> Iterator[list[TimedModel]]:
@@ -63,7 +76,8 @@ def races(result: RunResult) -> Iterator[list[TimedModel]]:
                 continue
             key = (cell.fingerprints.get("measure") or cell.model, deployment.backend)
             runners = by_race.setdefault(deployment.raced, {})
-            runners.setdefault(key, TimedModel(cell.model, deployment)).cells.append(cell.id)
+            settings = json.dumps([cell.recipe, cell.settings], sort_keys=True, default=str)
+            runners.setdefault(key, TimedModel(cell.model, deployment, settings)).cells.append(cell.id)
     for runners in by_race.values():
         yield list(runners.values())
 
@@ -87,13 +101,20 @@ def _context(entry: Latency) -> dict[str, Any]:
 
 
 def compare(
-    subject: TimedModel, baseline: TimedModel, context: Mapping[str, Any], *, headline: bool, planned: bool, step: int | None = None
+    subject: TimedModel,
+    baseline: TimedModel,
+    context: Mapping[str, Any],
+    *,
+    axis: ComparisonAxis,
+    headline: bool,
+    planned: bool,
+    step: int | None = None,
 ) -> Candidate:
     """The ratio of one model to another at one size and batch, with the reason where nothing can be said."""
     timed = metric("throughput" if context["batch_size"] > 1 else "latency_ms")
     record = Comparison(
         quantity=timed.name,
-        axis="form" if subject.model == baseline.model else "model",
+        axis=axis,
         subject=subject.model,
         baseline=baseline.model,
         subject_cells=subject.cells,
@@ -110,8 +131,10 @@ def compare(
         missing = subject if ours is None else baseline
         reason = missing.deployment.error or "it was not timed under these circumstances"
         return Candidate(record.model_copy(update={"reason": f"{missing.model} ({missing.deployment.backend}): {reason}"}), None, planned)
-    if len(ours.rounds_ms) != len(theirs.rounds_ms) or not ours.rounds_ms:
+    if len(ours.rounds_ms) != len(theirs.rounds_ms) or ours.start_rounds != theirs.start_rounds or not ours.rounds_ms:
         return Candidate(record.model_copy(update={"reason": "their rounds are not the same ones"}), None, planned)
+    if min(map(min, (*ours.rounds_ms, *theirs.rounds_ms))) <= 0:
+        return Candidate(record.model_copy(update={"reason": "there are times of zero"}), None, planned)
     ratio = ratio_of(ours.rounds_ms, theirs.rounds_ms, starts=ours.start_rounds)
     estimate = inverted(ratio.estimate) if timed.is_rate else ratio.estimate
     words = {"reason": ratio.why, "method": ratio_method(ratio, ours.start_rounds), "notes": ratio_notes(ratio)}

@@ -64,7 +64,7 @@ def side_name(cell: CellResult, axis: ComparisonAxis) -> str:
 def pairs_of(names: Sequence[str], first: str | None, ablation: Ablation | None = None) -> list[ComparisonPair]:
     """Every pair of names once, those with the run's ``first`` in front; the earlier name is the baseline.
 
-    Planned are the pairs with the first; in an ablation its steps, each model against the one before it, and its end against its start.
+    Planned are the pairs with the first, and an ablation's steps, each model against the one before it.
 
     >>> [(pair.subject, pair.baseline, pair.planned) for pair in pairs_of(["a", "b", "c"], "a")]
     [('b', 'a', True), ('c', 'a', True), ('c', 'b', False)]
@@ -75,9 +75,7 @@ def pairs_of(names: Sequence[str], first: str | None, ablation: Ablation | None 
         if (baseline, subject) in steps:
             subject, baseline = baseline, subject
         headline, step = baseline == first, steps.get((subject, baseline))
-        whole = ablation is not None and (subject, baseline) == (ablation.end, ablation.start)
-        planned = headline if ablation is None else step is not None or whole
-        pairs.append(ComparisonPair(subject, baseline, headline, planned, step))
+        pairs.append(ComparisonPair(subject, baseline, headline, headline or step is not None, step))
     return sorted(pairs, key=lambda pair: not pair.headline)
 
 

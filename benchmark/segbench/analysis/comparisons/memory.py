@@ -55,7 +55,9 @@ def memory_candidates(result: RunResult) -> list[Candidate]:
     """
     candidates = []
     for alike in _alike(result):
-        by_name = {model.model: model for model in alike}
+        by_name: dict[str, MeasuredModel] = {}
+        for model in alike:
+            by_name.setdefault(model.model, model)
         pairs = pairs_of(list(by_name), baseline_of(result), result.ablation)
         candidates += [_candidate(by_name[pair.subject], by_name[pair.baseline], pair) for pair in pairs]
     return candidates
@@ -68,7 +70,7 @@ def _alike(result: RunResult) -> Iterator[Sequence[MeasuredModel]]:
         measured = _measured(cell)
         if measured is not None:
             models = groups.setdefault(json.dumps([measured.machine, measured.context], sort_keys=True), {})
-            models.setdefault(cell.model, measured).cells.append(cell.id)
+            models.setdefault(cell.fingerprints.get("measure") or cell.model, measured).cells.append(cell.id)
     for models in groups.values():
         yield list(models.values())
 

@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from segbench.analysis.comparisons.confusions import ConfusionFiles, same_images
+from segbench.analysis.comparisons.degenerate import degenerate
 from segbench.analysis.comparisons.judging import Candidate, judged
 from segbench.analysis.comparisons.matching import (
     AXES,
@@ -35,7 +36,6 @@ from segbench.analysis.statistics.bootstrap import (
     mean_of,
 )
 from segbench.results.metrics import METRICS, Metric
-from segbench.results.readings import only_class_of
 from segbench.results.records import CellResult, Comparison, ComparisonAxis, RunResult
 
 if TYPE_CHECKING:
@@ -115,9 +115,14 @@ def _mean_score(side: CellsBySeed, quantity: str) -> float | None:
 
 
 def _is_wanted(cells: Sequence[CellResult], quantity: str) -> bool:
-    """True where there is a score, or none of mIoU because something went wrong; a profile scores nothing, and nothing is missing."""
-    scored = any(score_of(cell, quantity) is not None for cell in cells)
-    return scored or (quantity == "miou" and any(cell.status != "ok" or cell.training is not None for cell in cells))
+    """True where there is a score, or none of mIoU because something went wrong.
+
+    A profile scores nothing, and training scores are not compared: nothing is missing.
+    """
+    if any(score_of(cell, quantity) is not None for cell in cells):
+        return True
+    wanting = [cell for cell in cells if not (cell.quality and cell.quality.training_score is not None)]
+    return quantity == "miou" and any(cell.status != "ok" or cell.training is not None for cell in wanting)
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,8 @@ class ScoreComparator:
             context={**self._group.context, **_scored_on(pair, self._metric), "seeds": seeds},
         )
         if seeds:
-            why = _not_numbers(pair.cells, self._metric.name) or self._unlike(pair)
+            why = _not_numbers(pair.cells, self._metric.name)
+            why = why or degenerate(self._metric, pair.subject, pair.baseline) or self._unlike(pair)
         else:
             why = _nothing_shared([*one.values()], [*other.values()], self._metric.name)
         if why:
@@ -171,8 +177,7 @@ class ScoreComparator:
             )
         else:
             interval, words = self._over_images(pair)
-        nothing = degenerate(self._metric, pair.subject, pair.baseline)
-        return Candidate(record.model_copy(update=words | ({"reason": nothing} if nothing else {})), interval.estimate)
+        return Candidate(record.model_copy(update=words), interval.estimate)
 
     def _unlike(self, pair: _Pair) -> str:
         """The reason why the cells were not scored on the same images; empty where they were."""
@@ -203,21 +208,6 @@ class ScoreComparator:
         same = "all seeds differ by the same amount: there is nothing to estimate a deviation from" if interval.low is None else ""
         method = f"t interval of the differences between cells of equal seed, {interval.n} seeds; all on the same images"
         return interval, {"scope": _SCOPES[self._group.axis], "method": method, "reason": same}
-
-
-def degenerate(metric: Metric, subject: Sequence[CellResult], baseline: Sequence[CellResult]) -> str:
-    """The reason why scores of these cells compare nothing; empty where they do."""
-    cells = [*subject, *baseline]
-    quality = cells[0].quality
-    assert quality is not None
-    if sum(pixels > 0 for pixels in quality.label_pixels_per_class) == 1:
-        return "only one class has labels in the scored split"
-    if metric.of_class and not any(score_of(cell, metric.name) for cell in cells):
-        return f"neither side finds any {quality.headline_class}: the IoU is 0 on both"
-    classes = {only_class_of(cell) for cell in cells}
-    if len(classes) == 1 and None not in classes:
-        return f"both sides predict one class only: {classes.pop()}"
-    return ""
 
 
 def _scored_on(pair: _Pair, metric: Metric) -> Mapping[str, Any]:

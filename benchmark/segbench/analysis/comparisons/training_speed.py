@@ -15,7 +15,7 @@ from typing import Literal
 
 from segbench.analysis.comparisons.judging import Candidate, judged
 from segbench.analysis.comparisons.matching import CellsBySeed, ComparisonGroup, ComparisonPair, baseline_of, comparison_groups, pairs_of
-from segbench.analysis.statistics.bootstrap import LEAST_SEEDS, Interval, mean_interval
+from segbench.analysis.statistics.bootstrap import LEAST_SEEDS, ROUNDING, Interval, mean_interval
 from segbench.analysis.statistics.families import CONFIDENCE, Bound, Estimate
 from segbench.analysis.statistics.student_t import student_quantile
 from segbench.results.metrics import metric
@@ -137,7 +137,7 @@ def _welch(ours: Epochs, theirs: Epochs) -> Interval:
     """Difference of two means with unequal variances; without an interval where nothing varies."""
     errors = [stdev(side) ** 2 / len(side) for side in (ours, theirs)]
     value, total, n = fmean(ours) - fmean(theirs), sum(errors), min(len(ours), len(theirs))
-    if total == 0:
+    if max(max(side) - min(side) for side in (ours, theirs)) <= ROUNDING:
         return Interval(value, None, None, None, n)
     freedom = total**2 / sum(error**2 / (len(side) - 1) for error, side in zip(errors, (ours, theirs), strict=True))
     # whole degrees of freedom, rounded to the wider side; scipy.stats.ttest_ind takes fractions and would give narrower intervals

@@ -38,6 +38,8 @@ RESAMPLES = 5000
 LEAST_SINGLE = 20
 """Units below which a single score gets no interval: in 10 images rare classes are missing so often that only 83 % of intervals held."""
 LEAST_SEEDS = 3
+ROUNDING = 1e-9
+"""Values that differ by no more (shares, logarithms) are equal: what is left is the rounding of sums of floats."""
 
 _CHUNK = 500
 _TOGETHER = 16
@@ -287,7 +289,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
     n = len(values)
     mean = fmean(values)
     deviation = stdev(values) if n > 1 else 0.0
-    if n < LEAST_SEEDS or deviation == 0:
+    if n < LEAST_SEEDS or max(values) - min(values) <= ROUNDING:
         why = f"{n} values are too few for an interval: at least {LEAST_SEEDS}" if n < LEAST_SEEDS else "all values are the same"
         return Interval(mean, None, None, None, n, why=f"{why}: there is nothing to estimate a deviation from" if n >= LEAST_SEEDS else why)
     error = deviation / math.sqrt(n)

@@ -18,7 +18,7 @@ function showHeat() {
       if (!asDifferences || !base || own) return paint(cell, value.toFixed(1), asDifferences ? 0 : value / 100, "good");
       if (base[at] === null) return paint(cell, "–", 0, "none");
       const difference = value - base[at];
-      return paint(cell, points(difference), Math.abs(difference) / 10, difference < 0 ? "bad" : "good");
+      return paint(cell, points(difference), 0, "none"); // no colour: differences per class have no verdict
     });
   });
 }

@@ -77,10 +77,10 @@ def test_a_step_shares_the_error_rate_with_all_pairs(tmp_path: Path) -> None:
     run = walk(seeds=3)
     leave_matrices(run, tmp_path)
     last = steps_of(run, tmp_path, "miou")[2]
-    # of six pairs one has no interval (all seeds alike): a step; planned are the other two steps and the end against the start
+    # of six pairs one has no interval (all seeds alike): a step; planned are the other two steps and those with the start
     assert last.family is not None
-    assert (last.family.planned, last.family.others) == (3, 2)
-    rate = 0.8 * 0.05 / 3
+    assert (last.family.planned, last.family.others) == (4, 1)
+    rate = 0.8 * 0.05 / 4
     assert last.confidence == pytest.approx(1 - rate)
     # by hand: differences -0.12, -0.07, -0.13
     differences = np.array([-0.12, -0.07, -0.13])

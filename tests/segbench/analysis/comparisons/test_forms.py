@@ -113,7 +113,7 @@ def test_all_forms_of_a_run_are_one_family(directory: Directory) -> None:
     assert (twin.value, twin.low, twin.high, twin.verdict, twin.p_adjusted) == (0.0, 0.0, 0.0, "no difference shown", 1.0)
     lost = by_name["large", "lost"]
     assert (lost.verdict, lost.low, lost.value) == ("cannot tell", None, None)
-    assert lost.reason == "the confusion matrices of large-s0 as lost are missing: deploy it again, with segbench run --fresh"
+    assert lost.reason == "the confusion matrices of this form's images were not kept: deploy it again"
 
 
 def test_over_seeds_the_differences_are_averaged(directory: Directory) -> None:
