@@ -153,3 +153,16 @@ def test_a_run_has_them_among_its_comparisons(directory: Directory) -> None:
     directory.add("small", matrices(0.8), {"file": matrices(0.7, seed=2)})
     compared = with_comparisons(RunResult(cells=directory.cells), directory.path).comparisons
     assert [(c.subject_backend, c.baseline_backend, c.verdict) for c in compared] == [("file", "eager", "worse")]
+
+
+def test_a_form_of_a_network_that_predicts_one_class_keeps_nothing(directory: Directory) -> None:
+    counted = matrices(0.8)
+    only = np.zeros_like(counted)
+    only[:, :, 0] = counted.sum(axis=2)
+    directory.add("small", only, {"file": only})
+    (cell,) = directory.cells
+    assert cell.quality is not None
+    recalled = cell.quality.model_copy(update={"recall_per_class": [1.0, 0.0, 0.0]})
+    directory.cells[0] = cell.model_copy(update={"quality": recalled})
+    (found,) = directory.compare()
+    assert (found.verdict, found.reason) == ("cannot tell", "both sides predict one class only: ground")

@@ -132,3 +132,32 @@ def test_the_verdict_is_that_of_the_interval() -> None:
             expected = "faster" if pair.high < 1 else "slower" if pair.low > 1 else "no difference shown"
             assert pair.verdict == expected
             assert (pair.p_adjusted < 0.05) is (expected != "no difference shown")
+
+
+def test_networks_that_differ_in_settings_of_their_training_only_are_no_pair_of_models() -> None:
+    """The batch of the training is part of what a measurement depends on: one network may be in one race several times."""
+
+    def cell(model: str, batch: int, milliseconds: float) -> CellResult:
+        made = _cell(model, _form(milliseconds, seed=batch + len(model)), seed=batch)
+        settings = {"train.batch_size": batch}
+        return made.model_copy(update={"settings": settings, "fingerprints": {"measure": f"{model}-{batch}"}})
+
+    cells = [cell(model, batch, milliseconds) for model, milliseconds in (("a", 20.0), ("bb", 10.0)) for batch in (8, 16)]
+    pairs = compare_latencies(RunResult(cells=cells))
+    assert sorted((p.axis, p.subject, p.baseline, p.headline, p.planned) for p in pairs) == [
+        ("model", "bb", "a", True, True),
+        ("model", "bb", "a", True, True),
+        ("settings", "a", "a", False, False),
+        ("settings", "bb", "bb", False, False),
+        ("variant", "bb", "a", False, False),
+        ("variant", "bb", "a", False, False),
+    ]
+
+
+def test_times_of_zero_and_other_starts_are_named() -> None:
+    zero = RunResult(cells=[_cell("a", _form(20, seed=1)), _cell("b", _form(0, seed=2))])
+    assert [(one.verdict, one.reason) for one in _told(zero)] == [("cannot tell", "there are times of zero")]
+    first, second = _form(20, seed=1), _form(10, seed=2)
+    first["latency"][0]["start_rounds"], second["latency"][0]["start_rounds"] = [2] * 5, [5, 5]
+    other = RunResult(cells=[_cell("a", first), _cell("b", second)])
+    assert [(one.verdict, one.reason) for one in _told(other)] == [("cannot tell", "their rounds are not the same ones")]

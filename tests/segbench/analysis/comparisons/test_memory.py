@@ -102,3 +102,13 @@ def test_what_the_allocator_counts_is_exact() -> None:
     assert (less.low, less.high) == pytest.approx((599.9 / 600, 599.9 / 600))
     assert less.verdict == "less"
     assert equal.verdict == "no difference shown"
+
+
+def test_two_networks_under_one_name_are_not_taken_for_one() -> None:
+    cells = []
+    for setting, small, large in ((16, 560.0, 640.0), (64, 700.0, 700.0)):
+        for model, mb in (("a", small), ("b", large)):
+            made = cell(model, around(mb))
+            cells.append(made.model_copy(update={"id": f"{model}-{setting}", "fingerprints": {"measure": f"{model}-{setting}"}}))
+    (found,) = compared(*cells)
+    assert (found.baseline_cells, found.subject_cells) == (["a-16"], ["b-16"])

@@ -456,3 +456,24 @@ def test_profiled_models_and_empty_runs_compare_nothing(bench: Bench) -> None:
     bench.cells = [CellResult(id=name, model=name) for name in ("a", "b")]
     assert compare_all(bench.run, bench.directory) == []
     assert with_comparisons(RunResult(), bench.directory).comparisons == []
+
+
+def test_seeds_that_differ_by_the_same_amount_give_no_verdict_whatever_floats_make_of_it(bench: Bench) -> None:
+    for seed, score_ in enumerate((0.50, 0.60, 0.40)):
+        for model, gain in (("first", 0.0), ("second", 0.02)):
+            cell = bench.add(model, matrices(0.7, seed=seed), seed)
+            assert cell.quality is not None
+            bench.cells[-1] = cell.model_copy(update={"quality": cell.quality.model_copy(update={"miou": score_ + gain})})
+    (found,) = bench.compare()
+    assert (found.verdict, found.low) == ("cannot tell", None)
+    assert "differ by the same amount" in found.reason
+
+
+def test_a_comparison_without_an_interval_is_no_member_of_the_family(bench: Bench) -> None:
+    bench.add("first", matrices(0.7, seed=1))
+    bench.add("second", matrices(0.8, seed=2))
+    bench.add("third", matrices(0.8, seed=3), ids=[f"other-{i}" for i in range(IMAGES)])
+    second, third = bench.compare()
+    assert second.family is not None
+    assert (second.family.planned, second.family.others, second.confidence) == (1, 0, 0.95)
+    assert (third.family, third.verdict) == (None, "cannot tell")
