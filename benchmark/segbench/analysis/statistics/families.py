@@ -4,9 +4,10 @@ Every estimator gives its 95 % interval and the degrees of freedom behind it. Th
 ratio of the two quantiles of Student's t, so that one estimate serves a comparison that stands alone and one that is among many.
 
 A family is all comparisons of one quantity along one axis in a run (all of times, whatever they differ in). Its error rate of 5 %
-bounds the probability that any of its verdicts is false where nothing differs (Bonferroni's inequality). The planned comparisons, which a run is made for, share four fifths of it and all other pairs
-the rest (weights as in Holm, Scandinavian Journal of Statistics 6, 1979, section 3). It is applied in a single step, so that each verdict
-is that of one interval: the intervals of a family hold together in 95 % of runs.
+bounds the probability that any of its verdicts is false where nothing differs (Bonferroni's inequality). The planned comparisons, which a
+run is made for, share four fifths of it and all other pairs the rest (weights as in Holm, Scandinavian Journal of Statistics 6, 1979,
+section 3). It is applied in a single step, so that each verdict is that of one interval: the intervals of a family hold together in 95 %
+of runs.
 """
 
 from __future__ import annotations
