@@ -12,7 +12,19 @@ from segbench.plugin.options import describe, describe_type
 from segbench.plugin.registry import KINDS, Catalog, load_catalog
 from segbench.util.sequences import counted
 
-_DETAILS = ["settings", "loss", "dataset", "statement", "conditions", "modules", "baseline_modules", "source", "reconstruction", "plugin"]
+_DETAILS = [
+    "settings",
+    "loss",
+    "dataset",
+    "statement",
+    "reading_of",
+    "conditions",
+    "modules",
+    "baseline_modules",
+    "source",
+    "reconstruction",
+    "plugin",
+]
 
 
 @click.command(name="list", short_help="List models, losses, datasets, recipes, .. and plugins.")
@@ -31,7 +43,8 @@ def command(kind: str, name: str | None, as_json: bool) -> int:
         return 0
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
-        click.echo(f"{row['name']:<{width}}  {row['summary']}")
+        read_as = f", read as {row['read_as']}" if row.get("read_as") else ""
+        click.echo(f"{row['name']:<{width}}  {row['summary']}{read_as}")
         if name is not None:
             _print_details(row)
     return 0
@@ -67,7 +80,7 @@ def plugin_rows(catalog: Catalog) -> list[dict[str, Any]]:
     rows = []
     for plugin in catalog.plugins:
         gives = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in plugin.provides.items() if kind != "claims")
-        claims = len(plugin.provides.get("claims", ()))
+        claims = sum(not catalog.spec("claims", name)[0].reading_of for name in plugin.provides.get("claims", ()))
         gives = "; ".join(part for part in (gives, counted(claims, "claim") if claims else "") if part)
         summary = f"skipped: {plugin.error}" if plugin.error else f"{plugin.version}  {gives}"
         rows.append(

@@ -432,6 +432,9 @@ class Claim(_Spec):
 
     name         unique id ("deeplab/optimized-params")
     summary      the statement in the source's words
+    read_as      how this claim reads the statement, where it can be read in another way, too ("less time" beside "more speed")
+    reading_of   the claim that this is another reading of: reports count all readings of it as one claim with one verdict. Two figures that
+                 contradict each other are two claims
     subject      the model (or ``model|loss``) that the claim speaks of, in the grammar of names
     baseline     what it is compared with, where the reading is relative
     quantity     what is measured: a name of :data:`segbench.results.metrics.METRICS` ("params", "size_mb", "latency_ms", "miou", ..)
@@ -462,9 +465,13 @@ class Claim(_Spec):
     baseline_conditions: Mapping[str, Any] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
     baseline_modules: tuple[str, ...] = ()
+    reading_of: str = ""
+    read_as: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.reading_of and not self.read_as:
+            raise PluginError(f"claim '{self.name}': a reading of '{self.reading_of}' needs read_as, which distinguishes the two")
         if not all(math.isfinite(figure) for figure in (self.value, self.tolerance, self.high or 0.0)):
             raise PluginError(f"claim '{self.name}': its figures must be finite")
         if self.comparator == "range" and (self.high is None or self.high < self.value):

@@ -573,15 +573,18 @@ class Verdict(Record):
     """A published claim beside what was measured.
 
     ``verdict``: kept, kept (exceeded), broken, cannot tell (the measured interval holds both), not tested here. ``low`` and ``high`` bound
-    ``measured_value`` with 95 % confidence where an interval could be had. A claim that is tested under several conditions has a row for
-    each; ``claim_verdict`` is its one verdict over all of them, with ``depends on the ..`` where one row keeps it and another breaks it.
+    ``measured_value`` with 95 % confidence where an interval could be had; of two noisy sides without one both are printed, but no ratio. A
+    claim that is tested under several conditions, or that can be read in several ways, has a row for each; ``claim_verdict`` is its one
+    verdict over all of them, with ``depends on the ..`` where one row keeps it and another breaks it.
     """
 
     claim: str = Field(description="its name")
     summary: str = Field(description="what is claimed, in words")
     claimed: str = Field(description="the figure, with its unit")
     measured: str | None = Field(None, description="the figure, with its unit")
-    measured_value: float | None = Field(None, description="in the claim's unit")
+    measured_value: float | None = Field(
+        None, description="in the claim's unit; null where two noisy sides have no interval (missing: why)"
+    )
     low: float | None = Field(None, description="lower 95 % bound of measured_value")
     high: float | None = Field(None, description="upper 95 % bound of measured_value")
     verdict: Literal["kept", "kept (exceeded)", "broken", "cannot tell", "not tested here"] = Field(
@@ -594,6 +597,8 @@ class Verdict(Record):
     circumstances: dict[str, Any] = Field(default_factory=dict, description="under which it was measured: backend, input size, recipe, ..")
     reconstruction: str | None = Field(None, description="where the judged networks are no published code: what they were made from")
     claim_verdict: str | None = Field(None, description="the one verdict of the claim over all of its rows")
+    reading_of: str | None = Field(None, description="the claim that this is another reading of; both count as one")
+    read_as: str | None = Field(None, description="how this row reads the published statement, where there is another way")
 
 
 class ConfigRecord(SparseRecord):

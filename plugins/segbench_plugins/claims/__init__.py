@@ -1,7 +1,7 @@
 """Catalogue of the published claims: every figure of the two guides that a benchmark can test, as data.
 
-One module per guide; each says where a figure stands. Where a guide gives two figures for one thing, or wording that can be read in two
-ways, each is a claim of its own, with its own verdict in the report.
+One module per guide; each says where a figure stands. Where a guide gives two figures for one thing, each is a claim of its own. Wording
+that can be read in several ways is one claim of several readings (``reading_of``, ``read_as``), which has one verdict in the report.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ _DRIFT = "images max_abs mean_abs reference_std label_agreement"
 _SEEDS = "n mean deviation low high"
 _COMPARISON = "baseline value low high verdict scope n"
 _ABLATION = "step change verdict miou_change miou_low miou_high"
-_CLAIM = "name claimed measured low high reading verdict"
+_CLAIM = "name claimed measured low high reading verdict read_as"
 _OWN = [
     *(f"seeds_miou_{key}" for key in _SEEDS.split()),
     *(f"miou_difference_{key}" for key in _COMPARISON.split()),
@@ -115,7 +115,7 @@ def _row(cell: CellResult, form: Deployment | None, own: Mapping[str, Any], *, k
 
 
 def _claim_row(claim: JudgedClaim, row: Verdict) -> dict[str, Any]:
-    values = (claim.name, row.claimed, row.measured_value, row.low, row.high, row_words(row), claim.words)
+    values = (claim.name, row.claimed, row.measured_value, row.low, row.high, row_words(row), claim.words, row.read_as)
     columns = {f"claim_{key}": value for key, value in zip(_CLAIM.split(), values, strict=True)}
     cell = CellResult(id=" ".join(row.cells), model=row.subject or "")
     return _row(cell, None, {}, kind="claim") | {"kind": None, "status": None} | columns

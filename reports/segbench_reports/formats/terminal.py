@@ -19,7 +19,7 @@ from segbench_reports.text import numbers
 from segbench_reports.text.escape import plain
 from segbench_reports.view.ablation import measured_ablations
 from segbench_reports.view.cells import dataset_name, scored_splits, variant
-from segbench_reports.view.claims import claim_rows, reconstructions, untested_claims
+from segbench_reports.view.claims import claim_notes, claim_rows, untested_claims
 from segbench_reports.view.deployment_sentences import sentences
 from segbench_reports.view.deployments import deployment_rows
 from segbench_reports.view.failures import failures
@@ -213,10 +213,10 @@ def _claims(result: RunResult) -> Iterable[RenderableType]:
     for heading in ("claimed", "measured", "verdict"):
         grid.add_column(heading, overflow="fold")
     for row in rows:
-        style = {"broken": "red", "depends": "yellow", "cannot tell": "yellow"}.get(row.outcome, "green")
+        style = {"broken": "red", "depends": "yellow", "cannot tell": "yellow", "not tested here": "dim"}.get(row.outcome, "green")
         grid.add_row(*(Text(plain(text)) for text in (row.name, row.claimed, row.measured)), Text(plain(row.words), style=style))
     yield grid
-    yield _paragraphs((plain(text) for text in reconstructions(result)), style="dim")
+    yield _paragraphs((plain(text) for text in claim_notes(result)), style="dim")
     untested = len(untested_claims(result))
     if untested:
         yield Text(f"{numbers.counted(untested, 'claim')} not tested here: the conditions differ.", style="dim")

@@ -36,8 +36,16 @@ def _words(row: ClaimRow) -> str:
 
 
 def _untested(untested: Sequence[JudgedClaim]) -> str:
-    rows = [
-        [markdown(v.summary), markdown(v.claimed), markdown(v.missing or numbers.NOT_MEASURED), markdown(v.source)]
-        for v in (claim.rows[0] for claim in untested)
-    ]
+    rows = [[markdown(text) for text in (claim.rows[0].summary, *_alternatives(claim))] for claim in untested]
     return grid(["claim", "claimed", "missing here", "source"], rows, ["left"] * 4)
+
+
+def _alternatives(claim: JudgedClaim) -> tuple[str, str, str]:
+    """Figure, missing condition and source of an untested claim; those of each of its readings where they differ."""
+    missing = {row.read_as: row.missing or numbers.NOT_MEASURED for row in claim.rows}
+    reasons = [f"read as {name}: {why}" if name else why for name, why in missing.items()]
+    return (
+        " or ".join(dict.fromkeys(row.claimed for row in claim.rows)),
+        "; ".join(reasons if len(set(missing.values())) > 1 else set(missing.values())),
+        "; ".join(dict.fromkeys(row.source for row in claim.rows)),
+    )

@@ -32,7 +32,7 @@ def claims_sentence(result: RunResult) -> str:
     phrases = {
         "kept": "kept",
         "broken": "broken",
-        "depends": f"that depend{'s' * (counts['depends'] == 1)} on the form or setting",
+        "depends": f"that depend{'s' * (counts['depends'] == 1)} on the form, setting or reading",
         "cannot tell": "that the measurement cannot decide",
     }
     parts = [f"{counts[verdict]} {phrases[verdict]}" for verdict in ("kept", "broken", "depends", "cannot tell") if counts[verdict]]
@@ -41,16 +41,18 @@ def claims_sentence(result: RunResult) -> str:
 
 
 def claim_rows(result: RunResult) -> Iterator[ClaimRow]:
-    """Tested claims, broken ones first. A claim of several readings has a row with its one verdict above theirs."""
+    """Tested claims, broken ones first. A claim of several readings has a row with its one verdict above theirs, tested or not."""
     for claim in claims_tested(result):
-        rows = [row for row in claim.rows if row.verdict != "not tested here"]
+        rows = claim.shown
         first = rows[0]
         if len(rows) == 1:
             yield _row(first, first.summary, first.claimed, first.source)
             continue
-        yield ClaimRow(first.summary, first.claimed, f"{len(rows)} readings", claim.words, first.source, claim.verdict, None)
+        figures, sources = (list(dict.fromkeys(texts)) for texts in ((row.claimed for row in rows), (row.source for row in rows)))
+        measured = f"{len(rows)} readings"
+        yield ClaimRow(first.summary, " or ".join(figures), measured, claim.words, "; ".join(sources), claim.verdict, None)
         for row in rows:
-            yield _row(row, f"– {claim.label(row)}", "", "")
+            yield _row(row, f"– {claim.label(row)}", row.claimed if len(figures) > 1 else "", "")
 
 
 def untested_claims(result: RunResult) -> list[JudgedClaim]:
@@ -67,8 +69,15 @@ def claim_notes(result: RunResult) -> Iterator[str]:
             "[low, high] is the 95 % interval of what was measured: a claim is kept where all of it meets the claim, broken where none "
             "of it does, and otherwise cannot be told. Counts are exact."
         )
+        yield (
+            "Each claim is judged by itself at 95 %, not corrected for the number of claims or comparisons, so that its interval can be "
+            "narrower than that of the same pair in the tables."
+        )
     if any(row.row is None for row in rows):
-        yield "A claim with several readings counts once: it depends where one reading keeps it and another breaks it."
+        yield (
+            "A claim that is tested in several forms or settings, or whose wording can be read in several ways, counts once: it depends "
+            "where one of these readings keeps it and another breaks it."
+        )
     yield from reconstructions(result)
 
 
@@ -89,4 +98,4 @@ def _of_reconstruction(tested: Sequence[JudgedClaim]) -> str:
     remade = sum(any(row.reconstruction for row in claim.rows) for claim in tested)
     if not remade:
         return ""
-    return ", of this reconstruction" if remade == len(tested) else f", {remade} of them of a reconstruction"
+    return " (of this reconstruction)" if remade == len(tested) else f" ({remade} of them of a reconstruction)"

@@ -178,6 +178,16 @@ def test_a_list_tells_options_as_they_are_typed(segbench: Any) -> None:
     assert "weights=none" in answer.out
 
 
+def test_readings_of_one_claim_are_listed_apart_and_counted_once(segbench: Any) -> None:
+    readings = segbench("list", "claims").out.splitlines()
+    assert [line.partition("  ")[2].strip() for line in readings if line.startswith("deeplab/mobile-app")] == [
+        f"for a mobile app: must be, and is, below 10 MB, read as MB of {unit} bytes" for unit in ("2^20", "10^6")
+    ]
+    others = sum(bool(row["reading_of"]) for row in json.loads(segbench("list", "claims", "--json").out))
+    assert others
+    assert f"{len(readings) - others} claims" in segbench("list", "plugins").out
+
+
 def test_a_half_finished_run_is_reported(segbench: Any, tmp_path: Path) -> None:
     (tmp_path / "out" / "cells").mkdir(parents=True)
     row = CellResult(id="a", model="dot", loss="ce", dataset="dots", status="ok", params=122)

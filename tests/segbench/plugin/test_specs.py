@@ -103,6 +103,7 @@ def test_splits_may_depend_on_options() -> None:
         ({"comparator": "range"}, "claim c: a range needs high >= value"),
         ({"comparator": "range", "high": 0.5}, "claim c: a range needs high >= value"),
         ({"reading": "ratio"}, "claim c: a ratio needs a baseline"),
+        ({"reading_of": "b"}, "claim 'c': a reading of 'b' needs read_as, which distinguishes the two"),
     ],
 )
 def test_claims_that_cannot_be_judged_are_refused(fields: dict[str, Any], complaint: str) -> None:

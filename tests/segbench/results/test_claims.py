@@ -70,10 +70,64 @@ def test_a_claim_that_is_kept_here_and_broken_there_names_what_it_depends_on(cir
 
 def test_a_verdict_on_a_reconstruction_says_so_and_an_untested_claim_does_not() -> None:
     kept, untested = (row("a", outcome).model_copy(update={"reconstruction": "a text"}) for outcome in ("kept", "not tested here"))
-    assert (row_words(kept), judged_claims([kept])[0].words) == ("kept, of this reconstruction",) * 2
+    assert (row_words(kept), judged_claims([kept])[0].words) == ("kept (of this reconstruction)",) * 2
     assert (row_words(untested), judged_claims([untested])[0].words) == ("not tested here",) * 2
     cannot = row("a", "cannot tell").model_copy(update={"reconstruction": "a text", "missing": "too few rounds"})
-    assert row_words(cannot) == "cannot tell, of this reconstruction: too few rounds"
+    assert row_words(cannot) == "cannot tell (of this reconstruction): too few rounds"
+
+
+def read(read_as: str, verdict: str, **circumstances: Any) -> Verdict:
+    """A row of one published claim, "first", in one of its readings."""
+    name = "first" if read_as == "time" else f"first-{read_as}"
+    added = {"read_as": read_as, "reading_of": None if read_as == "time" else "first"}
+    return row(name, verdict, **circumstances).model_copy(update=added)
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdict", "words"),
+    [
+        ([read("time", "kept"), read("speed", "kept")], "kept", "kept"),
+        ([read("time", "broken", threads=2), read("speed", "broken")], "broken", "broken"),
+        ([read("time", "kept"), read("speed", "broken", threads=2)], "depends", "depends on the reading: time or speed"),
+        ([read("time", "kept"), read("speed", "cannot tell")], "cannot tell", "cannot tell"),
+        ([read("time", "kept"), read("speed", "not tested here")], "kept", "kept, read as time"),
+        ([read("time", "not tested here"), read("speed", "broken")], "broken", "broken, read as speed"),
+        ([read("time", "not tested here"), read("speed", "not tested here")], "not tested here", "not tested here"),
+        (
+            [read("time", "not tested here"), read("speed", "broken", backend="a"), read("speed", "kept", backend="b")],
+            "depends",
+            "depends on the form",
+        ),
+        (
+            [read("time", "kept", backend="a"), read("time", "kept", backend="b"), read("speed", "broken", backend="a")],
+            "depends",
+            "depends on the reading: time or speed",
+        ),
+        (
+            [read("time", "kept", backend="a"), read("time", "broken", backend="b"), read("speed", "kept", backend="a")],
+            "depends",
+            "depends on the form and the reading: time or speed",
+        ),
+        (
+            [
+                read(way, verdict, threads=i)
+                for way, end in (("time", "kept"), ("speed", "broken"))
+                for i, verdict in enumerate((end, "cannot tell"))
+            ],
+            "depends",
+            "depends on the reading: time or speed",
+        ),
+    ],
+)
+def test_readings_of_one_claim_are_one_claim_with_one_verdict(rows: list[Verdict], verdict: str, words: str) -> None:
+    claim = judged_claims(rows)[0]
+    assert (len(judged_claims(rows)), claim.name, claim.verdict, claim.words) == (1, "first", verdict, words)
+    assert sum(count_verdicts([claim]).values()) == 1
+    assert {v.claim_verdict for v in with_claim_verdicts(rows)} == {words}
+    assert {claim.label(one).split(", ")[0] for one in rows} == {"read as time", "read as speed"}
+    tested = [one for one in rows if one.verdict != "not tested here"]
+    assert len({claim.label(one) for one in tested}) == len(tested)
+    assert claim.shown == (tuple(rows) if verdict != "not tested here" else ()), "an untested reading is shown beside the tested one"
 
 
 ROWS = st.lists(

@@ -227,9 +227,11 @@ def _baseline_lacks(claim: Claim, group: Sequence[MetricValue], index: _CellInde
 def _verdict(claim: Claim, metric: Metric, group: Sequence[MetricValue], index: _CellIndex) -> Verdict:
     subjects, baselines = (_measured(side) for side in (group, index.partners(claim, metric, group)))
     measured = figure(claim, metric, subjects, baselines, index.matrices)
+    supported = measured.exact or measured.low is not None or not baselines
     seeds = len({s.cell.seed for s in subjects})
+    both = f"{printed(mean_value(subjects), metric)} against {printed(mean_value(baselines), metric)}" if baselines else ""
     notes = [
-        *([f"{printed(mean_value(subjects), metric)} against {printed(mean_value(baselines), metric)}"] if baselines else []),
+        *([both] if both and supported else []),
         *(circumstance(key, item) for key, item in group[0].reading.circumstances.items() if item is not None),
         *([f"mean of {seeds} seeds"] if metric.depends == "training" and seeds > 1 else []),
         *([measured.method] if measured.method else []),
@@ -238,8 +240,8 @@ def _verdict(claim: Claim, metric: Metric, group: Sequence[MetricValue], index: 
         claim=claim.name,
         summary=claim.summary,
         claimed=claimed(claim, metric),
-        measured=_interval_text(claim, metric, measured) + (f" ({', '.join(notes)})" if notes else ""),
-        measured_value=measured.value,
+        measured=(_interval_text(claim, metric, measured) if supported else both) + (f" ({', '.join(notes)})" if notes else ""),
+        measured_value=measured.value if supported else None,
         low=measured.low,
         high=measured.high,
         verdict=_outcome(claim, measured),
@@ -248,6 +250,8 @@ def _verdict(claim: Claim, metric: Metric, group: Sequence[MetricValue], index: 
         cells=_unique(s.cell.id for s in (*subjects, *baselines)),
         source=claim.source,
         circumstances=_circumstances(group[0], metric),
+        reading_of=claim.reading_of or None,
+        read_as=claim.read_as or None,
     )
 
 
@@ -303,6 +307,8 @@ def _untested(claim: Claim, missing: str, cells: Iterable[str] = ()) -> Verdict:
         subject=claim.subject,
         cells=_unique(cells),
         source=claim.source,
+        reading_of=claim.reading_of or None,
+        read_as=claim.read_as or None,
     )
 
 
