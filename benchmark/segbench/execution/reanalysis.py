@@ -41,7 +41,7 @@ def up_to_date(result: RunResult, directory: Path, catalog: Catalog) -> RunResul
 
 
 def reanalysed(result: RunResult, directory: Path, catalog: Catalog) -> RunResult:
-    """The run with the intervals of its times and scores, the diagnoses of its trainings, its comparisons and its claims, all drawn from raw data.
+    """The run with the intervals of its times and scores, its diagnoses, comparisons and claims drawn from raw data alone.
 
     ``directory`` is the run's. Where the raw data are not there, the interval is null and the comparison says what is missing.
     """
