@@ -33,7 +33,7 @@ def up_to_date(result: RunResult, directory: Path, catalog: Catalog) -> RunResul
         return result
     made_by = f"segbench {result.environment.segbench}" if result.environment.segbench else "an earlier version"
     note = (
-        f"Intervals and verdicts were worked out anew by segbench {__version__} from the rounds and matrices that the run keeps; its "
+        f"Intervals, verdicts and diagnoses were worked out anew by segbench {__version__} from the raw data that the run keeps; its "
         f"run.json holds those of {made_by} (segbench report RUN --reanalyse writes the new ones)."
     )
     fresh = reanalysed(result, directory, catalog)
