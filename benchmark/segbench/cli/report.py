@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="RUN...")
 @click.option("--format", "name", default="markdown", show_default=True, metavar="NAME", help="A reporter (segbench list reporters).")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the report.  [default: the run's directory]")
-@click.option("--reanalyse", is_flag=True, help="Work out intervals, verdicts and claims anew from raw data; writes run.json too.")
+@click.option("--reanalyse", is_flag=True, help="Work out intervals, verdicts, diagnoses and claims anew; writes run.json too.")
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print the text instead of writing report.<suffix>.")
 def command(runs: tuple[Path, ...], name: str, out: Path | None, reanalyse: bool, to_stdout: bool) -> int:
     """Render RUN (a run's directory, or its run.json) again: terminal, markdown, csv, json, or a plugin's format.

@@ -136,7 +136,7 @@ def _cuda_of_torch() -> str | None:
 def _notes(load: list[float] | None, cores: int | None) -> list[str]:
     notes = []
     if load and cores and load[0] > BUSY * cores:
-        notes.append(f"other load when the run started: {load[0]:.1f} runnable tasks on {cores} cores; latencies suffer from it")
+        notes.append(f"other load when the run started: {load[0]:.1f} runnable tasks on {cores} cores")
     # psutil shows neither the governor nor a container's quota
     governor = _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip()
     if governor and governor != "performance":

@@ -407,7 +407,7 @@ METRICS = MetricTable(
             words="inference memory (weights and activations)",
             meaning=(
                 "**peak memory**: the highest use during one call, in MB of 2²⁰ bytes: on a CPU of the whole process, interpreter and "
-                "libraries included, as the median over processes that were started anew; on CUDA what the allocator handed out. "
+                "libraries included, as the median over the processes that read it; on CUDA what the allocator handed out. "
                 "`segbench compare` judges weights and activations alone."
             ),
             unit="MB",

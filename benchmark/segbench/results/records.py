@@ -97,9 +97,9 @@ class Epoch(Record):
 
 
 class Diagnosis(Record):
-    """What the curves say: kind (unstable, oscillating, flat, plateau, overfitting, underfitting, healthy), the evidence and the remedy."""
+    """What the curves say: kind, the evidence and the remedy."""
 
-    kind: str = Field(description="unstable, oscillating, flat, plateau, overfitting, underfitting or healthy")
+    kind: str = Field(description="unstable, oscillating, flat, no gain, plateau, overfitting, underfitting, healthy or too short")
     message: str = Field(description="the evidence")
     remedy: str = Field("", description="what may help")
     source: str = Field("", description="who says so")

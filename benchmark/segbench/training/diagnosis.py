@@ -21,13 +21,16 @@ _RISE = 0.1
 _SPIKE = 1.5
 _LEARNT = 0.05
 _MIOU_STEP = 0.01
+_LEAST_GAIN = 0.001
+_LEAST_VALIDATIONS = 4
 _LAST = 3
 _DECAYING = ("onecycle", "poly", "cosine", "plateau")
 _EXPLAINED_BY = {
     # a curve that never moved is flat, and not on a plateau as well; one that broke or swings gets no further diagnosis
     "flat": frozenset({"unstable"}),
     "overfitting": frozenset({"unstable", "oscillating"}),
-    "plateau": frozenset({"unstable", "oscillating", "flat", "overfitting"}),
+    "no gain": frozenset({"unstable", "oscillating", "flat", "overfitting"}),
+    "plateau": frozenset({"unstable", "oscillating", "flat", "overfitting", "no gain"}),
 }
 
 Point = tuple[int, float]
@@ -63,6 +66,7 @@ def diagnose(history: Sequence[Epoch], settings: TrainSettings | None = None) ->
         _oscillating,
         _flat,
         _overfitting,
+        _no_gain,
         _plateau,
         _underfitting,
     )
@@ -167,6 +171,21 @@ def _loss_risen(points: list[Point]) -> tuple[int, str] | None:
 def _still_rising(points: list[Point], *, since: int) -> bool:
     before, after = [v for e, v in points if e <= since], [v for e, v in points if e > since]
     return bool(before and after) and max(after) > max(before) + _MIOU_STEP
+
+
+def _no_gain(curves: Curves, settings: TrainSettings | None) -> Diagnosis | None:
+    """No validation, of four or more, was better than the first one: nothing that counts was learnt after it."""
+    if len(curves.val_miou) < _LEAST_VALIDATIONS:
+        return None
+    first, *later = curves.val_miou
+    gain = max(map(_value, later)) - first[1]
+    if gain >= _LEAST_GAIN or first[1] > 1 - _LEAST_GAIN:  # nothing can be gained on a perfect score
+        return None
+    moved = "never rose above" if gain <= 0 else f"never rose by {_LEAST_GAIN} above"
+    verb = "never moved from" if all(value == first[1] for _, value in later) else moved
+    remedies = ["train longer (train.epochs)", "raise train.lr", "check the labels (segbench data check DATASET)"]
+    message = f"validation mIoU {verb} its first value, {_miou(first)}, in {_span(later)}."
+    return _diagnosis("no gain", message, [*remedies, "use the loss focal or combined where one class fills most pixels"])
 
 
 def _plateau(curves: Curves, settings: TrainSettings | None) -> Diagnosis | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from segbench import CellResult, Epoch, RunResult
 from segbench_reports.charts.names import ChartNames, short_name
+from segbench_reports.text import numbers
 from segbench_reports.view.cells import finite, single_latency
 
 if TYPE_CHECKING:
@@ -61,12 +62,25 @@ def learning_curves(result: RunResult) -> alt.HConcatChart | alt.VConcatChart | 
     return _arranged([_curve(panel, styles, width) for panel in panels], columns)
 
 
+def curves_caption(result: RunResult) -> str:
+    """What the panels of :func:`learning_curves` show, without a full stop."""
+    keys = {panel.key for panel in _curve_panels(result, ChartNames.of(result)) if panel.records}
+    shown = " and ".join(words for key, words in (("val_miou", "validation mIoU"), ("train_loss", "training loss")) if key in keys)
+    dot = f"; {KEPT_DOT}" if marks_kept_epoch(result) else ""
+    return f"{shown[:1].upper()}{shown[1:]} by epoch{dot}"
+
+
+def marks_kept_epoch(result: RunResult) -> bool:
+    """True where a dot stands on a curve of scores."""
+    return any(record["best"] for record in _scores(result.cells, ChartNames.of(result)))
+
+
 def miou_against_cost(result: RunResult) -> alt.HConcatChart | alt.VConcatChart | None:
     """mIoU over parameters, MACs and latency, each from zero; None where fewer than two cells have a score."""
     names = ChartNames.of(result)
     styles = Styles.of(names)
-    records = [_cost_record(cell, names) for cell in result.cells if cell.quality and finite(cell.quality.miou) is not None]
-    used = [(key, title) for key, title in _COSTS.items() if any(key in record for record in records)]
+    records = _cost_records(result, names)
+    used = _used_costs(records)
     if not used or len(records) < 2:
         return None
     width = (_WIDTH - _PANEL_GAP * (len(used) - 1)) // len(used)
@@ -74,6 +88,14 @@ def miou_against_cost(result: RunResult) -> alt.HConcatChart | alt.VConcatChart 
     return _arranged(plots, len(used))
 
 
+def cost_caption(result: RunResult) -> str:
+    """What the panels of :func:`miou_against_cost` show, without a full stop."""
+    costs = [title.partition(" (")[0].partition(",")[0] for _, title in _used_costs(_cost_records(result, ChartNames.of(result)))]
+    return f"mIoU over {numbers.listed(costs)}"
+
+
+SCORES = "Validation mIoU"
+KEPT_DOT = "the dot marks the epoch that was kept"
 _COSTS = {"params": "parameters (M)", "macs": "MACs (G)", "latency": "latency, batch 1 (ms)"}
 
 
@@ -130,14 +152,17 @@ def _cycled(values: Sequence[Any], count: int) -> Iterable[Any]:
 
 def _curve_panels(result: RunResult, names: ChartNames) -> Iterable[Panel]:
     cells = [cell for cell in result.cells if cell.training and cell.training.history]
-    scores = _epochs(cells, names, "val_miou", scale=100.0)
-    yield Panel(scores, "Validation mIoU", "val_miou", "mIoU (%)", zero=False)
+    yield Panel(_scores(cells, names), SCORES, "val_miou", "mIoU (%)", zero=False)
     losses = list(dict.fromkeys(cell.loss or "" for cell in cells))
     for loss in losses[:3]:
         # losses of different kinds have different units: each gets axes of its own
         records = _epochs([cell for cell in cells if (cell.loss or "") == loss], names, "train_loss")
         title = f"Training loss: {short_name(loss)}" if len(losses) > 1 and loss else "Training loss"
         yield Panel(records, title, "train_loss", "loss", zero=True)
+
+
+def _scores(cells: Iterable[CellResult], names: ChartNames) -> list[Record]:
+    return _epochs(cells, names, "val_miou", scale=100.0)
 
 
 def _epochs(cells: Iterable[CellResult], names: ChartNames, key: str, scale: float = 1.0) -> list[Record]:
@@ -150,6 +175,15 @@ def _epochs(cells: Iterable[CellResult], names: ChartNames, key: str, scale: flo
             if value is not None:
                 records.append({**names.identity(cell), "epoch": row.epoch, key: value * scale, "best": row.epoch == best})
     return records
+
+
+def _cost_records(result: RunResult, names: ChartNames) -> list[Record]:
+    return [_cost_record(cell, names) for cell in result.cells if cell.quality and finite(cell.quality.miou) is not None]
+
+
+def _used_costs(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """Keys and titles of the costs that a record has."""
+    return [(key, title) for key, title in _COSTS.items() if any(key in record for record in records)]
 
 
 def _cost_record(cell: CellResult, names: ChartNames) -> Record:

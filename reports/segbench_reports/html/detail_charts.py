@@ -30,8 +30,13 @@ Record = dict[str, Any]
 def learning_curves(result: RunResult) -> list[Drawing]:
     """Validation mIoU and training losses, one drawing each."""
     chart = charts.learning_curves(_with_fewer_epochs(result))
-    words = "one line per cell over the epochs; the dot marks the epoch that was kept."
-    return list(panels("curves", chart, words)) if chart else []
+    drawn = panels("curves", chart, "one line per cell over the epochs.") if chart else ()
+    return [_with_dot(drawing) if drawing.title == charts.SCORES and charts.marks_kept_epoch(result) else drawing for drawing in drawn]
+
+
+def _with_dot(drawing: Drawing) -> Drawing:
+    dot = f"; {charts.KEPT_DOT}."
+    return replace(drawing, alt=drawing.alt.removesuffix(".") + dot, caption=drawing.caption.removesuffix(".") + dot)
 
 
 def ablation_steps(result: RunResult) -> list[Drawing]:

@@ -117,7 +117,18 @@ def _notes(cells: Sequence[CellResult]) -> Iterable[str]:
     if methods:
         names = markdown(numbers.listed([method for method in methods if method]))
         yield f"Memory of a training step's phases is their peak above what was in use before the step ({names})."
-    yield from dict.fromkeys(f"{markdown(cell.model)}: {markdown(note)}." for cell in cells for note in cell.cost_notes)
+    yield from _cost_notes(cells)
+
+
+def _cost_notes(cells: Sequence[CellResult]) -> Iterable[str]:
+    """Why a cost was not measured: once for all models that share the reason, which are named where they are not all of several."""
+    models: dict[str, list[str]] = {}
+    for cell in cells:
+        for note in dict.fromkeys(cell.cost_notes):
+            models.setdefault(note, []).append(cell.model)
+    for note, names in models.items():
+        text = markdown(numbers.sentence(note))
+        yield text[:1].upper() + text[1:] if len(names) == len(cells) > 1 else f"{markdown(', '.join(names))}: {text}"
 
 
 def _share_text(rows: Sequence[ModuleCost], costs: ModuleCosts) -> str:

@@ -13,12 +13,8 @@ from segbench_reports.view.main_table import Table
 
 _MOST_SAMPLES = 4
 _DRAWINGS = {
-    "miou-against-cost": ("Score against cost", "mIoU over parameters, MACs and latency", charts.miou_against_cost),
-    "learning-curves": (
-        "Learning curves",
-        "Validation mIoU and training loss by epoch; the dot marks the epoch that was kept",
-        charts.learning_curves,
-    ),
+    "miou-against-cost": ("Score against cost", charts.cost_caption, charts.miou_against_cost),
+    "learning-curves": ("Learning curves", charts.curves_caption, charts.learning_curves),
 }
 
 
@@ -30,9 +26,10 @@ def drawings(result: RunResult, target: ReportTarget) -> str:
         return f"Charts are drawn where Altair is installed: `{charts.INSTALL}`, then `segbench report RUN_DIR --format markdown`."
     parts = []
     target.directory.mkdir(parents=True, exist_ok=True)
-    for name, (title, caption, draw) in _DRAWINGS.items():
+    for name, (title, describe, draw) in _DRAWINGS.items():
         chart = draw(result)
         if chart is not None:
+            caption = describe(result)
             chart.save(str(target.directory / f"{name}.svg"))
             parts.append(f"### {title}\n\n![{caption}]({name}.svg)\n\n<sub>{caption}.</sub>")
     return "\n\n".join(parts)

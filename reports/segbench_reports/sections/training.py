@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Container, Sequence
+
 from segbench import CellResult, Comparison, RunResult, Training, metric
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
@@ -23,18 +26,34 @@ def training(result: RunResult, table: Table) -> str:
 
 
 def speed_sentences(result: RunResult) -> list[str]:
-    """How the models' training speeds compare, by the run's verdicts; the pairs of one reason why nothing can be said share a sentence."""
+    """How the models' training speeds compare, by the run's verdicts; one sentence for each reason why nothing can be said."""
     compared = [one for one in result.comparisons if one.quantity == metric("train_images_per_second").name]
+    cells = {cell.id for cell in result.cells}
     untold: dict[str, list[str]] = {}
     for one in compared:
         if one.verdict == "cannot tell":
-            untold.setdefault(one.reason, []).append(f"{one.subject} against {one.baseline}")
+            untold.setdefault(_without_cells(one.reason, cells), []).append(f"{one.subject} against {one.baseline}")
     told = [_speed(one) for one in compared if one.verdict != "cannot tell"]
-    few = [(", ".join(pairs[:_MOST_PAIRS]) + (" and others" if len(pairs) > _MOST_PAIRS else ""), why) for why, pairs in untold.items()]
-    return [*told, *(f"Training speed cannot be compared ({pairs}): {why}." for pairs, why in few)]
+    alone = len(untold) == 1 and not told
+    return [*told, *(_not_compared([] if alone else pairs, why) for why, pairs in untold.items())]
 
 
 _MOST_PAIRS = 4
+
+
+def _not_compared(pairs: Sequence[str], why: str) -> str:
+    """Why speeds are not compared, of these pairs or, without any, of all."""
+    named = f"of {numbers.counted(len(pairs), 'pair')}" if len(pairs) > _MOST_PAIRS else f"({', '.join(pairs)})"
+    return f"Training speeds {f'{named} ' if pairs else ''}are not compared: {why}."
+
+
+def _without_cells(reason: str, cells: Container[str]) -> str:
+    """A reason without the cells that showed it: those have remarks of their own."""
+    cell, mark, why = reason.partition(": ")
+    if mark and cell in cells:
+        return why.replace(" while it trained", "")
+    pair = re.fullmatch(r"(\S+) and (\S+) (were trained .+)", reason)
+    return f"they {pair[3]}" if pair and pair[1] in cells and pair[2] in cells else reason
 
 
 def _speed(one: Comparison) -> str:
@@ -59,7 +78,7 @@ def _row(cell: CellResult, entry: Training) -> list[str]:
     speed = metric("train_images_per_second").value(cell)
     return [
         str(entry.epochs_run),
-        numbers.NOT_MEASURED if entry.best_epoch is None else str(entry.best_epoch),
+        _best_epoch(entry),
         _duration(entry.seconds),
         _duration(entry.validation_seconds),
         _number(speed.value if speed else None),
@@ -67,6 +86,13 @@ def _row(cell: CellResult, entry: Training) -> list[str]:
         markdown(entry.precision or numbers.NOT_MEASURED),
         markdown(entry.device or numbers.NOT_MEASURED),
     ]
+
+
+def _best_epoch(entry: Training) -> str:
+    """The epoch with the best score on the split that chose; without such a split the last one was kept."""
+    if entry.best_epoch is None:
+        return numbers.NOT_MEASURED
+    return str(entry.best_epoch) if entry.select_on is not None else f"not chosen; kept the last, {entry.best_epoch}"
 
 
 def _number(value: float | None) -> str:

@@ -53,6 +53,15 @@ def test_energy_that_was_not_counted_is_not_zero(cell_with_modules: CellResult, 
     assert "| big | 0.0345 |" in counted
 
 
+def test_a_reason_that_all_models_share_is_printed_once(cell_with_modules: CellResult, make_run: RunMaker) -> None:
+    cells = [cell_with_modules.model_copy(update={"id": name, "model": name}) for name in ("a", "b", "c")]
+    assert cost_breakdown(make_run(cells)).count("o counter") == 1
+    assert "- No counter." in cost_breakdown(make_run(cells))
+    others = [cells[0].model_copy(update={"cost_notes": ["no breakdown", "no counter"]}), cells[1], cells[2]]
+    others[2] = others[2].model_copy(update={"cost_notes": []})
+    assert cost_breakdown(make_run(others)).splitlines()[-2:] == ["- a: no breakdown.", "- a, b: no counter."]
+
+
 def test_seeds_of_a_model_are_shown_once_and_a_run_without_it_has_none(
     cell_with_modules: CellResult, make_cell: CellMaker, make_run: RunMaker
 ) -> None:

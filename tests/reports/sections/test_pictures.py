@@ -67,6 +67,35 @@ def test_costs_start_at_zero(comparison: RunResult) -> None:
     assert [domain[0] for domain in domains] == [0, 0, 0]
 
 
+def _captions(result: RunResult, target: ReportTarget) -> list[str]:
+    return re.findall(r"<sub>([^<]*)</sub>", markdown.render(result, target).split("## Charts")[1].split("\n## ")[0])
+
+
+def test_captions_name_the_panels_that_are_drawn(make_cell: CellMaker, make_run: RunMaker, target: ReportTarget) -> None:
+    pytest.importorskip("vl_convert")
+    run = make_run([make_cell(), make_cell("small", millions=1.0)])
+    assert _captions(run, target) == [
+        "mIoU over parameters, MACs and latency.",
+        "Validation mIoU and training loss by epoch; the dot marks the epoch that was kept.",
+    ]
+    cells = [cell.model_dump() | {"deployments": []} for cell in run.cells]
+    for cell in cells:
+        cell["training"]["history"] = [row | {"val_miou": None} for row in cell["training"]["history"]]
+    bare = make_run([CellResult.model_validate(cell) for cell in cells])
+    assert _captions(bare, target) == ["mIoU over parameters and MACs.", "Training loss by epoch."]
+
+
+def test_only_the_panel_of_scores_of_a_page_has_a_dot(comparison: RunResult) -> None:
+    pytest.importorskip("altair")
+    from segbench_reports.html.detail_charts import learning_curves
+
+    assert [(drawing.title, "dot" in drawing.caption, "dot" in drawing.alt) for drawing in learning_curves(comparison)] == [
+        ("Validation mIoU", True, True),
+        ("Training loss: ce", False, False),
+        ("Training loss: focal", False, False),
+    ]
+
+
 def test_nothing_is_drawn_without_data(make_cell: CellMaker, make_run: RunMaker) -> None:
     pytest.importorskip("altair")
     bare = make_run([make_cell(training=None, quality=None)])

@@ -68,6 +68,51 @@ def test_matrices_that_are_there_give_the_intervals(old: RunResult, catalog: Cat
     assert fresh.comparisons == with_comparisons(fresh, tmp_path).comparisons
 
 
+def _trained(old: RunResult, history: list[dict[str, Any]], **train: Any) -> RunResult:
+    stale = {"kind": "healthy", "message": "as an earlier version put it"}
+    training = {"history": history, "diagnosis": [stale], "notes": ["resumed"]}
+    first = old.cells[0].model_dump() | {"training": training, "resolved": {"train": train}}
+    return RunResult.model_validate(old.model_dump() | {"cells": [first, *[cell.model_dump() for cell in old.cells[1:]]]})
+
+
+def _stuck(epochs: int = 12) -> list[dict[str, Any]]:
+    """A loss that falls, a score that leaps only once, and an epoch that took ten times as long."""
+    scores = [0.1, 0.2, 0.3, *[0.4] * (epochs - 3)]
+    rows = [{"epoch": e, "train_loss": 2 / e, "val_miou": score, "images_per_second": 20.0} for e, score in enumerate(scores, 1)]
+    return [row | {"images_per_second": 2.0} if row["epoch"] == 5 else row for row in rows]
+
+
+def test_diagnosis_and_remarks_on_epochs_are_drawn_anew(old: RunResult, catalog: Catalog, tmp_path: Path) -> None:
+    run = _trained(old, [{**row, "val_miou": 0.2} for row in _stuck()], schedule="onecycle", a_setting_of_another_version=1)
+    fresh = reanalysed(run, tmp_path, catalog)
+    training = fresh.cells[0].training
+    assert training is not None
+    assert [(d.kind, d.message) for d in training.diagnosis] == [
+        ("no gain", "validation mIoU never moved from its first value, 0.200 (epoch 1), in epochs 2 to 12.")
+    ]
+    assert training.notes == ["resumed", "1 epoch was more than 25 % off the median of 20 images/s: epoch 5 (2 images/s)"]
+    assert reanalysed(fresh, tmp_path, catalog).cells[0].training == training
+
+
+@pytest.mark.parametrize(("clip", "advised"), [(1.0, False), (None, True)])
+def test_a_diagnosis_that_is_drawn_anew_knows_the_settings(
+    old: RunResult, catalog: Catalog, tmp_path: Path, clip: float | None, *, advised: bool
+) -> None:
+    history = [{**row, "train_loss": 9.0 if row["epoch"] == 8 else row["train_loss"], "val_miou": None} for row in _stuck()]
+    training = reanalysed(_trained(old, history, clip=clip), tmp_path, catalog).cells[0].training
+    assert training is not None
+    assert training.diagnosis[0].kind == "unstable"
+    assert ("train.clip" in training.diagnosis[0].remedy) == advised
+
+
+def test_a_loss_that_the_file_does_not_hold_leaves_the_diagnosis_as_it_was(old: RunResult, catalog: Catalog, tmp_path: Path) -> None:
+    """What was not finite is null in run.json."""
+    history = [{**row, "train_loss": None if row["epoch"] == 8 else row["train_loss"]} for row in _stuck()]
+    training = reanalysed(_trained(old, history), tmp_path, catalog).cells[0].training
+    assert training is not None
+    assert [d.message for d in training.diagnosis] == ["as an earlier version put it"]
+
+
 def test_a_run_of_today_is_left_as_it_is(old: RunResult, catalog: Catalog, tmp_path: Path) -> None:
     bare = old.model_copy(update={"comparisons": [Comparison(quantity="miou", subject="b", baseline="a", reason="not scored: b")]})
     assert not is_outdated(bare)

@@ -114,7 +114,26 @@ def test_no_progress_at_a_high_rate_is_a_plateau_and_at_a_decayed_one_convergenc
     assert kinds(history(loss, score)) == ["plateau"]
     assert "train.schedule" in diagnose(history(loss, score))[0].remedy
     assert kinds(history(loss, lambda e: 0.5 * (1 - math.exp(-e / 6)), rate=decaying)) == ["healthy"]
-    assert kinds(history(loss, lambda e: 0.3, rate=decaying)) == ["plateau"]
+    assert kinds(history(loss, lambda e: min(0.1 * e, 0.3), rate=decaying)) == ["plateau"]
+
+
+@pytest.mark.parametrize(
+    ("score", "verb"),
+    [
+        (lambda e: 0.20877742767333984, "never moved from"),
+        (lambda e: 0.2088 - 0.001 * (e == 3), "never rose above"),
+        (lambda e: 0.2088 + 0.0004 * (e > 2), "never rose by 0.001 above"),
+    ],
+)
+def test_a_network_that_is_never_better_than_after_its_first_epoch_is_not_healthy(score: Curve, verb: str) -> None:
+    (found,) = diagnose(history(falling, score, epochs=5))
+    assert (found.kind, found.message) == ("no gain", f"validation mIoU {verb} its first value, 0.209 (epoch 1), in epochs 2 to 5.")
+
+
+def test_a_score_that_cannot_rise_or_that_too_few_validations_gave_is_not_held_against_a_network() -> None:
+    assert kinds(history(falling, lambda e: 1.0, epochs=5)) == ["healthy"]
+    sparse = [row if row.epoch % 2 else row.model_copy(update={"val_miou": None}) for row in history(falling, lambda e: 0.2, epochs=5)]
+    assert kinds(sparse) == ["healthy"]
 
 
 def test_both_still_improving_at_the_end_is_underfitting() -> None:
@@ -274,6 +293,30 @@ def _split(curve: dict[int, float], first: str, last: str) -> tuple[dict[int, fl
     return {e: v for e, v in curve.items() if e < int(first)}, {e: v for e, v in curve.items() if e >= int(first)}
 
 
+def _above_first(rows: Rows, found: tuple[str, ...]) -> list[float]:
+    """By how much the validations after the first one are better than it; the span holds all of them."""
+    before, within = _split(values(rows, "val_miou"), found[2], found[3])
+    assert list(before) == [int(found[1])]
+    assert len(within) >= 3
+    first = is_point(before, found[0], found[1], ".3f")
+    return [value - first for value in within.values()]
+
+
+def check_never_moved(rows: Rows, found: tuple[str, ...]) -> None:
+    assert set(_above_first(rows, found)) == {0.0}
+
+
+def check_never_rose(rows: Rows, found: tuple[str, ...]) -> None:
+    gains = _above_first(rows, found)
+    assert max(gains) <= 0
+    assert min(gains) < 0
+    is_best(rows, found[1], found[0])
+
+
+def check_never_rose_by(rows: Rows, found: tuple[str, ...]) -> None:
+    assert 0 < max(_above_first(rows, found)) < 0.001
+
+
 def check_no_gain(rows: Rows, found: tuple[str, ...]) -> None:
     before, within = _split(values(rows, "val_miou"), found[2], found[3])
     assert max(within.values()) <= is_point(before, found[0], found[1], ".3f")
@@ -368,6 +411,11 @@ SENTENCES: dict[str, list[tuple[str, Check]]] = {
         (rf"validation mIoU fell from its best, {POINT}, to a mean of {FIGURE} over {SPAN}{_TRAINING_FELL}", check_score_lost),
         (rf"the validation loss rose from its lowest, {POINT}, to a mean of {FIGURE} over {SPAN}{_TRAINING_FELL}", check_loss_risen),
     ],
+    "no gain": [
+        (rf"validation mIoU never moved from its first value, {POINT}, in {SPAN}\.", check_never_moved),
+        (rf"validation mIoU never rose above its first value, {POINT}, in {SPAN}\.", check_never_rose),
+        (rf"validation mIoU never rose by 0\.001 above its first value, {POINT}, in {SPAN}\.", check_never_rose_by),
+    ],
     "plateau": [
         (rf"validation mIoU has not improved on {POINT} in {SPAN}\.", check_no_gain),
         (rf"validation mIoU has gained less than 0\.001 on {POINT}, with its best in epoch (\d+), in {SPAN}\.", check_tiny_gain),
@@ -416,6 +464,7 @@ def histories(draw: st.DrawFn) -> list[Epoch]:
     step, at = draw(st.sampled_from([0.0, 2e-4, 4e-3])), draw(st.integers(12, 18))
     losses = [*LOSSES, lambda e: 0.5 + 1 / (1 + e**3) - step * (e >= at), lambda e: max(1 - 0.2 * e, 0.4) - step * (e >= at)]
     scores = [*SCORES, lambda e: min(0.1 * e, 0.6) + step * (e >= at), lambda e: min(0.1 * e, 0.5) + step * (e >= at)]
+    scores += [lambda e: min(0.1 * e, 0.6) + 2e-4 * (e >= at)] * 2
     loss, score = draw(st.sampled_from(losses)), draw(st.sampled_from(scores))
     missing, broken = draw(st.sampled_from([0.0, 0.0, 0.3])), draw(st.sampled_from([0.0, 0.0, 0.0, 0.05]))
     validated, decays = draw(st.sampled_from([True, True, False])), draw(st.booleans())

@@ -13,12 +13,10 @@ from segbench.analysis.statistics.families import Bound, Estimate
 from segbench.analysis.statistics.memory import memory_ratio, why_no_interval
 from segbench.results.deployments import EAGER, deployment_of
 from segbench.results.records import CellResult, Comparison, Memory, RunResult
+from segbench.util.sequences import counted
 
 SCOPE = "this kind of machine"
-METHOD = (
-    "ratio of the median peaks of the whole process, interpreter and libraries included, over processes that were started anew; "
-    "interval from the intervals of both medians, never narrower than what the meter resolves"
-)
+_INTERVAL = "; interval from the intervals of both medians, never narrower than what the meter resolves"
 CUDA_METHOD = "ratio of the peaks that the allocator counted"
 
 
@@ -84,6 +82,8 @@ def _measured(cell: CellResult) -> MeasuredModel | None:
 
 def _candidate(subject: MeasuredModel, baseline: MeasuredModel, pair: ComparisonPair) -> Candidate:
     on_cuda = subject.context["device"] == "cuda"
+    ours, theirs = (model.memory.inference_peaks or [model.memory.inference_peak or 0.0] for model in (subject, baseline))
+    reason = why_no_interval(ours, theirs)
     record = Comparison(
         quantity="inference_memory_mb",
         subject=subject.model,
@@ -95,12 +95,20 @@ def _candidate(subject: MeasuredModel, baseline: MeasuredModel, pair: Comparison
         reading="ratio",
         headline=pair.headline,
         scope=SCOPE,
-        method=CUDA_METHOD if on_cuda else METHOD,
+        method=CUDA_METHOD if on_cuda else _method(len(ours), len(theirs)) + ("" if reason else _INTERVAL),
         unit="processes",
         context={**subject.context, **({} if pair.step is None else {"step": pair.step})},
     )
-    ours, theirs = (model.memory.inference_peaks or [model.memory.inference_peak or 0.0] for model in (subject, baseline))
     estimate = memory_ratio(ours, theirs)
     if on_cuda:
         return Candidate(record, Estimate(estimate.value, (Bound(0.0, 0.0, 1),), 1), pair.planned)
-    return Candidate(record.model_copy(update={"reason": why_no_interval(ours, theirs)}), estimate, pair.planned)
+    return Candidate(record.model_copy(update={"reason": reason}), estimate, pair.planned)
+
+
+def _method(ours: int, theirs: int) -> str:
+    """How the ratio was made of what so many processes read on either side."""
+    whole = "of the whole process, interpreter and libraries included"
+    if ours == theirs == 1:
+        return f"ratio of the peaks {whole}, read in one process each"
+    readers = f"{ours} processes each" if ours == theirs else f"{counted(ours, 'process', 'processes')} and {theirs}"
+    return f"ratio of the median peaks {whole}, over {readers}"

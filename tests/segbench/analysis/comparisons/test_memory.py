@@ -45,6 +45,22 @@ def test_a_verdict_rests_on_the_processes_of_both(mb: float, verdict: str) -> No
     assert "whole process" in found.method
 
 
+@pytest.mark.parametrize(
+    ("large", "small", "read"),
+    [
+        (around(600.0), around(560.0), "ratio of the median peaks {}, over 6 processes each; interval from the intervals of both medians"),
+        (around(600.0), [560.0], "ratio of the median peaks {}, over 1 process and 6"),
+        ([600.0], [560.0, 561.0], "ratio of the median peaks {}, over 2 processes and 1"),
+        ([600.0], [560.0], "ratio of the peaks {}, read in one process each"),
+    ],
+)
+def test_the_method_is_that_of_the_readings(large: list[float], small: list[float], read: str) -> None:
+    (found,) = compared(cell("large", large), cell("small", small))
+    method, _, resolution = found.method.partition(", never narrower")
+    assert method == read.format("of the whole process, interpreter and libraries included")
+    assert bool(resolution) == (found.low is not None)
+
+
 def test_the_ratio_is_that_of_the_figures_in_tables() -> None:
     cells = cell("large", around(600.0)), cell("small", around(560.0))
     (found,) = compared(*cells)
