@@ -11,16 +11,16 @@ from segbench_reports.text import numbers
 from segbench_reports.view.cells import axis_text, finite
 
 Cost = Literal["lower", "higher", "equal", "mixed"]
-Outcome = Literal["pays", "costs", "a trade", "no effect shown", "cannot tell"]
+Outcome = Literal["pays", "cheaper", "costs", "dearer", "a trade", "no effect shown", "cannot tell"]
 
 _OUTCOMES: dict[tuple[str, Cost], tuple[Outcome, str]] = {
     ("better", "lower"): ("pays", "better at a lower cost"),
     ("better", "equal"): ("pays", "better at the same cost"),
     ("better", "higher"): ("a trade", "better at a higher cost"),
     ("better", "mixed"): ("a trade", "better; one cost falls, another rises"),
-    ("no difference shown", "lower"): ("pays", "lower cost, no loss of mIoU shown"),
+    ("no difference shown", "lower"): ("cheaper", "no loss of mIoU shown"),
     ("no difference shown", "equal"): ("no effect shown", "same cost, no difference of mIoU shown"),
-    ("no difference shown", "higher"): ("costs", "higher cost, no gain in mIoU shown"),
+    ("no difference shown", "higher"): ("dearer", "no gain in mIoU shown"),
     ("no difference shown", "mixed"): ("a trade", "one cost falls, another rises; no difference of mIoU shown"),
     ("worse", "lower"): ("a trade", "lower cost, but worse"),
     ("worse", "equal"): ("costs", "worse at the same cost"),
@@ -30,7 +30,9 @@ _OUTCOMES: dict[tuple[str, Cost], tuple[Outcome, str]] = {
 
 _VERBS: dict[Outcome, tuple[str, str]] = {
     "pays": ("pays", "pay"),
+    "cheaper": ("is cheaper", "are cheaper"),
     "costs": ("costs more than it gives", "cost more than they give"),
+    "dearer": ("is dearer", "are dearer"),
     "a trade": ("is a trade", "are trades"),
     "no effect shown": ("has no effect shown", "have no effect shown"),
     "cannot tell": ("cannot be judged", "cannot be judged"),
@@ -78,7 +80,7 @@ class MeasuredStep:
             return "cannot tell", "its cost was not measured"
         outcome, why = _OUTCOMES[self.miou.verdict, self.cost]
         low = finite(self.miou.low)
-        if self.miou.verdict == "no difference shown" and outcome == "pays" and low is not None:
+        if outcome == "cheaper" and low is not None:
             why += f" (a loss of up to {max(0.0, -100 * low):.1f} points is not excluded)"
         if self.miou.verdict in ("better", "worse") and self.miou.reason:
             why += f" ({self.miou.reason})"
@@ -169,10 +171,12 @@ def _sentence(measured: MeasuredAblation) -> str:
     by_reason: dict[tuple[Outcome, str], list[MeasuredStep]] = {}
     for step in measured.steps:
         outcome, why = step.outcome
-        by_reason.setdefault((outcome, why.partition(" (")[0] if outcome in ("pays", "costs", "a trade") else ""), []).append(step)
+        by_reason.setdefault((outcome, why.partition(" (")[0] if outcome not in ("no effect shown", "cannot tell") else ""), []).append(
+            step
+        )
     if {outcome for outcome, _ in by_reason} <= {"cannot tell"}:
         return ""
-    worst = [-100 * step.miou.low for step in measured.steps if step.outcome[0] == "pays" and step.miou and step.miou.low is not None]
+    worst = [-100 * step.miou.low for step in measured.steps if step.outcome[0] == "cheaper" and step.miou and step.miou.low is not None]
     order = sorted(by_reason, key=lambda key: list(_VERBS).index(key[0]))
     clauses = [_clause(outcome, why, by_reason[outcome, why]) for outcome, why in order]
     under = f" ({measured.name})" if measured.name else ""

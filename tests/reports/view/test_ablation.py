@@ -62,13 +62,13 @@ def _steps(result: RunResult) -> Sequence[MeasuredStep]:
 
 def test_each_step_is_judged_by_its_own_difference_and_cost(ablated: RunResult) -> None:
     assert [step.outcome for step in _steps(ablated)] == [
-        ("pays", "lower cost, no loss of mIoU shown (a loss of up to 1.3 points is not excluded)"),
-        ("costs", "higher cost, no gain in mIoU shown"),
+        ("cheaper", "no loss of mIoU shown (a loss of up to 1.3 points is not excluded)"),
+        ("dearer", "no gain in mIoU shown"),
         ("a trade", "lower cost, but worse"),
     ]
     assert sentences(ablated) == [
-        "Of the changes from net to slim, width=8 pays (lower cost, no loss of mIoU shown); "
-        "skip=1 costs more than it gives (higher cost, no gain in mIoU shown); kind=thin is a trade (lower cost, but worse); "
+        "Of the changes from net to slim, width=8 is cheaper (no loss of mIoU shown); "
+        "skip=1 is dearer (no gain in mIoU shown); kind=thin is a trade (lower cost, but worse); "
         "where no loss is shown, losses of up to 1.3 points are not excluded."
     ]
 
@@ -79,8 +79,8 @@ def test_each_step_is_judged_by_its_own_difference_and_cost(ablated: RunResult) 
         (0.05, 4.0, "no difference shown", "pays"),
         (0.05, 8.0, "no difference shown", "a trade"),
         (0.0, 4.0, "no difference shown", "no effect shown"),
-        (0.0, 4.0, "faster", "pays"),
-        (0.0, 4.0, "slower", "costs"),
+        (0.0, 4.0, "faster", "cheaper"),
+        (0.0, 4.0, "slower", "dearer"),
         (0.0, 2.0, "slower", "a trade"),
         (-0.05, 4.0, "no difference shown", "costs"),
         (-0.05, 2.0, "slower", "costs"),
@@ -107,7 +107,7 @@ def test_a_speed_that_is_lost_in_the_correction_is_no_cost(make_cell: CellMaker,
     for each in (timed, lost):
         (step,) = _steps(make_run([before, after], ablation=ablation, comparisons=[same, each]))
         outcomes.append((step.speed, step.outcome[0]))
-    assert outcomes == [("faster", "pays"), (None, "no effect shown")]
+    assert outcomes == [("faster", "cheaper"), (None, "no effect shown")]
 
 
 def test_without_an_interval_nothing_is_claimed(ablated: RunResult, make_cell: CellMaker) -> None:
@@ -124,14 +124,16 @@ def test_without_an_interval_nothing_is_claimed(ablated: RunResult, make_cell: C
 def test_few_seeds_speak_of_their_checkpoints_only(ablated: RunResult) -> None:
     found = [c.model_copy(update={"scope": "these two checkpoints"}) for c in ablated.comparisons]
     (said,) = sentences(ablated.model_copy(update={"comparisons": found}))
-    assert said.startswith("With too few seeds to speak of more than these checkpoints, of the changes from net to slim, width=8 pays")
+    assert said.startswith(
+        "With too few seeds to speak of more than these checkpoints, of the changes from net to slim, width=8 is cheaper"
+    )
 
 
 def test_all_formats_show_the_ablation(ablated: RunResult, target: ReportTarget) -> None:
     pytest.importorskip("altair")
     text = markdown.render(ablated, target)
     assert "## Ablation" in text
-    assert "| 1 | width: 16 → 8 | ×0.50 | ×0.50 | 50.0 | ±0.0 n.s. \\[−1.3, +1.3\\] | **pays**: lower cost, no loss" in text
+    assert "| 1 | width: 16 → 8 | ×0.50 | ×0.50 | 50.0 | ±0.0 n.s. \\[−1.3, +1.3\\] | **cheaper**: no loss of mIoU shown" in text
     assert "Intervals of the change of mIoU: a t interval over seeds; about the architectures under this recipe." in text
     picture = (target.directory / "ablation.svg").read_text()
     assert "kind: plain → thin" in picture
@@ -140,7 +142,7 @@ def test_all_formats_show_the_ablation(ablated: RunResult, target: ReportTarget)
     assert "From net to slim, one option at a time" in shown
     rows = list(csv.DictReader(io.StringIO(csv_rows.render(ablated, target))))
     assert [(row["ablation_step"], row["ablation_change"], row["ablation_verdict"]) for row in rows] == [
-        ("0", "", ""), ("1", "width=8", "pays"), ("2", "skip=1", "costs"), ("3", "kind=thin", "a trade"),
+        ("0", "", ""), ("1", "width=8", "cheaper"), ("2", "skip=1", "dearer"), ("3", "kind=thin", "a trade"),
     ]  # fmt: skip
     assert float(rows[3]["ablation_miou_low"]) == pytest.approx(-0.068)
 
