@@ -98,8 +98,8 @@ def _notes(measured: MeasuredAblation) -> Iterable[str]:
         yield markdown(text)
     if judged:
         yield (
-            "A change **pays** where it is shown to be better at no higher cost, and is **cheaper** where its cost falls and no loss of mIoU is "
-            "shown; cost is "
+            "A change **pays** where it is shown to be better at no higher cost, and is **cheaper** where its cost falls and no loss of mIoU "
+            "is shown; cost is "
             "parameters, MACs and, where a race shows a difference, latency. "
             "*No loss shown* is not *no loss*: the interval says what is not excluded."
         )
