@@ -98,10 +98,9 @@ def _notes(measured: MeasuredAblation) -> Iterable[str]:
         yield markdown(text)
     if judged:
         yield (
-            "A change **pays** where it is shown to be better at no higher cost, and is **cheaper** where its cost falls and no loss of mIoU "
-            "is shown; cost is "
-            "parameters, MACs and, where a race shows a difference, latency. "
-            "*No loss shown* is not *no loss*: the interval says what is not excluded."
+            "A change **pays** where it is shown to be better at no higher cost, and is **cheaper** where its cost falls and no loss of "
+            "mIoU is shown; cost is parameters, MACs and, where a race shows a difference, latency. *No loss shown* is not *no loss*: the "
+            "interval says what is not excluded."
         )
         yield f"{NOT_SHOWN_NOTE}."
         yield from map(markdown, family_notes([*judged, *(step.latency for step in measured.steps if step.latency is not None)]))
