@@ -260,7 +260,7 @@ def test_the_time_of_attention_is_judged_by_the_rounds_of_its_modules() -> None:
     assert less_time.measured_value == pytest.approx(0.8)
     assert less_time.low is not None
     assert less_time.low <= 0.8 <= (less_time.high or 0)
-    assert "12 rounds of one race" in more_speed.measured
+    assert "12 rounds of one race" in (more_speed.measured or "")
 
     slow = raced("flood-efficient", "EfficientAttention", 90.0)
     assert {row.verdict for row in judge(claims, RunResult(cells=[cells[0], slow]))} == {"broken"}

@@ -62,8 +62,9 @@ def _raced(result: RunResult) -> str:
     if not parts:
         return ""
     intro = "**Modules timed by themselves**, in the race of the whole networks, on what one image gives them"
-    head, align = ["model", "modules", "size", "p50<br>ms", "95 %<br>interval"], ["left", "left", "right", "right", "right"]
-    return "\n\n".join(filter(None, (intro, grid(head, timed, align) if timed else "", bullets(missing))))
+    head = ["model", "modules", "size", "p50<br>ms", "95 %<br>interval"]
+    table = grid(head, timed, ["left", "left", "right", "right", "right"]) if timed else ""
+    return "\n\n".join(filter(None, (intro, table, bullets(missing))))
 
 
 def _timing(timing: Latency) -> list[str]:

@@ -207,30 +207,31 @@ def test_threads_that_spin_while_others_are_timed_are_found(command: Callable[..
 
 def test_modules_are_raced_by_themselves_on_what_one_image_gives_them(bench: Any) -> None:
     sets = [*QUICK, "measure.memory=false", "measure.modules=false", "measure.rounds=4", "measure.restart_every=2", "measure.batch_size=2"]
-    run = bench.run(models="sleeper", sets=[*sets, "measure.race_modules=short,long.0+long.1"])
+    run = bench.run(models="sleeper", sets=[*sets, "measure.race_modules=long.0+long.1"])
     (sleeper,) = run.cells[0].deployments
-    (short,), (both,) = (part.latency for part in sleeper.module_latency)
-    assert [part.name for part in sleeper.module_latency] == ["short", "long.0+long.1"]
-    assert 1 <= short.p50_ms < 4
-    assert 8 <= both.p50_ms < 14
-    for part in (short, both):
-        assert (part.batch_size, part.start_rounds, len(part.rounds_ms), part.samples_ms) == (1, [2, 2], 4, [])
+    (part,) = sleeper.module_latency
+    (timed,) = part.latency
+    assert 8 <= (timed.p50_ms or 0) < 40
+    assert (timed.batch_size, timed.start_rounds, len(timed.rounds_ms), timed.samples_ms) == (1, [2, 2], 4, [])
     assert [timing.batch_size for timing in sleeper.latency] == [1, 2], "their times are not among those of the model"
     race = _race(run)
-    assert [one.modules for one in race.contenders.values()] == [None, "short", "long.0+long.1"]
-    assert {batch: {len(turn) for turn in turns} for batch, turns in race.orders.items()} == {"1": {3}, "2": {1}}
+    assert [one.modules for one in race.contenders.values()] == [None, "long.0+long.1"]
+    assert {batch: {len(turn) for turn in turns} for batch, turns in race.orders.items()} == {"1": {2}, "2": {1}}
 
 
 def test_modules_that_cannot_be_raced_cost_only_their_own_time(bench: Any) -> None:
-    sets = [*QUICK, "measure.memory=false", "execute.where=inline", "measure.race_modules=short,idle,fed,absent"]
+    sets = [*QUICK, "measure.memory=false", "execute.where=inline", "measure.race_modules=short,long.0,idle,fed,absent"]
     run = bench.run(models="sleeper,dot", backends="eager,twin", sets=sets)
     sleeper, dot = (_forms(cell)["eager"] for cell in run.cells)
     assert {part.name: part.error for part in sleeper.module_latency} == {
         "short": None,
+        "long.0": None,
         "idle": "batch 1: a forward pass does not call idle",
         "fed": "batch 1: the arguments of fed cannot be copied: cannot pickle 'generator' object",
         "absent": "the network has no module absent",
     }
+    short, long = (sleeper.module_latency[number].latency[0].p50_ms or 0 for number in (0, 1))
+    assert 1 <= short < 4 <= long
     assert dot.module_latency[0].error == "the network has no module short"
     assert [bool(form.latency) for cell in run.cells for form in cell.deployments] == [True] * 4
     assert [form.error for cell in run.cells for form in cell.deployments] == [None] * 4
