@@ -75,6 +75,7 @@ if TYPE_CHECKING:
         Memory,
         ModuleCost,
         ModuleCosts,
+        ModuleLatency,
         Quality,
         RaceContender,
         RaceGroup,
@@ -109,8 +110,8 @@ _HOMES = {
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
         "Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency Memory ModuleCost "
-        "ModuleCosts Quality RaceContender RaceGroup RaceRecord ReferenceLatency ReferenceRecord RunResult SeedSummary TaskRecord Training "
-        "TrainingCost Verdict VerificationRecord"
+        "ModuleCosts ModuleLatency Quality RaceContender RaceGroup RaceRecord ReferenceLatency ReferenceRecord RunResult SeedSummary "
+        "TaskRecord Training TrainingCost Verdict VerificationRecord"
     ),
     "plugin.specs": (
         "IGNORE_INDEX BackendSpec Claim DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec Normalisation Problem "
@@ -158,6 +159,7 @@ __all__ = [
     "ModelSpec",
     "ModuleCost",
     "ModuleCosts",
+    "ModuleLatency",
     "NoOptions",
     "Normalisation",
     "OptionError",

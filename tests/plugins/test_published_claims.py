@@ -17,7 +17,19 @@ from segbench.plugin.registry import load_catalog
 from segbench.plugin.specs import Claim, Task, resolve
 from segbench.results.claims import judged_claims
 from segbench.results.metrics import METRICS
-from segbench.results.records import CellResult, Deployment, Epoch, Latency, ModuleCost, ModuleCosts, Quality, RunResult, Training, Verdict
+from segbench.results.records import (
+    CellResult,
+    Deployment,
+    Epoch,
+    Latency,
+    ModuleCost,
+    ModuleCosts,
+    ModuleLatency,
+    Quality,
+    RunResult,
+    Training,
+    Verdict,
+)
 from segbench_plugins.claims import segbench_claims
 from segbench_plugins.models import segbench_models
 
@@ -227,7 +239,40 @@ def test_attention_is_counted_over_all_its_blocks_and_its_time_without_a_race_de
     assert less_time.measured == "16.00 ms against 8.00 ms (cpu, 512)", "two blocks of four modules against one; no ratio"
     assert more_speed.measured_value is None
     for row in (less_time, more_speed):
-        assert (row.verdict, row.missing, row.low) == ("cannot tell", "the two were not timed in the rounds of one race", None)
+        needed = "--set measure.race_modules=EfficientAttention,NonLocalAttention"
+        assert (row.verdict, row.low) == ("cannot tell", None)
+        assert row.missing == f"the modules were not timed by themselves in one race: {needed}"
+
+
+def test_the_time_of_attention_is_judged_by_the_rounds_of_its_modules() -> None:
+    def raced(model: str, module: str, milliseconds: float) -> CellResult:
+        rounds = [[milliseconds * (1 + 0.01 * (number % 3))] for number in range(12)]
+        times = Latency(batch_size=1, input_size=(512, 512), device="cpu", p50_ms=rounds[0][0], rounds_ms=rounds, start_rounds=[2] * 6)
+        other = "NonLocalAttention" if module == "EfficientAttention" else "EfficientAttention"
+        absent = ModuleLatency(name=other, error=f"the network has no module {other}")
+        parts = [absent, ModuleLatency(name=module, latency=[times])]
+        deployment = Deployment(backend="eager", raced="noon", latency=[times], module_latency=parts)
+        return attending(model).model_copy(update={"deployments": [deployment]})
+
+    cells = [raced("flood-original", "NonLocalAttention", 100.0), raced("flood-efficient", "EfficientAttention", 20.0)]
+    claims = [CLAIMS[f"flood/attention-{name}"] for name in ("less-time", "more-speed")]
+    less_time, more_speed = judge(claims, RunResult(cells=cells))
+    assert (less_time.verdict, more_speed.verdict) == ("kept", "kept")
+    assert less_time.measured_value == pytest.approx(0.8)
+    assert less_time.low is not None
+    assert less_time.low <= 0.8 <= (less_time.high or 0)
+    assert "12 rounds of one race" in (more_speed.measured or "")
+
+    slow = raced("flood-efficient", "EfficientAttention", 90.0)
+    assert {row.verdict for row in judge(claims, RunResult(cells=[cells[0], slow]))} == {"broken"}
+
+
+def test_the_time_of_modules_that_could_not_be_raced_is_not_tested() -> None:
+    failed = ModuleLatency(name="EfficientAttention", error="a forward pass does not call decoder.cnn.1")
+    efficient = attending("flood-efficient").model_copy(update={"deployments": [Deployment(backend="eager", module_latency=[failed])]})
+    cells = [attending("flood-original"), efficient]
+    (row,) = judge([CLAIMS["flood/attention-less-time"]], RunResult(cells=cells))
+    assert (row.verdict, row.missing) == ("not tested here", "a forward pass does not call decoder.cnn.1")
 
 
 def curve(seed: int, *, shift: float = 0.0, **train: Any) -> CellResult:

@@ -117,6 +117,40 @@ class Fragile(Dot):
         return super().forward(*inputs)
 
 
+class Sleep(nn.Module):
+    """Sleeps, and returns the features that it was given."""
+
+    def __init__(self, milliseconds: float) -> None:
+        super().__init__()
+        self.milliseconds = milliseconds
+
+    def forward(self, features: Tensor, *_: Any) -> Tensor:
+        time.sleep(self.milliseconds / 1000)
+        return features
+
+
+class Sleeper(nn.Module):
+    """A head behind modules that sleep: 1 ms in ``short``, 2 x 4 ms in ``long``.
+
+    ``fed`` gets what cannot be copied, ``idle`` is not called.
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.short, self.long, self.fed, self.idle = Sleep(1.0), nn.ModuleList([Sleep(4.0), Sleep(4.0)]), Sleep(0.0), Sleep(0.0)
+        self.head = nn.Conv2d(channels, classes, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        features = self.fed(self.short(image), (number for number in range(3)))
+        for each in self.long:
+            features = each(features)
+        return self.head(features)  # type: ignore[no-any-return]
+
+
+def build_sleeper(task: Task, _: Options) -> nn.Module:
+    return Sleeper(sum(task.inputs.values()), task.num_classes)
+
+
 def build_dot(task: Task, options: DotOptions) -> nn.Module:
     return Dot(sum(task.inputs.values()), options.width, task.num_classes)
 
@@ -257,6 +291,7 @@ def segbench_models() -> Iterable[ModelSpec]:
         ModelSpec(name="dot", summary="two convolutions", build=build_dot, options=DotOptions, channels={"image": (3, 5)}),
         ModelSpec(name="stack", summary="many equal convolutions", build=build_stack, options=StackOptions),
         ModelSpec(name="dot-pair", summary="two inputs", build=build_dot, options=DotOptions, inputs=("sar", "optical")),
+        ModelSpec(name="sleeper", summary="sleeps in its modules", build=build_sleeper),
         ModelSpec(name="fragile", summary="breaks at some batch sizes", build=build_fragile, options=FragileOptions),
     ]
 

@@ -22,6 +22,7 @@ import click
 @click.option(
     "--restart-every", type=click.IntRange(min=0), metavar="N", help="Start every process anew after N rounds; 0: never.  [default: 2]"
 )
+@click.option("--race-modules", metavar="NAME,..", help="Time these modules by themselves too: dotted names or classes.")
 @click.option("--threads", type=int, metavar="N", help="CPU threads.  [default: all cores]")
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep run.json and report.md there.")
@@ -37,6 +38,7 @@ def command(
     dataset: str | None,
     rounds: int | None,
     restart_every: int | None,
+    race_modules: str | None,
     threads: int | None,
     device: str,
     out: Path | None,
@@ -60,6 +62,7 @@ def command(
     from segbench.plugin.registry import load_catalog
 
     options = {"rounds": rounds, "restart_every": "none" if restart_every == 0 else restart_every, "threads": threads}
+    options |= {"race_modules": race_modules}
     settings = [f"measure.{key}={value}" for key, value in options.items() if value is not None]
     settings += [*_sweep("input_size", input_size, key=None), *(_sweep("batch_size", batch_size, key=int) if batch_size else ())]
     if no_latency:

@@ -152,6 +152,11 @@ class MeasureSettings(Section):
     rounds: Positive = 32
     restart_every: Positive | None = Field(2, description="rounds after which every network's process is started anew; none: never")
     threads: Positive | None = Field(None, description="CPU threads; none: all physical cores")
+    race_modules: tuple[str, ...] = Field(
+        (),
+        description="modules of the networks that the race also times by themselves, on the inputs of one image: dotted names or classes, "
+        "such as decoder.attention or MyAttention; A+B times both together",
+    )
     anchor: bool = Field(True, description="a fixed reference network takes part in each race, so that 'segbench compare' can relate races")
 
     @field_validator("input_size")
@@ -167,6 +172,12 @@ class MeasureSettings(Section):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(","))
         return (value,) if isinstance(value, int) else value
+
+    @field_validator("race_modules", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        names = value.split(",") if isinstance(value, str) else value or ()
+        return tuple(dict.fromkeys(name for each in names if (name := "+".join(part.strip() for part in str(each).split("+")))))
 
     @field_validator("input_sizes")
     @classmethod

@@ -72,12 +72,16 @@ class CostJob(Job):
 
 
 class ContenderJob(Job):
-    """Time a cell's network through a backend; ``files`` are the exported ones by size and batch."""
+    """Time a cell's network through a backend; ``files`` are the exported ones by size and batch.
+
+    With ``modules``, an entry of ``measure.race_modules``, only these are timed.
+    """
 
     cell: CellJob
     threads: int
     backend: str
     files: dict[str, Path] = {}
+    modules: str = ""
     randomised_layout: bool = False
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from segbench.results.deployments import EAGER
-from segbench.results.records import CellResult, Deployment, Latency, ModuleCost, Training
+from segbench.results.records import CellResult, Deployment, Latency, ModuleCost, ModuleLatency, Training
 from segbench.results.training_epochs import counted, median_speed
 from segbench.util.image_size import format_size
 
@@ -197,7 +197,17 @@ def module_macs(cell: CellResult, modules: tuple[str, ...]) -> Iterator[MetricRe
 
 
 def module_ms(cell: CellResult, modules: tuple[str, ...]) -> Iterator[MetricReading]:
-    """Milliseconds of one call that are spent in the named modules and below them."""
+    """Milliseconds of one call that are spent in the named modules and below them: as raced by themselves, else as marked in a call."""
+    raced = _module_latency(cell, modules)
+    if raced is not None:
+        deployment, part = raced
+        for timing in part.latency:
+            reading = _timed(timing.p50_ms, timing.ci95_ms, timing, deployment)
+            # the batch is always 1
+            yield replace(reading, circumstances={k: v for k, v in reading.circumstances.items() if k != "batch_size"})
+        if not part.latency:
+            yield MetricReading(None, {}, part.error or "its modules were not timed")
+        return
     costs = cell.modules
     timed_on = {"device": costs.device, "threads": costs.threads} if costs else {}
     yield _summed(cell, modules, "ms", {**timed_on, **_module_size(cell)})
@@ -209,6 +219,13 @@ def module_count(cell: CellResult, modules: tuple[str, ...]) -> Iterator[MetricR
     names = {row.name for row in rows or []}
     children = {name[len(top) + 1 :].partition(".")[0] for name in names for top in modules if name.startswith(f"{top}.")}
     yield MetricReading(None if rows is None else len(children), {}, why)
+
+
+def _module_latency(cell: CellResult, modules: tuple[str, ...]) -> tuple[Deployment, ModuleLatency] | None:
+    """The race's record of just these modules, and the deployment that they are of."""
+    deployment = _eager(cell)
+    parts = [part for part in deployment.module_latency if set(part.name.split("+")) == set(modules)] if deployment else []
+    return (deployment, parts[0]) if deployment and parts else None
 
 
 def _summed(cell: CellResult, modules: tuple[str, ...], key: str, circumstances: Mapping[str, Any]) -> MetricReading:

@@ -309,6 +309,19 @@ class Memory(Record):
     notes: list[str] = Field(default_factory=list, description="why something was not measured")
 
 
+class ModuleLatency(SparseRecord):
+    """Time of some modules of a network by themselves, as contenders of the same race as the network.
+
+    A process of its own ran one forward pass of one image and kept copies of what the modules were called with; each timed call makes all
+    of these calls again, one after the other. In the network other modules run between them, so that their inputs are less often in the
+    processor's caches. ``rounds_ms`` of each timing stand in place of the samples.
+    """
+
+    name: str = Field(description="dotted names or classes of the modules, joined by +: an entry of measure.race_modules")
+    latency: list[Latency] = Field(default_factory=list, description="one record for each input size of the network, batch 1")
+    error: str | None = Field(None, description="why it was not timed")
+
+
 class Deployment(Record):
     """One deployed form of a model. ``raced`` is when its latency was measured: only equal times were one race.
 
@@ -333,6 +346,9 @@ class Deployment(Record):
     )
     memory_mb: Memory | None = Field(None, description="MB of 2**20 bytes")
     latency: list[Latency] = Field(default_factory=list, description="one record for each batch and input size")
+    module_latency: list[ModuleLatency] = Field(
+        default_factory=list, description="modules of the network that were raced by themselves (measure.race_modules)"
+    )
     raced: str | None = Field(None, description="when it was timed: only forms with equal values were timed in one race")
     machine: dict[str, str] = Field(default_factory=dict, description="what speed depends on")
     error: str | None = Field(None, description="why something is missing")
@@ -640,6 +656,7 @@ class RaceContender(SparseRecord):
 
     model: str = Field(description="name with options, as the user wrote it")
     backend: str = Field(description="as the user wrote it, options in brackets")
+    modules: str | None = Field(None, description="the modules that were timed by themselves; null: the whole model")
 
 
 class ReferenceLatency(SparseRecord, Latency):
@@ -659,7 +676,7 @@ class ReferenceRecord(SparseRecord):
 class _RaceProtocol(SparseRecord):
     measured: str | None = Field(None, description="time with its zone (ISO 8601)")
     models: dict[str, str] = Field(default_factory=dict, description="models by the fingerprint of their measurement")
-    contenders: dict[str, RaceContender] = Field(default_factory=dict, description="what was timed, by its key fingerprint|backend")
+    contenders: dict[str, RaceContender] = Field(default_factory=dict, description="what was timed, by its key fingerprint|backend|modules")
     rounds: int | None = Field(None, description="blocks of calls of each contender; the contenders take turns")
     starts: int | None = Field(None, description="how often each process was started")
     layout: str | None = Field(None, description="of the processes' memory: drawn (by chance for each start), or as it came")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from segbench import CellResult, ModuleCost, ModuleCosts, RunResult, TrainingCost
+from segbench import CellResult, Latency, ModuleCost, ModuleCosts, RunResult, TrainingCost
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
@@ -21,6 +21,7 @@ def cost_breakdown(result: RunResult) -> str:
     ]
     parts = [
         _parts(cells),
+        _raced(result),
         *(_slowest_modules(cell) for cell in cells),
         _training(cells),
         _energy(cells),
@@ -45,6 +46,31 @@ def _parts(cells: Sequence[CellResult]) -> str:
     ]
     unit = "time, MACs<br>% of all"
     return grid(["model", "one image<br>ms", *(f"{markdown(name)}<br>{unit}" for name in names)], rows)
+
+
+def _raced(result: RunResult) -> str:
+    """Modules that the race timed by themselves, and why others were not; one model's cells share one measurement."""
+    parts = {
+        (cell.model, part.name): part for cell in result.cells for deployment in cell.deployments for part in deployment.module_latency
+    }
+    timed = [[markdown(model), markdown(name), *_timing(timing)] for (model, name), part in parts.items() for timing in part.latency]
+    missing = [
+        f"{markdown(name)} of {markdown(model)} was not timed: {markdown(part.error)}."
+        for (model, name), part in parts.items()
+        if part.error
+    ]
+    if not parts:
+        return ""
+    intro = "**Modules timed by themselves**, in the race of the whole networks, on what one image gives them"
+    head = ["model", "modules", "size", "p50<br>ms", "95 %<br>interval"]
+    table = grid(head, timed, ["left", "left", "right", "right", "right"]) if timed else ""
+    return "\n\n".join(filter(None, (intro, table, bullets(missing))))
+
+
+def _timing(timing: Latency) -> list[str]:
+    low, high = timing.ci95_ms or (None, None)
+    interval = numbers.NOT_MEASURED if low is None or high is None else f"{_ms(low)} to {_ms(high)}"
+    return [numbers.size(timing.input_size), _ms(timing.p50_ms), interval]
 
 
 def _slowest_modules(cell: CellResult) -> str:

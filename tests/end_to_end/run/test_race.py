@@ -203,3 +203,52 @@ def test_threads_that_spin_while_others_are_timed_are_found(command: Callable[..
     assert race.threads == 2
     assert race.overhead is not None
     assert race.machine_state[0]["other_load_cores"] >= 0
+
+
+def test_modules_are_raced_by_themselves_on_what_one_image_gives_them(bench: Any) -> None:
+    sets = [*QUICK, "measure.memory=false", "measure.modules=false", "measure.rounds=4", "measure.restart_every=2", "measure.batch_size=2"]
+    run = bench.run(models="sleeper", sets=[*sets, "measure.race_modules=long.0+long.1"])
+    (sleeper,) = run.cells[0].deployments
+    (part,) = sleeper.module_latency
+    (timed,) = part.latency
+    assert 8 <= (timed.p50_ms or 0) < 40
+    assert (timed.batch_size, timed.start_rounds, len(timed.rounds_ms), timed.samples_ms) == (1, [2, 2], 4, [])
+    assert [timing.batch_size for timing in sleeper.latency] == [1, 2], "their times are not among those of the model"
+    race = _race(run)
+    assert [one.modules for one in race.contenders.values()] == [None, "long.0+long.1"]
+    assert {batch: {len(turn) for turn in turns} for batch, turns in race.orders.items()} == {"1": {2}, "2": {1}}
+
+
+def test_modules_that_cannot_be_raced_cost_only_their_own_time(bench: Any) -> None:
+    sets = [*QUICK, "measure.memory=false", "execute.where=inline", "measure.race_modules=short,long.0,idle,fed,absent"]
+    run = bench.run(models="sleeper,dot", backends="eager,twin", sets=sets)
+    sleeper, dot = (_forms(cell)["eager"] for cell in run.cells)
+    assert {part.name: part.error for part in sleeper.module_latency} == {
+        "short": None,
+        "long.0": None,
+        "idle": "batch 1: a forward pass does not call idle",
+        "fed": "batch 1: the arguments of fed cannot be copied: cannot pickle 'generator' object",
+        "absent": "the network has no module absent",
+    }
+    short, long = (sleeper.module_latency[number].latency[0].p50_ms or 0 for number in (0, 1))
+    assert 1 <= short < 4 <= long
+    assert dot.module_latency[0].error == "the network has no module short"
+    assert [bool(form.latency) for cell in run.cells for form in cell.deployments] == [True] * 4
+    assert [form.error for cell in run.cells for form in cell.deployments] == [None] * 4
+    assert [_forms(cell)["twin"].module_latency for cell in run.cells] == [[], []]
+    notes = [event.message for event in bench.heard.of("note")]
+    assert "measure.race_modules: absent is not raced: the network has no module absent" in notes
+    assert sum("race_modules" in note for note in notes) == 1
+
+
+def test_modules_count_for_the_race_only_where_some_are_named(bench: Any) -> None:
+    from segbench.execution.plan.plan import make_plan
+
+    def measured(*sets: str) -> Any:
+        return make_plan(bench.config(sets=list(sets)), bench.catalog).cells[0]
+
+    plain, named = measured(), measured("measure.race_modules=head")
+    assert "race_modules" not in plain.ingredients["measure"]["measure"]
+    assert plain.fingerprints["measure"] == measured("measure.race_modules=none").fingerprints["measure"]
+    assert named.fingerprints["measure"] != plain.fingerprints["measure"]
+    assert measured("measure.race_modules=a.b , C + d,a.b").settings.measure.race_modules == ("a.b", "C+d")

@@ -70,3 +70,17 @@ def test_seeds_of_a_model_are_shown_once_and_a_run_without_it_has_none(
     assert cost_breakdown(run).count("| encoder.conv |") == 1
     assert "### Where it sits" in costs(run)
     assert "### Where it sits" not in costs(make_run([make_cell()]))
+
+
+def test_modules_that_were_raced_by_themselves_have_a_row_with_its_interval(make_cell: CellMaker, make_run: RunMaker) -> None:
+    values = make_cell().model_dump()
+    timing = values["deployments"][0]["latency"][0] | {"p50_ms": 3.21, "ci95_ms": [3.1, 3.4], "input_size": [256, 256]}
+    values["deployments"][0]["module_latency"] = [
+        {"name": "Attention", "latency": [timing]},
+        {"name": "gone|away", "error": "the network has no module gone|away"},
+    ]
+    cell = CellResult.model_validate(values)
+    text = cost_breakdown(make_run([cell, cell.model_copy(update={"id": "other", "seed": 1})]))
+    assert text.count("| big | Attention | 256 | 3.21 | 3.10 to 3.40 |") == 1
+    assert "- gone\\|away of big was not timed: the network has no module gone\\|away." in text
+    assert "### Where it sits" in costs(make_run([cell]))

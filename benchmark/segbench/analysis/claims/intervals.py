@@ -86,7 +86,7 @@ def _processes(samples: Sequence[MetricValue]) -> list[float]:
 def _race(claim: Claim, metric: Metric, subjects: Sequence[MetricValue], baselines: Sequence[MetricValue], value: float) -> MeasuredValue:
     pair = next(_raced_pairs(subjects, baselines), None)
     if pair is None:
-        return MeasuredValue(value, why="the two were not timed in the rounds of one race")
+        return MeasuredValue(value, why=_why_not_paired(claim))
     if claim.reading == "points":
         return MeasuredValue(value, why="a race bounds ratios of times, not differences")
     ours, theirs = pair
@@ -100,6 +100,13 @@ def _race(claim: Claim, metric: Metric, subjects: Sequence[MetricValue], baselin
     return _between(
         MeasuredValue(in_reading(ratio.value), method=f"{ratio.rounds} rounds of one race"), in_reading(ratio.low), in_reading(ratio.high)
     )
+
+
+def _why_not_paired(claim: Claim) -> str:
+    if not claim.modules:
+        return "the two were not timed in the rounds of one race"
+    names = dict.fromkeys("+".join(modules) for modules in (claim.modules, claim.baseline_modules) if modules)
+    return f"the modules were not timed by themselves in one race: --set measure.race_modules={','.join(names)}"
 
 
 def _raced_pairs(subjects: Sequence[MetricValue], baselines: Sequence[MetricValue]) -> Iterator[tuple[MetricReading, MetricReading]]:

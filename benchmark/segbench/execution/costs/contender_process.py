@@ -1,4 +1,4 @@
-"""In a contender's own process: answer commands to time blocks of calls of one deployed model, or to measure its memory.
+"""In a contender's own process: answer commands to time blocks of calls of one deployed model or its modules, or to measure its memory.
 
 A model that ships as a file is loaded from it: no network is built in its process, so that memory is that of its runtime.
 """
@@ -21,6 +21,7 @@ from segbench.execution.jobs import ContenderJob
 from segbench.execution.plan.cell import measured_size
 from segbench.measure.contender import Conditions, Contender, local_contender
 from segbench.measure.memory import measure_inference_memory
+from segbench.measure.module_calls import captured_calls, named_modules
 from segbench.measure.params import count_params
 from segbench.networks.network import DeployedNetwork, deploy
 from segbench.plugin.registry import Catalog, load_catalog
@@ -111,6 +112,38 @@ class BackendModel:
         return loaded
 
 
+class ModuleModel(BackendModel):
+    """Some modules of an eager network, each called on the inputs that it gets in one forward pass."""
+
+    def __init__(self, job: ContenderJob, catalog: Catalog | None = None) -> None:
+        super().__init__(job, catalog)
+        if self._network is None:
+            raise BackendError(f"{job.backend} runs no modules that could be timed by themselves")
+        self.modules = named_modules(self._network.network.model, job.modules)
+
+    def memory(self) -> Memory:
+        """Not measured for modules."""
+        raise BackendError("the memory of modules is not measured")
+
+    def _call(self, size: Size, batch_size: int) -> Callable[[], object]:
+        assert self._network is not None
+        inputs = example_inputs(self.setup.inputs, size, batch_size=batch_size, device=self.setup.device)
+        with torch.inference_mode():
+            calls = captured_calls(self._network, self.modules, inputs)
+
+        def call() -> None:
+            with torch.inference_mode():
+                for captured in calls:
+                    captured()
+
+        return call
+
+
+def contender_model(job: ContenderJob, catalog: Catalog | None = None, *, held_mb: float = 0.0) -> BackendModel:
+    """What the job asks to time: a model, or modules of it."""
+    return ModuleModel(job, catalog) if job.modules else BackendModel(job, catalog, held_mb=held_mb)
+
+
 def file_key(size: Size, batch_size: int) -> str:
     """The key of the file for a size and a batch in a job's ``files``."""
     return f"{format_size(size)}-b{batch_size}"
@@ -127,7 +160,7 @@ class RaceableModel(Protocol):
 def serve(job: ContenderJob, channel: Channel) -> None:
     """Answer a race's commands about the deployment that the job names."""
     blocks = randomised_layout() if job.randomised_layout else []
-    answer_commands(BackendModel(job, held_mb=sum(block.nbytes for block in blocks) / MB), channel)
+    answer_commands(contender_model(job, held_mb=sum(block.nbytes for block in blocks) / MB), channel)
     blocks.clear()
 
 

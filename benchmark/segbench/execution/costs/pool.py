@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.execution.costs.contender_process import BackendModel, Command, RemoteContender, Workload, file_key
+from segbench.execution.costs.contender_process import BackendModel, Command, RemoteContender, Workload, contender_model, file_key
 from segbench.execution.costs.export import export_for_race
 from segbench.execution.costs.reference_network import REFERENCE, ReferenceModel
 from segbench.execution.events import Fields
@@ -41,20 +41,24 @@ AtWorkload = Callable[[Workload], Contender]
 class RaceEntry:
     """A model through a backend, to be raced; ``cell`` stands for all cells of that model.
 
-    ``shipped`` is the cell's deployment: the file that was scored is the file that is raced, as long as it exists.
+    ``shipped`` is the cell's deployment: the file that was scored is the file that is raced, as long as it exists. With ``modules``,
+    an entry of ``measure.race_modules``, only these are raced.
     """
 
     cell: Cell
     backend: Chosen[BackendSpec]
     shipped: Deployment | None = None
+    modules: str = ""
 
     @property
     def key(self) -> str:
-        return f"{self.cell.fingerprints['measure']}|{self.backend}"
+        return "|".join((self.cell.fingerprints["measure"], str(self.backend), *([self.modules] if self.modules else [])))
 
     @property
     def name(self) -> str:
-        """Model and, where it is not eager, backend, for messages and log files."""
+        """Model and, where it is not eager, backend, for messages and log files; or a model's modules."""
+        if self.modules:
+            return f"{self.modules} of {self.cell.model}"
         return str(self.cell.model) if str(self.backend) == "eager" else f"{self.cell.model} ({self.backend})"
 
 
@@ -162,7 +166,7 @@ class ContenderPool:
         """Start a contender's process; it sleeps until it is asked."""
         if self.inline:
             with _as_runtime_error():
-                model = BackendModel(self._contender_job(entry, files), self.catalog)
+                model = contender_model(self._contender_job(entry, files), self.catalog)
             self._contenders[entry.key] = lambda workload: _inline(model, entry.key, workload)
             return
         worker = self._start(entry, files, "latency")
@@ -296,6 +300,7 @@ class ContenderPool:
             threads=_threads(entry),
             backend=str(entry.backend),
             files=dict(files),
+            modules=entry.modules,
             randomised_layout=randomised_layout,
         )
 

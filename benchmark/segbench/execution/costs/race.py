@@ -6,13 +6,13 @@ import datetime
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from segbench.config.settings import MeasureSettings
 from segbench.execution.costs.contender_process import Workload
 from segbench.execution.costs.pool import ContenderPool, RaceEntry, RaceFiles
 from segbench.execution.costs.reference_network import REFERENCE
-from segbench.execution.events import LatencyStarted, Listener, MemoryStarted, RaceEnded, RaceStarted
+from segbench.execution.events import LatencyStarted, Listener, MemoryStarted, Note, RaceEnded, RaceStarted
 from segbench.execution.plan.cell import Cell
 from segbench.execution.workers import Workers
 from segbench.measure.contender import Contender
@@ -25,6 +25,7 @@ from segbench.results.records import (
     Deployment,
     Latency,
     Memory,
+    ModuleLatency,
     RaceContender,
     RaceGroup,
     RaceRecord,
@@ -130,6 +131,15 @@ class _Group:
         return models
 
     @property
+    def contenders(self) -> dict[str, RaceEntry]:
+        """The entries, each followed by its modules that are raced by themselves."""
+        return {one.key: one for entry in self.entries.values() for one in (entry, *self.parts(entry))}
+
+    def parts(self, entry: RaceEntry) -> list[RaceEntry]:
+        """The modules that are raced by themselves: of eager networks only."""
+        return [replace(entry, modules=names) for names in self.settings.race_modules if str(entry.backend) == EAGER]
+
+    @property
     def batch_sizes(self) -> list[int]:
         return sorted({1, self.settings.batch_size, *(self.settings.batch_sizes or ())})
 
@@ -211,6 +221,7 @@ class _Measurement:
         """Export all entries, measure their memory and race them."""
         for entry in self.group.entries.values():
             self._prepare(entry)
+        self._note_absent_modules()
         disturbance = self._race_all() if self.group.settings.latency else Disturbance()
         # to the millisecond: equal times mean one race
         measured = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
@@ -239,8 +250,23 @@ class _Measurement:
                 self.memories[key] = self.pool.memory(entry, exported.files)
             if settings.latency:
                 self.pool.enter(entry, exported.files)
+                self._enter_parts(entry)
         except RuntimeError as error:
             self.errors[key] = str(error)
+
+    def _enter_parts(self, entry: RaceEntry) -> None:
+        for part in self.group.parts(entry):
+            try:
+                self.pool.enter(part, {})
+            except RuntimeError as error:  # most often: this network has no such module
+                self.errors[part.key] = _reason(str(error))
+
+    def _note_absent_modules(self) -> None:
+        for names in self.group.settings.race_modules if self.group.settings.latency else ():
+            parts = [part for part in self.group.contenders.values() if part.modules == names]
+            if parts and not any(part.key in self.pool.entered for part in parts):
+                reasons = dict.fromkeys(self.errors.get(part.key, "its network could not be raced") for part in parts)
+                self.listener.on(Note(None, f"measure.race_modules: {names} is not raced: {'; '.join(reasons)}"))
 
     def _race_all(self) -> Disturbance:
         if self.group.settings.anchor and self.pool.entered:
@@ -257,11 +283,16 @@ class _Measurement:
             before = self.pool.idle_seconds()
             for size, batch_size in self.group.workloads:
                 place = (number + 1, len(starts)) if len(starts) > 1 else (None, None)
-                self.listener.on(LatencyStarted(batch_size, len(self.pool.entered), format_size(size) if size else None, *place))
+                self.listener.on(LatencyStarted(batch_size, self._models_entered, format_size(size) if size else None, *place))
                 self._race_workload(size, batch_size, TimingBudget(rounds=rounds), seed=number)
             self._count_idle(before)
-        shares = {self.group.entries[key].name: used / max(waited, 1e-9) for key, (used, waited) in self.idle.items()}
+        contenders = self.group.contenders
+        shares = {contenders[key].name: used / max(waited, 1e-9) for key, (used, waited) in self.idle.items()}
         return watch.stop(idle=shares)
+
+    @property
+    def _models_entered(self) -> int:
+        return sum(key in self.group.entries for key in self.pool.entered)
 
     @property
     def rounds_of_starts(self) -> list[int]:
@@ -280,12 +311,13 @@ class _Measurement:
                 self.idle[key] = (earlier[0] + used - before[key][0], earlier[1] + waited - before[key][1])
 
     def _race_workload(self, size: Size | None, batch_size: int, budget: TimingBudget, *, seed: int) -> None:
-        """All contenders at one size and batch, after one start."""
+        """All contenders at one size and batch, after one start; modules by themselves are timed on single images only."""
         contenders: list[Contender] = []
         errors = {}
-        for key in self.pool.entered:
+        entries = self.group.contenders
+        for key in [key for key in self.pool.entered if batch_size == 1 or not entries[key].modules]:
             try:
-                contenders.append(self.pool.contender(key, (size or self.group.entries[key].cell.measured_size, batch_size)))
+                contenders.append(self.pool.contender(key, (size or entries[key].cell.measured_size, batch_size)))
             except RuntimeError as error:
                 errors[key] = str(error)
         reference = self._reference(size, batch_size) if contenders else None
@@ -296,7 +328,7 @@ class _Measurement:
         self.orders.setdefault(f"{format_size(size)}/{batch_size}" if size else str(batch_size), []).extend(raced.order)
         where = f"batch {batch_size}" + (f" at {format_size(size)}" if size else "")
         # what comes from a contender's process names its own kind of error already
-        messages = {key: message.removeprefix("RuntimeError: ") for key, message in {**raced.errors, **errors}.items()}
+        messages = {key: _reason(message) for key, message in {**raced.errors, **errors}.items()}
         self.errors |= {key: f"{where}: {message}" for key, message in messages.items() if key not in self.errors}
         for key, latency in raced.latencies.items():
             self.timings.setdefault(key, {}).setdefault((latency.input_size, batch_size), []).append(latency)
@@ -331,8 +363,15 @@ class _Measurement:
             export_seconds=exported.seconds,
             memory_mb=self.memories.get(key),
             latency=self._complete(self.timings.get(key, {})),
+            module_latency=[self._module_latency(part) for part in self.group.parts(entry)] if self.group.settings.latency else [],
             error=self.errors.get(key),
         )
+
+    def _module_latency(self, part: RaceEntry) -> ModuleLatency:
+        complete = self._complete(self.timings.get(part.key, {}))
+        timed = [timing.model_copy(update={"samples_ms": [], "lead_in_ms": []}) for timing in complete]  # the rounds say all here too
+        error = self.errors.get(part.key) or (None if timed else "its network could not be raced")
+        return ModuleLatency(name=part.modules, latency=timed, error=error)
 
     def _reference_record(self, measured: str) -> ReferenceRecord | None:
         if not self.reference_timings and self.reference_error is None:
@@ -345,11 +384,11 @@ class _Measurement:
     def _record(self, measured: str, disturbance: Disturbance) -> RaceGroup:
         seconds = sum(raced.seconds for raced in self.races)
         busy = sum(raced.call_seconds for raced in self.races)
-        entries = self.group.entries.items()
+        entries = self.group.contenders.items()
         return RaceGroup(
             measured=measured,
             models={key: str(cell.model) for key, cell in self.group.models.items()},
-            contenders={key: RaceContender(model=str(entry.cell.model), backend=str(entry.backend)) for key, entry in entries},
+            contenders={key: _contender_record(entry) for key, entry in entries if key in self.timings or not entry.modules},
             rounds=self.group.settings.rounds,
             starts=len(self.rounds_of_starts),
             layout="as it came" if self.pool.inline else "drawn",
@@ -359,3 +398,13 @@ class _Measurement:
             disturbances=list(disturbance.sentences),
             machine_state=dict(disturbance.figures),
         )
+
+
+def _reason(message: str) -> str:
+    """A message without the kinds of errors whose sentence says all."""
+    return message.removeprefix("RuntimeError: ").removeprefix("SegbenchError: ")
+
+
+def _contender_record(entry: RaceEntry) -> RaceContender:
+    contender = RaceContender(model=str(entry.cell.model), backend=str(entry.backend))
+    return contender.model_copy(update={"modules": entry.modules}) if entry.modules else contender

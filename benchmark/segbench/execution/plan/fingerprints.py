@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segbench.config.settings import Settings
+from segbench.config.settings import MeasureSettings, Settings
 from segbench.execution.plan.cell import Cell, Ingredients, measured_size
 from segbench.plugin.choice import format_value
 from segbench.plugin.chosen import Chosen
@@ -136,7 +136,7 @@ def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Se
         "inputs": dict(model_task.inputs),
         "backend": "eager",
         "input_size": list(measured_size(settings)),
-        "measure": settings.measure.model_dump(exclude={"input_size", "anchor", *_no_sweep(settings)}),
+        "measure": settings.measure.model_dump(exclude={"input_size", "anchor", *_unused(settings)}),
         # the memory of a training step is taken by the training's own code, all but its loss
         "train_batch": settings.train.batch_size,
         "train_step": settings.train.model_dump(include={"precision", "channels_last", "deterministic", "accumulate"}),
@@ -159,9 +159,10 @@ def deploy_ingredients(backend: Chosen[BackendSpec], evaluated: str, settings: S
     }
 
 
-def _no_sweep(settings: Settings) -> set[str]:
-    """Sweeps that are not asked for: they came later than the first results, which must not be measured again for them."""
-    return {name for name in ("input_sizes", "batch_sizes") if getattr(settings.measure, name) is None}
+def _unused(settings: Settings) -> set[str]:
+    """Sweeps and modules that are not asked for: they came later than the first results, which must not be measured again for them."""
+    added = ("input_sizes", "batch_sizes", "race_modules")
+    return {name for name in added if getattr(settings.measure, name) == MeasureSettings.model_fields[name].default}
 
 
 def ingredients_of(chosen: Chosen[Any]) -> Ingredients:
