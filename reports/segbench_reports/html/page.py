@@ -84,6 +84,7 @@ def _view(result: RunResult, table: Table, run_directory: Path | None) -> dict[s
     charts = _charts(result, table, run_directory)
     classes = class_table(result, table)
     drawings = [drawing for group in charts.values() for drawing in group]
+    repeat_words, command = environment.repetition(result)
     return {
         "title": _title(result),
         "line": printable(protocol_line(result)),
@@ -103,8 +104,8 @@ def _view(result: RunResult, table: Table, run_directory: Path | None) -> dict[s
         "gallery": pictures,
         "pictures_promised": any(cell.artifacts.predictions for cell in result.cells),
         "sections": [section for section in _sections(result, table, charts) if section.html or section.drawings],
-        "repeat_words": environment.repetition(result)[0],
-        "command": environment.repetition(result)[1],
+        "repeat_words": repeat_words,
+        "command": command,
         "warnings": [printable(warning) for warning in result.warnings],
         "versions": _versions(result),
         "data": _data(result, table, classes, drawings),

@@ -77,10 +77,4 @@ def _memory(cell: CellResult) -> str:
         "peak of the process": (memory.inference_peak, memory.inference_peak_ci95),
         "training step": (memory.training_peak, None),
     }
-    return ", ".join(f"{name} {_with_interval(value, interval)}" for name, (value, interval) in parts.items() if value is not None)
-
-
-def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
-    """The value, with its 95 % interval where it has one."""
-    text = numbers.significant(value)
-    return text if interval is None else f"{text} ({' to '.join(numbers.significant(end) for end in interval)})"
+    return ", ".join(f"{name} {numbers.bounded(value, interval)}" for name, (value, interval) in parts.items() if value is not None)

@@ -29,7 +29,7 @@ def reproduce(result: RunResult) -> str:
 
 
 def repetition(result: RunResult) -> tuple[str, str]:
-    """What to know before repeating the run, empty for one command, and its commands: several are numbered by comments."""
+    """A note on how several commands are run, empty for one, and the commands of the run: several are numbered by comments."""
     commands = (result.command or "").splitlines()
     if not commands:
         return "The resolved configuration stands beside this report:", "segbench run --config config.toml"

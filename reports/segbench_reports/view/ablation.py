@@ -171,9 +171,8 @@ def _sentence(measured: MeasuredAblation) -> str:
     by_reason: dict[tuple[Outcome, str], list[MeasuredStep]] = {}
     for step in measured.steps:
         outcome, why = step.outcome
-        by_reason.setdefault((outcome, why.partition(" (")[0] if outcome not in ("no effect shown", "cannot tell") else ""), []).append(
-            step
-        )
+        reason = "" if outcome in ("no effect shown", "cannot tell") else why.partition(" (")[0]
+        by_reason.setdefault((outcome, reason), []).append(step)
     if {outcome for outcome, _ in by_reason} <= {"cannot tell"}:
         return ""
     worst = [-100 * step.miou.low for step in measured.steps if step.outcome[0] == "cheaper" and step.miou and step.miou.low is not None]

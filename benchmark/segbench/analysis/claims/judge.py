@@ -256,7 +256,7 @@ def _verdict(claim: Claim, metric: Metric, group: Sequence[MetricValue], index: 
 
 
 def _circumstances(sample: MetricValue, metric: Metric) -> dict[str, Any]:
-    """What distinguishes this row of a claim from its others, as plain data."""
+    """The circumstances in which this row of a claim differs from its others, as plain data."""
     cell = sample.cell
     trained = {"dataset": cell.dataset, "loss": cell.loss, "recipe": cell.recipe, **cell.settings, "pretrained": _pretrained(cell)}
     known = {**(trained if metric.depends == "training" else {}), **sample.reading.circumstances}

@@ -98,8 +98,7 @@ class _Forms:
         differences = [form - eager for eager, form in zip(drawn[: len(cells)], drawn[len(cells) :], strict=True)]
         interval = mean_of(differences).difference_interval()
         assert interval.sampling is not None
-        pooled = f", mean of the differences of {len(cells)} seeds" if len(cells) > 1 else ""
-        method = f"paired bootstrap over {interval.sampling.words}{pooled}, {interval.sampling.percentiles(self.resamples)}"
+        method = interval.sampling.paired_method(self.resamples, len(cells))
         words = {"method": method, "reason": interval.why, "scope": record.scope + interval.sampling.scope}
         return Candidate(record.model_copy(update=words), interval.estimate)
 

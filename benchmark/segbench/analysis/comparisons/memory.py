@@ -31,7 +31,7 @@ class MeasuredModel:
 
     @property
     def context(self) -> dict[str, Any]:
-        """What two networks must share to be compared, beside the machine."""
+        """Batch, input size and device: two networks are compared only where these are equal, and the machine is."""
         size = self.memory.input_size
         return {
             "batch_size": self.memory.batch_size,
@@ -106,7 +106,7 @@ def _candidate(subject: MeasuredModel, baseline: MeasuredModel, pair: Comparison
 
 
 def _method(ours: int, theirs: int) -> str:
-    """How the ratio was made of what so many processes read on either side."""
+    """The method of the ratio in words, by the number of processes that were read on either side."""
     whole = "of the whole process, interpreter and libraries included"
     if ours == theirs == 1:
         return f"ratio of the peaks {whole}, read in one process each"

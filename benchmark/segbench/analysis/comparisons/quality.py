@@ -49,7 +49,7 @@ _SCOPES = {
     "settings": "the settings with this model, loss and recipe",
     "variant": "these variants",
 }
-"""What a verdict over seeds is about."""
+"""The scope of a verdict over seeds, by axis."""
 
 
 def compare_quality(result: RunResult, directory: Path) -> list[Comparison]:
@@ -195,12 +195,11 @@ class ScoreComparator:
         resampled = self._scored.resampled
         differences = [resampled(one) - resampled(other) for one, other in zip(pair.subject, pair.baseline, strict=True)]
         interval = mean_of(differences).difference_interval()
-        pooled = f", mean of the differences of {seeds} seeds" if seeds > 1 else ""
         assert interval.sampling is not None
         checkpoints = CHECKPOINTS if seeds == 1 else f"these {2 * seeds} checkpoints"
         return interval, {
             "scope": checkpoints + interval.sampling.scope,
-            "method": f"paired bootstrap over {interval.sampling.words}{pooled}, {interval.sampling.percentiles(self._scored.resamples)}",
+            "method": interval.sampling.paired_method(self._scored.resamples, seeds),
             "reason": interval.why,
         }
 

@@ -19,14 +19,14 @@ class ScoredCells:
     """The cells of a comparison with their images; all are resampled together, once and when the first difference needs it."""
 
     def __init__(self, cells: Sequence[CellResult], metric: Metric, files: ConfusionFiles, *, resamples: int = RESAMPLES) -> None:
-        self._cells, self._metric, self._resamples = cells, metric, resamples
+        self._cells, self._metric = cells, metric
         self.files, self.resamples = files, resamples
         self._resampled: dict[str, Resampled] | None = None
 
     def resampled(self, cell: CellResult) -> Resampled:
         """A cell's score in every resample of the images."""
         if self._resampled is None:
-            self._resampled = dict(_resampled(self._cells, self._metric.name, self.files, self._resamples))
+            self._resampled = dict(_resampled(self._cells, self._metric.name, self.files, self.resamples))
         return self._resampled[cell.id]
 
 

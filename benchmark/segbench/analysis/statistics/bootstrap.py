@@ -96,7 +96,7 @@ class Resampled:
 
     @cached_property
     def sampling(self) -> Sampling:
-        """What is drawn for this score: blocks of images, where its influences show that neighbours are alike."""
+        """The sampling units of this score: blocks of images where its influences show that neighbours are alike."""
         return replace(self.units, serial=dependence(self._influences, self.units.films)) if self.units.films else self.units
 
     @cached_property
@@ -152,7 +152,7 @@ class Resampled:
 
     @cached_property
     def _influences(self) -> Floats:
-        """How far each unit, as n times its share, moves the score (the jackknife's; Efron and Tibshirani 1993, section 11.5)."""
+        """The influence of each unit on the score, as n times its share (the jackknife's; Efron and Tibshirani 1993, section 11.5)."""
         return np.nan_to_num((len(self.without) - 1) * (self.value - self.without))
 
     def _acceleration(self) -> float:

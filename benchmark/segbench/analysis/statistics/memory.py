@@ -17,7 +17,7 @@ from segbench.analysis.statistics.families import CONFIDENCE, Bound, Estimate
 LEAST_PROCESSES = 6
 """Between the least and the greatest of five readings the median lies in 93.75 % of cases, of six in 96.9 %."""
 MEMORY_RESOLUTION_MB = 1.0
-"""What the process meter is tested to (``segbench verify``); no interval is narrower."""
+"""The resolution in MB to which ``segbench verify`` tests the process meter; no interval is narrower."""
 
 _CERTAIN = 1_000_000
 """Degrees of freedom of what does not depend on the readings."""

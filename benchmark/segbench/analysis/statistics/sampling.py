@@ -62,6 +62,15 @@ class Sampling:
             return f" on {self.images} images of {'this one group' if self.groups == 1 else f'these {self.groups} groups'}"
         return f" on {self.images} images of this one sequence" if self.serial.block > 1 else ""
 
+    def paired_method(self, resamples: int, seeds: int) -> str:
+        """The method of an interval of a difference, in words: what is drawn, of how many seeds, and how it is made.
+
+        >>> sampling(40, None).paired_method(5000, 2)
+        'paired bootstrap over 40 images, mean of the differences of 2 seeds, percentiles of 5000 resamples'
+        """
+        pooled = f", mean of the differences of {seeds} seeds" if seeds > 1 else ""
+        return f"paired bootstrap over {self.words}{pooled}, {self.percentiles(resamples)}"
+
     def percentiles(self, resamples: int) -> str:
         """How the interval of a difference is made of so many resamples, in words."""
         return f"percentiles of {resamples} resamples{', or t over long batches of images where wider' if self.serial.block > 1 else ''}"
