@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segbench.analysis.statistics.timing import ratio_of
+    from segbench.data.reader.facts import FileFacts, collect_facts
+    from segbench.data.reader.read import IMAGE_SUFFIXES, ImageFile, MaskFile, read_image, read_mask
     from segbench.errors import (
         BackendError,
         CheckpointError,
@@ -101,6 +103,8 @@ _HOMES = {
         "UnknownNameError did_you_mean"
     ),
     "analysis.statistics.timing": "ratio_of",
+    "data.reader.facts": "FileFacts collect_facts",
+    "data.reader.read": "IMAGE_SUFFIXES ImageFile MaskFile read_image read_mask",
     "plugin.hookspecs": "hookimpl",
     "plugin.choice": "Choice parse_choice slug",
     "plugin.options": "NoOptions Options option",
@@ -123,6 +127,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.s
 
 __all__ = [
     "IGNORE_INDEX",
+    "IMAGE_SUFFIXES",
     "METRICS",
     "Ablation",
     "AblationStep",
@@ -147,13 +152,16 @@ __all__ = [
     "Environment",
     "Epoch",
     "Family",
+    "FileFacts",
     "Gate",
     "GateClause",
+    "ImageFile",
     "JudgedClaim",
     "Latency",
     "LossBatch",
     "LossFormula",
     "LossSpec",
+    "MaskFile",
     "Memory",
     "Metric",
     "ModelSpec",
@@ -199,6 +207,7 @@ __all__ = [
     "batch_timing",
     "claims_of_run",
     "claims_tested",
+    "collect_facts",
     "count_verdicts",
     "counted",
     "did_you_mean",
@@ -211,6 +220,8 @@ __all__ = [
     "option",
     "parse_choice",
     "ratio_of",
+    "read_image",
+    "read_mask",
     "row_words",
     "shown_deployment",
     "single_timing",

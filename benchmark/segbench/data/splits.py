@@ -8,6 +8,7 @@ from pathlib import Path
 from segbench.config.settings import DataSettings, Settings
 from segbench.data.cache.cache import cache_key, cached
 from segbench.data.cache.resized import training_samples
+from segbench.data.reader.read import reader_identity
 from segbench.errors import DataError
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.specs import DatasetSpec, Sample, Task, resolve
@@ -57,4 +58,4 @@ def _load(dataset: Chosen[DatasetSpec], root: Path | None, split: str) -> Sequen
 
 
 def _key(dataset: Chosen[DatasetSpec], split: str, digest: str) -> str:
-    return cache_key(f"{dataset.choice.name} {dataset.options}", split, digest, version=dataset.code.identity)
+    return cache_key(f"{dataset.choice.name} {dataset.options}", split, digest, version=f"{dataset.code.identity} {reader_identity()}")
