@@ -191,7 +191,8 @@ def _unfolded(layer: RasterLayer) -> Array | None:
         stored = np.asarray(layer.file.read([1, 2, 3, 4]))
         inks = stored.transpose(1, 2, 0)
         picture = Image.frombytes("CMYK", (inks.shape[1], inks.shape[0]), np.ascontiguousarray(inks).tobytes())
-        return np.asarray(picture.convert("RGB")).transpose(2, 0, 1)
+        unfolded: Array = np.asarray(picture.convert("RGB")).transpose(2, 0, 1)
+        return unfolded
     table = np.zeros((256 if layer.dtype == "uint8" else 65536, 3), np.uint8)
     for index, colour in layer.file.colormap(1).items():
         table[index] = colour[:3]
