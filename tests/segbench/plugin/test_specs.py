@@ -214,8 +214,8 @@ def test_a_task_gets_the_data_folder_where_it_takes_one(tmp_path: Path) -> None:
     def named(options: Options, root: Path | None) -> Task:
         return Task(class_names=(f"in {root.name}" if root else "nowhere", "other"))
 
-    without = DatasetSpec(name="a", summary="a", task=lambda options: Task(class_names=("x", "y")), load=list)
-    within = DatasetSpec(name="b", summary="b", task=named, load=list)
+    without = DatasetSpec(name="a", summary="a", task=lambda options: Task(class_names=("x", "y")), load=list, splits=("train",))
+    within = DatasetSpec(name="b", summary="b", task=named, load=list, splits=("train",))
 
     assert without.make_task(NoOptions(), tmp_path).class_names == ("x", "y")
     assert within.make_task(NoOptions(), tmp_path).class_names[0] == f"in {tmp_path.name}"
