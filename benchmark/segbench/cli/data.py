@@ -80,13 +80,12 @@ def _open_dataset(dataset: str, data: Path | None) -> tuple[Any, Any, Path | Non
     from segbench.config.run_config import load_config
     from segbench.data.selection import data_root
     from segbench.plugin.registry import load_catalog
-    from segbench.plugin.specs import resolve
     from segbench.util.compat import require_torch
 
     require_torch()
     chosen = load_catalog().dataset(dataset)
     root = data_root(load_config(flags={"dataset": dataset, "data": str(data) if data else None}), chosen)
-    return chosen, resolve(chosen.spec.task)(chosen.options), root
+    return chosen, chosen.spec.make_task(chosen.options, root), root
 
 
 def _print_split(split: Any, task: Any) -> None:

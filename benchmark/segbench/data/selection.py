@@ -102,7 +102,7 @@ def choose_dataset(
     embedded = [spec.name for spec, _ in catalog.specs("datasets") if spec.embedded]
     for name in [*named, *embedded]:
         dataset = catalog.dataset(name)
-        task = resolve(dataset.spec.task)(dataset.options)
+        task = dataset.spec.make_task(dataset.options, None)
         if all(input_name in task.inputs for model in models for input_name in model.spec.inputs):
             return dataset
     takes = "; ".join(f"{m}: {', '.join(m.spec.inputs)}" for m in models)

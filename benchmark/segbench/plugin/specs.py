@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import inspect
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -310,7 +311,7 @@ class LossSpec(_BuiltSpec):
 class DatasetSpec(_Spec):
     """A dataset.
 
-    task        ``task(options) -> Task``; reads no data
+    task        ``task(options) -> Task``; reads no data. ``task(options, root)`` where class names may stand in a file of the data folder
     splits      names of its splits, or ``splits(options) -> names``
     load        ``load(root, split, options) -> Sequence[Sample]``; root is None for embedded datasets; cheap to create, samples are
                 read on access, picklable
@@ -319,6 +320,7 @@ class DatasetSpec(_Spec):
     check_data  ``check_data(root, options) -> [Problem, ..]``: what goes wrong with this layout in practice (beside the general
                 checks, which are the harness's)
     check       ``check(task, options) -> [what is missing, ..]``
+    unused      ``unused(root, options) -> {path: reason}``: files below the data folder that no split uses
     fetch       ``fetch(root, options) -> Iterable[Download]``: what ``segbench data fetch`` downloads; each is on disk before
                 the next is asked for, so that a generator can read a list that it has just been given
     embedded    True where no data folder is needed
@@ -333,6 +335,7 @@ class DatasetSpec(_Spec):
     groups: Ref | None = None
     check_data: Ref | None = None
     check: Ref | None = None
+    unused: Ref | None = None
     fetch: Ref | None = None
     embedded: bool = False
     recipe: str | None = None
@@ -341,6 +344,12 @@ class DatasetSpec(_Spec):
     def split_names(self, options: Options) -> tuple[str, ...]:
         """Names of all splits, declared unions among them."""
         return tuple(self.splits(options)) if callable(self.splits) else self.splits
+
+    def make_task(self, options: Options, root: Path | None) -> Task:
+        """The task of the dataset that lies in ``root`` (None where it is embedded)."""
+        task = resolve(self.task)
+        made: Task = task(options, root) if len(inspect.signature(task).parameters) > 1 else task(options)
+        return made
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from segbench import DatasetSpec, Options, hookimpl, option
 
@@ -56,26 +57,35 @@ class Sen1Floods11Options(Options):
 class FolderOptions(Options):
     """Any folders of images and masks with equal file stems."""
 
-    images: str | tuple[str, ...] = option("images", help="image folder, or one folder per input")
-    masks: str = option("masks", help="mask folder: single-channel or paletted files, one class id per pixel")
+    images: str | tuple[str, ...] = option(
+        "images", help='image folder with its sub-folders or a pattern ("data/**/*_rgb.png"), one per input'
+    )
+    masks: str = option("masks", help='mask folder or pattern; a second star takes several masks per image: "data/*_mask*.png"')
     inputs: tuple[str, ...] = option(("image",), help="name of each input")
     bands: tuple[int, ...] = option((3,), minimum=1, help="channels of each input")
+    pages: Literal["", "bands", "samples"] = option("", help="files of several pages: each page is a band, or a sample (default: refused)")
     split: tuple[float, ...] = option((0.7, 0.15, 0.15), minimum=0.0, maximum=1.0, help="shares of train, val (and test), by hashed stem")
+    split_by: str = option("", help='"blocks[size=2000]": georeferenced tiles in one square of the map are not divided (size in its units)')
     group: str = option("", help="regular expression: what it matches in a stem names the scene, and no scene is divided between splits")
     train: str | None = option(None, help="instead of 'split': sub-folder or list file of the training split")
     val: str | None = option(None, help="sub-folder or list file of the validation split")
     test: str | None = option(None, help="sub-folder or list file of the test split")
-    classes: tuple[str, ...] = option(("background", "foreground"), help="class names in the order of their ids")
+    classes: str | tuple[str, ...] = option(
+        (),
+        help="class names in the order of their ids, or a file with one a line (default: those of colours, or background, foreground)",
+    )
     headline: str | None = option(None, help="class whose IoU is quoted (default: the second of two)")
-    ignore: int = option(255, help="mask value of pixels that do not count")
-    value_map: str = option("", help='mask value:class id, as in "0:0,255:1"; also "1-9:1", "*:0" and "7:ignore"')
+    colours: str = option("", help='masks in colours: "background:0 0 0,disk:128 0 0", class_dict.csv, labelmap.txt, or palette')
+    ignore: int | tuple[int, ...] = option(255, help="mask value of pixels that do not count, or several: (255,254)")
+    reduce_zero: bool = option(False, help="label 0 is ignored and classes begin at 1")
+    value_map: str = option("", help='mask value:class id, as in "0:0,255:1"; also "1-9:1", "*:0", "7:ignore" and shifts, "1-150:-1"')
     image_suffix: str | tuple[str, ...] = option("", help='ending of image stems that mask stems lack ("_rgb"), or one per input')
     mask_suffix: str = option("", help='ending of mask stems that image stems lack ("_mask")')
     rgb: bool = option(True, help="inputs of 3 channels are colours, which augmentation may jitter")
     scale: float = option(1.0, help="factor before mean and std")
     mean: tuple[float, ...] = option((), help="mean per channel of all inputs (default: computed from the training split)")
     std: tuple[float, ...] = option((), help="deviation per channel of all inputs (default: computed)")
-    fill: float | None = option(None, help="value that replaces NaN in GeoTIFFs of floats")
+    fill: float | None = option(None, help="value that replaces missing pixels: NaN, declared nodata")
 
 
 def camvid_splits(options: CamvidOptions) -> tuple[str, ...]:
@@ -123,7 +133,7 @@ def segbench_datasets() -> Iterable[DatasetSpec]:
             recipe="flood",
             source="Bonafilia et al., Sen1Floods11, CVPR Workshops 2020",
         ),
-        _spec("folder", "Your own images and masks in two folders.", FolderOptions, splits=folder_splits, groups=True),
+        _spec("folder", "Your own images and masks, paired by name.", FolderOptions, splits=folder_splits, groups=True, unused=True),
     ]
 
 
@@ -136,6 +146,7 @@ def _spec(
     unions: dict[str, tuple[str, ...]] | None = None,
     groups: bool = False,
     check: bool = False,
+    unused: bool = False,
     fetch: bool = False,
     embedded: bool = False,
     recipe: str | None = None,
@@ -154,6 +165,7 @@ def _spec(
         groups=f"{module}:groups" if groups else None,
         check=f"{module}:check" if check else None,
         check_data=None if embedded else f"{module}:check_data",
+        unused=f"{module}:unused" if unused else None,
         fetch=f"{module}:downloads" if fetch else None,
         embedded=embedded,
         recipe=recipe,

@@ -102,7 +102,7 @@ def set_up(job: CellJob, emit: Emit, catalog: Catalog | None = None) -> Setup:
     catalog = catalog or load_catalog()
     model = catalog.model(job.model, job.model_options, parts=job.model_parts)
     dataset = find_dataset(catalog, job.dataset)
-    task: Task = resolve(dataset.spec.task)(dataset.options)
+    task = dataset.spec.make_task(dataset.options, job.root)
     inputs, model_task = plan_inputs(model.spec, task, model.options)
     loss = catalog.loss(job.loss) if job.loss else None
     inputs = inputs.with_normalisation(job.normalisation)

@@ -99,8 +99,8 @@ def make_plan(
     if not config.recipes:
         chosen_recipe = config.model_copy(update={"recipes": (default_recipe(dataset.spec),)})
         return replace(make_plan(chosen_recipe, catalog, digest_of=digest_of, complete=complete, by_model=by_model), recipe_chosen=True)
-    task: Task = resolve(dataset.spec.task)(dataset.options)
     root = data_root(config, dataset)
+    task = dataset.spec.make_task(dataset.options, root)
     _check(dataset, task)
     digest = digest_of(root) if root is not None else ""
     split = default_split(dataset, root) if base.eval.split is None else None
