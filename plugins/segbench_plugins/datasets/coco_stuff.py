@@ -55,7 +55,8 @@ COARSE = (
     ),
 )
 OFFICIAL = {"train": 118287, "val": 5000}
-_LABEL_FOLDERS = ("annotations", "stuffthingmaps", ".")
+_LABEL_FOLDERS = ("annotations", "stuffthingmaps")
+_CONVERTED = "_labelTrainIds"  # pictures that mmsegmentation puts beside the originals
 _LAYOUT = "Expected: images/train2017 and images/val2017, and the pixel maps in annotations/train2017 and annotations/val2017."
 
 
@@ -86,10 +87,8 @@ def _labels(*, coarse: bool) -> LabelTable:
 
 def _listing(root: Path, split: str, options: CocoStuffOptions) -> Listing:
     folder = f"{split}2017"
-    images = find_base(root, ("images", "train2017/..", "."), (folder,), _LAYOUT) / folder
-    labels = next(
-        (root / place / folder for place in _LABEL_FOLDERS[:2] if (root / place / folder).is_dir()), root / "annotations" / folder
-    )
+    images = find_base(root, ("images", "."), (folder,), _LAYOUT) / folder
+    labels = next((root / place / folder for place in _LABEL_FOLDERS if (root / place / folder).is_dir()), root / "annotations" / folder)
     files = pair_files(images, labels, image_ending=".jpg", label_ending=".png")
-    converted = {name: paths for name, paths in files.items() if name.endswith("_labelTrainIds")}  # another program's, beside the originals
-    return Listing({name: paths for name, paths in files.items() if name not in converted}, f"images/{folder} and annotations/{folder}")
+    own = {name: paths for name, paths in files.items() if not name.endswith(_CONVERTED)}
+    return Listing(own, f"images/{folder} and annotations/{folder}")

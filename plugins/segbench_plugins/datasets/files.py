@@ -78,7 +78,7 @@ def read_image(path: Source, *, channels: int, page: int = 0, name: Path | None 
     return np.repeat(pixels, 3, axis=0) if len(pixels) == 1 and channels == 3 else pixels
 
 
-def read_mask(path: Path) -> Array:
+def read_mask(path: Source) -> Array:
     """Class ids (H, W) of a mask as stored: a paletted file gives its indices; colour pictures are refused."""
     try:
         with Image.open(path) as picture:
@@ -114,7 +114,8 @@ def read_labels(
     unknown = [int(code) for code in found if int(code) not in lookup]
     if unknown:
         raise DataError(f"{path} holds colours that are no class: {[(c >> 16, c >> 8 & 255, c & 255) for c in unknown[:5]]}")
-    return np.array([lookup[int(code)] for code in found], np.int64)[where.reshape(codes.shape)]
+    ids = np.array([lookup[int(code)] for code in found], np.int64)
+    return np.asarray(ids[where.reshape(codes.shape)])
 
 
 def read_raster(path: Path) -> Array:

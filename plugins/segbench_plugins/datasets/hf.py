@@ -80,12 +80,12 @@ def load(root: Path, split: str, options: HfOptions) -> TableSamples:
 
 def check_data(root: Path, options: HfOptions) -> list[Problem]:
     """Splits and columns that are not there."""
-    problems = []
+    problems: list[Problem] = []
     for split in hf_splits(options):
         try:
             load(root, split, options)
         except DataError as error:
-            problems.append(Problem(str(error), "warning" if split == "test" and problems == [] else "error", split))
+            problems.append(Problem(str(error), "warning" if split == "test" and not problems else "error", split))
     return problems
 
 

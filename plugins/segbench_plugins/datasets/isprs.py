@@ -11,7 +11,7 @@ from pathlib import Path
 
 from segbench import IGNORE_INDEX, DataError
 from segbench_plugins.datasets.label_table import ColourTable
-from segbench_plugins.datasets.listing import Listing
+from segbench_plugins.datasets.listing import Files, Listing
 
 CLASSES = {
     "impervious surface": (255, 255, 255),
@@ -35,7 +35,7 @@ def tile_listing(
         raise DataError(f"the data folder {root} is not there. {layout}")
     image_folder, image_name = _present(root, images, layout)
     label_folder, label_name = _present(root, labels, layout)
-    files = {tile: (image_folder / image_name.format(tile), label_folder / label_name.format(tile)) for tile in tiles}
+    files: Files = {tile: (image_folder / image_name.format(tile), label_folder / label_name.format(tile)) for tile in tiles}
     if not any(path.is_file() for paths in files.values() for path in paths):
         raise DataError(f"split '{split}' is not here: none of its tiles ({', '.join(files)}) lies in {image_folder} or {label_folder}.")
     return Listing(files, f"the official tiles of '{split}'")

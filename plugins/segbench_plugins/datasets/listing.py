@@ -72,7 +72,7 @@ def check_splits(
     optional: Sequence[str] = (),
     official: Mapping[str, int] | None = None,
 ) -> list[Problem]:
-    """What is wrong with each split: not there, files missing, or fewer samples than ``official`` names.
+    """What is wrong with each split: not there, files missing, or fewer samples than the whole dataset has by ``official``.
 
     A split that is not there is an error, as it prevents training; a warning where it is ``optional``, or with ``partial`` where
     another split is there.
@@ -101,7 +101,7 @@ def _check_files(listing: Listing, split: str, *, partial: bool, official: int |
     if not used:
         return [Problem(f"split '{split}': no sample in {listing.source} has all its files.", where=split)]
     if official and used < official:
-        text = f"split '{split}' has {used} of the {official} official samples: its scores do not compare with published ones."
+        text = f"split '{split}' has {used} of the {official} samples of the whole dataset: scores do not compare with those of the whole."
         return [Problem(text, "warning", split)]
     if problem:
         left = len(listing.files) - used

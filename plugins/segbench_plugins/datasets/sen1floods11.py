@@ -19,7 +19,7 @@ import numpy as np
 from segbench import IGNORE_INDEX, DataError, Download, OptionError, Problem, Sample, Task
 from segbench_plugins.datasets import Sen1Floods11Options
 from segbench_plugins.datasets.files import RASTERIO_HINT, Array, Samples, read_raster, tensor, unreadable
-from segbench_plugins.datasets.listing import Listing, check_splits, complete_files
+from segbench_plugins.datasets.listing import Files, Listing, check_splits, complete_files
 
 UNLABELLED = -1
 OFFICIAL = {"train": 252, "val": 89, "test": 90, "bolivia": 15}
@@ -106,7 +106,9 @@ def _listing(root: Path, split: str, options: Sen1Floods11Options) -> Listing:
     base, folders = _chip_folders(root)
     file = _list_file(root, split)
     radar, optical, label = (base / folder for folder in folders)
-    files = {name: (radar / f"{name}_S1Hand.tif", optical / f"{name}_S2Hand.tif", label / f"{name}_LabelHand.tif") for name in _names(file)}
+    files: Files = {
+        name: (radar / f"{name}_S1Hand.tif", optical / f"{name}_S2Hand.tif", label / f"{name}_LabelHand.tif") for name in _names(file)
+    }
     return Listing(files, file.name)
 
 

@@ -59,7 +59,7 @@ def test_groups_are_the_films(root: Path, groups: Callable[[str, Path, str], lis
 
 
 def test_a_missing_test_split_is_a_warning_in_the_check_and_an_error_on_loading(root: Path, load: Load, problems: Check) -> None:
-    found = [p for p in problems("camvid", root) if "official" not in p.message]
+    found = [p for p in problems("camvid", root) if "whole dataset" not in p.message]
 
     assert [(p.severity, p.where) for p in found] == [("warning", "test")]
     with pytest.raises(
@@ -74,8 +74,8 @@ def test_a_copy_without_test_frames_can_be_declared_as_such(root: Path, problems
 
     assert chosen.spec.split_names(chosen.options) == ("train", "val")
     assert [(p.severity, p.message.split(":")[0]) for p in problems("camvid[test=false]", root)] == [
-        ("warning", "split 'train' has 2 of the 367 official samples"),
-        ("warning", "split 'val' has 1 of the 101 official samples"),
+        ("warning", "split 'train' has 2 of the 367 samples of the whole dataset"),
+        ("warning", "split 'val' has 1 of the 101 samples of the whole dataset"),
     ]
 
 

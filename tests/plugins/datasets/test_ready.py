@@ -306,7 +306,7 @@ def test_a_shortened_copy_is_a_warning_with_the_official_number(tmp_path: Path, 
     found = problems("cityscapes", build("cityscapes", tmp_path))
 
     assert [p.severity for p in found] == ["warning", "warning"]
-    assert "split 'val' has 1 of the 500 official samples" in found[1].message
+    assert "split 'val' has 1 of the 500 samples of the whole dataset" in found[1].message
 
 
 @pytest.mark.parametrize("dataset", sorted(BUILDERS))
@@ -388,3 +388,10 @@ def test_the_real_cracks_and_slices_are_read(real_data: Callable[[str], Path], l
     assert {split: len(load("isbi-em", slices, split)) for split in ("train", "val", "test")} == {"train": 10, "val": 5, "test": 5}
     shares = [(s.mask == 1).float().mean().item() for s in load("crackforest", cracks, "train")]
     assert 0.01 < np.mean(shares) < 0.025
+
+
+def test_every_dataset_on_disk_is_documented() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    names = {spec.name for spec in segbench_plugins.datasets.segbench_datasets() if not spec.embedded}
+
+    assert {name for name in names if f"`{name}" not in text} == set()

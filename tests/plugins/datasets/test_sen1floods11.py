@@ -103,7 +103,7 @@ def test_listed_chips_that_are_missing_are_an_error_unless_partial(root: Path, l
     assert [s.id for s in load("sen1floods11[partial=true]", root, "train")] == ["Ghana_1"]
     found = problems("sen1floods11[partial=true]", root)
     assert {p.severity for p in found} == {"warning"}
-    assert "split 'train' has 1 of the 252 official samples" in found[0].message
+    assert "split 'train' has 1 of the 252 samples of the whole dataset" in found[0].message
 
 
 def test_partial_needs_the_list_of_one_split_only(root: Path, load: Load, problems: Check) -> None:
