@@ -48,12 +48,16 @@ def complete_files(listing: Listing, *, split: str, partial: bool) -> Files:
 
     Raises :class:`DataError` for files that are not on disk, with ``partial`` where no sample is complete.
     """
+    if not listing.files:
+        raise DataError(f"split '{split}': {listing.source} names no sample.")
     if not partial:
         require((path for files in listing.files.values() for path in files), split=split, listed=listing.source)
         return listing.files
     files = {name: paths for name, paths in listing.files.items() if all(path.is_file() for path in paths)}
     if not files:
-        raise DataError(f"split '{split}': none of the {counted(len(listing.files), 'sample')} in {listing.source} has all its files.")
+        lost = next(path for paths in listing.files.values() for path in paths if not path.is_file())
+        count = counted(len(listing.files), "sample")
+        raise DataError(f"split '{split}': none of the {count} in {listing.source} has all its files: {lost} is not there, for one.")
     return files
 
 

@@ -127,7 +127,8 @@ def _list_file(root: Path, split: str) -> Path:
         for file in sorted((root / candidate).glob(f"flood_{LISTS[split]}_data*.csv")):
             return file
     raise DataError(
-        f"split '{split}' of Sen1Floods11 is not here: there is no flood_{LISTS[split]}_data.csv in {root} or {root / _SPLITS}."
+        f"split '{split}' of Sen1Floods11 is not here: there is no flood_{LISTS[split]}_data.csv in {root} or {root / _SPLITS}. "
+        "It has a row for each chip: Ghana_103272_S1Hand.tif,Ghana_103272_LabelHand.tif"
     )
 
 
