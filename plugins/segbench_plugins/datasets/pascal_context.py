@@ -11,6 +11,7 @@ Splits are VOC 2010's: ``ImageSets/SegmentationContext/{train,val}.txt``, else `
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from segbench import IGNORE_INDEX, DataError, Problem, Task
@@ -49,11 +50,14 @@ def check_data(root: Path, options: PascalContextOptions) -> list[Problem]:
     return check_splits(lambda root, split, _: _list(*_folders(root), split), root, options, splits=OFFICIAL, official=OFFICIAL)
 
 
-class FullLabels(LabelTable):
+@dataclass(frozen=True)
+class FullLabels:
     """Class ids of the authors' MATLAB files of 459 labels."""
 
+    table: LabelTable
+
     def read(self, path: Path) -> Array:
-        return self.apply(read_matlab(path, "LabelMap"), path)
+        return self.table.apply(read_matlab(path, "LabelMap"), path)
 
 
 def _reader(folder: str, *, background: bool) -> LabelReader:
@@ -62,7 +66,7 @@ def _reader(folder: str, *, background: bool) -> LabelReader:
     outside = 0 if background else IGNORE_INDEX
     if folder == "trainval":
         classes = {int(row["value_of_459"]): index + first for index, row in enumerate(rows)}
-        return FullLabels(dict.fromkeys(range(_FULL_LABELS), outside) | classes)
+        return FullLabels(LabelTable(dict.fromkeys(range(_FULL_LABELS), outside) | classes))
     if folder == "SegmentationClassContext":
         order = sorted(range(len(rows)), key=lambda index: int(rows[index]["value_of_459"]))  # the 459 labels are in alphabetical order
         return LabelTable({0: outside} | {value: index + first for value, index in enumerate(order, start=1)})
