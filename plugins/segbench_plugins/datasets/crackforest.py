@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from segbench import IGNORE_INDEX, DataError, Problem, Task
+from segbench import IGNORE_INDEX, DataError, Problem, Task, read_mask
 from segbench_plugins.datasets import ReadyOptions
-from segbench_plugins.datasets.files import IMAGENET, Array, read_labels, read_matlab
+from segbench_plugins.datasets.files import IMAGENET, Array, read_matlab
 from segbench_plugins.datasets.label_table import LabelTable
 from segbench_plugins.datasets.listing import LabelledSamples, Listing, block_split, check_splits, find_base, open_split, pair_files
 
@@ -52,8 +52,8 @@ class CrackLabels:
     def read(self, path: Path) -> Array:
         if path.suffix == ".mat":
             return SEGMENTS.apply(read_matlab(path, "groundTruth", "Segmentation"), path)
-        values = read_labels(path)
-        return (MASKS if (values == 1).any() else BINARY_MASKS).apply(values, path)
+        mask = read_mask(path)
+        return (MASKS if (mask.values == 1).any() else BINARY_MASKS).apply(mask.values, path, valid=mask.valid)
 
 
 def _listing(root: Path, split: str, options: ReadyOptions) -> Listing:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from segbench import DataError, Problem, Task
+from segbench import IGNORE_INDEX, DataError, Problem, Task, read_mask
 from segbench_plugins.datasets import ReadyOptions
-from segbench_plugins.datasets.files import IMAGENET, Array, read_labels
+from segbench_plugins.datasets.files import IMAGENET, Array
 from segbench_plugins.datasets.listing import LabelledSamples, Listing, check_splits, find_base, open_split, pair_files
 
 THRESHOLD = 128
@@ -48,7 +48,9 @@ class RoadLabels:
     """Road where a mask is at least 128."""
 
     def read(self, path: Path) -> Array:
-        return (read_labels(path) >= THRESHOLD).astype(np.int64)
+        mask = read_mask(path)
+        road = (mask.values >= THRESHOLD).astype(np.int64)
+        return road if mask.valid is None else np.where(mask.valid, road, np.int64(IGNORE_INDEX))
 
 
 def split_of(name: str) -> str:

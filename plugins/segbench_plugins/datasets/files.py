@@ -6,7 +6,7 @@ torch is imported where a tensor is made and nowhere else, so that a catalogue, 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
@@ -92,30 +92,6 @@ def read_mask(path: Source) -> Array:
         raise
     except Exception as error:  # as above
         raise unreadable(path, error) from error
-
-
-def read_labels(
-    path: Source, *, colours: Mapping[tuple[int, int, int], int] | None = None, page: int = 0, name: Path | None = None
-) -> Array:
-    """Label values int64 (H, W) of a file as stored; ``colours`` gives the value of each colour of an RGB picture."""
-    try:
-        with Image.open(path) as picture:
-            picture.seek(page)
-            pixels = np.asarray(picture)
-    except Exception as error:  # as above
-        raise unreadable(name or path, error) from error
-    if pixels.ndim == 3 and colours is None and (pixels[..., :3] == pixels[..., :1]).all():
-        pixels = pixels[..., 0]
-    if colours is None:
-        return read_mask(path).astype(np.int64) if pixels.ndim == 3 else pixels.astype(np.int64)
-    codes = pixels[..., :3].astype(np.int64) @ np.array([65536, 256, 1])
-    lookup = {red * 65536 + green * 256 + blue: value for (red, green, blue), value in colours.items()}
-    found, where = np.unique(codes, return_inverse=True)
-    unknown = [int(code) for code in found if int(code) not in lookup]
-    if unknown:
-        raise DataError(f"{path} holds colours that are no class: {[(c >> 16, c >> 8 & 255, c & 255) for c in unknown[:5]]}")
-    ids = np.array([lookup[int(code)] for code in found], np.int64)
-    return np.asarray(ids[where.reshape(codes.shape)])
 
 
 def read_raster(path: Path) -> Array:

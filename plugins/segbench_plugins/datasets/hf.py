@@ -11,16 +11,16 @@ import importlib.util
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segbench import DataError, OptionError, Problem, Sample, Task
+from segbench import DataError, OptionError, Problem, Sample, Task, read_image, read_mask
 from segbench_plugins.datasets import HfOptions, hf_splits
-from segbench_plugins.datasets.files import Samples, read_image, read_labels, tensor
+from segbench_plugins.datasets.files import Array, Samples, tensor
 from segbench_plugins.datasets.value_map import ValueMap, parse_value_map
 
 PYARROW_HINT = "reading Parquet and Arrow files needs pyarrow: pip install 'segbench[hf]'"
@@ -54,16 +54,24 @@ class TableSamples(Samples):
     rows: tuple[tuple[Path, int], ...]
     columns: tuple[str, str]
     channels: int
-    value_map: ValueMap | None = field(default=None)
+    ignore: int
+    value_map: ValueMap | None
 
     def read(self, index: int) -> Sample:
         file, row = self.rows[index]
         image, mask = (_open_cell(_read_cell(file, row, column), file, row, column) for column in self.columns)
-        name = Path(f"{file} row {row}, {self.columns[1]}")
-        values = read_labels(mask, name=name)
-        label = self.value_map.apply(values, name) if self.value_map else values
-        pixels = read_image(image, channels=self.channels, name=Path(f"{file} row {row}, {self.columns[0]}"))
+        pixels = read_image(image, channels=self.channels, name=f"{file} row {row}, {self.columns[0]}").pixels
+        label = self._read_label(mask, f"{file} row {row}, {self.columns[1]}")
         return Sample({"image": tensor(pixels)}, tensor(label), self.ids[index])
+
+    def _read_label(self, source: Any, name: str) -> Array:
+        mask = read_mask(source, name=name)
+        if self.value_map is None:
+            return mask.labels(self.ignore)
+        known = np.ones(mask.values.shape, bool) if mask.valid is None else mask.valid
+        label = np.full(mask.values.shape, self.ignore, np.int64)
+        label[known] = self.value_map.apply(mask.values[known], Path(name))
+        return label
 
 
 def load(root: Path, split: str, options: HfOptions) -> TableSamples:
@@ -75,7 +83,7 @@ def load(root: Path, split: str, options: HfOptions) -> TableSamples:
         _check_columns(file, options)
         rows += [(file, row) for row in range(_open_table(file).num_rows)]
     ids = tuple(f"{split}/{index}" for index in range(len(rows)))
-    return TableSamples(ids, tuple(rows), (options.image, options.mask), options.channels, _value_map(options))
+    return TableSamples(ids, tuple(rows), (options.image, options.mask), options.channels, options.ignore, _value_map(options))
 
 
 def check_data(root: Path, options: HfOptions) -> list[Problem]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from segbench import DataError, Problem, Sample, Task
+from segbench import DataError, Problem, Sample, Task, read_image
 from segbench_plugins.datasets import ReadyOptions
-from segbench_plugins.datasets.files import Samples, count_pages, read_image, read_labels, tensor
+from segbench_plugins.datasets.files import Samples, count_pages, tensor
 from segbench_plugins.datasets.label_table import LabelTable
 from segbench_plugins.datasets.listing import LabelledSamples, Listing, block_split, check_splits, complete_files, pair_files
 
@@ -39,8 +39,8 @@ class SliceSamples(Samples):
     def read(self, index: int) -> Sample:
         volume, labels = self.stacks
         page = int(self.ids[index])
-        pixels = read_image(volume, channels=1, page=page)
-        return Sample({"image": tensor(pixels)}, tensor(LABELS.apply(read_labels(labels, page=page), labels)), self.ids[index])
+        pixels = read_image(volume, channels=1, pages=page).pixels
+        return Sample({"image": tensor(pixels)}, tensor(LABELS.read(labels, page=page)), self.ids[index])
 
 
 def load(root: Path, split: str, options: ReadyOptions) -> SliceSamples | LabelledSamples:

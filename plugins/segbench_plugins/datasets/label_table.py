@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segbench import DataError, counted
-from segbench_plugins.datasets.files import Array, read_labels
+from segbench import IGNORE_INDEX, DataError, counted, read_mask
+from segbench_plugins.datasets.files import Array
 
 _UNKNOWN = -1
 
@@ -35,14 +35,20 @@ class LabelTable:
         lookup[list(self.ids)] = list(self.ids.values())
         return lookup
 
-    def read(self, path: Path) -> Array:
+    def read(self, path: Path, *, page: int | None = None) -> Array:
         """Class ids int64 (H, W) of a label file; raises :class:`DataError` for values that the table does not have."""
-        return self.apply(read_labels(path), path)
+        mask = read_mask(path, pages="refuse" if page is None else page)
+        return self.apply(mask.values, path, valid=mask.valid)
 
-    def apply(self, values: Array, path: Path) -> Array:
-        """Class ids int64 (H, W) of label values; ``path`` stands in the error."""
+    def apply(self, values: Array, path: Path, *, valid: Array | None = None) -> Array:
+        """Class ids int64 (H, W) of label values; ``path`` stands in the error.
+
+        Pixels that are not ``valid`` are ignored, unless their value is in the table: a mask of 0 and 1 that declares 0 as no data.
+        """
         inside = (values >= 0) & (values < len(self._lookup))
         ids: Array = np.where(inside, self._lookup[np.where(inside, values, 0)], _UNKNOWN)
+        if valid is not None:
+            ids = np.where(~valid & (ids == _UNKNOWN), IGNORE_INDEX, ids)
         if (ids == _UNKNOWN).any():
             found, counts = np.unique(values[ids == _UNKNOWN], return_counts=True)
             shown = ", ".join(f"{int(value)} ({counted(int(count), 'pixel')})" for value, count in zip(found[:5], counts[:5], strict=True))
@@ -61,7 +67,7 @@ class ColourTable:
 
     def read(self, path: Path) -> Array:
         """Class ids int64 (H, W) of a label picture in colours."""
-        return read_labels(path, colours=self.ids)
+        return read_mask(path, colours=self.ids).labels(IGNORE_INDEX)
 
 
 def read_class_list(name: str) -> list[dict[str, str]]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from segbench import DataError, Problem, Sample, counted
-from segbench_plugins.datasets.files import Array, Samples, missing, read_image, require, tensor
+from segbench import DataError, Problem, Sample, counted, read_image
+from segbench_plugins.datasets.files import Array, Samples, missing, require, tensor
 
 Files = dict[str, tuple[Path, ...]]
 """For each sample id its files: one per input, then the label."""
@@ -39,7 +39,7 @@ class LabelledSamples(Samples):
 
     def read(self, index: int) -> Sample:
         image, label = self.files[index]
-        pixels = read_image(image, channels=self.channels)
+        pixels = read_image(image, channels=self.channels).pixels
         return Sample({"image": tensor(pixels)}, tensor(self.labels.read(label)), self.ids[index])
 
 

@@ -293,12 +293,22 @@ def test_another_label_value_is_named_with_its_count(tmp_path: Path, load: Load)
         load("floodnet", root, "val")[0]
 
 
+def test_pixels_that_a_label_file_marks_as_missing_are_ignored(tmp_path: Path, load: Load) -> None:
+    root = build("floodnet", tmp_path)
+    values = np.resize(np.array([3, 77], np.uint8), SIZE)
+    alpha = np.where(values == 77, 0, 255).astype(np.uint8)
+    file = root / "FloodNet-Supervised_v1.0/val/val-label-img/63_lab.png"
+    Image.merge("LA", [Image.fromarray(values), Image.fromarray(alpha)]).save(file)
+
+    assert load("floodnet", root, "val")[0].mask[0, :4].tolist() == [3, 255, 3, 255]
+
+
 def test_another_colour_is_refused(tmp_path: Path, load: Load) -> None:
     root = build("vaihingen", tmp_path)
     name = "ISPRS_semantic_labeling_Vaihingen_ground_truth_COMPLETE/top_mosaic_09cm_area1.tif"
     Tree(root).colours(name, WHITE, (1, 2, 3))
 
-    with pytest.raises(DataError, match=r"area1\.tif.*\(1, 2, 3\)"):
+    with pytest.raises(DataError, match=r"area1\.tif.*1 2 3 \(24 pixels\)"):
         load("vaihingen", root, "train")[0]
 
 
