@@ -56,6 +56,7 @@ class Sen1Floods11Options(Options):
 class FolderOptions(Options):
     """Any folders of images and masks with equal file stems."""
 
+    name: str = option("", help="what results call this dataset")
     images: str | tuple[str, ...] = option("images", help="image folder, or one folder per input")
     masks: str = option("masks", help="mask folder: single-channel or paletted files, one class id per pixel")
     inputs: tuple[str, ...] = option(("image",), help="name of each input")
