@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         IGNORE_INDEX,
         BackendSpec,
         Claim,
+        Conversion,
+        ConverterSpec,
         DatasetSpec,
         Derivation,
         Download,
@@ -118,8 +120,8 @@ _HOMES = {
         "TaskRecord Training TrainingCost Verdict VerificationRecord"
     ),
     "plugin.specs": (
-        "IGNORE_INDEX BackendSpec Claim DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec Normalisation Problem "
-        "Progress Recipe Reporter ReportTarget Sample Target Task"
+        "IGNORE_INDEX BackendSpec Claim Conversion ConverterSpec DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec "
+        "Normalisation Problem Progress Recipe Reporter ReportTarget Sample Target Task"
     ),
     "util.sequences": "counted first_line",
 }
@@ -142,6 +144,8 @@ __all__ = [
     "Comparison",
     "ConfigError",
     "ConfigRecord",
+    "Conversion",
+    "ConverterSpec",
     "DataError",
     "DatasetSpec",
     "Deployment",

@@ -50,10 +50,24 @@ def _without_paths(arguments: list[str]) -> list[str]:
             placeholder = ""
         elif flag in _PATH_OPTIONS and equals:
             cleaned.append(f"{flag}={_PATH_OPTIONS[flag]}")
+        elif cleaned and cleaned[-1] == "--dataset":
+            cleaned.append(_without_folders(argument))
+        elif flag == "--dataset" and equals:
+            cleaned.append(f"{flag}={_without_folders(argument.removeprefix('--dataset='))}")
         else:
             cleaned.append(argument)
             placeholder = _PATH_OPTIONS.get(argument, "")
     return cleaned
+
+
+def _without_folders(dataset: str) -> str:
+    """A dataset's text; one that is a folder by the folder's own name.
+
+    >>> _without_folders("/home/me/pets[ignore=9]"), _without_folders("folder[images=a/b]")
+    ('pets[ignore=9]', 'folder[images=a/b]')
+    """
+    head, bracket, rest = dataset.partition("[")
+    return f"{Path(head).expanduser().resolve().name}{bracket}{rest}" if "/" in head or head.startswith((".", "~")) else dataset
 
 
 def print_result(

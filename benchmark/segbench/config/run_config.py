@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, get_args
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from segbench.config.dataset_file import dataset_in_folder
 from segbench.config.settings import SECTIONS, Settings
 from segbench.errors import ConfigError, did_you_mean
 from segbench.plugin.choice import parse_choice, parse_choices, parse_value, parse_values, split_outside
@@ -167,6 +168,9 @@ def _split(layer: SettingValues, where: str) -> tuple[dict[str, Plain], Sections
         name = _ALIASES.get(key, key)
         if name == "data" and not isinstance(value, Mapping):
             dotted["data.path"] = str(value)
+        elif name == "dataset" and isinstance(value, str) and (in_folder := dataset_in_folder(value)):
+            top[name] = str(in_folder[0])
+            dotted.setdefault("data.path", str(in_folder[1]))
         elif name in _AXES:
             top[name] = _axis(name, value, where)
         elif name in SECTIONS and isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Specs that plugins provide: light descriptions of models, losses, datasets, backends, recipes, claims and reporters.
+"""Specs that plugins provide: light descriptions of models, losses, datasets, backends, recipes, claims, reporters and converters.
 
 A spec imports nothing heavy. ``build`` and the other callables are import strings (``"package.module:function"``), resolved
 at first use, or plain callables.
@@ -509,6 +509,45 @@ class Reporter(_Spec):
     check: Ref | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ConverterSpec(_Spec):
+    """A reader of an annotation tool's files, which writes them anew as a dataset that ``--dataset OUT`` reads.
+
+    convert  ``convert(source, out, options, skip_missing) -> Conversion``: read the folder ``source`` and write the folder ``out``, which
+             does not exist yet, with a ``dataset.toml`` in it (what that holds: :mod:`segbench.config.dataset_file`).
+             Nothing outside of the two is read or written. ``skip_missing``: images that are not on disk are left out and counted
+    check    ``check(options) -> [what is missing and how to get it, ..]``
+    """
+
+    convert: Ref
+    options: type[Options] = NoOptions
+    check: Ref | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What a conversion did.
+
+    splits         images per split that the source has; one entry ``""`` where it has none
+    objects        objects painted per class name, in the order of the class ids
+    empty          images without any object: background alone
+    not_converted  objects that were not painted as their class, counted by reason
+    skipped        images that are not on disk and were left out
+    notes          sentences on what was decided for the user
+    """
+
+    splits: Mapping[str, int]
+    objects: Mapping[str, int]
+    empty: int = 0
+    not_converted: Mapping[str, int] = field(default_factory=dict)
+    skipped: int = 0
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self, "conversion", declared_by=Conversion)
+
+
 @dataclass(frozen=True)
 class ReportTarget:
     """The target of a report: its directory, the run's directory (None for results without one), and the terminal's width in columns.
@@ -527,4 +566,4 @@ class ReportTarget:
 
 
 Builder = Callable[[Task, Options], "nn.Module"]
-Spec = ModelSpec | LossSpec | DatasetSpec | BackendSpec | Recipe | Claim | Reporter
+Spec = ModelSpec | LossSpec | DatasetSpec | BackendSpec | Recipe | Claim | Reporter | ConverterSpec

@@ -101,6 +101,7 @@ class HfOptions(Options):
 class FolderOptions(Options):
     """Any folders of images and masks with equal file stems."""
 
+    name: str = option("", help="what results call this dataset")
     images: str | tuple[str, ...] = option(
         "images", help='image folder with its sub-folders or a pattern ("data/**/*_rgb.png"), one per input'
     )

@@ -232,12 +232,9 @@ def _refuse_other_inputs(request: SourceRequest, entry: _Entry, task: Task, grou
 
 
 def output_directory(config: RunConfig, dataset: Chosen[DatasetSpec]) -> Path:
-    """``--out``, else ``runs/<dataset>-<recipe>``."""
-    return (
-        Path(config.out or f"runs/{dataset.choice.name}-{'-'.join(config.recipes or (default_recipe(dataset.spec),))}")
-        .expanduser()
-        .absolute()
-    )
+    """``--out``, else ``runs/<dataset>-<recipe>``; a dataset whose options give it a name goes by that."""
+    name = slug(str(getattr(dataset.options, "name", "") or dataset.choice.name))
+    return Path(config.out or f"runs/{name}-{'-'.join(config.recipes or (default_recipe(dataset.spec),))}").expanduser().absolute()
 
 
 def _with_start(settings: Settings, *, complete: bool) -> Settings:
