@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segbench.analysis.several_runs import DatasetRow, DatasetSummary, FoldSummary, PairTest, across_datasets, across_folds
     from segbench.analysis.statistics.timing import ratio_of
     from segbench.errors import (
         BackendError,
@@ -59,7 +60,15 @@ if TYPE_CHECKING:
         with_claim_verdicts,
     )
     from segbench.results.metrics import METRICS, ChangeRow, Metric, TableColumn, metric
-    from segbench.results.readings import ShownValue, batch_timing, half_interval, only_class_of, shown_deployment, single_timing
+    from segbench.results.readings import (
+        ShownValue,
+        batch_timing,
+        half_interval,
+        not_comparable,
+        only_class_of,
+        shown_deployment,
+        single_timing,
+    )
     from segbench.results.records import (
         Ablation,
         AblationStep,
@@ -100,13 +109,14 @@ _HOMES = {
         "BackendError CheckpointError ConfigError DataError DeviceError OptionError PluginError SegbenchError StoreError TrainingError "
         "UnknownNameError did_you_mean"
     ),
+    "analysis.several_runs": "DatasetRow DatasetSummary FoldSummary PairTest across_datasets across_folds",
     "analysis.statistics.timing": "ratio_of",
     "plugin.hookspecs": "hookimpl",
     "plugin.choice": "Choice parse_choice slug",
     "plugin.options": "NoOptions Options option",
     "results.claims": "JudgedClaim claims_of_run claims_tested count_verdicts judged_claims row_words with_claim_verdicts",
     "results.metrics": "METRICS ChangeRow Metric TableColumn metric",
-    "results.readings": "ShownValue batch_timing half_interval only_class_of shown_deployment single_timing",
+    "results.readings": "ShownValue batch_timing half_interval not_comparable only_class_of shown_deployment single_timing",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
         "Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency Memory ModuleCost "
@@ -138,7 +148,9 @@ __all__ = [
     "ConfigError",
     "ConfigRecord",
     "DataError",
+    "DatasetRow",
     "DatasetSpec",
+    "DatasetSummary",
     "Deployment",
     "Derivation",
     "DeviceError",
@@ -147,6 +159,7 @@ __all__ = [
     "Environment",
     "Epoch",
     "Family",
+    "FoldSummary",
     "Gate",
     "GateClause",
     "JudgedClaim",
@@ -164,6 +177,7 @@ __all__ = [
     "Normalisation",
     "OptionError",
     "Options",
+    "PairTest",
     "PluginError",
     "Problem",
     "Progress",
@@ -196,6 +210,8 @@ __all__ = [
     "Verdict",
     "VerificationRecord",
     "__version__",
+    "across_datasets",
+    "across_folds",
     "batch_timing",
     "claims_of_run",
     "claims_tested",
@@ -207,6 +223,7 @@ __all__ = [
     "hookimpl",
     "judged_claims",
     "metric",
+    "not_comparable",
     "only_class_of",
     "option",
     "parse_choice",
