@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segbench.analysis.several_runs import DatasetRow, DatasetSummary, FoldSummary, PairTest, across_datasets, across_folds
     from segbench.analysis.statistics.timing import ratio_of
     from segbench.data.reader.facts import FileFacts, collect_facts
     from segbench.data.reader.read import IMAGE_SUFFIXES, ImageFile, MaskFile, read_image, read_mask
@@ -63,7 +64,15 @@ if TYPE_CHECKING:
         with_claim_verdicts,
     )
     from segbench.results.metrics import METRICS, ChangeRow, Metric, TableColumn, metric
-    from segbench.results.readings import ShownValue, batch_timing, half_interval, only_class_of, shown_deployment, single_timing
+    from segbench.results.readings import (
+        ShownValue,
+        batch_timing,
+        half_interval,
+        not_comparable,
+        only_class_of,
+        shown_deployment,
+        single_timing,
+    )
     from segbench.results.records import (
         Ablation,
         AblationStep,
@@ -104,6 +113,7 @@ _HOMES = {
         "BackendError CheckpointError ConfigError DataError DeviceError OptionError PluginError SegbenchError StoreError TrainingError "
         "UnknownNameError did_you_mean"
     ),
+    "analysis.several_runs": "DatasetRow DatasetSummary FoldSummary PairTest across_datasets across_folds",
     "analysis.statistics.timing": "ratio_of",
     "data.reader.facts": "FileFacts collect_facts",
     "data.reader.read": "IMAGE_SUFFIXES ImageFile MaskFile read_image read_mask",
@@ -112,7 +122,7 @@ _HOMES = {
     "plugin.options": "NoOptions Options option",
     "results.claims": "JudgedClaim claims_of_run claims_tested count_verdicts judged_claims row_words with_claim_verdicts",
     "results.metrics": "METRICS ChangeRow Metric TableColumn metric",
-    "results.readings": "ShownValue batch_timing half_interval only_class_of shown_deployment single_timing",
+    "results.readings": "ShownValue batch_timing half_interval not_comparable only_class_of shown_deployment single_timing",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
         "Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency Memory ModuleCost "
@@ -147,7 +157,9 @@ __all__ = [
     "Conversion",
     "ConverterSpec",
     "DataError",
+    "DatasetRow",
     "DatasetSpec",
+    "DatasetSummary",
     "Deployment",
     "Derivation",
     "DeviceError",
@@ -157,6 +169,7 @@ __all__ = [
     "Epoch",
     "Family",
     "FileFacts",
+    "FoldSummary",
     "Gate",
     "GateClause",
     "ImageFile",
@@ -176,6 +189,7 @@ __all__ = [
     "Normalisation",
     "OptionError",
     "Options",
+    "PairTest",
     "PluginError",
     "Problem",
     "Progress",
@@ -208,6 +222,8 @@ __all__ = [
     "Verdict",
     "VerificationRecord",
     "__version__",
+    "across_datasets",
+    "across_folds",
     "batch_timing",
     "claims_of_run",
     "claims_tested",
@@ -220,6 +236,7 @@ __all__ = [
     "hookimpl",
     "judged_claims",
     "metric",
+    "not_comparable",
     "only_class_of",
     "option",
     "parse_choice",

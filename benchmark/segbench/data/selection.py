@@ -15,6 +15,7 @@ from segbench.plugin.chosen import Chosen, Plugin
 from segbench.plugin.options import Options, option
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import IGNORE_INDEX, DatasetSpec, ModelSpec, Recipe, Task, resolve
+from segbench.util.folds import is_fold, share_samples
 
 SYNTHETIC = "synthetic"
 
@@ -65,7 +66,9 @@ def default_split(dataset: Chosen[DatasetSpec], root: Path | None) -> str | None
 
 
 def overlapping(dataset: Chosen[DatasetSpec], first: str, second: str) -> bool:
-    """True where two splits share samples by declaration."""
+    """True where two splits share samples by declaration, or may do so as parts of folds."""
+    if is_fold(first) or is_fold(second):
+        return share_samples(first, second)
     unions = dataset.spec.unions
 
     def members(split: str) -> set[str]:

@@ -16,6 +16,7 @@ from segbench.results.deployments import EAGER
 from segbench.results.records import CellResult, Deployment, Latency, ModuleCost, ModuleLatency, Training
 from segbench.results.training_epochs import counted, median_speed
 from segbench.util.image_size import format_size
+from segbench.util.sequences import counted as counted_word
 
 RecordName = Literal["cell", "quality", "training", "deployment", "latency", "throughput", "memory_mb"]
 """A record of a cell that holds metrics; ``latency`` and ``throughput`` are the timings that tables show."""
@@ -71,6 +72,20 @@ def stored(cell: CellResult, record: RecordName, key: str) -> float | None:
     """The number at a record and key, None where there is none."""
     value = getattr(_RECORDS[record](cell), key, None)
     return value if isinstance(value, (int, float)) else None
+
+
+def not_comparable(cell: CellResult) -> str:
+    """The reason why nothing of a row may be ranked, compared or judged against a claim; empty for an ordinary row."""
+    return quick_try(cell.limit) if cell.limit else ""
+
+
+def quick_try(limit: int) -> str:
+    """What a row with ``data.limit`` is.
+
+    >>> quick_try(20)
+    'a quick try on at most 20 images of each split: not ranked, not compared, not judged against claims'
+    """
+    return f"a quick try on at most {counted_word(limit, 'image')} of each split: not ranked, not compared, not judged against claims"
 
 
 def finite(value: float | None) -> float | None:

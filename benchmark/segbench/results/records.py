@@ -429,6 +429,10 @@ class CellResult(Record):
     recipe: str | None = Field(None, description="name")
     settings: dict[str, Any] = Field(default_factory=dict, description="only what differs between the cells of the run")
     resolved: dict[str, Any] = Field(default_factory=dict, description="all options and settings, defaults included")
+    fold: str | None = Field(None, description="2/5: scored on the second of five parts of the data, trained on the others; null: no folds")
+    limit: int | None = Field(
+        None, description="at most so many images of each split were used: a quick try, neither ranked nor compared nor judged; null: all"
+    )
     seed: int | None = Field(None, description="of weights, order and augmentation")
     status: Status = Field("pending", description="ok, or why there is no result (yet)")
     error: ErrorInfo | None = Field(None, description="where status is failed")

@@ -23,8 +23,8 @@ _SCORES = ("miou", "headline_iou", "boundary_iou", "miou_worst_decile")
 
 def front(result: RunResult, table: Table) -> Drawing | None:
     """The chart with all its axes; None where fewer than two rows have a score and a cost."""
-    rows = [row for row in table.rows if row.ranked]
-    points = [_point(result, row, name) for row, name in zip(table.rows, row_names(table), strict=True) if row.ranked]
+    rows = [row for row in table.rows if row.competes]
+    points = [_point(result, row, name) for row, name in zip(table.rows, row_names(table), strict=True) if row.competes]
     costs, qualities = _axes(_COSTS, [point["x"] for point in points]), _axes(_SCORES, [point["y"] for point in points])
     if not costs or not qualities:
         return None

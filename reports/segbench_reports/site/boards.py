@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from segbench import CellResult, Latency, RunResult
+from segbench import CellResult, Latency, RunResult, not_comparable
 from segbench_reports.site.conditions import Conditions, conditions
 from segbench_reports.text.verdicts import CANNOT_TELL, FAVOURABLE
 from segbench_reports.view.cells import cell_name, deployment, finite, group_key, single_latency, varying_axes
@@ -159,6 +159,8 @@ def _anchor(result: RunResult, cell: CellResult) -> Latency | None:
 
 def _why_not(cell: CellResult) -> str:
     quality = cell.quality
+    if why := not_comparable(cell):
+        return why
     if quality is not None and finite(quality.miou) is not None:
         return ""
     if quality is not None and quality.training_score is not None:

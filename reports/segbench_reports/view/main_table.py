@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from segbench import METRICS, CellResult, Metric, RunResult, SeedSummary, ShownValue, TableColumn
+from segbench import METRICS, CellResult, Metric, RunResult, SeedSummary, ShownValue, TableColumn, not_comparable
 from segbench_reports.text import numbers
 from segbench_reports.text.verdicts import FAVOURABLE, relative
 from segbench_reports.view.cells import axis_text, group_key, throughput, varying_axes
@@ -84,6 +84,11 @@ class Row:
     relative: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def competes(self) -> bool:
+        """True where it takes part in marks, ratios and sentences: neither one seed of several nor a row that may not be compared."""
+        return self.ranked and not any(map(not_comparable, self.cells or (self.cell,)))
+
+    @property
     def side(self) -> Side:
         """The row as one side of a comparison."""
         return Side(self.cells)
@@ -131,7 +136,7 @@ def main_table(result: RunResult) -> Table:
     rows = [_cell_row(cell, axes, columns) for cell in result.cells]
     rows = _with_means([row for row in rows if row.figures], axes, columns, result.seeds)
     columns = tuple(column for column in columns if any(column.key in row.figures for row in rows))
-    ranked = [row for row in rows if row.ranked]
+    ranked = [row for row in rows if row.competes]
     reference = ranked[0] if len(ranked) > 1 else None
     marks = {column.key: _marks(result, ranked, column) for column in columns}
     judged = tuple(_judged(result, row, marks, reference, columns) for row in rows)
@@ -211,7 +216,7 @@ def _interval(group: Sequence[Row], column: Column, known: Sequence[SeedSummary]
 
 
 def _judged(result: RunResult, row: Row, marks: Mapping[str, Mapping[int, Mark]], reference: Row | None, columns: Sequence[Column]) -> Row:
-    if reference is None or not row.ranked:
+    if reference is None or not row.competes:
         return row
     own = {key: by_row[id(row)] for key, by_row in marks.items() if id(row) in by_row}
     texts = {} if row is reference else {column.key: relative_to(result, row, reference, column) for column in columns}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segbench import Comparison, Latency, RunResult, metric, only_class_of
+from segbench import Comparison, Latency, RunResult, metric, not_comparable, only_class_of
 from segbench_reports.text import numbers
 from segbench_reports.text.verdicts import (
     CANNOT_TELL,
@@ -29,12 +29,19 @@ _MOST_SENTENCES = 4
 
 def summary(result: RunResult, table: Table) -> list[str]:
     """Sentences of plain text: the best, each model against the first, losses, recipes, settings, seeds, failures, claims."""
-    rows = [row for row in table.rows if row.ranked]
+    rows = [row for row in table.rows if row.competes]
     where = " ".join([dataset_name(result), *scored_splits(result)])
     compared = [row for row in rows if result.ablation is None or row.cell.model in (result.ablation.start, result.ablation.end)]
-    sentences = ablation_sentences(result) + _only(rows, table, where) + _best(result, rows, table, where)
+    sentences = _quick_tries(result) + ablation_sentences(result) + _only(rows, table, where) + _best(result, rows, table, where)
     sentences += _models(result, compared, table, where) + _effects(result, table) + _found_nothing(rows, table)
     return [*sentences, *_seeds(result, rows), *_outcome(result)]
+
+
+def _quick_tries(result: RunResult) -> list[str]:
+    """What rows are of which nothing may be compared."""
+    reasons = list(dict.fromkeys(filter(None, map(not_comparable, result.cells))))
+    rows = "Every row" if all(map(not_comparable, result.cells)) else "Some rows, named below the table,"
+    return [f"{rows} is {reason}." if rows == "Every row" else f"{rows} are {reason}." for reason in reasons]
 
 
 def unfinished_note(result: RunResult) -> str:

@@ -16,7 +16,7 @@ from segbench.plugin.choice import parse_choice, split_outside
 from segbench.plugin.specs import Claim
 from segbench.results.claims import with_claim_verdicts
 from segbench.results.metrics import METRICS, Metric
-from segbench.results.readings import MetricValue
+from segbench.results.readings import MetricValue, not_comparable
 from segbench.results.records import CellResult, RunResult, Verdict
 
 STARTING_WEIGHTS = ("pretrained", "weights")
@@ -97,7 +97,9 @@ class _CellIndex:
         """Finished cells of ``model`` or ``model|loss``, or of that kind and made of such ones; where there is none, why."""
         model, loss = _split_subject(subject)
         cells = [c for c in self.result.cells if c.kind == kind and self._holds(c, model, loss)]
-        done = [c for c in cells if c.status == "ok"]
+        done = [c for c in cells if c.status == "ok" and not not_comparable(c)]
+        if not done and (why := next(filter(None, map(not_comparable, cells)), "")):
+            return [], f"{subject} is {why}"
         if done:
             return done, ""
         if cells:

@@ -15,7 +15,7 @@ import torch
 
 from segbench.config.settings import Settings
 from segbench.data.selection import find_dataset, overlapping, same_dataset, scored_split
-from segbench.errors import CheckpointError
+from segbench.errors import CheckpointError, DataError
 from segbench.execution.events import Emit, Fields
 from segbench.execution.jobs import CellJob
 from segbench.execution.plan.cell import measured_size
@@ -23,10 +23,10 @@ from segbench.networks.network import DeployedNetwork, build_network, deploy
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import InputPlan, plan_inputs
 from segbench.plugin.registry import Catalog, load_catalog
-from segbench.plugin.specs import DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task, resolve
+from segbench.plugin.specs import DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task
 from segbench.results.records import Quality, Training
 from segbench.util.image_size import format_size, parse_size
-from segbench.util.sequences import counted, evenly_spaced
+from segbench.util.sequences import evenly_spaced
 
 if TYPE_CHECKING:
     from segbench.measure.quality.evaluate import Evaluation
@@ -83,14 +83,14 @@ class Setup:
 
     def groups(self, split: str, count: int) -> tuple[str, ...] | None:
         """For each of the ``count`` samples of a split the scene it belongs to, where the dataset knows."""
-        if self.dataset.spec.groups is None:
+        from segbench.data.splits import split_groups
+
+        try:
+            groups = split_groups(self.dataset, self.job.root, split, self.settings.data, digest=self.job.digest)
+        except DataError as error:  # no scene is better than a wrong one, and scores do not depend on it
+            self.note(f"{error}: they are not used")
             return None
-        groups = tuple(map(str, resolve(self.dataset.spec.groups)(self.job.root, split, self.dataset.options)))
-        if len(groups) != count:
-            images = counted(count, "image")
-            self.note(f"dataset '{self.dataset}' names {counted(len(groups), 'group')} for the {images} of '{split}': they are not used")
-            return None
-        return groups
+        return groups if groups is None or len(groups) == count else None
 
     def note(self, message: str) -> None:
         """Tell the user something that does not stop the cell."""
