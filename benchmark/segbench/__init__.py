@@ -91,6 +91,14 @@ if TYPE_CHECKING:
         VerificationRecord,
     )
     from segbench.results.run_comparison import Change, Gate, GateClause, RunComparison, RunDifference, RunSide
+    from segbench.results.scored_classes import (
+        AveragedClasses,
+        averaged_classes,
+        counted_classes,
+        missing_headline,
+        nothing_learned,
+        only_class,
+    )
     from segbench.util.sequences import counted, first_line
 
 __version__ = "0.1.0"
@@ -107,6 +115,7 @@ _HOMES = {
     "results.claims": "JudgedClaim claims_of_run claims_tested count_verdicts judged_claims row_words with_claim_verdicts",
     "results.metrics": "METRICS ChangeRow Metric TableColumn metric",
     "results.readings": "ShownValue batch_timing half_interval only_class_of shown_deployment single_timing",
+    "results.scored_classes": "AveragedClasses averaged_classes counted_classes missing_headline nothing_learned only_class",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
         "Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency Memory ModuleCost "
@@ -126,6 +135,7 @@ __all__ = [
     "METRICS",
     "Ablation",
     "AblationStep",
+    "AveragedClasses",
     "BackendError",
     "BackendSpec",
     "CellResult",
@@ -196,17 +206,22 @@ __all__ = [
     "Verdict",
     "VerificationRecord",
     "__version__",
+    "averaged_classes",
     "batch_timing",
     "claims_of_run",
     "claims_tested",
     "count_verdicts",
     "counted",
+    "counted_classes",
     "did_you_mean",
     "first_line",
     "half_interval",
     "hookimpl",
     "judged_claims",
     "metric",
+    "missing_headline",
+    "nothing_learned",
+    "only_class",
     "only_class_of",
     "option",
     "parse_choice",
