@@ -104,6 +104,14 @@ if TYPE_CHECKING:
         VerificationRecord,
     )
     from segbench.results.run_comparison import Change, Gate, GateClause, RunComparison, RunDifference, RunSide
+    from segbench.results.scored_classes import (
+        AveragedClasses,
+        averaged_classes,
+        counted_classes,
+        missing_headline,
+        nothing_learned,
+        only_class,
+    )
     from segbench.util.sequences import counted, first_line
 
 __version__ = "0.1.0"
@@ -123,6 +131,7 @@ _HOMES = {
     "results.claims": "JudgedClaim claims_of_run claims_tested count_verdicts judged_claims row_words with_claim_verdicts",
     "results.metrics": "METRICS ChangeRow Metric TableColumn metric",
     "results.readings": "ShownValue batch_timing half_interval not_comparable only_class_of shown_deployment single_timing",
+    "results.scored_classes": "AveragedClasses averaged_classes counted_classes missing_headline nothing_learned only_class",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
         "Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency Memory ModuleCost "
@@ -143,6 +152,7 @@ __all__ = [
     "METRICS",
     "Ablation",
     "AblationStep",
+    "AveragedClasses",
     "BackendError",
     "BackendSpec",
     "CellResult",
@@ -224,19 +234,24 @@ __all__ = [
     "__version__",
     "across_datasets",
     "across_folds",
+    "averaged_classes",
     "batch_timing",
     "claims_of_run",
     "claims_tested",
     "collect_facts",
     "count_verdicts",
     "counted",
+    "counted_classes",
     "did_you_mean",
     "first_line",
     "half_interval",
     "hookimpl",
     "judged_claims",
     "metric",
+    "missing_headline",
     "not_comparable",
+    "nothing_learned",
+    "only_class",
     "only_class_of",
     "option",
     "parse_choice",

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from segbench.results.deployments import EAGER
 from segbench.results.records import CellResult, Deployment, Latency, ModuleCost, ModuleLatency, Training
+from segbench.results.scored_classes import only_class
 from segbench.results.training_epochs import counted, median_speed
 from segbench.util.image_size import format_size
 from segbench.util.sequences import counted as counted_word
@@ -162,14 +163,8 @@ def shown_energy(cell: CellResult) -> ShownValue | None:
 
 
 def only_class_of(cell: CellResult) -> str | None:
-    """The class that a cell's every prediction on labelled pixels is of; None where it predicts several, or only one has labels."""
-    quality = cell.quality
-    if quality is None:
-        return None
-    recalls = {name: r for name, r in zip(quality.class_names, quality.recall_per_class, strict=False) if r is not None}
-    full = [name for name, recall in recalls.items() if recall == 1]
-    others = [recall for name, recall in recalls.items() if name not in full]
-    return full[0] if len(full) == 1 and others and not any(others) else None
+    """The class that a cell's every prediction on labelled pixels is of; None where it predicts several, or the labels are of it alone."""
+    return only_class(cell.quality)
 
 
 def count(cell: CellResult, record: RecordName, key: str, *, at_input: bool = False) -> Iterator[MetricReading]:

@@ -111,7 +111,8 @@ def winners(table: Table) -> list[tuple[str, str, str]]:
             top = (max if column.metric.better == "higher" else min)(
                 (row.figures[column.key] for row in best), key=lambda figure: figure.value
             )
-            answers.append((question, names + more, f"{column.text(top)} {column.unit.partition(',')[0]}"))
+            unit = column.unit if column.is_share else column.unit.partition(",")[0]
+            answers.append((question, names + more, f"{column.text(top)} {unit}"))
     return answers
 
 
