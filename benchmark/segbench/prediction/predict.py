@@ -45,6 +45,7 @@ class PredictSettings:
     tile     size of tiles; None: images up to WHOLE_PIXELS as a whole, larger ones in TILE
     overlap  pixels that neighbouring tiles share at least; None: an eighth of the tile
     alpha    how opaque an overlay's colours are; None: no overlays
+    classes  the class map by which masks hold a dataset's classes; None: they hold the network's, or the dataset has the same names
     """
 
     size: Size | Literal["auto", "own", "trained"] = "auto"
@@ -52,6 +53,7 @@ class PredictSettings:
     overlap: int | None = None
     alpha: float | None = 0.55
     batch_size: int = 1
+    classes: str | None = None
 
     def identity(self) -> ShownAs:
         """The settings that predictions depend on, as the record stores them."""
@@ -60,6 +62,7 @@ class PredictSettings:
             tile=format_size(self.tile) if self.tile else "auto",
             overlap=self.overlap,
             alpha=self.alpha,
+            classes=self.classes,
         )
 
 
@@ -83,6 +86,12 @@ def check_settings(settings: PredictSettings, predictor: Predictor) -> None:
         canvas = predictor.canvas
         if value is not None and canvas is not None and (value[0] > canvas[0] or value[1] > canvas[1]):
             raise ConfigError(f"{flag} {format_size(value)}: the file was exported for {format_size(canvas)} and takes nothing larger.")
+    class_map = predictor.class_map
+    if class_map is not None and None in class_map.targets and gap_id(predictor.task) is None:
+        raise ConfigError(
+            f"what is predicted as a class without counterpart gets the dataset's ignore index, and {predictor.task.ignore_index} does not "
+            "fit into a mask. Name a class of the dataset for each class of the network."
+        )
     tile = settings.tile or predictor.canvas or TILE
     if settings.overlap is not None and not 0 <= settings.overlap < min(tile):
         raise ConfigError(f"--overlap {settings.overlap} must be at least 0 and less than the tile ({format_size(tile)}).")
@@ -160,19 +169,22 @@ class _ImagePredictor:
         grid = self._grid(scene.size) if size is None else grid_of(scene.size, scene.size, 0)
         self.report("image", {"id": name, "tiles": len(grid)})
         writer = mask_writer(self.out / "masks", name, scene.size, task, raster=scene.raster, georeference=scene.georeference)
-        counts = torch.zeros(task.num_classes, dtype=torch.int64)
+        classes = task.num_classes + 1  # the last one counts what is predicted as a class without counterpart
+        counts = torch.zeros(classes, dtype=torch.int64)
         gaps = 0
         gap = gap_id(task)
         try:
             for window, logits in self._pieces(scene, grid, size):
-                labels = logits.max(dim=0).indices.cpu()
+                labels = self._mapped(logits.max(dim=0).indices.cpu())
                 missing = scene.missing(window) if gap is not None else None
                 if missing is not None:
-                    counts += torch.bincount(labels[~missing], minlength=task.num_classes)
+                    counts += torch.bincount(labels[~missing], minlength=classes)
                     gaps += int(missing.sum())
                     labels[missing] = gap  # type: ignore[assignment]  # not None where missing is not
                 else:
-                    counts += torch.bincount(labels.flatten(), minlength=task.num_classes)
+                    counts += torch.bincount(labels.flatten(), minlength=classes)
+                if self.predictor.class_map is not None and gap is not None:
+                    labels[labels == task.num_classes] = gap
                 writer.write(window, to_ids(labels, task))
             writer.finish()
         except BaseException:
@@ -180,14 +192,20 @@ class _ImagePredictor:
             raise
         return self._entry(name, scene, self._describe_input(grid, size), counts, gaps, writer.path)
 
+    def _mapped(self, labels: Tensor) -> Tensor:
+        """The network's classes (h, w) as those that the mask holds."""
+        class_map = self.predictor.class_map
+        return labels if class_map is None else torch.tensor(class_map.prediction_ids)[labels]
+
     def _entry(self, name: str, scene: OpenScene, description: str, counts: Tensor, gaps: int, mask: Path) -> PredictedImage:
         overlay = None
         if self.settings.alpha is not None:
             overlay = self.out / "overlays" / f"{name}.png"
             overlay.parent.mkdir(exist_ok=True)
             write_overlay(overlay, mask, scene, self.predictor.task, alpha=self.settings.alpha)
-        pixels = dict(zip(self.predictor.task.class_names, counts.tolist(), strict=True))
-        seen = max(1, sum(pixels.values()))
+        *known, without_class = counts.tolist()
+        pixels = dict(zip(self.predictor.task.class_names, known, strict=True))
+        seen = max(1, sum(pixels.values()) + without_class)
         area = scene.georeference.pixel_m2
         return PredictedImage(
             id=name,
@@ -197,6 +215,7 @@ class _ImagePredictor:
             shown=description,
             pixels=pixels,
             pixels_without_data=gaps,
+            pixels_without_class=without_class,
             shares={key: round(count / seen, 6) for key, count in pixels.items()},
             area_m2={key: round(count * area, 3) for key, count in pixels.items()} if area else None,
         )

@@ -17,6 +17,7 @@ from segbench.execution.plan.sources import WEIGHTS_FILES, Trained, find_trained
 from segbench.networks.load import load_network
 from segbench.networks.network import deploy
 from segbench.plugin.choice import Choice
+from segbench.plugin.class_map import ClassMap, match_classes
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import Normalisation, Target, Task, resolve
@@ -37,6 +38,7 @@ class Predictor:
     logits   normalised inputs (N, C, h, w) to logits (N, K, ..) at any size of the network's choosing
     canvas   the one size (height, width) that a file of fixed size takes: smaller images are padded up to it
     trained  the size at which it was trained, or exported
+    task     its inputs, and the classes that masks hold: its own, or a dataset's by ``class_map``
     record   what predictions say about it: model, file, digests, backend
     """
 
@@ -47,6 +49,20 @@ class Predictor:
     trained: Size
     canvas: Size | None = None
     record: PredictedNetwork = field(default_factory=PredictedNetwork)
+    class_map: ClassMap | None = None
+
+
+def in_classes_of(predictor: Predictor, task: Task, text: str | None, *, dataset: str) -> Predictor:
+    """The predictor with masks in the classes of a dataset's ``task``, matched by name or by the class map ``text``.
+
+    Raises :class:`ConfigError` for names that do not match and that no class map explains.
+    """
+    source, target = f"'{predictor.record['file']}'", f"dataset '{dataset}'"
+    class_map = match_classes(predictor.task.class_names, task.class_names, text, source=source, target=target)
+    if class_map.is_identity:
+        return predictor
+    own = replace(task, inputs=predictor.task.inputs, normalisation=predictor.task.normalisation, rgb=predictor.task.rgb)
+    return replace(predictor, task=own, class_map=class_map)
 
 
 def open_predictor(subject: Path | str, *, catalog: Catalog, device: str, model: str | None = None) -> Predictor:
