@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,31 @@ def test_masks_of_a_dataset_hold_its_classes(segbench: Any, trained: Path, tmp_p
     assert sum(image.get("pixels_without_class", 0) for image in record["images"]) == sum(int((a == 1).sum()) for a in own)
     _, again = masks("kept", "ground", "cloud", flags=("--class-map", "background:ground,disk:cloud"))
     assert (again.code, "predictions of other classes" in again.err) == (2, True)
+
+
+def test_values_of_another_kind_are_not_scored_in_silence(segbench: Any, trained: Path, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    (file,) = trained.glob("checkpoints/*/best.pt")
+    deep = tmp_path / "deep"
+    for folder in ("images", "masks"):
+        (deep / folder).mkdir(parents=True)
+        for path in (tmp_path / "data" / folder).iterdir():
+            values = np.asarray(Image.open(path))
+            if folder == "masks":
+                Image.fromarray(values).save(deep / folder / path.name)
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+                picture = rasterio.open(
+                    deep / folder / f"{path.stem}.tif", "w", driver="GTiff", width=24, height=24, count=3, dtype="float32"
+                )
+            with picture:
+                picture.write((values / 255).astype(np.float32).transpose(2, 0, 1))
+    data = ("--dataset", _folder("background", "disk"), "--data", deep)
+    refused = segbench("evaluate", "--checkpoint", file, *data, "--device", "cpu", "--set", "execute.where=inline", "--json")
+    assert refused.out, refused.err
+    (cell,) = json.loads(refused.out)["cells"]
+    assert (refused.code, cell["quality"]) == (1, None)
+    assert "the network was trained on uint8 from 0 to" in cell["error"]["message"]
+    scored = _evaluate(segbench, "--checkpoint", file, *data, "--set", "eval.any_values=true")
+    assert scored["quality"]["miou"] is not None

@@ -45,6 +45,11 @@ _OWN_CLASSES = "network"
 @click.option("--tile", metavar="N|HxW", help="Show images in tiles.  [default: 1024 where one has more than 1536x1536 pixels]")
 @click.option("--overlap", type=click.IntRange(min=0), metavar="PIXELS", help="What tiles share at least.  [default: an eighth]")
 @click.option("--bands", metavar="1,2,..", help="Bands of a GeoTIFF that the network gets, in order.")
+@click.option(
+    "--rescale",
+    metavar="auto|none|A-B:C-D",
+    help="Values unlike those of training: by dtype (uint16 / 257), as they are, or A to C and B to D.  [default: refused]",
+)
 @click.option("--overlay/--no-overlay", default=True, show_default=True, help="Also write the classes' colours over each image.")
 @click.option("--alpha", type=click.FloatRange(0, 1), default=0.55, show_default=True, metavar="SHARE", help="How opaque they are.")
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N.")
@@ -182,8 +187,17 @@ def _settings(flags: Mapping[str, Any], predictor: Predictor) -> PredictSettings
         overlap=flags["overlap"],
         alpha=flags["alpha"] if flags["overlay"] else None,
         classes=predictor.class_map.text if predictor.class_map else None,
+        rescale=_rescale(flags["rescale"]),
         batch_size=flags["batch_size"] or (1 if predictor.device == "cpu" else 8),
     )
+
+
+def _rescale(text: str | None) -> str:
+    from segbench.util.value_range import parse_rescale
+
+    if text not in (None, "auto", "none"):
+        parse_rescale(text)
+    return text or "refuse"
 
 
 def _bands(text: str | None) -> tuple[int, ...]:

@@ -111,6 +111,7 @@ class EvalSettings(Section):
     class_map: str | None = Field(
         None, description="which class of the network stands for which of the dataset, where names do not say: a:b,c:ignore or a file"
     )
+    any_values: bool = Field(False, description="score a trained network on images whose values are far from those of its training")
     every: Positive = Field(1, description="validate every n epochs")
     batch_size: Positive | None = Field(None, description="none: the training batch size")
     pictures: int = Field(4, ge=0, description="how many fixed samples are pictured")

@@ -23,9 +23,11 @@ from segbench.prediction.predictor import Predictor
 from segbench.prediction.record import PredictedImage, PredictionRecord, ShownAs, file_states, open_record
 from segbench.prediction.scenes import OpenScene, Scene
 from segbench.prediction.tiles import Grid, blended, grid_of
+from segbench.prediction.values import Values, require_one_rule, trained_values
 from segbench.util.devices import is_out_of_memory
 from segbench.util.image_size import Size, format_size
 from segbench.util.sequences import counted
+from segbench.util.value_range import LinearRescale
 
 WHOLE_PIXELS = 1536 * 1536
 TILE = (1024, 1024)
@@ -46,6 +48,7 @@ class PredictSettings:
     overlap  pixels that neighbouring tiles share at least; None: an eighth of the tile
     alpha    how opaque an overlay's colours are; None: no overlays
     classes  the class map by which masks hold a dataset's classes; None: they hold the network's, or the dataset has the same names
+    rescale  what happens to values unlike those of training, as in :class:`~segbench.prediction.values.Values`
     """
 
     size: Size | Literal["auto", "own", "trained"] = "auto"
@@ -54,6 +57,7 @@ class PredictSettings:
     alpha: float | None = 0.55
     batch_size: int = 1
     classes: str | None = None
+    rescale: str = "refuse"
 
     def identity(self) -> ShownAs:
         """The settings that predictions depend on, as the record stores them."""
@@ -63,6 +67,7 @@ class PredictSettings:
             overlap=self.overlap,
             alpha=self.alpha,
             classes=self.classes,
+            rescale=None if self.rescale == "refuse" else self.rescale,
         )
 
 
@@ -86,6 +91,7 @@ def check_settings(settings: PredictSettings, predictor: Predictor) -> None:
         canvas = predictor.canvas
         if value is not None and canvas is not None and (value[0] > canvas[0] or value[1] > canvas[1]):
             raise ConfigError(f"{flag} {format_size(value)}: the file was exported for {format_size(canvas)} and takes nothing larger.")
+    require_one_rule(settings.rescale, predictor.task.inputs)
     class_map = predictor.class_map
     if class_map is not None and None in class_map.targets and gap_id(predictor.task) is None:
         raise ConfigError(
@@ -140,6 +146,8 @@ class _ImagePredictor:
         self.predictor, self.out, self.settings, self.record, self.report = predictor, out, settings, record, report
         self.normalise = Normaliser(predictor.plan, torch.device(predictor.device))
         self.norms = planned_normalisation(predictor.plan)
+        self.values = Values(trained_values(predictor.value_ranges, predictor.plan), settings.rescale)
+        self.rescales: Mapping[str, LinearRescale] = {}
 
     def run(self, scene: Scene) -> str | None:
         """Predict one image; returns the reason where that is impossible."""
@@ -165,6 +173,7 @@ class _ImagePredictor:
 
     def _predict_image(self, name: str, scene: OpenScene) -> PredictedImage:
         task = self.predictor.task
+        self.rescales = self.values.rescales(scene, self.norms, name)
         size = self._resize(scene)
         grid = self._grid(scene.size) if size is None else grid_of(scene.size, scene.size, 0)
         self.report("image", {"id": name, "tiles": len(grid)})
@@ -213,6 +222,7 @@ class _ImagePredictor:
             overlay=overlay.relative_to(self.out).as_posix() if overlay else None,
             size=scene.size,
             shown=description,
+            rescaled={name: str(rescale) for name, rescale in self.rescales.items()},
             pixels=pixels,
             pixels_without_data=gaps,
             pixels_without_class=without_class,
@@ -267,7 +277,11 @@ class _ImagePredictor:
         return self._logits([inputs], scene.size)[0]
 
     def _working_values(self, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {name: working_form(stored[name], norm) for name, norm in self.norms.items()}
+        return {name: working_form(self._rescaled(name, stored[name]), norm) for name, norm in self.norms.items()}
+
+    def _rescaled(self, name: str, values: Tensor) -> Tensor:
+        rescale = self.rescales.get(name)
+        return values if rescale is None else values.to(torch.float32) * rescale.factor + rescale.offset
 
     def _logits(self, images: Sequence[Mapping[str, Tensor]], size: Size) -> Tensor:
         batch = {name: stack([image[name] for image in images]).to(self.predictor.device) for name in self.norms}

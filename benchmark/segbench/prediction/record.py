@@ -48,6 +48,7 @@ class ShownAs(SparseRecord):
     overlap: int | None = None
     alpha: float | None = None
     classes: str | None = None
+    rescale: str | None = None
 
 
 class FileState(SparseRecord):
@@ -67,6 +68,7 @@ class PredictedImage(SparseRecord):
     overlay: str | None = None
     size: Size | None = None
     shown: str = ""
+    rescaled: dict[str, str] = Field(default_factory=dict)
     pixels: dict[str, int]
     pixels_without_data: int = 0
     pixels_without_class: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import torch
 
 from segbench.config.settings import Settings
 from segbench.data.selection import find_dataset, overlapping, same_dataset, scored_split
-from segbench.errors import CheckpointError
+from segbench.errors import CheckpointError, DataError
 from segbench.execution.events import Emit, Fields
 from segbench.execution.jobs import CellJob
 from segbench.execution.plan.cell import measured_size
@@ -28,6 +28,7 @@ from segbench.plugin.specs import DatasetSpec, LossSpec, ModelSpec, Normalisatio
 from segbench.results.records import Quality, Training
 from segbench.util.image_size import format_size, parse_size
 from segbench.util.sequences import counted, evenly_spaced
+from segbench.util.value_range import ValueRange, unlike, value_range
 
 if TYPE_CHECKING:
     from segbench.measure.quality.evaluate import Evaluation
@@ -205,6 +206,8 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
     samples = setup.samples(split)
     trained = trained_network(setup)
     class_map = class_map_of(setup, trained.meta.task)
+    if setup.job.checkpoint is not None and trained.meta.value_ranges is not None and not setup.settings.eval.any_values:
+        require_trained_values(samples, trained.meta.value_ranges, f"'{split}' of dataset '{setup.dataset}'")
     wanted = evenly_spaced(len(samples), setup.settings.eval.pictures)
     done = evaluate(
         trained.network,
@@ -247,6 +250,22 @@ def class_map_of(setup: Setup, own: Task) -> ClassMap | None:
     names = setup.task.class_names
     class_map = match_classes(own.class_names, names, setup.settings.eval.class_map, source=source, target=target)
     return None if class_map.is_identity else class_map
+
+
+def require_trained_values(samples: Sequence[Sample], trained: Mapping[str, ValueRange], what: str) -> None:
+    """Raise :class:`DataError` where most images have values unlike those that a network was trained on; a few of them are looked at."""
+    from segbench.data.samples import load_sample
+
+    drawn = [load_sample(samples, index) for index in evenly_spaced(len(samples), 9)]
+    for name, own in trained.items():
+        seen = [value_range([sample.inputs[name].numpy()]) for sample in drawn if name in sample.inputs]
+        faults = [(one, why) for one in seen if one is not None and (why := unlike(own, one))]
+        if len(faults) > len(seen) // 2:
+            one, why = faults[0]
+            raise DataError(
+                f"{what}: input '{name}' has values of {one}, the network was trained on {own}: {why}. Convert the images, or score them "
+                "as they are with --set eval.any_values=true."
+            )
 
 
 def scored(setup: Setup, done: Evaluation, split: str, *, trained_on: str | None, class_map: ClassMap | None = None) -> Quality:
