@@ -14,9 +14,10 @@ from segbench.cli.trained import TRAINED
 @click.command(name="evaluate", short_help="Score trained cells or a checkpoint again.", epilog=TRAINED)
 @click.argument("run", required=False, metavar="[TRAINED]")
 @click.option("--checkpoint", metavar="TRAINED", help="A network by its weights alone, on a dataset of its own, instead of a run's.")
-@click.option("--dataset", metavar="NAME", help="Dataset (with --checkpoint).")
+@click.option("--dataset", metavar="NAME", help="Dataset: with --checkpoint, or another than the run's. Classes are matched by name.")
 @click.option("--data", metavar="DIR", help="Folder of the dataset.")
 @click.option("--split", metavar="NAME", help="Split to score.")
+@click.option("--class-map", metavar="MAP|FILE", help="Which class of the network stands for which of the dataset: a:b,c:ignore.")
 @click.option("--image-size", metavar="N|HxW", help="Short for --set eval.image_size=..")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Any setting of [eval], as in eval.resize=warp. Repeatable.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep run.json, report.md and pictures there.")
@@ -28,6 +29,7 @@ def command(
     dataset: str | None,
     data: str | None,
     split: str | None,
+    class_map: str | None,
     image_size: str | None,
     sets: tuple[str, ...],
     out: Path | None,
@@ -38,6 +40,10 @@ def command(
 
     Cells of a run are scored with that run's settings, and the scores are kept below its directory. With --checkpoint, or for a FILE
     outside of a run, the network is scored by what its file says of it.
+
+    Where the dataset has the same class names in another order, they are matched by name. Other names need --class-map, or a FILE of it
+    with a pair in each line: NETWORK:DATASET, NETWORK:ignore (what is predicted as that class is wrong), ignore:DATASET (labels that do
+    not count). Names that both sides have need no pair.
     """
     from segbench.errors import ConfigError
     from segbench.execution.plan.sources import find_trained
@@ -62,7 +68,8 @@ def command(
     texts = [*sets]
     texts += [f"eval.split={split}"] if split else []
     texts += [f"eval.image_size={image_size}"] if image_size else []
-    flags = {key: value for key, value in (("data", data), ("device", device), ("dataset", dataset)) if value}
+    given = {"data": data, "device": device, "dataset": dataset, "eval.class_map": class_map}
+    flags = {key: value for key, value in given.items() if value}
     catalog = load_catalog()
     with tempfile.TemporaryDirectory(prefix="segbench-evaluate-") as folder, progress_display() as display:
         directory = None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from segbench.prediction.scenes import Scene
 
 _QUIET_SECONDS = 2.0
+_OWN_CLASSES = "network"
 
 
 @click.command(name="predict", short_help="Masks and overlays of images, by a trained cell or an exported file.", epilog=TRAINED)
@@ -31,6 +32,12 @@ _QUIET_SECONDS = 2.0
 @click.option("--dataset", metavar="NAME", help="Read the samples of a dataset, instead of files.")
 @click.option("--data", metavar="DIR", help="Folder of the dataset.")
 @click.option("--split", metavar="NAME", help="Split of the dataset.  [default: test, else val]")
+@click.option(
+    "--class-map",
+    metavar="MAP|FILE|network",
+    help="Which class of the network stands for which of the dataset: a:b,c:ignore. 'network': masks hold the network's own.  "
+    "[default: by name]",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder for masks, overlays, predictions.json.")
 @click.option(
     "--size", metavar="N|HxW|trained|own", help="Resize images to fit, and logits back.  [default: trained for pictures, own for GeoTIFF]"
@@ -38,6 +45,11 @@ _QUIET_SECONDS = 2.0
 @click.option("--tile", metavar="N|HxW", help="Show images in tiles.  [default: 1024 where one has more than 1536x1536 pixels]")
 @click.option("--overlap", type=click.IntRange(min=0), metavar="PIXELS", help="What tiles share at least.  [default: an eighth]")
 @click.option("--bands", metavar="1,2,..", help="Bands of a GeoTIFF that the network gets, in order.")
+@click.option(
+    "--rescale",
+    metavar="auto|none|A-B:C-D",
+    help="Values unlike those of training: by dtype (uint16 / 257), as they are, or A to C and B to D.  [default: refused]",
+)
 @click.option("--overlay/--no-overlay", default=True, show_default=True, help="Also write the classes' colours over each image.")
 @click.option("--alpha", type=click.FloatRange(0, 1), default=0.55, show_default=True, metavar="SHARE", help="How opaque they are.")
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N.")
@@ -47,7 +59,8 @@ _QUIET_SECONDS = 2.0
 def command(arguments: tuple[Path, ...], out: Path, overwrite: bool, as_json: bool, **flags: Any) -> int:
     """Predict on IMAGES (files and folders) with SUBJECT: a trained network, or a file of 'segbench export'.
 
-    Masks hold class ids in the dataset's colours: PNG with a palette, or GeoTIFF in the place of the image where that is a GeoTIFF.
+    Masks hold ids of the network's classes, or with --dataset of the dataset's, in their colours: PNG with a palette, or GeoTIFF in the
+    place of the image where that is a GeoTIFF.
     The same command continues where it stopped. Exit 1 where an image could not be predicted.
 
     \b
@@ -75,6 +88,9 @@ def command(arguments: tuple[Path, ...], out: Path, overwrite: bool, as_json: bo
     if predictor.record.get("random_weights"):
         click.echo("Warning: this file was exported with random weights: what it predicts means nothing.", err=True)
     scenes = _scenes(images, flags, predictor.task, catalog)
+    predictor, note = _in_classes(predictor, flags, catalog)
+    if note:
+        click.echo(f"Note: {note}", err=True)
     with _progress() as report:
         summary = predict(predictor, scenes, out, _settings(flags, predictor), overwrite=overwrite, report=report)
     click.echo(summary.record.to_json() if as_json else _summary(summary, predictor, out))
@@ -97,8 +113,8 @@ def _scenes(images: tuple[Path, ...], flags: Mapping[str, Any], task: Task, cata
 
     if flags["dataset"]:
         return _samples(flags, task, catalog)
-    if flags["data"] or flags["split"]:
-        raise ConfigError("--data and --split go with --dataset NAME.")
+    if flags["data"] or flags["split"] or flags["class_map"]:
+        raise ConfigError("--data, --split and --class-map go with --dataset NAME.")
     if flags["bands"] and flags["inputs"]:
         raise ConfigError("--bands goes with IMAGES of one file each, not with --input.")
     if images:
@@ -137,6 +153,30 @@ def _samples(flags: Mapping[str, Any], task: Task, catalog: Catalog) -> list[Sce
     return [*sample_scenes(samples)]
 
 
+def _in_classes(predictor: Predictor, flags: Mapping[str, Any], catalog: Catalog) -> tuple[Predictor, str]:
+    """The predictor with masks in a dataset's classes, and what is to be known of them where they are not the network's as they are."""
+    from segbench.data.selection import find_dataset
+    from segbench.plugin.class_map import class_map_text
+    from segbench.plugin.specs import resolve
+    from segbench.prediction.predictor import in_classes_of
+
+    if not flags["dataset"]:
+        return predictor, ""
+    dataset = find_dataset(catalog, flags["dataset"])
+    task: Task = resolve(dataset.spec.task)(dataset.options)
+    own = predictor.task.class_names
+    if flags["class_map"] == _OWN_CLASSES:
+        ids = ", ".join(f"{index} {name}" for index, name in enumerate(own[:8]))
+        more = f" and {len(own) - 8} more" if len(own) > 8 else ""
+        note = f"masks hold the network's classes ({ids}{more}), not those of dataset '{dataset}'"
+        return predictor, note if own != task.class_names else ""
+    text = class_map_text(flags["class_map"]) if flags["class_map"] else None
+    mapped = in_classes_of(predictor, task, text, dataset=str(dataset))
+    if mapped.class_map is None:
+        return mapped, ""
+    return mapped, f"masks hold the classes of dataset '{dataset}'; {'; '.join(mapped.class_map.prediction_notes())}"
+
+
 def _settings(flags: Mapping[str, Any], predictor: Predictor) -> PredictSettings:
     from segbench.prediction.predict import PredictSettings
     from segbench.util.image_size import parse_size
@@ -147,8 +187,18 @@ def _settings(flags: Mapping[str, Any], predictor: Predictor) -> PredictSettings
         tile=None if tile is None else parse_size(tile, key="--tile"),
         overlap=flags["overlap"],
         alpha=flags["alpha"] if flags["overlay"] else None,
+        classes=predictor.class_map.text if predictor.class_map else None,
+        rescale=_rescale(flags["rescale"]),
         batch_size=flags["batch_size"] or (1 if predictor.device == "cpu" else 8),
     )
+
+
+def _rescale(text: str | None) -> str:
+    from segbench.util.value_range import parse_rescale
+
+    if text not in (None, "auto", "none"):
+        parse_rescale(text)
+    return text or "refuse"
 
 
 def _bands(text: str | None) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from segbench.errors import ConfigError
+from segbench.plugin.class_map import class_map_text
 from segbench.util.folds import parse_fold
 from segbench.util.image_size import parse_growing_size, parse_size
 
@@ -15,9 +16,9 @@ Positive = Annotated[int, Field(ge=1)]
 SizeText = int | str
 
 
-def _as_value_error(check: Any, value: Any) -> None:
+def _as_value_error(check: Any, value: Any) -> Any:
     try:
-        check(value)
+        return check(value)
     except ConfigError as error:
         raise ValueError(str(error)) from None
 
@@ -122,6 +123,10 @@ class EvalSettings(Section):
     scales: tuple[float, ...] = Field((1.0,), description="test-time augmentation: average over the image at these scales")
     boundary: bool = Field(True, description="boundary IoU of the final score")
     calibration: bool = Field(True, description="calibration error and reliability curve of the final score")
+    class_map: str | None = Field(
+        None, description="which class of the network stands for which of the dataset, where names do not say: a:b,c:ignore or a file"
+    )
+    any_values: bool = Field(False, description="score a trained network on images whose values are far from those of its training")
     every: Positive = Field(1, description="validate every n epochs")
     batch_size: Positive | None = Field(None, description="none: the training batch size")
     pictures: int = Field(4, ge=0, description="how many fixed samples are pictured")
@@ -152,6 +157,14 @@ class EvalSettings(Section):
         if value is not None:
             _as_value_error(parse_size, value)
         return value
+
+    @field_validator("class_map")
+    @classmethod
+    def _one_line(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        text: str = _as_value_error(class_map_text, value)  # a file may have changed, or be gone, when the configuration is read again
+        return text
 
 
 class MeasureSettings(Section):

@@ -1,18 +1,20 @@
-"""Mean and deviation per channel of a training split, for inputs whose task declares none."""
+"""Statistics of a training split: mean and deviation per channel where the task declares none, and the range of its values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-from segbench.data.samples import read_sample
+from segbench.data.samples import load_sample, read_sample
 from segbench.errors import DataError
 from segbench.plugin.specs import Normalisation, Sample, Task
-from segbench.util.sequences import counted
+from segbench.util.sequences import counted, evenly_spaced
+from segbench.util.value_range import ValueRange, value_range
 
 SAMPLES = 500
+RANGE_SAMPLES = 32
 _CONSTANT = 1e-9  # deviation as a share of the mean below which only rounding is left
 
 
@@ -67,6 +69,13 @@ def compute_normalisation(
         for name, running in statistics.items():
             running.add(sample.inputs[name])
     return {name: _normalisation(name, running, count) for name, running in statistics.items()}
+
+
+def value_ranges(samples: Sequence[Sample], inputs: Iterable[str], *, limit: int = RANGE_SAMPLES) -> dict[str, ValueRange]:
+    """The range of each input's values, from at most ``limit`` samples at even distances; inputs without a finite value are left out."""
+    drawn = [load_sample(samples, index).inputs for index in evenly_spaced(len(samples), limit)]
+    ranges = {name: value_range(values[name].numpy() for values in drawn if name in values) for name in inputs}
+    return {name: one for name, one in ranges.items() if one is not None}
 
 
 def _normalisation(name: str, running: ChannelStatistics, count: int) -> Normalisation:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segbench.config.run_config import EMBEDDED_RECIPE, SettingValues, load_config
-from segbench.errors import CheckpointError, StoreError
+from segbench.errors import CheckpointError, ConfigError, StoreError
 from segbench.execution.events import Listener
-from segbench.execution.plan.plan import make_plan
+from segbench.execution.plan.plan import Plan, make_plan
 from segbench.execution.plan.sources import Trained
 from segbench.execution.runner import run_stages
-from segbench.networks.checkpoint_meta import CheckpointMeta
+from segbench.networks.checkpoint_meta import CheckpointMeta, read_meta
 from segbench.plugin.choice import slug
+from segbench.plugin.class_map import match_classes
 from segbench.plugin.registry import Catalog
 from segbench.results.records import CellResult, RunResult
 from segbench.results.store import no_run
@@ -29,18 +30,22 @@ def evaluate_run(
     if run is None or not (run / "config.toml").exists():
         raise no_run(run or trained.text, "there is no config.toml")
     config = load_config(run / "config.toml", sets=sets, flags=flags)
-    known = {cell.id for cell in make_plan(config, catalog).cells}
+    plan = make_plan(config, catalog)
+    known = {cell.id for cell in plan.cells}
     checkpoints = {network.cell: network.file for network in trained.networks if network.cell in known}
     if not checkpoints:
         raise StoreError(
             f"'{run / 'config.toml'}' plans none of the trained cells that '{trained.text}' names. "
             "Score one by its weights: segbench evaluate --checkpoint RUN/CELL --dataset NAME."
         )
+    notes = {cell: notes_on_classes(read_meta(file), plan, source=f"'{cell}'") for cell, file in checkpoints.items() if cell}
     digest = hashlib.sha256(json.dumps([list(sets), flags], default=str, sort_keys=True).encode()).hexdigest()[:8]
     alone = [str(network.cell) for network in trained.networks] if _names_one(trained, run) else []
     name = slug("-".join([*(text.removeprefix("eval.") for text in sets), *([digest] if flags else []), *alone])) or "again"
     directory = (run / "evaluations" / name).absolute()
-    result = run_stages(config, ("evaluate",), catalog=catalog, listener=listener, directory=directory, checkpoints=checkpoints)
+    result = run_stages(
+        config, ("evaluate",), catalog=catalog, listener=listener, directory=directory, checkpoints=checkpoints, notes=notes
+    )
     return result, directory
 
 
@@ -52,7 +57,7 @@ def _names_one(trained: Trained, run: Path) -> bool:
 def evaluate_checkpoint(
     file: Path, *, catalog: Catalog, listener: Listener, out: Path, sets: Sequence[str] = (), flags: SettingValues | None = None
 ) -> RunResult:
-    """Score one checkpoint on a dataset whose classes and inputs fit it."""
+    """Score one checkpoint on a dataset whose inputs fit it and whose classes have its names, or those that ``eval.class_map`` says."""
     from segbench.networks.checkpoints import read_checkpoint
 
     meta = read_checkpoint(file).meta
@@ -61,17 +66,32 @@ def evaluate_checkpoint(
     own_flags = {"models": [meta.model], "losses": ["ce"], "recipes": EMBEDDED_RECIPE, "train.image_size": format_size(meta.image_size)}
     config = load_config(sets=[*_history(meta), *sets], flags={**own_flags, **(flags or {})})
     plan = make_plan(config, catalog, by_model=True)
-    own = meta.task
-    if plan.task.num_classes != own.num_classes or dict(plan.task.inputs) != dict(own.inputs):
-        raise CheckpointError(
-            f"'{file}' was trained for {own.num_classes} classes on {dict(own.inputs)}; "
-            f"dataset '{plan.dataset}' has {plan.task.num_classes} on {dict(plan.task.inputs)}. Give the dataset that it was trained for."
-        )
-    checkpoints = {cell.id: file.absolute() for cell in plan.cells}
+    notes = notes_on_classes(meta, plan, source=f"'{file}'")
     result = run_stages(
-        config, ("evaluate",), catalog=catalog, listener=listener, directory=out.absolute(), checkpoints=checkpoints, by_model=True
+        config,
+        ("evaluate",),
+        catalog=catalog,
+        listener=listener,
+        directory=out.absolute(),
+        checkpoints={cell.id: file.absolute() for cell in plan.cells},
+        by_model=True,
+        notes={cell.id: notes for cell in plan.cells},
     )
     return result.model_copy(update={"cells": [_as_trained(cell, meta) for cell in result.cells]})
+
+
+def notes_on_classes(meta: CheckpointMeta, plan: Plan, *, source: str) -> tuple[str, ...]:
+    """How the network's classes were matched to the dataset's, in sentences; empty where they are the same.
+
+    Raises :class:`ConfigError` for other inputs than the network takes, and for names that do not match and that no class map explains.
+    """
+    own, inputs = meta.task, dict(plan.task.inputs)
+    if inputs != dict(own.inputs):
+        raise ConfigError(
+            f"{source} was trained on the inputs {dict(own.inputs)}; dataset '{plan.dataset}' has {inputs}. Give a dataset with its inputs."
+        )
+    text = plan.cells[0].settings.eval.class_map
+    return match_classes(own.class_names, plan.task.class_names, text, source=source, target=f"dataset '{plan.dataset}'").notes()
 
 
 def _history(meta: CheckpointMeta) -> list[str]:

@@ -69,11 +69,12 @@ def run_stages(
     directory: Path,
     checkpoints: Mapping[str, Path] | None = None,
     by_model: bool = False,
+    notes: Mapping[str, Sequence[str]] | None = None,
 ) -> RunResult:
     """Run only some stages of every cell, in a directory of their own; nothing is reported.
 
     With ``checkpoints`` (by cell) only those cells are run, with these weights. Costs are measured where "profile" is asked for.
-    Cells that were not trained by this configuration are named ``by_model``.
+    Cells that were not trained by this configuration are named ``by_model``. ``notes`` (by cell) are kept in their rows.
     """
     plan = make_plan(config, catalog, digest_of=_data_digest, by_model=by_model)
     if checkpoints is not None:
@@ -86,6 +87,7 @@ def run_stages(
         listener.on(PlanMade(tuple(cell.describe() for cell in plan.cells)))
         for cell in plan.cells:
             blank = cell.blank(session.device)
+            blank = blank.model_copy(update={"notes": [*blank.notes, *(notes or {}).get(cell.id, ())]})
             session.listener.on(CellStarted(cell.describe(), stages))
             row = execute_cell(session, cell, blank, StagePlan(stages))
             session.put(row)

@@ -13,9 +13,10 @@ from segbench.plugin.chosen import PartRecord
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import Normalisation, Task
 from segbench.util.image_size import Size
+from segbench.util.value_range import ValueRange
 
 _NO_DOWNLOAD = {"pretrained": False, "weights": None}
-_LEFT_OUT_TOGETHER = {"model_parts": (), "train_split": ("select_on",), "epoch": ("val_miou",)}
+_LEFT_OUT_TOGETHER = {"model_parts": (), "train_split": ("select_on",), "epoch": ("val_miou",), "value_ranges": ()}
 """Keys that a file lacks where they are None, with those that it lacks beside them."""
 
 
@@ -23,7 +24,8 @@ _LEFT_OUT_TOGETHER = {"model_parts": (), "train_split": ("select_on",), "epoch":
 class CheckpointMeta:
     """The ``meta`` of a checkpoint: model, options, task, input plan and normalisation, image size (height, width), training.
 
-    ``train_split`` is None in files that were written before it was recorded, and ``epoch`` where no epoch was trained.
+    ``train_split`` and ``value_ranges`` (of the training split, by input) are None in files that were written before they were recorded,
+    ``epoch`` where no epoch was trained.
     """
 
     model: str
@@ -42,6 +44,7 @@ class CheckpointMeta:
     select_on: str | None = None
     epoch: int | None = None
     val_miou: float | None = None
+    value_ranges: Mapping[str, ValueRange] | None = None
     further: Mapping[str, object] = field(default_factory=dict)
     """keys of other versions"""
 
@@ -66,6 +69,7 @@ class CheckpointMeta:
             "plan": _plan(values["plan"]),
             "image_size": (int(height), int(width)),
             "seed": int(values["seed"]),
+            "value_ranges": parse_ranges(values.get("value_ranges")),
             "further": {key: value for key, value in values.items() if key not in known},
         }
         return cls(**{**{key: value for key, value in values.items() if key in known}, **parsed})
@@ -121,6 +125,11 @@ def without_download(options: Mapping[str, Any]) -> dict[str, Any]:
     """Recorded options, except that no pretrained weights are fetched only to be overwritten."""
     stored = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items()}
     return {**stored, **{name: value for name, value in _NO_DOWNLOAD.items() if name in stored}}
+
+
+def parse_ranges(values: Mapping[str, Any] | None) -> dict[str, ValueRange] | None:
+    """Value ranges by input, as files hold them."""
+    return None if values is None else {name: ValueRange(**one) for name, one in values.items()}
 
 
 def _task(values: Mapping[str, Any]) -> Task:

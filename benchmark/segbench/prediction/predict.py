@@ -23,9 +23,11 @@ from segbench.prediction.predictor import Predictor
 from segbench.prediction.record import PredictedImage, PredictionRecord, ShownAs, file_states, open_record
 from segbench.prediction.scenes import OpenScene, Scene
 from segbench.prediction.tiles import Grid, blended, grid_of
+from segbench.prediction.values import Values, require_one_rule, trained_values
 from segbench.util.devices import is_out_of_memory
 from segbench.util.image_size import Size, format_size
 from segbench.util.sequences import counted
+from segbench.util.value_range import LinearRescale
 
 WHOLE_PIXELS = 1536 * 1536
 TILE = (1024, 1024)
@@ -45,6 +47,8 @@ class PredictSettings:
     tile     size of tiles; None: images up to WHOLE_PIXELS as a whole, larger ones in TILE
     overlap  pixels that neighbouring tiles share at least; None: an eighth of the tile
     alpha    how opaque an overlay's colours are; None: no overlays
+    classes  the class map by which masks hold a dataset's classes; None: they hold the network's, or the dataset has the same names
+    rescale  what happens to values unlike those of training, as in :class:`~segbench.prediction.values.Values`
     """
 
     size: Size | Literal["auto", "own", "trained"] = "auto"
@@ -52,6 +56,8 @@ class PredictSettings:
     overlap: int | None = None
     alpha: float | None = 0.55
     batch_size: int = 1
+    classes: str | None = None
+    rescale: str = "refuse"
 
     def identity(self) -> ShownAs:
         """The settings that predictions depend on, as the record stores them."""
@@ -60,6 +66,8 @@ class PredictSettings:
             tile=format_size(self.tile) if self.tile else "auto",
             overlap=self.overlap,
             alpha=self.alpha,
+            classes=self.classes,
+            rescale=None if self.rescale == "refuse" else self.rescale,
         )
 
 
@@ -83,6 +91,13 @@ def check_settings(settings: PredictSettings, predictor: Predictor) -> None:
         canvas = predictor.canvas
         if value is not None and canvas is not None and (value[0] > canvas[0] or value[1] > canvas[1]):
             raise ConfigError(f"{flag} {format_size(value)}: the file was exported for {format_size(canvas)} and takes nothing larger.")
+    require_one_rule(settings.rescale, predictor.task.inputs)
+    class_map = predictor.class_map
+    if class_map is not None and None in class_map.targets and gap_id(predictor.task) is None:
+        raise ConfigError(
+            f"what is predicted as a class without counterpart gets the dataset's ignore index, and {predictor.task.ignore_index} does not "
+            "fit into a mask. Name a class of the dataset for each class of the network."
+        )
     tile = settings.tile or predictor.canvas or TILE
     if settings.overlap is not None and not 0 <= settings.overlap < min(tile):
         raise ConfigError(f"--overlap {settings.overlap} must be at least 0 and less than the tile ({format_size(tile)}).")
@@ -131,6 +146,8 @@ class _ImagePredictor:
         self.predictor, self.out, self.settings, self.record, self.report = predictor, out, settings, record, report
         self.normalise = Normaliser(predictor.plan, torch.device(predictor.device))
         self.norms = planned_normalisation(predictor.plan)
+        self.values = Values(trained_values(predictor.value_ranges, predictor.plan), settings.rescale)
+        self.rescales: Mapping[str, LinearRescale] = {}
 
     def run(self, scene: Scene) -> str | None:
         """Predict one image; returns the reason where that is impossible."""
@@ -156,23 +173,27 @@ class _ImagePredictor:
 
     def _predict_image(self, name: str, scene: OpenScene) -> PredictedImage:
         task = self.predictor.task
+        self.rescales = self.values.rescales(scene, self.norms, name)
         size = self._resize(scene)
         grid = self._grid(scene.size) if size is None else grid_of(scene.size, scene.size, 0)
         self.report("image", {"id": name, "tiles": len(grid)})
         writer = mask_writer(self.out / "masks", name, scene.size, task, raster=scene.raster, georeference=scene.georeference)
-        counts = torch.zeros(task.num_classes, dtype=torch.int64)
+        classes = task.num_classes + 1  # the last one counts what is predicted as a class without counterpart
+        counts = torch.zeros(classes, dtype=torch.int64)
         gaps = 0
         gap = gap_id(task)
         try:
             for window, logits in self._pieces(scene, grid, size):
-                labels = logits.max(dim=0).indices.cpu()
+                labels = self._mapped(logits.max(dim=0).indices.cpu())
                 missing = scene.missing(window) if gap is not None else None
                 if missing is not None:
-                    counts += torch.bincount(labels[~missing], minlength=task.num_classes)
+                    counts += torch.bincount(labels[~missing], minlength=classes)
                     gaps += int(missing.sum())
                     labels[missing] = gap  # type: ignore[assignment]  # not None where missing is not
                 else:
-                    counts += torch.bincount(labels.flatten(), minlength=task.num_classes)
+                    counts += torch.bincount(labels.flatten(), minlength=classes)
+                if self.predictor.class_map is not None and gap is not None:
+                    labels[labels == task.num_classes] = gap
                 writer.write(window, to_ids(labels, task))
             writer.finish()
         except BaseException:
@@ -180,14 +201,20 @@ class _ImagePredictor:
             raise
         return self._entry(name, scene, self._describe_input(grid, size), counts, gaps, writer.path)
 
+    def _mapped(self, labels: Tensor) -> Tensor:
+        """The network's classes (h, w) as those that the mask holds."""
+        class_map = self.predictor.class_map
+        return labels if class_map is None else torch.tensor(class_map.prediction_ids)[labels]
+
     def _entry(self, name: str, scene: OpenScene, description: str, counts: Tensor, gaps: int, mask: Path) -> PredictedImage:
         overlay = None
         if self.settings.alpha is not None:
             overlay = self.out / "overlays" / f"{name}.png"
             overlay.parent.mkdir(exist_ok=True)
             write_overlay(overlay, mask, scene, self.predictor.task, alpha=self.settings.alpha)
-        pixels = dict(zip(self.predictor.task.class_names, counts.tolist(), strict=True))
-        seen = max(1, sum(pixels.values()))
+        *known, without_class = counts.tolist()
+        pixels = dict(zip(self.predictor.task.class_names, known, strict=True))
+        seen = max(1, sum(pixels.values()) + without_class)
         area = scene.georeference.pixel_m2
         return PredictedImage(
             id=name,
@@ -195,8 +222,10 @@ class _ImagePredictor:
             overlay=overlay.relative_to(self.out).as_posix() if overlay else None,
             size=scene.size,
             shown=description,
+            rescaled={name: str(rescale) for name, rescale in self.rescales.items()},
             pixels=pixels,
             pixels_without_data=gaps,
+            pixels_without_class=without_class,
             shares={key: round(count / seen, 6) for key, count in pixels.items()},
             area_m2={key: round(count * area, 3) for key, count in pixels.items()} if area else None,
         )
@@ -248,7 +277,11 @@ class _ImagePredictor:
         return self._logits([inputs], scene.size)[0]
 
     def _working_values(self, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {name: working_form(stored[name], norm) for name, norm in self.norms.items()}
+        return {name: working_form(self._rescaled(name, stored[name]), norm) for name, norm in self.norms.items()}
+
+    def _rescaled(self, name: str, values: Tensor) -> Tensor:
+        rescale = self.rescales.get(name)
+        return values if rescale is None else values.to(torch.float32) * rescale.factor + rescale.offset
 
     def _logits(self, images: Sequence[Mapping[str, Tensor]], size: Size) -> Tensor:
         batch = {name: stack([image[name] for image in images]).to(self.predictor.device) for name in self.norms}

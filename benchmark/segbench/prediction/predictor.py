@@ -14,9 +14,11 @@ from segbench.errors import BackendError, CheckpointError, ConfigError, PluginEr
 from segbench.execution.deploy.backend_network import BackendNetwork
 from segbench.execution.deploy.metadata import weights_digest
 from segbench.execution.plan.sources import WEIGHTS_FILES, Trained, find_trained
+from segbench.networks.checkpoint_meta import parse_ranges
 from segbench.networks.load import load_network
 from segbench.networks.network import deploy
 from segbench.plugin.choice import Choice
+from segbench.plugin.class_map import ClassMap, match_classes
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import Normalisation, Target, Task, resolve
@@ -24,6 +26,7 @@ from segbench.prediction.record import PredictedNetwork
 from segbench.util.devices import usable_cores
 from segbench.util.files import file_digest
 from segbench.util.image_size import Size
+from segbench.util.value_range import ValueRange
 
 CHECKPOINTS = frozenset(WEIGHTS_FILES)
 
@@ -37,6 +40,7 @@ class Predictor:
     logits   normalised inputs (N, C, h, w) to logits (N, K, ..) at any size of the network's choosing
     canvas   the one size (height, width) that a file of fixed size takes: smaller images are padded up to it
     trained  the size at which it was trained, or exported
+    task     its inputs, and the classes that masks hold: its own, or a dataset's by ``class_map``
     record   what predictions say about it: model, file, digests, backend
     """
 
@@ -47,6 +51,21 @@ class Predictor:
     trained: Size
     canvas: Size | None = None
     record: PredictedNetwork = field(default_factory=PredictedNetwork)
+    class_map: ClassMap | None = None
+    value_ranges: Mapping[str, ValueRange] | None = None
+
+
+def in_classes_of(predictor: Predictor, task: Task, text: str | None, *, dataset: str) -> Predictor:
+    """The predictor with masks in the classes of a dataset's ``task``, matched by name or by the class map ``text``.
+
+    Raises :class:`ConfigError` for names that do not match and that no class map explains.
+    """
+    source, target = f"'{predictor.record['file']}'", f"dataset '{dataset}'"
+    class_map = match_classes(predictor.task.class_names, task.class_names, text, source=source, target=target)
+    if class_map.is_identity:
+        return predictor
+    own = replace(task, inputs=predictor.task.inputs, normalisation=predictor.task.normalisation, rgb=predictor.task.rgb)
+    return replace(predictor, task=own, class_map=class_map)
 
 
 def open_predictor(subject: Path | str, *, catalog: Catalog, device: str, model: str | None = None) -> Predictor:
@@ -93,14 +112,22 @@ def open_checkpoint(path: Path, catalog: Catalog, device: str) -> Predictor:
         trained_on=meta.dataset,
         precision="fp32",
     )
-    return Predictor(lambda inputs: own(*inputs)["logits"], loaded.task, loaded.plan, device, meta.image_size, None, record)
+    return Predictor(
+        lambda inputs: own(*inputs)["logits"],
+        loaded.task,
+        loaded.plan,
+        device,
+        meta.image_size,
+        record=record,
+        value_ranges=meta.value_ranges,
+    )
 
 
 def open_export(path: Path, catalog: Catalog, device: str) -> Predictor:
     """An exported file in the runtime that it was made for, with what its metadata say of classes and inputs."""
     meta = _metadata(path)
     try:
-        task, plan = _task(meta), _plan(meta)
+        task, plan, ranges = _task(meta), _plan(meta), parse_ranges(meta.get("value_ranges"))
         size: Size = (int(meta["input_size"][0]), int(meta["input_size"][1]))
         named = meta["backend"]
         options = {key: tuple(value) if isinstance(value, list) else value for key, value in named["options"].items()}
@@ -126,7 +153,7 @@ def open_export(path: Path, catalog: Catalog, device: str) -> Predictor:
         backend=str(backend),
         precision=named.get("precision"),
     )
-    return Predictor(lambda inputs: form(*inputs)["logits"], task, plan, device, size, size if fixed else None, record)
+    return Predictor(lambda inputs: form(*inputs)["logits"], task, plan, device, size, size if fixed else None, record, value_ranges=ranges)
 
 
 def _only_of(trained: Trained, model: str) -> Trained:

@@ -47,6 +47,8 @@ class ShownAs(SparseRecord):
     tile: str = "auto"
     overlap: int | None = None
     alpha: float | None = None
+    classes: str | None = None
+    rescale: str | None = None
 
 
 class FileState(SparseRecord):
@@ -66,8 +68,10 @@ class PredictedImage(SparseRecord):
     overlay: str | None = None
     size: Size | None = None
     shown: str = ""
+    rescaled: dict[str, str] = Field(default_factory=dict)
     pixels: dict[str, int]
     pixels_without_data: int = 0
+    pixels_without_class: int = 0
     shares: dict[str, float] = Field(default_factory=dict)
     area_m2: dict[str, float] | None = None
     seconds: float | None = None
@@ -167,7 +171,7 @@ def open_record(folder: Path, network: PredictedNetwork, settings: ShownAs, task
                 f"'{folder}' has masks or overlays that no 'segbench predict' wrote. Choose another --out DIR, or --overwrite."
             )
         if before is not None:
-            _refuse_other(folder, before, network, settings)
+            _refuse_other(folder, before, network, settings, task)
             record.images = {image.id: image for image in before.images}
     with explained(folder):
         (folder / "masks").mkdir(parents=True, exist_ok=True)
@@ -207,9 +211,11 @@ def _read_previous(folder: Path) -> PredictionDocument | None:
         return None
 
 
-def _refuse_other(folder: Path, before: PredictionDocument, network: PredictedNetwork, settings: ShownAs) -> None:
+def _refuse_other(folder: Path, before: PredictionDocument, network: PredictedNetwork, settings: ShownAs, task: Task) -> None:
     if any(before.network.get(key) != network.get(key) for key in _COMPARED):
         origin = f"another network ({before.network.get('model')}, {before.network.get('file')})"
+    elif before.classes and before.classes != task.class_names:
+        origin = f"other classes ({', '.join(before.classes[:5])}{', ..' if len(before.classes) > 5 else ''})"
     else:
         then = before.settings
         changed = [f"{key} {then.get(key)} -> {settings.get(key)}" for key in {**then, **settings} if then.get(key) != settings.get(key)]

@@ -23,8 +23,6 @@ from segbench.prediction.image_files import PICTURES, RASTERS, Georeference, Lay
 from segbench.util.image_size import Size
 from segbench.util.sequences import counted
 
-_EIGHT_BITS = 1 / 255
-
 
 class OpenScene(Protocol):
     """An open image."""
@@ -73,7 +71,7 @@ class FileScene:
         with contextlib.ExitStack() as stack:
             layers = {n: stack.enter_context(open_layer(p, channels=channels[n], bands=self.bands)) for n, p in self.paths.items()}
             for name, layer in layers.items():
-                _check_layer(layer, name, channels[name], task, plan)
+                _check_layer(layer, name, channels[name], task)
             _check_together(list(layers.values()))
             yield OpenFiles(layers, task)
 
@@ -270,7 +268,7 @@ def _files_by_key(pattern: str, name: str) -> dict[str, Path]:
     return {file.name.removeprefix(before).removesuffix(after): file for file in files}
 
 
-def _check_layer(layer: Layer, name: str, channels: int, task: Task, plan: InputPlan) -> None:
+def _check_layer(layer: Layer, name: str, channels: int, task: Task) -> None:
     if layer.bands != channels and not (layer.bands == 1 and channels == 3):
         inputs = f"'{name}'" if name else " + ".join(f"{n} ({c})" for n, c in task.inputs.items())
         several = len(task.inputs) > 1 and not name
@@ -278,9 +276,6 @@ def _check_layer(layer: Layer, name: str, channels: int, task: Task, plan: Input
         choose = " Choose some with --bands." if layer.raster and layer.bands > channels and not several else ""
         bands = "1 band" if layer.bands == 1 else f"{layer.bands} bands"
         raise DataError(f"{layer.path.name} has {bands}, the network takes {channels}: {inputs}.{advice}{choose}")
-    scales = {plan.normalisation[part].scale for part in ([name] if name else task.inputs) if part in plan.normalisation}
-    if np.dtype(layer.dtype).kind in "iu" and layer.dtype != "uint8" and scales == {_EIGHT_BITS}:
-        raise DataError(f"{layer.path.name} holds {layer.dtype} values, the network was trained on 8 bits (0 to 255). Convert it.")
 
 
 def _check_together(layers: Sequence[Layer]) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from segbench.config.settings import Settings
 from segbench.data.batches import TrainBatch
+from segbench.data.channel_statistics import value_ranges
 from segbench.data.loaders import TrainLoader, train_loader
 from segbench.measure.memory import PeakMemory
 from segbench.networks.losses import valid_pixels
@@ -75,6 +76,8 @@ def train(job: Job, process: ProcessRank, emit: Emit) -> Training:
     settings = job.settings.train
     with PeakMemory(process.device) as memory, training_mode(deterministic=settings.deterministic) as nondeterministic:
         session = open_session(job, process)
+        if process.first:
+            session.value_ranges = value_ranges(job.train_samples, [name for group in job.plan.groups for name in group])
         loader = train_loader(
             job.train_samples,
             task=job.task,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
+from segbench.networks.checkpoint_meta import read_meta
 from segbench.networks.checkpoints import Checkpoint, write_checkpoint
 from segbench.networks.load import derive_network
 from segbench.results.records import Training
@@ -56,7 +58,8 @@ def assemble(job: Job, *, names: str, device: str) -> Training:
     """Write the ``best.pt`` of a model made of trained ones. Raises :class:`CheckpointError` where the members cannot go together."""
     started = time.perf_counter()
     network = derive_network(job.model, job.model_task, job.parts, plan=job.plan)
-    write_checkpoint(job.directory / "best.pt", Checkpoint(network.model.state_dict(), describe_job(job), job.identity, {}))
+    meta = replace(describe_job(job), value_ranges=read_meta(job.parts[0]).value_ranges if job.parts else None)
+    write_checkpoint(job.directory / "best.pt", Checkpoint(network.model.state_dict(), meta, job.identity, {}))
     return Training(
         epochs_run=0,
         select_on=job.settings.train.select_on,

@@ -28,6 +28,7 @@ from segbench.training.teacher import load_teacher
 from segbench.util.distributed import ProcessRank, barrier, share_state
 from segbench.util.image_size import parse_growing_size
 from segbench.util.plain_data import Plain
+from segbench.util.value_range import ValueRange
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class Session:
     loss: AppliedLoss
     optimizer: Any
     state: State
+    value_ranges: Mapping[str, ValueRange] | None = None
 
     @property
     def trained(self) -> list[torch.nn.Parameter]:
@@ -126,7 +128,7 @@ class Session:
 
     def _checkpoint(self, training: Mapping[str, Any]) -> Checkpoint:
         score = self.state.stopping.best_score if not training else None
-        meta = replace(describe_job(self.job), epoch=self.state.epochs_done, val_miou=score)
+        meta = replace(describe_job(self.job), epoch=self.state.epochs_done, val_miou=score, value_ranges=self.value_ranges)
         return Checkpoint(self.network.model.state_dict(), meta, self.job.identity, training)
 
     def _training_state(self) -> dict[str, Any]:

@@ -149,7 +149,7 @@ def test_one_bad_image_is_named_and_the_exit_code_is_1(segbench: Any, cell: Path
         (["CELL", "in", "--dataset", "dots"], "IMAGES and --dataset are two ways"),
         (["CELL", "gone"], "there is no image or folder 'gone'"),
         (["CELL", "empty"], "'empty' holds no images"),
-        (["CELL", "in", "--split", "test"], "--data and --split go with --dataset"),
+        (["CELL", "in", "--split", "test"], "--data, --split and --class-map go with --dataset"),
         (["CELL", "in", "--size", "big"], "--size 'big' is not a size"),
         (["CELL", "in", "--tile", "0"], "--tile '0' must be positive"),
         (["CELL", "in", "--tile", "8", "--overlap", "8"], "less than the tile"),

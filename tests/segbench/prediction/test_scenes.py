@@ -109,14 +109,6 @@ def test_colours_for_a_network_of_one_channel_are_refused(predictor_of: Callable
         _read(scene, predictor_of(task))
 
 
-def test_sixteen_bits_are_refused_where_eight_were_trained_on(predictor: Predictor, tmp_path: Path) -> None:
-    path = tmp_path / "deep.png"
-    Image.fromarray(np.full((6, 8), 40000, np.uint16)).save(path)
-    (scene,) = image_scenes([path])
-    with pytest.raises(DataError, match=r"holds uint16 values, the network was trained on 8 bits"):
-        _read(scene, predictor)
-
-
 def test_one_raster_may_hold_all_inputs(predictor_of: Callable[..., Predictor], geotiff: Callable[..., Path]) -> None:
     values = np.random.default_rng(0).normal(size=(5, 6, 8)).astype(np.float32)
     (scene,) = image_scenes([geotiff("both.tif", values)])

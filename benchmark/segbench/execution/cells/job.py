@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,14 @@ from segbench.execution.jobs import CellJob
 from segbench.execution.plan.cell import measured_size
 from segbench.networks.network import DeployedNetwork, build_network, deploy
 from segbench.plugin.chosen import Chosen
+from segbench.plugin.class_map import ClassMap, match_classes
 from segbench.plugin.inputs import InputPlan, plan_inputs
 from segbench.plugin.registry import Catalog, load_catalog
 from segbench.plugin.specs import DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task
 from segbench.results.records import Quality, Training
 from segbench.util.image_size import format_size, parse_size
 from segbench.util.sequences import evenly_spaced
+from segbench.util.value_range import ValueRange, unlike, value_range
 
 if TYPE_CHECKING:
     from segbench.measure.quality.evaluate import Evaluation
@@ -203,6 +205,9 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
     split = scored_split(setup.dataset, setup.settings)
     samples = setup.samples(split)
     trained = trained_network(setup)
+    class_map = class_map_of(setup, trained.meta.task)
+    if setup.job.checkpoint is not None and trained.meta.value_ranges is not None and not setup.settings.eval.any_values:
+        require_trained_values(samples, trained.meta.value_ranges, f"'{split}' of dataset '{setup.dataset}'")
     wanted = evenly_spaced(len(samples), setup.settings.eval.pictures)
     done = evaluate(
         trained.network,
@@ -213,6 +218,7 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
         device=setup.device,
         want_pictures=wanted,
         detailed=True,
+        class_map=class_map,
     )
     confusions = setup.directory / "confusions" / f"{setup.job.cell}.npz"
     save_confusions(confusions, done, setup.groups(split, len(samples)))
@@ -223,7 +229,7 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
         path = folder / f"{_file_name(samples[index].id)}.png"
         prediction_panel(samples[index], prediction, setup.task).save(path)
         pictures.append(path.relative_to(setup.directory).as_posix())
-    quality = scored(setup, done, split, trained_on=trained.meta.dataset)
+    quality = scored(setup, done, split, trained_on=trained.meta.dataset, class_map=class_map)
     return {
         "quality": quality.model_dump(),
         "artifacts": {
@@ -235,7 +241,34 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
     }
 
 
-def scored(setup: Setup, done: Evaluation, split: str, *, trained_on: str | None) -> Quality:
+def class_map_of(setup: Setup, own: Task) -> ClassMap | None:
+    """The map from the classes of a network, trained for the task ``own``, to the dataset's; None where they are the same.
+
+    Raises :class:`ConfigError` where names do not match and ``eval.class_map`` does not say what they stand for.
+    """
+    source, target = "the network", f"dataset '{setup.dataset}'"
+    names = setup.task.class_names
+    class_map = match_classes(own.class_names, names, setup.settings.eval.class_map, source=source, target=target)
+    return None if class_map.is_identity else class_map
+
+
+def require_trained_values(samples: Sequence[Sample], trained: Mapping[str, ValueRange], what: str) -> None:
+    """Raise :class:`DataError` where most images have values unlike those that a network was trained on; a few of them are looked at."""
+    from segbench.data.samples import load_sample
+
+    drawn = [load_sample(samples, index) for index in evenly_spaced(len(samples), 9)]
+    for name, own in trained.items():
+        seen = [value_range([sample.inputs[name].numpy()]) for sample in drawn if name in sample.inputs]
+        faults = [(one, why) for one in seen if one is not None and (why := unlike(own, one))]
+        if len(faults) > len(seen) // 2:
+            one, why = faults[0]
+            raise DataError(
+                f"{what}: input '{name}' has values of {one}, the network was trained on {own}: {why}. Convert the images, or score them "
+                "as they are with --set eval.any_values=true."
+            )
+
+
+def scored(setup: Setup, done: Evaluation, split: str, *, trained_on: str | None, class_map: ClassMap | None = None) -> Quality:
     """The scores of an evaluated split; ``trained_on`` is the dataset that the weights were trained on, by its name."""
     from segbench.measure.quality.evaluate import evaluation_size
     from segbench.measure.quality.scores import score
@@ -244,7 +277,7 @@ def scored(setup: Setup, done: Evaluation, split: str, *, trained_on: str | None
     seen = same_dataset(trained_on, setup.dataset)
     quality: Quality = score(
         done.matrices,
-        class_names=setup.task.class_names,
+        class_names=class_map.class_names if class_map else setup.task.class_names,
         split=split,
         headline=setup.task.headline,
         selected_on=train.select_on if seen and train.select_on and overlapping(setup.dataset, train.select_on, split) else None,

@@ -15,7 +15,7 @@ import torch
 
 from segbench.data.selection import scored_split
 from segbench.errors import BackendError
-from segbench.execution.cells.job import Setup, save_confusions, scored, set_up, stage
+from segbench.execution.cells.job import Setup, class_map_of, save_confusions, scored, set_up, stage
 from segbench.execution.deploy.backend_network import BackendNetwork, Run
 from segbench.execution.deploy.metadata import as_texts
 from segbench.execution.deploy.model import DeployedModel, open_model
@@ -119,6 +119,16 @@ def _measure(
 def _quality(setup: Setup, deployed: BackendNetwork, plan: InputPlan, trained_on: str | None, confusions: Path) -> Quality:
     split = scored_split(setup.dataset, setup.settings)
     network: Network = deployed  # type: ignore[assignment]  # evaluation calls nothing but forward
-    done = evaluate(network, setup.samples(split), task=setup.task, plan=plan, settings=setup.settings, device=setup.device, detailed=True)
+    class_map = class_map_of(setup, setup.task)  # what a run deploys it has trained, on its own dataset
+    done = evaluate(
+        network,
+        setup.samples(split),
+        task=setup.task,
+        plan=plan,
+        settings=setup.settings,
+        device=setup.device,
+        detailed=True,
+        class_map=class_map,
+    )
     save_confusions(confusions, done, setup.groups(split, len(done.ids)))
-    return scored(setup, done, split, trained_on=trained_on)
+    return scored(setup, done, split, trained_on=trained_on, class_map=class_map)

@@ -14,18 +14,27 @@ from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import BackendSpec, Task
 from segbench.util.image_size import Size
+from segbench.util.value_range import ValueRange
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 def file_metadata(
-    *, model: str, task: Task, plan: InputPlan, input_size: Size, backend: Chosen[BackendSpec], weights: Mapping[str, Any]
+    *,
+    model: str,
+    task: Task,
+    plan: InputPlan,
+    input_size: Size,
+    backend: Chosen[BackendSpec],
+    weights: Mapping[str, Any],
+    value_ranges: Mapping[str, ValueRange] | None = None,
 ) -> dict[str, Any]:
     """The sidecar of an exported file, as plain data.
 
     ``inputs`` are positional: each is the named inputs' channels one after the other, in order, float32, normalised per channel as
-    ``(value * scale - mean) / std``. The output is logits at the input's size: the class is the largest.
+    ``(value * scale - mean) / std``; ``value_ranges`` are those of the images that it was trained on, by name. The output is logits at the
+    input's size: the class is the largest.
     """
     return {
         "model": model,
@@ -34,6 +43,7 @@ def file_metadata(
         "ignore_index": task.ignore_index,
         "headline": task.headline,
         "inputs": [_input(group, task, plan) for group in plan.groups],
+        "value_ranges": None if value_ranges is None else {name: asdict(one) for name, one in value_ranges.items()},
         "output": {"name": "logits", "shape": [1, task.num_classes, *input_size], "dtype": "float32"},
         "input_size": list(input_size),
         "batch_size": 1,

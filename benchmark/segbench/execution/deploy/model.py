@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from segbench.plugin.inputs import InputPlan
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import BackendSpec, Task
 from segbench.util.image_size import Size
+from segbench.util.value_range import ValueRange
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class DeployedModel:
     canvas: Size
     trained_on: str | None = None
     random: bool = False
+    value_ranges: Mapping[str, ValueRange] | None = None
 
     @property
     def example(self) -> Images:
@@ -74,6 +76,7 @@ class DeployedModel:
                 "trained_on": self.trained_on,
                 "calibration_images": calibrated_on,
             },
+            value_ranges=self.value_ranges,
         )
 
 
@@ -85,11 +88,13 @@ def open_model(job: DeployJob, emit: Emit, catalog: Catalog | None) -> DeployedM
     setup = set_up(job.cell, emit, catalog)
     torch.set_num_threads(job.threads)
     backend, canvas = setup.catalog.backend(job.backend), job.canvas
+    ranges = None
     if job.random:
         network, task, plan, trained_on = _random(setup)
     else:
         trained = trained_network(setup)
         network, task, plan, trained_on = deploy(trained.network), trained.task, trained.plan, trained.meta.dataset
+        ranges = trained.meta.value_ranges
     network = network.to(setup.device).requires_grad_(False)
     if setup.dataset.choice.name == SYNTHETIC:
         assert canvas is not None
@@ -98,7 +103,7 @@ def open_model(job: DeployJob, emit: Emit, catalog: Catalog | None) -> DeployedM
         samples = setup.samples(scored_split(setup.dataset, setup.settings))
         canvas = canvas or canvas_of(samples, setup.settings)
         frames = _frames(setup, samples, plan)
-    return DeployedModel(setup, backend, network, task, plan, frames, canvas, trained_on, job.random)
+    return DeployedModel(setup, backend, network, task, plan, frames, canvas, trained_on, job.random, ranges)
 
 
 def _frames(setup: Setup, samples: Sequence[Any], plan: InputPlan) -> EvaluationImages:

@@ -18,7 +18,7 @@ from segbench.util.files import file_digest
 from segbench.util.image_size import parse_growing_size
 from segbench.util.plain_data import Plain
 
-_ADDED_EVAL_DEFAULTS = {"flip": False, "scales": (1.0,)}
+_ADDED_EVAL_DEFAULTS = {"flip": False, "scales": (1.0,), "class_map": None, "any_values": False}
 _ADDED_EVAL = set(_ADDED_EVAL_DEFAULTS)
 _CODE = "plugin"
 """Ingredient that identifies a spec's code: ``package==version``, or its definition and files."""

@@ -38,6 +38,7 @@ from segbench.execution.plan.sources import (
 from segbench.networks.checkpoint_meta import read_meta, require_weights
 from segbench.plugin.choice import Choice, parse_choice, slug
 from segbench.plugin.chosen import Chosen
+from segbench.plugin.class_map import match_classes
 from segbench.plugin.inputs import plan_inputs
 from segbench.plugin.options import describe
 from segbench.plugin.registry import Catalog
@@ -119,10 +120,18 @@ def make_plan(
         dataset, task, digest, backends, entries, output_directory(config, dataset), catalog.names("models"), complete=complete
     )
     cells = layout.cells()
+    if complete:
+        _check_class_maps(cells, task, dataset)
     for chosen in _distinct([c.model for c in cells]) + _distinct([c.loss for c in cells]):
         cell = next(c for c in cells if c.model is chosen or c.loss is chosen)
         _check(chosen, cell.model_task if isinstance(chosen.spec, ModelSpec) else task)
     return Plan(config, tuple(cells), dataset, task, root, digest, by_model=by_model)
+
+
+def _check_class_maps(cells: Sequence[Cell], task: Task, dataset: Chosen[DatasetSpec]) -> None:
+    """Raise :class:`ConfigError` for an ``eval.class_map`` that does not fit networks that this run trains itself."""
+    for text in dict.fromkeys(cell.settings.eval.class_map for cell in cells):
+        match_classes(task.class_names, task.class_names, text, source="the network", target=f"dataset '{dataset}'")
 
 
 _Axes = tuple[Chosen[ModelSpec], Chosen[LossSpec], Recipe, Settings]

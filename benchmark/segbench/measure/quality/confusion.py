@@ -47,6 +47,13 @@ def confusion_matrices(prediction: Tensor, mask: Tensor, *, num_classes: int, ig
     return torch.from_numpy(counted)
 
 
+def require_labels(mask: Tensor, *, num_classes: int, ignore_index: int) -> None:
+    """Raise :class:`DataError` for labels (of any shape) that are neither a class nor ``ignore_index``."""
+    unknown = mask[((mask < 0) | (mask >= num_classes)) & (mask != ignore_index)]
+    if unknown.numel():
+        raise _unknown_labels_error(torch.unique(unknown).tolist(), num_classes, ignore_index)
+
+
 def _count(predicted: Integers, labels: Integers, num_classes: int, ignore_index: int) -> Integers:
     """One image: label and prediction become one number, and those are counted."""
     lowest, highest = int(labels.min()), int(labels.max())

@@ -24,8 +24,10 @@ from segbench.measure.quality.augmentation import augmented_logits, is_augmented
 from segbench.measure.quality.boundary import boundary_counts
 from segbench.measure.quality.calibration import BINS, confidence_sums, highest_probability
 from segbench.measure.quality.confusion import confusion_matrix
+from segbench.measure.quality.mapped import MappedClasses
 from segbench.networks.losses import AppliedLoss, valid_pixels
 from segbench.networks.network import Network, resize_logits
+from segbench.plugin.class_map import ClassMap
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import LossBatch, Progress, Sample, Task
 from segbench.util.distributed import ProcessRank, gathered, total
@@ -67,17 +69,22 @@ def evaluate(
     loss: AppliedLoss | None = None,
     progress: Progress | None = None,
     detailed: bool = False,
+    class_map: ClassMap | None = None,
 ) -> Evaluation:
     """Evaluate ``network`` in eval mode (its mode is put back). With several processes each calls this with its ``rank``.
 
     ``detailed``: boundaries and calibration too, as far as the settings ask for them; choosing a checkpoint needs neither.
+    ``class_map``: from the network's classes to those of ``task``, where they differ; then K is the number of its ``class_names``. Where it
+    merges classes there is no calibration.
     """
     started = time.perf_counter()
     process = ProcessRank(rank, world_size, device)
-    classes = task.num_classes
+    scored = MappedClasses(task, class_map)
+    classes, ignored = scored.count, scored.ignore_index
     matrices = torch.zeros(len(samples), classes, classes, dtype=torch.int64)
     boundaries = torch.zeros(2, len(samples), 2, classes, dtype=torch.int64) if detailed and settings.eval.boundary else None
-    calibration = torch.zeros(len(samples), 3, BINS, dtype=torch.float64) if detailed and settings.eval.calibration else None
+    calibrated = detailed and settings.eval.calibration and scored.calibrated
+    calibration = torch.zeros(len(samples), 3, BINS, dtype=torch.float64) if calibrated else None
     losses = torch.zeros(2, dtype=torch.float64, device=device)
     ids: dict[int, str] = {}
     predictions: dict[int, Tensor] = {}
@@ -99,16 +106,17 @@ def evaluate(
             outputs = _augmented(network, batch, settings) if is_augmented(settings.eval) else _outputs(network, batch.inputs, settings)
             for position, index in enumerate(batch.indices):
                 image = _outputs_of_image(outputs, batch, position)
-                mask = batch.masks[position]
+                mask = scored.labels(batch.masks[position])
                 highest, prediction = (values[0] for values in image["logits"].max(dim=1))  # four times as fast as argmax on a CPU
-                matrices[index] = confusion_matrix(prediction, mask, num_classes=classes, ignore_index=task.ignore_index)
+                prediction = scored.prediction(prediction)
+                matrices[index] = confusion_matrix(prediction, mask, num_classes=classes, ignore_index=ignored)
                 if boundaries is not None:
                     for place, cut in enumerate((True, False)):
-                        counts = boundary_counts(prediction, mask, num_classes=classes, ignore_index=task.ignore_index, cut=cut)
+                        counts = boundary_counts(prediction, mask, num_classes=classes, ignore_index=ignored, cut=cut)
                         boundaries[place, index] = counts
                 if calibration is not None:
                     confidence = highest_probability(image["logits"][0], highest)
-                    calibration[index] = confidence_sums(confidence, prediction, mask, ignore_index=task.ignore_index)
+                    calibration[index] = confidence_sums(confidence, prediction, mask, ignore_index=ignored)
                 if index in want_pictures:
                     predictions[index] = prediction.to(torch.uint8 if classes <= 256 else torch.int64).cpu()
                 if loss is not None:
