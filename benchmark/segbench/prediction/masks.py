@@ -13,10 +13,11 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
-from segbench.data.tiling import Window
+from segbench.data.reader.georeference import Georeference
+from segbench.data.reader.layers import nearest
 from segbench.data.visualization import IGNORED, palette_of
+from segbench.data.window import Window
 from segbench.plugin.specs import Task
-from segbench.prediction.image_files import Georeference, nearest
 from segbench.util.files import explained, replacing
 from segbench.util.image_size import Size
 

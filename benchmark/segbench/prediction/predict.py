@@ -13,8 +13,8 @@ from torch import Tensor
 
 from segbench.data.batches import Normaliser, planned_normalisation, stack
 from segbench.data.samples import working_form
-from segbench.data.tiling import Window
 from segbench.data.transforms import evaluation_size, resize_image
+from segbench.data.window import Window
 from segbench.errors import ConfigError, DataError, SegbenchError
 from segbench.networks.network import resize_logits
 from segbench.prediction.masks import gap_id, mask_writer, to_ids

@@ -13,13 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segbench.data.reader.georeference import Georeference
+from segbench.data.reader.layers import Layer, nearest, to_stored_dtype
+from segbench.data.reader.read import IMAGE_SUFFIXES, open_image
 from segbench.data.samples import load_sample
-from segbench.data.tiling import Window
+from segbench.data.window import Window
 from segbench.errors import ConfigError, DataError
 from segbench.plugin.choice import slug
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import Sample, Task
-from segbench.prediction.image_files import PICTURES, RASTERS, Georeference, Layer, nearest, open_layer, to_stored_dtype
 from segbench.util.image_size import Size
 from segbench.util.sequences import counted
 
@@ -69,7 +71,9 @@ class FileScene:
         """Open all files. Raises :class:`DataError` where one cannot be read, does not fit the task, or they do not fit each other."""
         channels = {name: sum(task.inputs.values()) if not name else task.inputs[name] for name in self.paths}
         with contextlib.ExitStack() as stack:
-            layers = {n: stack.enter_context(open_layer(p, channels=channels[n], bands=self.bands)) for n, p in self.paths.items()}
+            layers = {
+                n: stack.enter_context(open_image(p, channels=channels[n], bands=self.bands, name=p.name)) for n, p in self.paths.items()
+            }
             for name, layer in layers.items():
                 _check_layer(layer, name, channels[name], task)
             _check_together(list(layers.values()))
@@ -229,13 +233,12 @@ def _image_files(path: Path) -> list[Path]:
     if not files:
         folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
         inside = f" It has folders ({', '.join(folders[:3])}{', ..' if len(folders) > 3 else ''}): give those." if folders else ""
-        raise ConfigError(f"'{path}' holds no images ({' '.join(sorted(PICTURES | RASTERS))}).{inside}")
+        raise ConfigError(f"'{path}' holds no images ({' '.join(sorted(IMAGE_SUFFIXES))}).{inside}")
     return files
 
 
 def _images_in_folder(folder: Path) -> list[Path]:
-    suffixes = PICTURES | RASTERS
-    return sorted(f for f in folder.iterdir() if f.suffix.lower() in suffixes and f.is_file() and not f.name.startswith("."))
+    return sorted(f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file() and not f.name.startswith("."))
 
 
 def _ids(files: Sequence[Path]) -> list[str]:

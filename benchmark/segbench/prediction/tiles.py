@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segbench.data.tiling import Window, blend_weights
+from segbench.data.tiling import blend_weights
+from segbench.data.window import Window
 from segbench.util.image_size import Size
 
 Predict = Callable[[Sequence[Window]], Iterable[Tensor]]

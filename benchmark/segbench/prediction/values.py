@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from segbench.data.tiling import Window
+from segbench.data.window import Window
 from segbench.errors import ConfigError, DataError
 from segbench.plugin.inputs import InputPlan
 from segbench.prediction.scenes import OpenScene

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segbench import DataError, Normalisation, Problem, Sample, counted
+from segbench import DataError, Normalisation, Problem, Sample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,59 +57,6 @@ def tensor(array: Array) -> Tensor:
     import torch
 
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
-
-
-def read_image(path: Source, *, channels: int, page: int = 0, name: Path | None = None) -> Array:
-    """Pixels (C, H, W) of a picture, uint8 or uint16; a grey one is repeated where three channels are expected."""
-    try:
-        with Image.open(path) as picture:
-            picture.seek(page)
-            sixteen_bit = picture.mode.startswith("I")
-            stored_channels = 1 if sixteen_bit else len({"P": "RGB", "1": "L"}.get(picture.mode, picture.mode).replace("A", ""))
-            if stored_channels not in (1, 3) or (channels == 1 and stored_channels == 3) or channels not in (1, 3):
-                raise DataError(f"{path} has {counted(stored_channels, 'channel')} ({picture.mode}), but {channels} are declared.")
-            plain = picture if sixteen_bit else picture.convert("RGB" if stored_channels == 3 else "L")
-            pixels = np.asarray(plain, np.uint16 if sixteen_bit else np.uint8)
-    except DataError:
-        raise
-    except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and struct.error for damaged files
-        raise unreadable(name or path, error) from error
-    pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-    return np.repeat(pixels, 3, axis=0) if len(pixels) == 1 and channels == 3 else pixels
-
-
-def read_mask(path: Source) -> Array:
-    """Class ids (H, W) of a mask as stored: a paletted file gives its indices; colour pictures are refused."""
-    try:
-        with Image.open(path) as picture:
-            if picture.mode not in ("L", "P", "1", "I", "I;16"):
-                raise DataError(
-                    f"{path} is a picture in colours ({picture.mode}), but a mask holds one class id per pixel (a single channel, or a "
-                    "palette). Convert its colours to ids first."
-                )
-            return np.asarray(picture).astype(np.uint8) if picture.mode == "1" else np.asarray(picture)
-    except DataError:
-        raise
-    except Exception as error:  # as above
-        raise unreadable(path, error) from error
-
-
-def read_raster(path: Path) -> Array:
-    """Bands (C, H, W) of a GeoTIFF in their stored dtype."""
-    try:
-        import rasterio
-    except ImportError:
-        raise DataError(f"{path}: {RASTERIO_HINT}") from None
-    import warnings
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # its position on earth is not needed
-            with rasterio.open(path) as file:
-                bands: Array = file.read()
-                return bands
-    except Exception as error:  # rasterio may pass on any error of GDAL
-        raise unreadable(path, error) from error
 
 
 def read_matlab(path: Path, *names: str) -> Array:

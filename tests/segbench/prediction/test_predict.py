@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from segbench.data.tiling import Window
+from segbench.data.window import Window
 from segbench.errors import ConfigError, DataError, StoreError
 from segbench.plugin.specs import Sample, Task
 from segbench.prediction import predict as module

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from segbench.data.tiling import Window
+from segbench.data.window import Window
 from segbench.errors import ConfigError, DataError
 from segbench.plugin.specs import Normalisation, Task
 from segbench.prediction.predictor import Predictor
@@ -90,7 +90,7 @@ def test_inputs_that_cannot_be_found_are_named(given: dict[str, str], message: s
         paired_scenes(given, TWO)
 
 
-def test_a_grey_picture_stands_for_three_equal_channels_and_transparency_is_left_out(
+def test_a_grey_picture_stands_for_three_equal_channels_and_what_is_transparent_is_missing(
     predictor: Predictor, photo: Callable[..., Path]
 ) -> None:
     (grey,) = image_scenes([photo("grey.png", (6, 8), mode="L")])
@@ -99,13 +99,15 @@ def test_a_grey_picture_stands_for_three_equal_channels_and_transparency_is_left
     assert torch.equal(found[0], found[2])
     path = photo("clear.png", (6, 8), mode="RGBA")
     (clear,) = image_scenes([path])
-    assert np.array_equal(_read(clear, predictor)["image"].numpy(), np.asarray(Image.open(path))[..., :3].transpose(2, 0, 1))
+    stored = np.asarray(Image.open(path)).transpose(2, 0, 1)
+    opaque = np.where(stored[3] > 0, stored[:3].astype(np.float32), np.nan)  # what is transparent has no value
+    assert np.array_equal(_read(clear, predictor)["image"].numpy(), opaque, equal_nan=True)
 
 
 def test_colours_for_a_network_of_one_channel_are_refused(predictor_of: Callable[..., Predictor], photo: Callable[..., Path]) -> None:
     task = Task(class_names=("a", "b"), inputs={"image": 1}, normalisation={"image": Normalisation((0.0,), (1.0,))})
     (scene,) = image_scenes([photo("a.png")])
-    with pytest.raises(DataError, match="is in colours"):
+    with pytest.raises(DataError, match="has 3 bands, the network takes 1"):
         _read(scene, predictor_of(task))
 
 

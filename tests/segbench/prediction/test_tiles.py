@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from segbench.data.tiling import Window, tiled_logits
+from segbench.data.tiling import tiled_logits
+from segbench.data.window import Window
 from segbench.prediction.tiles import Grid, blended, grid_of
 
 

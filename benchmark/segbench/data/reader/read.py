@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from PIL.Image import Image
 
 from segbench.data.reader.arrays import as_bands, as_labels, read_array
 from segbench.data.reader.facts import READER_VERSION, Colour, FileFacts, note
@@ -93,7 +94,8 @@ def read_image(
 
     The orientation tag is applied, alpha is taken as validity and dropped, palettes and CMYK become RGB, a single channel is repeated where
     ``channels`` is 3, and three equal channels are one where it is 1. ``bands`` chooses those of a raster, counted from 1; ``pages`` is
-    "refuse", "bands" (each page is a band) or the number of a page, from 0; ``name`` is that of an open binary file.
+    "refuse", "bands" (each page is a band) or the number of a page, from 0; ``name`` stands in messages, and tells by its ending
+    what an open binary file is.
     Raises :class:`~segbench.errors.DataError` with the file's name where it cannot be read, or does not have the declared channels.
     """
     with open_image(source, channels=channels, bands=bands, pages=pages, name=name) as layer:
@@ -119,11 +121,12 @@ def open_image(
         return
     if bands:
         raise DataError(f"{path.name}: bands are chosen from rasters (GeoTIFF), which are read by rasterio: {RASTERIO_HINT}")
-    with open_picture(opened, path) as picture:
+    with _picture(opened, path) as picture:
         reason = needs_rasterio(picture)
         decoded = None if reason else decode_image(picture, path, pages=pages)
     if decoded is not None:
-        yield decoded
+        equal = channels == 1 and decoded.bands == 3 and _one_channel(decoded.pixels.transpose(1, 2, 0)).ndim == 2
+        yield replace(decoded, pixels=decoded.pixels[:1]) if equal else decoded
         return
     _require_rasterio(path, reason)
     with image_layer(_rewound(opened), path, bands=bands, pages=pages) as layer:
@@ -167,7 +170,7 @@ def fit_channels(pixels: Array, channels: int | None, path: Path) -> Array:
         return pixels
     if len(pixels) == 1 and channels == 3:
         return np.repeat(pixels, 3, axis=0)
-    if channels == 1 and len(pixels) == 3 and (pixels[0] == pixels[1]).all() and (pixels[1] == pixels[2]).all():
+    if channels == 1 and len(pixels) == 3 and _one_channel(pixels.transpose(1, 2, 0)).ndim == 2:
         return pixels[:1]
     raise DataError(
         f"{path} has {counted(len(pixels), 'channel')}, but {channels} are declared. Declare what the file has (bands=({len(pixels)}) "
@@ -177,7 +180,7 @@ def fit_channels(pixels: Array, channels: int | None, path: Path) -> Array:
 
 def _opened(source: Source, name: str | None) -> tuple[Path, Path | BinaryIO]:
     if isinstance(source, str | Path):
-        return Path(source), Path(source)
+        return Path(name or source), Path(source)
     return Path(name or getattr(source, "name", "") or "image"), source
 
 
@@ -185,6 +188,18 @@ def _rewound(source: Path | BinaryIO) -> Path | BinaryIO:
     if not isinstance(source, Path):
         source.seek(0)
     return source
+
+
+@contextlib.contextmanager
+def _picture(source: Path | BinaryIO, path: Path) -> Iterator[Image]:
+    """A picture open in Pillow; the error for a raster that it cannot read names the library that can."""
+    try:
+        with open_picture(source, path) as picture:
+            yield picture
+    except DataError as error:
+        if path.suffix.lower() not in RASTERS or RASTERIO_HINT in str(error):
+            raise
+        raise DataError(f"{error} Rasters of all kinds are read by rasterio: {RASTERIO_HINT}") from None
 
 
 def _require_rasterio(path: Path, reason: str) -> None:
@@ -207,7 +222,7 @@ def _stored_mask(source: Path | BinaryIO, path: Path, pages: str | int) -> tuple
         return values, None, FileFacts(path, "mask", "numpy", str(array.dtype), 1 if values.ndim == 2 else 3, size, kind="array")
     if path.suffix.lower() in RASTERS and has_rasterio():
         return decode_raster_mask(source, path, pages=pages)
-    with open_picture(source, path) as picture:
+    with _picture(source, path) as picture:
         reason = needs_rasterio(picture)
         if not reason:
             return decode_mask(picture, path, pages=pages)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segbench.data.reader import read as layers
 from segbench.plugin.specs import Normalisation, Task
-from segbench.prediction import image_files as layers
 from segbench.prediction.predict import PredictSettings, PredictSummary, predict
 from segbench.prediction.predictor import Predictor
 from segbench.prediction.scenes import image_scenes
