@@ -10,7 +10,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segbench.analysis.several_runs import DatasetRow, DatasetSummary, FoldSummary, PairTest, across_datasets, across_folds
     from segbench.analysis.statistics.timing import ratio_of
+    from segbench.data.reader.facts import FileFacts, collect_facts
+    from segbench.data.reader.read import IMAGE_SUFFIXES, ImageFile, MaskFile, read_image, read_mask
     from segbench.errors import (
         BackendError,
         CheckpointError,
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
         IGNORE_INDEX,
         BackendSpec,
         Claim,
+        Conversion,
+        ConverterSpec,
         DatasetSpec,
         Derivation,
         Download,
@@ -59,7 +64,15 @@ if TYPE_CHECKING:
         with_claim_verdicts,
     )
     from segbench.results.metrics import METRICS, ChangeRow, Metric, TableColumn, metric
-    from segbench.results.readings import ShownValue, batch_timing, half_interval, only_class_of, shown_deployment, single_timing
+    from segbench.results.readings import (
+        ShownValue,
+        batch_timing,
+        half_interval,
+        not_comparable,
+        only_class_of,
+        shown_deployment,
+        single_timing,
+    )
     from segbench.results.records import (
         Ablation,
         AblationStep,
@@ -91,6 +104,14 @@ if TYPE_CHECKING:
         VerificationRecord,
     )
     from segbench.results.run_comparison import Change, Gate, GateClause, RunComparison, RunDifference, RunSide
+    from segbench.results.scored_classes import (
+        AveragedClasses,
+        averaged_classes,
+        counted_classes,
+        missing_headline,
+        nothing_learned,
+        only_class,
+    )
     from segbench.util.sequences import counted, first_line
 
 __version__ = "0.1.0"
@@ -100,13 +121,17 @@ _HOMES = {
         "BackendError CheckpointError ConfigError DataError DeviceError OptionError PluginError SegbenchError StoreError TrainingError "
         "UnknownNameError did_you_mean"
     ),
+    "analysis.several_runs": "DatasetRow DatasetSummary FoldSummary PairTest across_datasets across_folds",
     "analysis.statistics.timing": "ratio_of",
+    "data.reader.facts": "FileFacts collect_facts",
+    "data.reader.read": "IMAGE_SUFFIXES ImageFile MaskFile read_image read_mask",
     "plugin.hookspecs": "hookimpl",
     "plugin.choice": "Choice parse_choice slug",
     "plugin.options": "NoOptions Options option",
     "results.claims": "JudgedClaim claims_of_run claims_tested count_verdicts judged_claims row_words with_claim_verdicts",
     "results.metrics": "METRICS ChangeRow Metric TableColumn metric",
-    "results.readings": "ShownValue batch_timing half_interval only_class_of shown_deployment single_timing",
+    "results.readings": "ShownValue batch_timing half_interval not_comparable only_class_of shown_deployment single_timing",
+    "results.scored_classes": "AveragedClasses averaged_classes counted_classes missing_headline nothing_learned only_class",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
         "Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency Memory ModuleCost "
@@ -114,8 +139,8 @@ _HOMES = {
         "TaskRecord Training TrainingCost Verdict VerificationRecord"
     ),
     "plugin.specs": (
-        "IGNORE_INDEX BackendSpec Claim DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec Normalisation Problem "
-        "Progress Recipe Reporter ReportTarget Sample Target Task"
+        "IGNORE_INDEX BackendSpec Claim Conversion ConverterSpec DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec "
+        "Normalisation Problem Progress Recipe Reporter ReportTarget Sample Target Task"
     ),
     "util.sequences": "counted first_line",
 }
@@ -123,9 +148,11 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.s
 
 __all__ = [
     "IGNORE_INDEX",
+    "IMAGE_SUFFIXES",
     "METRICS",
     "Ablation",
     "AblationStep",
+    "AveragedClasses",
     "BackendError",
     "BackendSpec",
     "CellResult",
@@ -137,8 +164,12 @@ __all__ = [
     "Comparison",
     "ConfigError",
     "ConfigRecord",
+    "Conversion",
+    "ConverterSpec",
     "DataError",
+    "DatasetRow",
     "DatasetSpec",
+    "DatasetSummary",
     "Deployment",
     "Derivation",
     "DeviceError",
@@ -147,13 +178,17 @@ __all__ = [
     "Environment",
     "Epoch",
     "Family",
+    "FileFacts",
+    "FoldSummary",
     "Gate",
     "GateClause",
+    "ImageFile",
     "JudgedClaim",
     "Latency",
     "LossBatch",
     "LossFormula",
     "LossSpec",
+    "MaskFile",
     "Memory",
     "Metric",
     "ModelSpec",
@@ -164,6 +199,7 @@ __all__ = [
     "Normalisation",
     "OptionError",
     "Options",
+    "PairTest",
     "PluginError",
     "Problem",
     "Progress",
@@ -196,21 +232,32 @@ __all__ = [
     "Verdict",
     "VerificationRecord",
     "__version__",
+    "across_datasets",
+    "across_folds",
+    "averaged_classes",
     "batch_timing",
     "claims_of_run",
     "claims_tested",
+    "collect_facts",
     "count_verdicts",
     "counted",
+    "counted_classes",
     "did_you_mean",
     "first_line",
     "half_interval",
     "hookimpl",
     "judged_claims",
     "metric",
+    "missing_headline",
+    "not_comparable",
+    "nothing_learned",
+    "only_class",
     "only_class_of",
     "option",
     "parse_choice",
     "ratio_of",
+    "read_image",
+    "read_mask",
     "row_words",
     "shown_deployment",
     "single_timing",

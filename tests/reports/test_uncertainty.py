@@ -97,7 +97,7 @@ def test_the_csv_has_intervals_deviations_and_the_verdict_beside_each_cell(seede
 def test_one_seed_is_a_verdict_on_checkpoints_and_says_so(make_cell: CellMaker, make_run: RunMaker) -> None:
     result = make_run([make_cell(), make_cell("small", miou=0.46)], comparisons=[quality_verdict()])
     text = sentences(result)
-    assert "scores 4.0 points lower in mIoU on squares test (46.0% against 50.0%" in text
+    assert "scores 4.0 points lower in mIoU on squares test over 2 of 3 classes (46.0% against 50.0%" in text
     assert "95 % interval −6.5 to −1.5 points; these two checkpoints)" in text
     assert "not about the architectures" in text
     assert "Another training of the same architectures may reverse it" in comparisons.comparisons(result)
@@ -106,13 +106,19 @@ def test_one_seed_is_a_verdict_on_checkpoints_and_says_so(make_cell: CellMaker, 
 def test_what_is_not_shown_is_not_called_lower(make_cell: CellMaker, make_run: RunMaker) -> None:
     cells = [make_cell(), make_cell("small", miou=0.46)]
     text = sentences(make_run(cells, comparisons=[quality_verdict("no difference shown", high=0.01)]))
-    assert "shows no difference in mIoU on squares test (46.0% against 50.0%; −4.0 points, 95 % interval −6.5 to +1.0 points" in text
+    assert (
+        "shows no difference in mIoU on squares test over 2 of 3 classes "
+        "(46.0% against 50.0%; −4.0 points, 95 % interval −6.5 to +1.0 points" in text
+    )
     assert "points lower" not in text
     unknown = quality_verdict(
         "cannot tell", value=None, low=None, high=None, reason="scored on different images: 20 and 10", scope="", method=""
     )
     text = sentences(make_run(cells, comparisons=[unknown]))
-    assert "cannot be told apart in mIoU on squares test (46.0% against 50.0%; scored on different images: 20 and 10)" in text
+    assert (
+        "cannot be told apart in mIoU on squares test over 2 of 3 classes (46.0% against 50.0%; scored on different images: 20 and 10)"
+        in text
+    )
 
 
 def test_the_highest_score_is_not_called_better_than_what_it_was_not_shown_to_be(make_cell: CellMaker, make_run: RunMaker) -> None:
@@ -122,7 +128,7 @@ def test_the_highest_score_is_not_called_better_than_what_it_was_not_shown_to_be
         "worse", subject="third", baseline="small", headline=False, subject_cells=["third-ce-0"], baseline_cells=["small-ce-0"]
     )
     text = sentences(make_run(cells, comparisons=[close, far]))
-    assert "small has the highest mIoU on squares test: 51.0%; it is not shown to be better than big." in text
+    assert "small has the highest mIoU on squares test over 2 of 3 classes: 51.0%; it is not shown to be better than big." in text
 
 
 def test_a_comparison_can_be_read_from_either_side(make_cell: CellMaker, make_run: RunMaker) -> None:

@@ -10,6 +10,7 @@ import click
 from segbench.cli.run import command as run_command
 from segbench.cli.run import print_plan, read_config, run_and_print
 from segbench.config.run_config import EMBEDDED_RECIPE
+from segbench.errors import ConfigError
 from segbench.execution.plan.ablation import models_of, walk
 
 _SHARED = [parameter for parameter in run_command.params if parameter.name != "models"]
@@ -34,6 +35,8 @@ def command(
     from segbench.plugin.registry import load_catalog
 
     config = read_config(config_file, flags)
+    if config.is_several:
+        raise ConfigError("A walk is one run on one dataset. Give --dataset in place of --datasets, and no --folds.")
     catalog = load_catalog()
     settings = config.settings(catalog.recipe((config.recipes or (EMBEDDED_RECIPE,))[0]))
     chosen = None if order is None else [name.strip() for name in order.split(",")]

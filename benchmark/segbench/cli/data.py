@@ -10,9 +10,9 @@ import click
 from segbench.util.sequences import counted
 
 
-@click.group(name="data", short_help="Check, preview or fetch a dataset.")
+@click.group(name="data", short_help="Check, preview, fetch or convert a dataset.")
 def command() -> None:
-    """Look at a dataset before a night of training: check, preview, fetch."""
+    """Look at a dataset before a night of training: check, preview, fetch, convert."""
 
 
 @command.command("check")
@@ -76,17 +76,53 @@ def fetch(dataset: str, data: Path, mirrors: tuple[str, ...]) -> int:
     return 0
 
 
+@command.command("convert")
+@click.argument("converter", metavar="FORMAT")
+@click.argument("source", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, metavar="OUT", help="Folder to write; it must not exist or be empty."
+)
+@click.option("--skip-missing", is_flag=True, help="Leave images out that are not on disk, instead of stopping there.")
+def convert(converter: str, source: Path, out: Path, skip_missing: bool) -> int:
+    """Turn annotations (FORMAT: coco, yolo, labelme, cvat, ..) in DIR into a dataset: ``--dataset OUT``.
+
+    OUT holds images, masks of class ids, lists of the splits and a dataset.toml. "segbench list converters" shows the formats.
+    """
+    from segbench.data.convert import convert_dataset
+    from segbench.plugin.registry import load_catalog
+
+    chosen = load_catalog().converter(converter)
+    _print_conversion(convert_dataset(chosen, source, out, skip_missing=skip_missing))
+    click.echo(f"Check it: segbench data check {out}")
+    return 0
+
+
+def _print_conversion(conversion: Any) -> None:
+    splits = ", ".join(f"{count} {split}" for split, count in conversion.splits.items() if split)
+    images = counted(sum(conversion.splits.values()), "image")
+    click.echo(f"{images}{f': {splits}' if splits else ''}; {conversion.empty} without any object")
+    width = max(map(len, conversion.objects))
+    for name, count in conversion.objects.items():
+        click.echo(f"  {name:<{width}}  {counted(count, 'object')}")
+    if conversion.skipped:
+        click.echo(f"{counted(conversion.skipped, 'image')} not on disk: left out.")
+    for reason, count in conversion.not_converted.items():
+        click.echo(f"{counted(count, 'object')} not converted: {reason}")
+    for note in conversion.notes:
+        click.echo(f"Note: {note}")
+
+
 def _open_dataset(dataset: str, data: Path | None) -> tuple[Any, Any, Path | None]:
     from segbench.config.run_config import load_config
     from segbench.data.selection import data_root
     from segbench.plugin.registry import load_catalog
-    from segbench.plugin.specs import resolve
     from segbench.util.compat import require_torch
 
     require_torch()
-    chosen = load_catalog().dataset(dataset)
-    root = data_root(load_config(flags={"dataset": dataset, "data": str(data) if data else None}), chosen)
-    return chosen, resolve(chosen.spec.task)(chosen.options), root
+    config = load_config(flags={"dataset": dataset, "data": str(data) if data else None})
+    chosen = load_catalog().dataset(str(config.dataset))
+    root = data_root(config, chosen)
+    return chosen, chosen.spec.make_task(chosen.options, root), root
 
 
 def _print_split(split: Any, task: Any) -> None:

@@ -137,11 +137,12 @@ def _samples(flags: Mapping[str, Any], task: Task, catalog: Catalog) -> list[Sce
     from segbench.plugin.specs import resolve
     from segbench.prediction.scenes import sample_scenes
 
-    dataset = find_dataset(catalog, flags["dataset"])
-    own = resolve(dataset.spec.task)(dataset.options)
+    config = load_config(flags={"dataset": flags["dataset"], "data": flags["data"]})
+    dataset = find_dataset(catalog, str(config.dataset))
+    root = data_root(config, dataset)
+    own = dataset.spec.make_task(dataset.options, root)
     if dict(own.inputs) != dict(task.inputs):
         raise ConfigError(f"dataset '{dataset}' gives {dict(own.inputs)}; the network takes {dict(task.inputs)}.")
-    root = data_root(load_config(flags={"dataset": flags["dataset"], **({"data": flags["data"]} if flags["data"] else {})}), dataset)
     split = flags["split"] or default_split(dataset, root)
     names = dataset.spec.split_names(dataset.options)
     if split not in names:

@@ -21,14 +21,19 @@ if TYPE_CHECKING:
 def command(runs: tuple[Path, ...], name: str, out: Path | None, reanalyse: bool, to_stdout: bool) -> int:
     """Render RUN (a run's directory, or its run.json) again: terminal, markdown, csv, json, or a plugin's format.
 
-    Several runs go into one document below --out, each with its whole report in a folder beside it.
+    Several runs go into one document below --out, each with its whole report in a folder beside it; so do those of a directory that
+    'segbench run --datasets' or '--folds' made.
 
     Verdicts that an earlier version drew are worked out anew from the rounds and confusion matrices that the run keeps, and the report
     says so; --reanalyse does that for any run and keeps the new ones in its run.json.
     """
     if len(runs) > 1:
-        return _write_overview(runs, name, out, reanalyse=reanalyse)
+        return _write_overview(_by_folder(runs), name, out, reanalyse=reanalyse)
     run = runs[0]
+    from segbench.execution.several import runs_below
+
+    if run.is_dir() and not (run / "run.json").exists() and (several := runs_below(run.absolute())):
+        return _write_overview(several, name, out or run, reanalyse=reanalyse)
     from segbench.cli.output import relative, terminal
     from segbench.execution.reports import render, write_report
     from segbench.plugin.registry import load_catalog
@@ -61,7 +66,16 @@ def _loaded(run: Path, source: Path, catalog: Catalog, *, reanalyse: bool) -> Ru
     return result
 
 
-def _write_overview(runs: tuple[Path, ...], name: str, out: Path | None, *, reanalyse: bool) -> int:
+def _by_folder(runs: tuple[Path, ...]) -> dict[str, Path]:
+    from segbench.errors import ConfigError
+
+    sources = [(run if run.is_dir() else run.parent).absolute() for run in runs]
+    if len({source.name for source in sources}) < len(sources):
+        raise ConfigError("Two of these runs lie in folders of the same name, under which their reports would meet. Rename one.")
+    return {source.name: run for source, run in zip(sources, runs, strict=True)}
+
+
+def _write_overview(runs: dict[str, Path], name: str, out: Path | None, *, reanalyse: bool) -> int:
     from segbench.cli.output import relative
     from segbench.errors import ConfigError
     from segbench.execution.reports import write_overview
@@ -69,11 +83,9 @@ def _write_overview(runs: tuple[Path, ...], name: str, out: Path | None, *, rean
 
     if out is None:
         raise ConfigError("Several runs in one document need a folder of their own: give --out DIR.")
-    sources = [(run if run.is_dir() else run.parent).absolute() for run in runs]
-    if len({source.name for source in sources}) < len(sources):
-        raise ConfigError("Two of these runs lie in folders of the same name, under which their reports would meet. Rename one.")
     catalog = load_catalog()
-    loaded = {source.name: (_loaded(run, source, catalog, reanalyse=reanalyse), source) for run, source in zip(runs, sources, strict=True)}
+    sources = {folder: (run if run.is_dir() else run.parent).absolute() for folder, run in runs.items()}
+    loaded = {folder: (_loaded(run, sources[folder], catalog, reanalyse=reanalyse), sources[folder]) for folder, run in runs.items()}
     path = write_overview(loaded, name, catalog, directory=out.absolute())
     click.echo(relative(path))
     return 0

@@ -9,20 +9,30 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segbench.config.run_config import RunConfig, load_config
+from segbench.errors import SegbenchError
 from segbench.util.sequences import counted
 
 if TYPE_CHECKING:
     from segbench.execution.plan.plan import Plan
     from segbench.results.records import Ablation
 
-_FLAGS = {"epochs": "train.epochs", "batch_size": "train.batch_size", "image_size": "train.image_size", "lr": "train.lr"}
+_FLAGS = {
+    "epochs": "train.epochs",
+    "batch_size": "train.batch_size",
+    "image_size": "train.image_size",
+    "lr": "train.lr",
+    "limit": "data.limit",
+}
 
 
 @click.command(name="run", short_help="Train, score and measure models, and compare them.")
 @click.option("--models", metavar="A,B[..]", help="Models, with options in brackets.  [default: the DeepLab pair]")
 @click.option("--losses", metavar="A,B[..]", help="Losses.  [default: the recipe's]")
 @click.option("--dataset", metavar="NAME", help="Dataset.  [default: the embedded one that fits the models]")
-@click.option("--data", metavar="DIR", help="Folder of the dataset.")
+@click.option("--datasets", metavar="A,B[..]", help="Several datasets, each a run of its own, and an overview over them.")
+@click.option("--data", multiple=True, metavar="DIR", help="Folder of the dataset; with --datasets NAME=DIR, repeatable or a=DIR,b=DIR.")
+@click.option("--folds", metavar="K", help="Divide the data into K parts (whole scenes); score each part after training on the others.")
+@click.option("--limit", metavar="N", help="At most N images of each split, for a quick try that is not ranked or judged.")
 @click.option(
     "--recipe", "recipes", metavar="A,B", help="Named settings.  [default: smoke on embedded data, else the dataset's own or quick-test]"
 )
@@ -55,8 +65,11 @@ def command(config_file: Path | None, sets: tuple[str, ...], fresh: bool, dry_ru
     \b
     segbench run --models deeplab-original,deeplab-optimized --dataset camvid --data DIR --recipe quick-baseline
     segbench run --models 'deeplab-optimized[aspp_channels=96]' --losses ce,'focal[gamma=3]' --vary train.lr=1e-3,1e-4
+    segbench run --datasets camvid,voc2012 --data camvid=DIR --data voc2012=DIR --folds 5 --out OUT
     """
     config = read_config(config_file, {"sets": sets, **flags})
+    if config.is_several:
+        return print_plans(config, verbose=verbose) if dry_run else run_several(config, fresh=fresh)
     return print_plan(config, verbose=verbose) if dry_run else run_and_print(config, fresh=fresh)
 
 
@@ -89,6 +102,49 @@ def print_plan(config: RunConfig, *, verbose: bool = False) -> int:
         click.echo("Cells run again where this code changes:" if verbose else "Whole packages decide whether these run again:")
         click.echo("\n".join(f"  {line}" for line in lines))
     return 0
+
+
+def print_plans(config: RunConfig, *, verbose: bool = False) -> int:
+    """Print the plan of each run of several."""
+    from segbench.execution.several import part_runs, plan_all
+    from segbench.plugin.registry import load_catalog
+
+    catalog = load_catalog()
+    directory, parts = part_runs(config, catalog)
+    plan_all(parts, catalog)
+    click.echo(f"{counted(len(parts), 'run')} below {directory}:")
+    for part in parts:
+        click.echo(f"\n{part.name}")
+        print_plan(part.config, verbose=verbose)
+    return 0
+
+
+def run_several(config: RunConfig, *, fresh: bool) -> int:
+    """Run each dataset and fold in a directory of its own, and write the overview; one that fails does not stop the others."""
+    from segbench.cli.output import relative
+    from segbench.execution.several import finished_runs, part_runs, plan_all, write_summary
+    from segbench.plugin.registry import load_catalog
+
+    catalog = load_catalog()
+    directory, parts = part_runs(config, catalog)
+    plan_all(parts, catalog)
+    failed = []
+    try:
+        for number, part in enumerate(parts, 1):
+            click.echo(f"{part.name} ({number} of {counted(len(parts), 'run')})", err=True)
+            try:
+                code = run_and_print(part.config, fresh=fresh)
+            except SegbenchError as error:
+                click.echo(f"{part.name}: {error}", err=True)
+                code = 1
+            failed += [part.name] if code else []
+    finally:
+        path = write_summary(directory, config, finished_runs(directory, parts), catalog)
+    if failed:
+        click.echo(f"Not all went well in {', '.join(failed)}. The same command tries again.", err=True)
+    if path is not None:
+        click.echo(f"\nOverview: {relative(path)}")
+    return 1 if failed else 0
 
 
 def _say_recipe(plan: Plan) -> None:

@@ -11,10 +11,12 @@ from typing import Any, TypeAlias, get_args
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from segbench.config.dataset_file import dataset_in_folder
 from segbench.config.settings import SECTIONS, Settings
 from segbench.errors import ConfigError, did_you_mean
 from segbench.plugin.choice import parse_choice, parse_choices, parse_value, parse_values, split_outside
 from segbench.plugin.specs import Recipe
+from segbench.util.folds import LEAST_FOLDS, parse_fold
 from segbench.util.plain_data import Plain
 
 if sys.version_info >= (3, 11):
@@ -43,6 +45,10 @@ class RunConfig(BaseModel):
     models: tuple[str, ...] = DEFAULT_MODELS
     losses: tuple[str, ...] | None = None
     dataset: str | None = None
+    datasets: dict[str, str | None] = Field(default_factory=dict)
+    """Several datasets, each with its folder where one was given: a run of its own each (:mod:`segbench.execution.several`)."""
+    folds: int | None = None
+    """Number of folds, each a run of its own."""
     recipes: tuple[str, ...] = ()  # none named: the plan takes the dataset's
     vary: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
@@ -60,7 +66,12 @@ class RunConfig(BaseModel):
         for layer in (_nested(recipe.settings, f"recipe '{recipe.name}'"), self.overrides, _nested(variation or {}, "--vary")):
             for section, values in layer.items():
                 merged.setdefault(section, {}).update(values)
-        return validate_settings(merged)
+        return _folded(validate_settings(merged), _nested(variation or {}, "--vary"), self.overrides)
+
+    @property
+    def is_several(self) -> bool:
+        """True for several datasets or folds, which are runs of their own."""
+        return len(self.datasets) > 1 or self.folds is not None
 
     @property
     def data_path(self) -> str | None:
@@ -86,8 +97,101 @@ def load_config(file: Path | None = None, *, sets: Sequence[str] = (), flags: Se
         top.update(layer_top)
         for section, values in layer_sections.items():
             sections.setdefault(section, {}).update(values)
+    top, sections = _with_folders(top, sections)
     validate_settings(sections)
     return RunConfig.model_validate({**top, "overrides": sections})
+
+
+def _with_folders(top: dict[str, Any], sections: Sections) -> tuple[dict[str, Any], Sections]:
+    """Each dataset with the folder that ``--data`` gives it; a single one as ``dataset`` and ``data.path``."""
+    texts: list[str] = top.pop("data", [])
+    datasets: dict[str, str | None] = dict(top.pop("datasets", {}))
+    if datasets:
+        _refuse_two_ways(top)
+        if (path := sections.get("data", {}).pop("path", None)) is not None:
+            texts = [str(path), *texts]
+        datasets |= _folders(texts, datasets)
+    elif len(texts) > 1:
+        raise ConfigError("Several --data need --datasets A,B: each folder is given as NAME=DIR.")
+    elif texts:
+        sections = {**sections, "data": {**sections.get("data", {}), "path": texts[0]}}
+    if len(datasets) == 1:
+        ((top["dataset"], path),) = datasets.items()
+        return top, {**sections, "data": {**sections.get("data", {}), "path": path}} if path else sections
+    return {**top, "datasets": datasets}, sections
+
+
+def _refuse_two_ways(top: Mapping[str, Any]) -> None:
+    if top.get("dataset") is not None:
+        raise ConfigError("Both one dataset and several were given: leave out --dataset (in a file: dataset) or --datasets.")
+
+
+def _folders(texts: Sequence[str], datasets: Iterable[str]) -> dict[str, str]:
+    """The folder of each dataset from texts ``name=DIR`` or ``a=DIR,b=DIR``."""
+    known = list(datasets)
+    folders: dict[str, str] = {}
+    for text in texts:
+        if len(known) == 1 and _named_folder(text, known) is None:
+            folders[known[0]] = text
+            continue
+        last = ""
+        for part in split_outside(text):
+            pair = _named_folder(part, known)
+            if pair is not None:
+                last, folder = pair
+                if last in folders:
+                    raise ConfigError(f"--data gives '{last}' two folders: '{folders[last]}' and '{folder}'.")
+                folders[last] = folder
+            elif last:
+                folders[last] += f",{part}"  # a folder with a comma in its name
+            else:
+                names = ", ".join(known)
+                raise ConfigError(
+                    f"--data '{text}' does not say whose folder it is: with several datasets write NAME=DIR, "
+                    f"such as --data '{known[0]}={text.partition('=')[2] or text}'. Datasets: {names}."
+                )
+    return folders
+
+
+def _named_folder(text: str, known: Sequence[str]) -> tuple[str, str] | None:
+    """The dataset and folder of ``name=DIR``; the name may leave options out where only one dataset has it. None for another text."""
+    name, *rest = split_outside(text, "=")
+    if not rest:
+        return None
+    fitting = [dataset for dataset in known if dataset == _plain_name(name)]
+    fitting = fitting or [dataset for dataset in known if parse_choice(dataset).name == name.strip()]
+    if len(fitting) > 1:
+        raise ConfigError(f"--data '{text}' fits {len(fitting)} datasets: write the whole name, such as '{fitting[0]}=DIR'.")
+    return (fitting[0], "=".join(rest)) if fitting else None
+
+
+def _plain_name(text: str) -> str:
+    try:
+        return str(parse_choice(text.strip()))
+    except ConfigError:
+        return ""
+
+
+def _folded(settings: Settings, *given: Mapping[str, SettingValues]) -> Settings:
+    """With ``data.fold``: the fold's splits, and no selection, which would have to see the scored part. ``given`` may not contradict."""
+    if settings.data.fold is None:
+        return settings
+    fold = parse_fold(settings.data.fold)
+    fixed: Mapping[str, SettingValues] = {
+        "train": {"split": fold.training, "select_on": None, "patience": None},
+        "eval": {"split": fold.scored},
+    }
+    for layer in given:
+        for section, values in fixed.items():
+            for key in values.keys() & layer.get(section, {}).keys():
+                value = layer[section][key]
+                if value not in (values[key], None):
+                    raise ConfigError(
+                        f"{section}.{key} = {value!r} does not go with folds: fold {fold} trains on its other parts, keeps the last "
+                        f"checkpoint and scores its own part. Leave {section}.{key} out."
+                    )
+    train, scored = (getattr(settings, name).model_copy(update=dict(values)) for name, values in fixed.items())
+    return settings.model_copy(update={"train": train, "eval": scored})
 
 
 def validate_settings(sections: Mapping[str, SettingValues]) -> Settings:
@@ -105,6 +209,8 @@ def config_to_toml(config: RunConfig, settings: Settings | None = None) -> str:
         document["losses"] = list(config.losses)
     if config.dataset is not None:
         document["dataset"] = config.dataset
+    document |= {"datasets": {name: folder or "" for name, folder in config.datasets.items()}} if config.datasets else {}
+    document |= {"folds": config.folds} if config.folds is not None else {}
     document |= {"recipes": list(config.recipes)} if config.recipes else {}
     document["seeds"] = list(config.seeds)
     if config.backends != DEFAULT_BACKENDS:
@@ -148,13 +254,12 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 
 _TEACHER_KEYS = ("teacher", "teacher_temperature", "teacher_weight")
-_AXES = ("models", "losses", "dataset", "recipes", "vary", "seeds", "backends", *_TEACHER_KEYS, "device", "out")
+_AXES = ("models", "losses", "dataset", "datasets", "folds", "recipes", "vary", "seeds", "backends", *_TEACHER_KEYS, "device", "out")
 _ALIASES = {
     "recipe": "recipes",
     "model_names": "models",
     "loss": "losses",
     "seed": "seeds",
-    "datasets": "dataset",
     "backend": "backends",
 }
 
@@ -165,8 +270,13 @@ def _split(layer: SettingValues, where: str) -> tuple[dict[str, Plain], Sections
     dotted: dict[str, Plain] = {}
     for key, value in layer.items():
         name = _ALIASES.get(key, key)
-        if name == "data" and not isinstance(value, Mapping):
+        if name == "data" and isinstance(value, (list, tuple)):
+            top["data"] = [str(folder) for folder in value]
+        elif name == "data" and not isinstance(value, Mapping):
             dotted["data.path"] = str(value)
+        elif name == "dataset" and isinstance(value, str) and (in_folder := dataset_in_folder(value)):
+            top[name] = str(in_folder[0])
+            dotted.setdefault("data.path", str(in_folder[1]))
         elif name in _AXES:
             top[name] = _axis(name, value, where)
         elif name in SECTIONS and isinstance(value, Mapping):
@@ -233,6 +343,10 @@ def _axis(name: str, value: Any, where: str) -> Any:
         return tuple(_texts(value, name, where))
     if name == "seeds":
         return _seeds(value, where)
+    if name == "datasets":
+        return _datasets(value, where)
+    if name == "folds":
+        return _folds(value, where)
     if name == "vary":
         return _vary(value, where)
     if name in ("teacher_temperature", "teacher_weight"):
@@ -252,6 +366,22 @@ def _texts(value: Any, name: str, where: str) -> list[str]:
     if not isinstance(texts, (list, tuple)) or not all(isinstance(t, str) and t for t in texts) or not texts:
         raise ConfigError(f"{where}: {name} = {value!r} does not fit: expected a list of names")
     return list(_distinct(texts, name, where))
+
+
+def _datasets(value: Any, where: str) -> dict[str, str | None]:
+    """Names, or a table of names and folders."""
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(_choices(value, "datasets", where))
+    if not value or not all(isinstance(folder, str) for folder in value.values()):
+        raise ConfigError(f"{where}: datasets = {value!r} does not fit: expected a list of names, or a table of names and their folders")
+    return dict(zip(_choices(list(value), "datasets", where), (folder or None for folder in value.values()), strict=True))
+
+
+def _folds(value: Any, where: str) -> int:
+    number = parse_value(value) if isinstance(value, str) else value
+    if type(number) is not int or number < LEAST_FOLDS:
+        raise ConfigError(f"{where}: folds = {value!r} does not fit: expected a whole number from {LEAST_FOLDS}, such as 5")
+    return number
 
 
 def _seeds(value: Any, where: str) -> tuple[int, ...]:
@@ -286,6 +416,10 @@ def _vary(value: Any, where: str) -> dict[str, tuple[Any, ...]]:
         if not isinstance(values, (list, tuple)) or not values:
             raise ConfigError(f"{where}: vary.{key} = {values!r} does not fit: expected a list of values")
         _nested({key: values[0]}, f"{where}: vary")
+        if key == "data.fold":
+            raise ConfigError(f"{where}: folds are runs of their own: give --folds 5 instead of varying '{key}'")
+        if key == "data.limit":
+            raise ConfigError(f"{where}: '{key}' cannot be varied: rows with a limit are a quick try and are not compared")
         if key.split(".")[0] in ("execute", "data"):
             raise ConfigError(f"{where}: '{key}' cannot be varied: it does not change what is trained or measured")
         # a file has no null: the word none is read as one here as in any other layer, or the cell would have another name

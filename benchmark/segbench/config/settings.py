@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from segbench.errors import ConfigError
 from segbench.plugin.class_map import class_map_text
+from segbench.util.folds import parse_fold
 from segbench.util.image_size import parse_growing_size, parse_size
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -53,6 +54,20 @@ class DataSettings(Section):
     normalisation: dict[str, NormalisationSettings] = Field(
         default_factory=dict, description="of inputs for which the dataset declares none; computed from the training split where not given"
     )
+    fold: str | None = Field(
+        None,
+        description="2/5: train on four of five parts of all splits but test, score on the second; --folds 5 runs all five",
+    )
+    limit: Positive | None = Field(
+        None, description="at most so many images of each split: a quick try, which is neither ranked nor judged; none: all"
+    )
+
+    @field_validator("fold")
+    @classmethod
+    def _fold(cls, value: str | None) -> str | None:
+        if value is not None:
+            _as_value_error(parse_fold, value)
+        return None if value is None else str(parse_fold(value))
 
 
 class TrainSettings(Section):

@@ -15,6 +15,7 @@ from segbench.plugin.chosen import Chosen, Plugin
 from segbench.plugin.options import Options, option
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import IGNORE_INDEX, DatasetSpec, ModelSpec, Recipe, Task, resolve
+from segbench.util.folds import is_fold, share_samples
 
 SYNTHETIC = "synthetic"
 
@@ -65,7 +66,9 @@ def default_split(dataset: Chosen[DatasetSpec], root: Path | None) -> str | None
 
 
 def overlapping(dataset: Chosen[DatasetSpec], first: str, second: str) -> bool:
-    """True where two splits share samples by declaration."""
+    """True where two splits share samples by declaration, or may do so as parts of folds."""
+    if is_fold(first) or is_fold(second):
+        return share_samples(first, second)
     unions = dataset.spec.unions
 
     def members(split: str) -> set[str]:
@@ -102,7 +105,7 @@ def choose_dataset(
     embedded = [spec.name for spec, _ in catalog.specs("datasets") if spec.embedded]
     for name in [*named, *embedded]:
         dataset = catalog.dataset(name)
-        task = resolve(dataset.spec.task)(dataset.options)
+        task = dataset.spec.make_task(dataset.options, None)
         if all(input_name in task.inputs for model in models for input_name in model.spec.inputs):
             return dataset
     takes = "; ".join(f"{m}: {', '.join(m.spec.inputs)}" for m in models)

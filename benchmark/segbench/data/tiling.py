@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from segbench.data.window import Window
 from segbench.util.image_size import Size
-
-
-@dataclass(frozen=True)
-class Window:
-    """A part of an image, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    def crop(self, tensor: Tensor) -> Tensor:
-        """The part of a tensor (.., H, W), as a view."""
-        return tensor[..., self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 def windows(size: Size, tile: Size, overlap: float) -> list[Window]:

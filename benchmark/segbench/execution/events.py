@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from segbench.results.scored_classes import averaged_classes, counted_classes, nothing_learned, only_class
 from segbench.util.sequences import counted, duration
 
 if TYPE_CHECKING:
@@ -103,6 +105,9 @@ class EpochDone:
     train_loss: float | None = None
     val_loss: float | None = None
     val_miou: float | None = None
+    val_classes_averaged: int | None = None
+    val_classes: int | None = None
+    val_only_class: str | None = None
     train_miou: float | None = None
     learning_rate: float | None = None
     seconds: float | None = None
@@ -112,14 +117,22 @@ class EpochDone:
 
     @property
     def sentence(self) -> str:
+        behind = defaultdict(str, {"val mIoU": self._remarks()})
         figures = (
             ("loss", self.train_loss, ".4f"),
             ("lr", self.learning_rate, ".2e"),
             ("val mIoU", self.val_miou, ".4f"),
             ("img/s", self.images_per_second, ".1f"),
         )
-        shown = [f"{label} {value:{form}}" for label, value, form in figures if value is not None]
+        shown = [f"{label} {value:{form}}{behind[label]}" for label, value, form in figures if value is not None]
         return "  ".join([f"epoch {self.epoch}/{self.epochs or '?'}", *shown, *_time_left(self.eta_seconds)])
+
+    def _remarks(self) -> str:
+        """In brackets: how many classes the validation score is over, where not all have labels, and the only class that is predicted."""
+        averaged, total = self.val_classes_averaged, self.val_classes
+        parts = [counted_classes(averaged, total)] if averaged is not None and total is not None and averaged < total else []
+        parts += [f"predicts only {self.val_only_class}"] if self.val_only_class else []
+        return f" ({', '.join(parts)})" if parts else ""
 
 
 @dataclass(frozen=True)
@@ -154,9 +167,12 @@ class CellEnded:
         if self.row.error is not None:
             return f"{failure_sentence(failure(self.row.error))} {self.row.error.advice}".rstrip()
         quality, training = self.row.quality, self.row.training
-        parts = [f"mIoU {quality.miou:.4f} on {quality.split}"] if quality and quality.miou is not None else []
+        averaged, only = averaged_classes(quality), only_class(quality)
+        over = f" over {averaged.words}" if averaged else ""
+        parts = [f"mIoU {quality.miou:.4f} on {quality.split}{over}"] if quality and quality.miou is not None else []
         if quality and quality.training_score is not None:
-            parts.append(f"training score {quality.training_score:.4f}")
+            parts.append(f"training score {quality.training_score:.4f}{over}")
+        parts += [nothing_learned(only)] if only else []
         if training and training.seconds is not None:
             parts.append(f"trained {counted(training.epochs_run, 'epoch')} in {duration(training.seconds)}")
         return ", ".join(parts) or "done"

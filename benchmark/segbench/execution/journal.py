@@ -93,6 +93,8 @@ def _result(event: CellEnded) -> Fields:
         {
             "status": row.status,
             "miou": row.quality.miou if row.quality else None,
+            "classes_averaged": row.quality.classes_averaged if row.quality else None,
+            "classes": (len(row.quality.class_names) or None) if row.quality else None,
             "training_score": row.quality.training_score if row.quality else None,
             "epochs_run": row.training.epochs_run if row.training else None,
             "error": failure(row.error) if row.error else None,

@@ -37,7 +37,8 @@ def with_stored_normalisation(plan: Plan, catalog: Catalog, store: RunStore) -> 
 
 
 def _key(plan: Plan, cell: Cell) -> list[str]:
-    return [str(plan.dataset), plan.digest, cell.settings.train.split]
+    limit = cell.settings.data.limit
+    return [str(plan.dataset), plan.digest, cell.settings.train.split, *([f"at most {limit}"] if limit else [])]
 
 
 def _stored(plan: Plan, cell: Cell, store: RunStore) -> Values | None:

@@ -13,7 +13,7 @@ from segbench.results.records import ConfigRecord, RunResult, TaskRecord, Verdic
 
 def config_record(plan: Plan, device: str) -> ConfigRecord:
     """The configuration as it stands in ``run.json``: what was run, without folders of the author's machine."""
-    config = plan.config.model_dump(mode="json", exclude={"out"})
+    config = plan.config.model_dump(mode="json", exclude={"out", "datasets", "folds"})
     for key in ("path", "cache_dir"):
         config.get("overrides", {}).get("data", {}).pop(key, None)
     return ConfigRecord.model_validate({**config, "dataset": str(plan.dataset), "device": device})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from segbench.plugin.specs import BackendSpec, Claim, DatasetSpec, LossSpec, ModelSpec, Recipe, Reporter
+    from segbench.plugin.specs import BackendSpec, Claim, ConverterSpec, DatasetSpec, LossSpec, ModelSpec, Recipe, Reporter
 
 hookspec = pluggy.HookspecMarker("segbench")
 hookimpl = pluggy.HookimplMarker("segbench")
@@ -53,6 +53,12 @@ def segbench_claims() -> Iterable[Claim]:
 @hookspec
 def segbench_reporters() -> Iterable[Reporter]:
     """Report formats."""
+    raise NotImplementedError
+
+
+@hookspec
+def segbench_converters() -> Iterable[ConverterSpec]:
+    """Readers of annotation tools' files (``segbench data convert``)."""
     raise NotImplementedError
 
 

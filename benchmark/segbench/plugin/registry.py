@@ -22,7 +22,7 @@ from segbench.plugin.choice import Choice, parse_choice
 from segbench.plugin.chosen import Chosen, PartRecord, Plugin, SpecCode
 from segbench.plugin.derived import derived_model, part_names, wrapping_loss
 from segbench.plugin.options import NoOptions
-from segbench.plugin.specs import BackendSpec, Claim, DatasetSpec, LossSpec, ModelSpec, Recipe, Reporter
+from segbench.plugin.specs import BackendSpec, Claim, ConverterSpec, DatasetSpec, LossSpec, ModelSpec, Recipe, Reporter
 
 GROUP = "segbench"
 KINDS: Mapping[str, type] = {
@@ -33,6 +33,7 @@ KINDS: Mapping[str, type] = {
     "recipes": Recipe,
     "claims": Claim,
     "reporters": Reporter,
+    "converters": ConverterSpec,
 }
 SINGULAR = {
     "models": "model",
@@ -42,6 +43,7 @@ SINGULAR = {
     "recipes": "recipe",
     "claims": "claim",
     "reporters": "reporter",
+    "converters": "converter",
 }
 
 
@@ -111,6 +113,9 @@ class Catalog:
 
     def reporter(self, name: str) -> Reporter:
         return cast(Reporter, self.spec("reporters", name)[0])
+
+    def converter(self, choice: Choice | str) -> Chosen[ConverterSpec]:
+        return self.choose("converters", choice)
 
     def claims(self) -> list[Claim]:
         return [spec for spec, _ in self.specs("claims")]

@@ -1,4 +1,4 @@
-"""Specs that plugins provide: light descriptions of models, losses, datasets, backends, recipes, claims and reporters.
+"""Specs that plugins provide: light descriptions of models, losses, datasets, backends, recipes, claims, reporters and converters.
 
 A spec imports nothing heavy. ``build`` and the other callables are import strings (``"package.module:function"``), resolved
 at first use, or plain callables.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import inspect
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -310,7 +311,7 @@ class LossSpec(_BuiltSpec):
 class DatasetSpec(_Spec):
     """A dataset.
 
-    task        ``task(options) -> Task``; reads no data
+    task        ``task(options) -> Task``; reads no data. ``task(options, root)`` where class names may stand in a file of the data folder
     splits      names of its splits, or ``splits(options) -> names``
     load        ``load(root, split, options) -> Sequence[Sample]``; root is None for embedded datasets; cheap to create, samples are
                 read on access, picklable
@@ -319,6 +320,7 @@ class DatasetSpec(_Spec):
     check_data  ``check_data(root, options) -> [Problem, ..]``: what goes wrong with this layout in practice (beside the general
                 checks, which are the harness's)
     check       ``check(task, options) -> [what is missing, ..]``
+    unused      ``unused(root, options) -> {path: reason}``: files below the data folder that no split uses
     fetch       ``fetch(root, options) -> Iterable[Download]``: what ``segbench data fetch`` downloads; each is on disk before
                 the next is asked for, so that a generator can read a list that it has just been given
     embedded    True where no data folder is needed
@@ -333,6 +335,7 @@ class DatasetSpec(_Spec):
     groups: Ref | None = None
     check_data: Ref | None = None
     check: Ref | None = None
+    unused: Ref | None = None
     fetch: Ref | None = None
     embedded: bool = False
     recipe: str | None = None
@@ -341,6 +344,12 @@ class DatasetSpec(_Spec):
     def split_names(self, options: Options) -> tuple[str, ...]:
         """Names of all splits, declared unions among them."""
         return tuple(self.splits(options)) if callable(self.splits) else self.splits
+
+    def make_task(self, options: Options, root: Path | None) -> Task:
+        """The task of the dataset that lies in ``root`` (None where it is embedded)."""
+        task = resolve(self.task)
+        made: Task = task(options, root) if len(inspect.signature(task).parameters) > 1 else task(options)
+        return made
 
 
 @dataclass(frozen=True)
@@ -500,6 +509,45 @@ class Reporter(_Spec):
     check: Ref | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ConverterSpec(_Spec):
+    """A reader of an annotation tool's files, which writes them anew as a dataset that ``--dataset OUT`` reads.
+
+    convert  ``convert(source, out, options, skip_missing) -> Conversion``: read the folder ``source`` and write the folder ``out``, which
+             does not exist yet, with a ``dataset.toml`` in it (what that holds: :mod:`segbench.config.dataset_file`).
+             Nothing outside of the two is read or written. ``skip_missing``: images that are not on disk are left out and counted
+    check    ``check(options) -> [what is missing and how to get it, ..]``
+    """
+
+    convert: Ref
+    options: type[Options] = NoOptions
+    check: Ref | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What a conversion did.
+
+    splits         images per split that the source has; one entry ``""`` where it has none
+    objects        objects painted per class name, in the order of the class ids
+    empty          images without any object: background alone
+    not_converted  objects that were not painted as their class, counted by reason
+    skipped        images that are not on disk and were left out
+    notes          sentences on what was decided for the user
+    """
+
+    splits: Mapping[str, int]
+    objects: Mapping[str, int]
+    empty: int = 0
+    not_converted: Mapping[str, int] = field(default_factory=dict)
+    skipped: int = 0
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self, "conversion", declared_by=Conversion)
+
+
 @dataclass(frozen=True)
 class ReportTarget:
     """The target of a report: its directory, the run's directory (None for results without one), and the terminal's width in columns.
@@ -518,4 +566,4 @@ class ReportTarget:
 
 
 Builder = Callable[[Task, Options], "nn.Module"]
-Spec = ModelSpec | LossSpec | DatasetSpec | BackendSpec | Recipe | Claim | Reporter
+Spec = ModelSpec | LossSpec | DatasetSpec | BackendSpec | Recipe | Claim | Reporter | ConverterSpec

@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 from segbench.results.deployments import EAGER
 from segbench.results.records import CellResult, Deployment, Latency, ModuleCost, ModuleLatency, Training
+from segbench.results.scored_classes import only_class
 from segbench.results.training_epochs import counted, median_speed
 from segbench.util.image_size import format_size
+from segbench.util.sequences import counted as counted_word
 
 RecordName = Literal["cell", "quality", "training", "deployment", "latency", "throughput", "memory_mb"]
 """A record of a cell that holds metrics; ``latency`` and ``throughput`` are the timings that tables show."""
@@ -71,6 +73,20 @@ def stored(cell: CellResult, record: RecordName, key: str) -> float | None:
     """The number at a record and key, None where there is none."""
     value = getattr(_RECORDS[record](cell), key, None)
     return value if isinstance(value, (int, float)) else None
+
+
+def not_comparable(cell: CellResult) -> str:
+    """The reason why nothing of a row may be ranked, compared or judged against a claim; empty for an ordinary row."""
+    return quick_try(cell.limit) if cell.limit else ""
+
+
+def quick_try(limit: int) -> str:
+    """What a row with ``data.limit`` is.
+
+    >>> quick_try(20)
+    'a quick try on at most 20 images of each split: not ranked, not compared, not judged against claims'
+    """
+    return f"a quick try on at most {counted_word(limit, 'image')} of each split: not ranked, not compared, not judged against claims"
 
 
 def finite(value: float | None) -> float | None:
@@ -147,14 +163,8 @@ def shown_energy(cell: CellResult) -> ShownValue | None:
 
 
 def only_class_of(cell: CellResult) -> str | None:
-    """The class that a cell's every prediction on labelled pixels is of; None where it predicts several, or only one has labels."""
-    quality = cell.quality
-    if quality is None:
-        return None
-    recalls = {name: r for name, r in zip(quality.class_names, quality.recall_per_class, strict=False) if r is not None}
-    full = [name for name, recall in recalls.items() if recall == 1]
-    others = [recall for name, recall in recalls.items() if name not in full]
-    return full[0] if len(full) == 1 and others and not any(others) else None
+    """The class that a cell's every prediction on labelled pixels is of; None where it predicts several, or the labels are of it alone."""
+    return only_class(cell.quality)
 
 
 def count(cell: CellResult, record: RecordName, key: str, *, at_input: bool = False) -> Iterator[MetricReading]:

@@ -81,6 +81,9 @@ class Epoch(Record):
     learning_rate: float | None = Field(None, description="at the end of the epoch")
     val_loss: float | None = Field(None, description="mean over the valid pixels of the validation split; null where none was run")
     val_miou: float | None = Field(None, description="share, 0 to 1; null where no validation was run")
+    val_classes_averaged: int | None = Field(None, description="how many classes val_miou is over: those with label pixels there")
+    val_classes: int | None = Field(None, description="how many classes the task has")
+    val_only_class: str | None = Field(None, description="the class that every labelled pixel is predicted as, where there is such a one")
     train_miou: float | None = Field(None, description="share, 0 to 1, of the batches as they were trained on")
     gradient_norm: float | None = Field(None, description="mean over the steps, before clipping")
     seconds: float | None = Field(None, description="of training, without validation")
@@ -192,6 +195,15 @@ class Quality(Record):
         default_factory=list, description="shares, 0 to 1; null where the class has no label pixels"
     )
     label_pixels_per_class: list[int] = Field(default_factory=list, description="pixels of the labels in the scored split")
+    predicted_pixels_per_class: list[int] = Field(
+        default_factory=list, description="pixels of the predictions, where the label is not ignored; empty in runs of earlier versions"
+    )
+    classes_averaged: int | None = Field(
+        None, description="how many classes have label pixels in this split: means over classes are over these; null in earlier versions"
+    )
+    only_class: str | None = Field(
+        None, description="the class that every labelled pixel is predicted as, where there is such a one: nothing was learned"
+    )
     boundary_iou_per_class: list[float | None] = Field(
         default_factory=list, description="shares, 0 to 1; null where the class has no boundary"
     )
@@ -429,6 +441,10 @@ class CellResult(Record):
     recipe: str | None = Field(None, description="name")
     settings: dict[str, Any] = Field(default_factory=dict, description="only what differs between the cells of the run")
     resolved: dict[str, Any] = Field(default_factory=dict, description="all options and settings, defaults included")
+    fold: str | None = Field(None, description="2/5: scored on the second of five parts of the data, trained on the others; null: no folds")
+    limit: int | None = Field(
+        None, description="at most so many images of each split were used: a quick try, neither ranked nor compared nor judged; null: all"
+    )
     seed: int | None = Field(None, description="of weights, order and augmentation")
     status: Status = Field("pending", description="ok, or why there is no result (yet)")
     error: ErrorInfo | None = Field(None, description="where status is failed")

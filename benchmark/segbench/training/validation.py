@@ -27,14 +27,22 @@ def validate(session: Session, row: Epoch) -> tuple[Epoch, bool]:
     if row.epoch % settings.eval.every and not last:
         return row, False
     evaluation = _evaluate_epoch(session, row)
-    miou = score(evaluation.matrices, class_names=job.task.class_names, split="").miou
+    scored = score(evaluation.matrices, class_names=job.task.class_names, split="")
+    miou = scored.miou
     before = state.stopping.best_epoch
     state.stopping = state.stopping.seen(miou, epoch=row.epoch)
     state.plateau = state.plateau.seen(miou)
     state.validation_seconds += evaluation.seconds
     if state.stopping.exhausted and not last:
         state.stopped = _early(state.stopping)
-    return row.model_copy(update={"val_loss": evaluation.loss, "val_miou": miou}), state.stopping.best_epoch != before
+    seen = {
+        "val_loss": evaluation.loss,
+        "val_miou": miou,
+        "val_classes_averaged": scored.classes_averaged,
+        "val_classes": job.task.num_classes,
+        "val_only_class": scored.only_class,
+    }
+    return row.model_copy(update=seen), state.stopping.best_epoch != before
 
 
 def _early(stopping: Stopping) -> str:

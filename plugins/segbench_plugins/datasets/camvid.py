@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from segbench import DataError, Problem, Task
+from segbench import IGNORE_INDEX, DataError, Problem, Task
 from segbench_plugins.datasets import CamvidOptions, camvid_splits
-from segbench_plugins.datasets.files import IMAGENET, PhotoSamples, find_root, missing, require
+from segbench_plugins.datasets.files import IMAGENET
+from segbench_plugins.datasets.label_table import LabelTable
+from segbench_plugins.datasets.listing import Files, LabelledSamples, Listing, check_splits, complete_files, open_split
 
 VOID = 11
 CLASSES = {
@@ -27,6 +29,9 @@ CLASSES = {
     "Pedestrian": (64, 64, 0),
     "Bicyclist": (0, 128, 192),
 }
+LABELS = LabelTable({index: index for index in range(len(CLASSES))} | {VOID: IGNORE_INDEX, 255: IGNORE_INDEX})
+OFFICIAL = {"train": 367, "val": 101, "test": 233}
+_ROOTS = (".", "CamVid", "SegNet/CamVid")
 _LAYOUT = "Expected: train.txt and val.txt beside the folders train, trainannot, val, valannot (and test) of the SegNet version."
 
 
@@ -35,45 +40,39 @@ def task(options: CamvidOptions) -> Task:
     return Task(class_names=tuple(CLASSES), palette=tuple(CLASSES.values()), normalisation={"image": IMAGENET})
 
 
-def load(root: Path, split: str, options: CamvidOptions) -> PhotoSamples:
+def load(root: Path, split: str, options: CamvidOptions) -> LabelledSamples:
     """The samples of one split, in the order of its list."""
-    pairs = _read_list(root, split)
-    require((path for pair in pairs for path in pair), split=split, listed=f"{split}.txt")
-    ids = tuple(f"{split}/{image.stem}" for image, _ in pairs)
-    return PhotoSamples(ids, pairs, ignore_index=task(options).ignore_index, void=VOID)
+    return open_split(_listing(root, split, options), LABELS, split=split, partial=options.partial)
 
 
 def groups(root: Path, split: str, options: CamvidOptions) -> Sequence[str]:
     """The film that each frame is from: ``0001TP``, ``0006R0``, ``0016E5`` or ``Seq05VD``."""
-    return [image.stem.split("_")[0] for image, _ in _read_list(root, split)]
+    files = complete_files(_listing(root, split, options), split=split, partial=options.partial)
+    return [image.stem.split("_")[0] for image, _ in files.values()]
 
 
 def check_data(root: Path, options: CamvidOptions) -> list[Problem]:
     """Splits without a list, and listed files that do not exist."""
-    problems = []
-    for split in camvid_splits(options):
-        try:
-            pairs = _read_list(root, split)
-        except DataError as error:
-            problems.append(Problem(str(error), "warning" if split == "test" and root.is_dir() else "error", where=split))
-            continue
-        problem = missing((path for pair in pairs for path in pair), split=split, listed=f"{split}.txt")
-        problems += [problem] if problem else []
-    return problems
+    return check_splits(_listing, root, options, splits=camvid_splits(options), optional=("test",), official=OFFICIAL)
 
 
-def _read_list(root: Path, split: str) -> tuple[tuple[Path, Path], ...]:
-    base = find_root(root, (".", "CamVid", "SegNet/CamVid"), "train.txt", _LAYOUT)
-    file = base / f"{split}.txt"
-    if not file.is_file():
+def _listing(root: Path, split: str, options: CamvidOptions) -> Listing:
+    if not root.is_dir():
+        raise DataError(f"the data folder {root} is not there. {_LAYOUT}")
+    file = next((root / place / f"{split}.txt" for place in _ROOTS if (root / place / f"{split}.txt").is_file()), None)
+    if file is None:
         without = " If your copy has no test frames, say so: camvid[test=false]." if split == "test" else ""
-        raise DataError(f"split '{split}' of CamVid is not here: there is no {file}.{without}")
-    pairs = []
+        raise DataError(f"split '{split}' of CamVid is not here: there is no {root / split}.txt.{without} {_LAYOUT}")
+    return Listing(_read_list(file, split), file.name)
+
+
+def _read_list(file: Path, split: str) -> Files:
+    files: Files = {}
     for number, line in enumerate(file.read_text().splitlines(), start=1):
         words = line.split()
         if len(words) not in (0, 2):
             raise DataError(f"{file}:{number}: expected an image and a label path, got '{line}'")
         if words:
-            image, mask = (base.joinpath(*PurePosixPath(word).parts[-2:]) for word in words)
-            pairs.append((image, mask))
-    return tuple(pairs)
+            image, mask = (file.parent.joinpath(*PurePosixPath(word).parts[-2:]) for word in words)
+            files[f"{split}/{image.stem}"] = (image, mask)
+    return files

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Array = npt.NDArray[Any]
+Source = Path | BinaryIO
 
 IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), scale=1 / 255)
 """Mean and deviation of ImageNet's photographs, which most pretrained encoders expect."""
@@ -52,23 +52,6 @@ class Samples(Sequence[Sample]):
         return self.read(index % len(self))
 
 
-@dataclass(frozen=True)
-class PhotoSamples(Samples):
-    """Photographs with masks: one ``image`` of 3 channels; ``void`` is the mask value that becomes ``ignore_index``."""
-
-    ids: tuple[str, ...]
-    pairs: tuple[tuple[Path, Path], ...]
-    ignore_index: int
-    void: int
-
-    def read(self, index: int) -> Sample:
-        image, mask = self.pairs[index]
-        label = read_mask(mask).astype(np.int64)
-        if self.void != self.ignore_index:
-            label[label == self.void] = self.ignore_index
-        return Sample({"image": tensor(read_image(image, channels=3))}, tensor(label), self.ids[index])
-
-
 def tensor(array: Array) -> Tensor:
     """A tensor over the same memory where that is contiguous and may be written to, else over a copy."""
     import torch
@@ -76,10 +59,11 @@ def tensor(array: Array) -> Tensor:
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
-def read_image(path: Path, *, channels: int) -> Array:
+def read_image(path: Source, *, channels: int, page: int = 0, name: Path | None = None) -> Array:
     """Pixels (C, H, W) of a picture, uint8 or uint16; a grey one is repeated where three channels are expected."""
     try:
         with Image.open(path) as picture:
+            picture.seek(page)
             sixteen_bit = picture.mode.startswith("I")
             stored_channels = 1 if sixteen_bit else len({"P": "RGB", "1": "L"}.get(picture.mode, picture.mode).replace("A", ""))
             if stored_channels not in (1, 3) or (channels == 1 and stored_channels == 3) or channels not in (1, 3):
@@ -89,12 +73,12 @@ def read_image(path: Path, *, channels: int) -> Array:
     except DataError:
         raise
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and struct.error for damaged files
-        raise unreadable(path, error) from error
+        raise unreadable(name or path, error) from error
     pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     return np.repeat(pixels, 3, axis=0) if len(pixels) == 1 and channels == 3 else pixels
 
 
-def read_mask(path: Path) -> Array:
+def read_mask(path: Source) -> Array:
     """Class ids (H, W) of a mask as stored: a paletted file gives its indices; colour pictures are refused."""
     try:
         with Image.open(path) as picture:
@@ -128,7 +112,29 @@ def read_raster(path: Path) -> Array:
         raise unreadable(path, error) from error
 
 
-def unreadable(path: Path, error: Exception) -> DataError:
+def read_matlab(path: Path, *names: str) -> Array:
+    """The array under ``names`` (a variable, then fields of it) of a MATLAB file; raises :class:`DataError` where it has none."""
+    from scipy.io import loadmat
+
+    try:
+        value: Any = loadmat(path, simplify_cells=True)
+        for name in names:
+            value = value[name]
+        return np.asarray(value, np.int64)
+    except Exception as error:  # scipy raises many kinds for damaged files
+        raise DataError(f"cannot read {'.'.join(names)} of {path}: {error or type(error).__name__}. Is it the official file?") from error
+
+
+def count_pages(path: Path) -> int:
+    """Pages of a TIFF stack."""
+    try:
+        with Image.open(path) as picture:
+            return int(getattr(picture, "n_frames", 1))
+    except Exception as error:  # as above
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Source, error: Exception) -> DataError:
     """The error for a file that exists but cannot be decoded."""
     return DataError(f"cannot read {path}: {error or type(error).__name__}. Is it complete? Copy or download it again.")
 
@@ -156,7 +162,8 @@ def missing(files: Iterable[Path], *, split: str, listed: str) -> Problem | None
     if not names:
         return None
     return Problem(
-        f"split '{split}': {some(names)} not there, but listed in {listed}. Copy them, or shorten the list.",
+        f"split '{split}': {some(names)} not there, but listed in {listed}. "
+        "Copy them, shorten the list, or take what is there: partial=true.",
         where=split,
     )
 

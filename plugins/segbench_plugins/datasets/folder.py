@@ -1,73 +1,90 @@
-"""Your own data: folders of images and masks whose file stems agree, divided by hashed stem, by sub-folder or by list file.
+"""Your own data: images and masks whose names agree, in two folders, in one, or wherever patterns find them.
 
-A split named one by one (``train=..``) is a list file of stems or file names, or a sub-folder: ``<folder>/images`` and
-``<folder>/masks``, or ``images/<folder>`` and ``masks/<folder>``.
+Splits come from hashed names, from sub-folders or from list files. A split named one by one (``train=..``) is a list file of stems or file
+names, or a sub-folder: ``<folder>/images`` and ``<folder>/masks``, or ``images/<folder>`` and ``masks/<folder>``.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from segbench import DataError, Normalisation, OptionError, Problem, Sample, Task, counted, did_you_mean
-from segbench_plugins.datasets import FolderOptions, folder_splits
-from segbench_plugins.datasets.files import (
-    RASTERIO_HINT,
-    Array,
-    Samples,
+from segbench import (
+    DataError,
+    ImageFile,
+    MaskFile,
+    Normalisation,
+    OptionError,
+    Problem,
+    Sample,
+    Task,
+    counted,
+    did_you_mean,
     read_image,
     read_mask,
-    read_raster,
-    tensor,
 )
-from segbench_plugins.datasets.folder_layout import image_folders, scene_of, split_files
-from segbench_plugins.datasets.value_map import ValueMap, parse_value_map
+from segbench_plugins.datasets import FolderOptions, folder_splits
+from segbench_plugins.datasets.blocks import parse_blocks
+from segbench_plugins.datasets.class_tables import PALETTE, class_table
+from segbench_plugins.datasets.files import Array, Samples, tensor
+from segbench_plugins.datasets.folder_layout import Pair, image_folders, scene_of, split_files
+from segbench_plugins.datasets.folder_layout import unused as unused
+from segbench_plugins.datasets.labels import LabelRules, ignored_values, label_rules, palette_table, unite
 
-RASTERS = frozenset((".tif", ".tiff"))
-_STORED_DTYPES = (np.uint8, np.int16, np.uint16, np.float32)
+_LOOKED_AT = 32  # masks that are read for the colours of a palette
 
 
 @dataclass(frozen=True)
 class FolderSamples(Samples):
-    """Pairs (or more) of files."""
+    """Images, one per input, with a mask or several."""
 
     ids: tuple[str, ...]
-    files: tuple[tuple[Path, ...], ...]
+    pairs: tuple[Pair, ...]
     inputs: dict[str, int]
-    value_map: ValueMap | None
+    rules: LabelRules
     fill: float | None
+    page_bands: bool
 
     def read(self, index: int) -> Sample:
-        *images, mask = self.files[index]
-        inputs = {
-            name: tensor(_read_input(path, bands, self.fill)) for (name, bands), path in zip(self.inputs.items(), images, strict=True)
-        }
-        return Sample(inputs, tensor(_read_label(mask, self.value_map)), self.ids[index])
+        pair = self.pairs[index]
+        images = [
+            _read_input(path, bands, "bands" if self.page_bands else _page(pair))
+            for bands, path in zip(self.inputs.values(), pair.images, strict=True)
+        ]
+        masks = [read_mask(path, colours=self.rules.colours, pages=_page(pair)) for path in pair.masks]
+        _refuse_other_places([*images, *masks])
+        inputs = {name: tensor(_filled(image.pixels, self.fill)) for name, image in zip(self.inputs, images, strict=True)}
+        return Sample(inputs, tensor(_label(masks, self.rules)), self.ids[index])
 
 
-def task(options: FolderOptions) -> Task:
-    """The task that the options declare; raises :class:`OptionError` where they contradict each other."""
+def task(options: FolderOptions, root: Path | None = None) -> Task:
+    """The task that the options declare, with class names from ``root`` where they are in a file there.
+
+    Raises :class:`OptionError` where options contradict each other.
+    """
     inputs = _inputs(options)
-    if 0 <= options.ignore < len(options.classes) or len(options.classes) < 2 or len(set(options.classes)) < len(options.classes):
+    table = class_table(options, root)
+    names, ignored = table.names, ignored_values(options)
+    if not ignored or 0 <= ignored[0] < len(names) or len(names) < 2 or len(set(names)) < len(names):
         raise OptionError(
-            f"folder: classes = ({','.join(options.classes)}) are ids 0 to {len(options.classes) - 1}: give at least two, all different, "
-            f"and an ignore index outside of them (now {options.ignore})"
+            f"folder: classes = ({','.join(names)}) are ids 0 to {len(names) - 1}: give at least two, all different, "
+            f"and an ignore index outside of them (now {','.join(map(str, ignored)) or 'none'})"
         )
-    if options.headline is not None and options.headline not in options.classes:
-        raise OptionError(f"folder: headline = '{options.headline}' is no class.{did_you_mean(options.headline, options.classes)}")
-    _value_map(options)
+    if options.headline is not None and options.headline not in names:
+        raise OptionError(f"folder: headline = '{options.headline}' is no class.{did_you_mean(options.headline, names)}")
+    label_rules(options, table)
     _check_split(options)
     return Task(
-        class_names=options.classes,
+        class_names=names,
         inputs=inputs,
-        ignore_index=options.ignore,
+        ignore_index=ignored[0],
         normalisation=_normalisation(options, inputs),
-        headline=options.headline or (options.classes[1] if len(options.classes) == 2 else None),
+        palette=table.palette,
+        headline=options.headline or (names[1] if len(names) == 2 else None),
         rgb=tuple(name for name, bands in inputs.items() if bands == 3) if options.rgb else (),
     )
 
@@ -78,23 +95,36 @@ def load(root: Path, split: str, options: FolderOptions) -> FolderSamples:
     for problem in layout_problems:
         if problem.severity == "error":
             raise DataError(f"split '{split}': {problem.message}")
-    return FolderSamples(tuple(files), tuple(files.values()), _inputs(options), _value_map(options), options.fill)
+    table = class_table(options, root)
+    rules = label_rules(options, table)
+    if options.colours == PALETTE:
+        rules = replace(rules, colours=palette_table(table.names, _palette_colours(root, options)))
+    return FolderSamples(tuple(files), tuple(files.values()), _inputs(options), rules, options.fill, options.pages == "bands")
 
 
 def groups(root: Path, split: str, options: FolderOptions) -> Sequence[str]:
-    """The scene of each sample: what the ``group`` pattern matches in its stem, else the stem."""
-    return [scene_of(stem, options) for stem in load(root, split, options).ids]
+    """The scene of each sample: what the ``group`` pattern matches in its stem, its block of the map, its file of pages, else its stem."""
+    files, _ = split_files(root, split, options)
+    return [scene_of(name, pair, options) for name, pair in files.items()]
 
 
 def check_data(root: Path, options: FolderOptions) -> list[Problem]:
-    """Images without mask, masks without image, and splits that cannot be made."""
+    """Images without mask, masks without image, and splits that cannot be made or that share samples."""
     problems = []
+    split_of: dict[Pair, str] = {}
     for split in folder_splits(options):
         try:
-            _, layout_problems = split_files(root, split, options)
-            problems += layout_problems
+            files, layout_problems = split_files(root, split, options)
         except DataError as error:
             problems.append(Problem(str(error), where=split))
+            continue
+        problems += layout_problems
+        shared = [name for name, pair in files.items() if split_of.setdefault(pair, split) != split]
+        if shared:
+            other = split_of[files[shared[0]]]
+            more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
+            text = f"{shared[0]}{more} also in '{other}': scores would be too good. Take the names out of one of the lists."
+            problems.append(Problem(text, where=split))
     # with hashed splits all splits have the same folders and the same problems
     return list({problem.message: problem for problem in problems}.values())
 
@@ -124,58 +154,76 @@ def _normalisation(options: FolderOptions, inputs: dict[str, int]) -> dict[str, 
     return result
 
 
-def _value_map(options: FolderOptions) -> ValueMap | None:
-    return parse_value_map(options.value_map, num_classes=len(options.classes), ignore=options.ignore)
-
-
 def _check_split(options: FolderOptions) -> None:
     if not 1 <= len(options.split) <= 3 or min(options.split) <= 0 or sum(options.split) > 1 + 1e-6:
         raise OptionError(f"folder: split = {options.split} does not fit: one to three shares above 0 that sum to at most 1")
+    parse_blocks(options.split_by)
+    if options.split_by and (options.group or options.train or options.val or options.test):
+        raise OptionError("folder: split_by divides tiles by place: leave out group, train, val and test")
     try:
         re.compile(options.group)
     except re.error as error:
         raise OptionError(f"folder: group = '{options.group}' is not a regular expression: {error}") from None
 
 
-def _read_input(path: Path, bands: int, fill: float | None) -> Array:
-    if path.suffix.lower() not in RASTERS:
-        if bands not in (1, 3):
-            raise DataError(f"{path}: pictures have 1 or 3 channels, but bands declares {bands}. Use GeoTIFF for more.")
-        return read_image(path, channels=bands)
-    pixels = _read_tiff(path, bands)
-    if len(pixels) != bands:
-        raise DataError(f"{path} has {len(pixels)} bands, but {bands} are declared. Set bands=({len(pixels)}).")
-    if pixels.dtype not in _STORED_DTYPES:
-        pixels = _to_stored_dtype(pixels, path)
-    if fill is not None and pixels.dtype == np.float32:
-        pixels = np.where(np.isfinite(pixels), pixels, np.float32(fill))
-    return pixels
+def _page(pair: Pair) -> int | str:
+    return "refuse" if pair.page is None else pair.page
 
 
-def _read_tiff(path: Path, bands: int) -> Array:
-    if importlib.util.find_spec("rasterio"):
-        return read_raster(path)
-    if bands in (1, 3):
-        return read_image(path, channels=bands)
-    raise DataError(f"{path}: {RASTERIO_HINT}")
+def _read_input(path: Path, bands: int, pages: int | str) -> ImageFile:
+    """An image with the declared number of channels; a grey one is repeated where three are declared."""
+    return read_image(path, channels=bands, pages=pages)
 
 
-def _to_stored_dtype(pixels: Array, path: Path) -> Array:
-    """Doubles as floats; whole numbers as int16 or uint16 where they fit."""
-    if pixels.dtype == np.float64:
-        return pixels.astype(np.float32)
-    for dtype in (np.int16, np.uint16):
-        if pixels.dtype.kind in "iu" and np.iinfo(dtype).min <= pixels.min() and pixels.max() <= np.iinfo(dtype).max:
-            return pixels.astype(dtype)
-    return pixels.astype(np.float32)
+def _filled(pixels: Array, fill: float | None) -> Array:
+    """Pixels with ``fill`` in place of missing ones, which are NaN."""
+    if fill is None or pixels.dtype != np.float32:
+        return pixels
+    filled: Array = np.where(np.isfinite(pixels), pixels, np.float32(fill))
+    return filled
 
 
-def _read_label(path: Path, value_map: ValueMap | None) -> Array:
-    if path.suffix.lower() in RASTERS and importlib.util.find_spec("rasterio"):
-        bands = read_raster(path)
-        if len(bands) != 1:
-            raise DataError(f"{path} has {len(bands)} bands, but a mask holds one class id per pixel.")
-        mask = bands[0]
-    else:
-        mask = read_mask(path)
-    return value_map.apply(mask, path) if value_map else mask.astype(np.int64)
+def _label(masks: Sequence[MaskFile], rules: LabelRules) -> Array:
+    """Class ids (H, W) of one mask, or of several of one image."""
+    labels = [_ids(mask, rules) for mask in masks]
+    return labels[0] if len(labels) == 1 else unite(labels, [mask.facts.path for mask in masks], ignore_index=rules.ignore_index)
+
+
+def _ids(mask: MaskFile, rules: LabelRules) -> Array:
+    """Class ids of one mask; what the file marks as no data is ignored, whatever value stands there."""
+    if mask.valid is None:
+        return rules.apply(mask.values, mask.facts.path)
+    known = mask.valid
+    if mask.facts.nodata is not None and mask.facts.nodata in rules.named:
+        known = known | (mask.values == mask.facts.nodata)
+    result = np.full(mask.values.shape, rules.ignore_index, np.int64)
+    result[known] = rules.apply(mask.values[known], mask.facts.path)
+    return result
+
+
+def _refuse_other_places(files: Sequence[ImageFile | MaskFile]) -> None:
+    """Raise :class:`DataError` where two files of one sample lie in different places on earth."""
+    first, *others = (file.facts for file in files)
+    for facts in others:
+        if first.place is not None and facts.place is not None and not first.place.agrees(facts.place):
+            raise DataError(
+                f"{first.path} and {facts.path} lie in different places: {first.place}, and {facts.place}. A sample's files must "
+                "cover the same ground: pair the right files, or warp one onto the other (gdalwarp)."
+            )
+
+
+def _palette_colours(root: Path, options: FolderOptions) -> list[tuple[int, int, int]]:
+    """Colours that the first masks of the data use, in the order in which they are seen."""
+    colours: dict[tuple[int, int, int], None] = {}
+    paths = sorted(
+        {path for split in folder_splits(options) for pair in split_files(root, split, options)[0].values() for path in pair.masks}
+    )
+    for path in paths[:_LOOKED_AT]:
+        palette = read_mask(path).facts.palette
+        if palette is None:
+            raise DataError(
+                f"colours={PALETTE}: {path} has no palette. Leave colours out where masks hold class ids, or write the table of colours: "
+                'colours="background:0 0 0,disk:128 0 0".'
+            )
+        colours.update(dict.fromkeys(colour for _, colour in palette))
+    return list(colours)

@@ -18,9 +18,11 @@ import numpy as np
 
 from segbench import IGNORE_INDEX, DataError, Download, OptionError, Problem, Sample, Task
 from segbench_plugins.datasets import Sen1Floods11Options
-from segbench_plugins.datasets.files import RASTERIO_HINT, Array, Samples, missing, read_raster, require, tensor, unreadable
+from segbench_plugins.datasets.files import RASTERIO_HINT, Array, Samples, read_raster, tensor, unreadable
+from segbench_plugins.datasets.listing import Files, Listing, check_splits, complete_files
 
 UNLABELLED = -1
+OFFICIAL = {"train": 252, "val": 89, "test": 90, "bolivia": 15}
 LISTS = {"train": "train", "val": "valid", "test": "test", "bolivia": "bolivia"}
 BUCKET = "https://storage.googleapis.com/sen1floods11/v1.1"
 _CHIPS = "data/flood_events/HandLabeled"
@@ -30,8 +32,6 @@ _CHIP_ROOTS = (".", _CHIPS, f"v1.1/{_CHIPS}", "HandLabeled", "sample")
 _LIST_ROOTS = (".", _SPLITS, f"v1.1/{_SPLITS}", "splits", "flood_handlabeled")
 _NAME = re.compile(r"[A-Za-z]+(-[A-Za-z]+)*_\d+")
 _EXPECTED = "Expected: folders S1Hand, S2Hand and LabelHand (or S1, S2 and Labels). Download: segbench data fetch sen1floods11"
-
-Chip = tuple[Path, Path, Path]
 
 
 def task(options: Sen1Floods11Options) -> Task:
@@ -52,7 +52,7 @@ class ChipSamples(Samples):
     """Chips on disk; ``fill_db`` stands in for missing radar."""
 
     ids: tuple[str, ...]
-    chips: tuple[Chip, ...]
+    chips: tuple[tuple[Path, ...], ...]
     fill_db: tuple[float, ...]
 
     def read(self, index: int) -> Sample:
@@ -69,10 +69,7 @@ class ChipSamples(Samples):
 
 def load(root: Path, split: str, options: Sen1Floods11Options) -> ChipSamples:
     """The samples of one split, in the order of its list."""
-    file, chips = _listed_chips(root, split)
-    if options.partial:
-        chips = {name: chip for name, chip in chips.items() if all(path.is_file() for path in chip)}
-    require((path for chip in chips.values() for path in chip), split=split, listed=file.name)
+    chips = complete_files(_listing(root, split, options), split=split, partial=options.partial)
     return ChipSamples(tuple(chips), tuple(chips.values()), options.fill_db)
 
 
@@ -88,17 +85,7 @@ def check(task: Task, options: Sen1Floods11Options) -> list[str]:
 
 def check_data(root: Path, options: Sen1Floods11Options) -> list[Problem]:
     """Lists and listed chips that do not exist."""
-    problems = []
-    for split in LISTS:
-        try:
-            file, chips = _listed_chips(root, split)
-        except DataError as error:
-            severity = "warning" if split == "bolivia" and root.is_dir() else "error"
-            problems.append(Problem(str(error), severity, where=split))  # type: ignore[arg-type]
-            continue
-        problem = None if options.partial else missing((path for chip in chips.values() for path in chip), split=split, listed=file.name)
-        problems += [problem] if problem else []
-    return problems
+    return check_splits(_listing, root, options, splits=LISTS, optional=("bolivia",), official=OFFICIAL)
 
 
 def downloads(root: Path, options: Sen1Floods11Options) -> Iterator[Download]:
@@ -115,13 +102,14 @@ def _download(target: str) -> Download:
     return Download(target=target, urls=(f"{BUCKET}/{target}",))
 
 
-def _listed_chips(root: Path, split: str) -> tuple[Path, dict[str, Chip]]:
+def _listing(root: Path, split: str, options: Sen1Floods11Options) -> Listing:
     base, folders = _chip_folders(root)
     file = _list_file(root, split)
     radar, optical, label = (base / folder for folder in folders)
-    return file, {
+    files: Files = {
         name: (radar / f"{name}_S1Hand.tif", optical / f"{name}_S2Hand.tif", label / f"{name}_LabelHand.tif") for name in _names(file)
     }
+    return Listing(files, file.name)
 
 
 def _chip_folders(root: Path) -> tuple[Path, tuple[str, ...]]:
@@ -139,7 +127,8 @@ def _list_file(root: Path, split: str) -> Path:
         for file in sorted((root / candidate).glob(f"flood_{LISTS[split]}_data*.csv")):
             return file
     raise DataError(
-        f"split '{split}' of Sen1Floods11 is not here: there is no flood_{LISTS[split]}_data.csv in {root} or {root / _SPLITS}."
+        f"split '{split}' of Sen1Floods11 is not here: there is no flood_{LISTS[split]}_data.csv in {root} or {root / _SPLITS}. "
+        "It has a row for each chip: Ghana_103272_S1Hand.tif,Ghana_103272_LabelHand.tif"
     )
 
 

@@ -10,13 +10,17 @@ from pathlib import Path
 
 from segbench import DataError, Download, Problem, Task
 from segbench_plugins.datasets import VocOptions
-from segbench_plugins.datasets.files import IMAGENET, PhotoSamples, find_root, missing, require
+from segbench_plugins.datasets.files import IMAGENET, find_root
+from segbench_plugins.datasets.label_table import LabelTable, voc_colour
+from segbench_plugins.datasets.listing import Files, LabelledSamples, Listing, check_splits, open_split
 
 VOID = 255
 THINGS = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant sheep sofa train tvmonitor"
 )
 CLASS_NAMES = ("background", *THINGS.split())
+LABELS = LabelTable({index: index for index in (*range(len(CLASS_NAMES)), VOID)})
+OFFICIAL = {"train": 1464, "val": 1449}
 ARCHIVE = Download(
     target="VOCtrainval_11-May-2012.tar",
     # The first is the archive's home since September 2025, named by its keeper (pytorch/vision#9216); host redirects to it.
@@ -37,36 +41,23 @@ _LAYOUT = f"Expected: VOCdevkit/VOC2012 with JPEGImages, SegmentationClass and {
 
 def task(options: VocOptions) -> Task:
     """Background and 20 kinds of things; 255 marks their borders."""
-    palette = tuple(_colour(index) for index in range(len(CLASS_NAMES)))
+    palette = tuple(voc_colour(index) for index in range(len(CLASS_NAMES)))
     return Task(class_names=CLASS_NAMES, palette=palette, ignore_index=VOID, normalisation={"image": IMAGENET})
 
 
-def load(root: Path, split: str, options: VocOptions) -> PhotoSamples:
+def load(root: Path, split: str, options: VocOptions) -> LabelledSamples:
     """The samples of ``train``, ``val``, or of ``trainval``: both, in this order."""
-    base = _base(root)
-    files = {
-        stem: pair for part in _parts(split) for stem, pair in _pairs(base, part, options).items()
-    }  # a stem that stood in both lists would be one sample
-    require((path for pair in files.values() for path in pair), split=split, listed=f"{_LISTS}/{split}.txt")
-    return PhotoSamples(tuple(files), tuple(files.values()), ignore_index=VOID, void=VOID)
+    return open_split(_listing(root, split, options), LABELS, split=split, partial=options.partial)
 
 
 def check_data(root: Path, options: VocOptions) -> list[Problem]:
     """Lists, listed images and listed masks that do not exist."""
     try:
-        base = _base(root)
+        _base(root)
     except DataError as error:
         return [Problem(str(error))]
-    problems = []
-    for split in ("train", "val"):
-        try:
-            pairs = _pairs(base, split, options)
-        except DataError as error:
-            problems.append(Problem(str(error), where=split))
-            continue
-        problem = missing((path for pair in pairs.values() for path in pair), split=split, listed=f"{_LISTS}/{split}.txt")
-        problems += [problem] if problem else []
-    return problems
+    official = {"val": OFFICIAL["val"]} if options.augmented else OFFICIAL
+    return check_splits(_listing, root, options, splits=OFFICIAL, official=official)
 
 
 def downloads(root: Path, options: VocOptions) -> Iterable[Download]:
@@ -78,11 +69,15 @@ def _base(root: Path) -> Path:
     return find_root(root, _ROOTS, _LISTS, _LAYOUT)
 
 
-def _parts(split: str) -> tuple[str, ...]:
-    return ("train", "val") if split == "trainval" else (split,)
+def _listing(root: Path, split: str, options: VocOptions) -> Listing:
+    base = _base(root)
+    files: Files = {}
+    for part in ("train", "val") if split == "trainval" else (split,):
+        files |= _files(base, part, options)  # a stem that stood in both lists would be one sample
+    return Listing(files, f"{_LISTS}/{split}.txt")
 
 
-def _pairs(base: Path, split: str, options: VocOptions) -> dict[str, tuple[Path, Path]]:
+def _files(base: Path, split: str, options: VocOptions) -> Files:
     augmented = options.augmented and split == "train"
     masks = base / ("SegmentationClassAug" if augmented else "SegmentationClass")
     stems = _augmented_stems(base, masks) if augmented else _stems(base, split)
@@ -106,12 +101,3 @@ def _augmented_stems(base: Path, masks: Path) -> list[str]:
             return [Path(line.split()[0]).stem for line in lines if line.strip()]
     held_out = set(_stems(base, "val"))
     return sorted(file.stem for file in masks.glob("*.png") if file.stem not in held_out)
-
-
-def _colour(index: int) -> tuple[int, int, int]:
-    """VOC's own colour of a class: the bits of its id, spread over the high bits of red, green and blue."""
-    channels = [0, 0, 0]
-    for bit in range(8):
-        for channel in range(3):
-            channels[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
-    return channels[0], channels[1], channels[2]

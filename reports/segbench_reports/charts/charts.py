@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from segbench import CellResult, Epoch, RunResult
+from segbench import CellResult, Epoch, RunResult, counted_classes, only_class_of
 from segbench_reports.charts.names import ChartNames, short_name
 from segbench_reports.text import numbers
 from segbench_reports.view.cells import finite, single_latency
+from segbench_reports.view.learned import chart_note
 
 if TYPE_CHECKING:
     import altair as alt
@@ -67,7 +68,15 @@ def curves_caption(result: RunResult) -> str:
     keys = {panel.key for panel in _curve_panels(result, ChartNames.of(result)) if panel.records}
     shown = " and ".join(words for key, words in (("val_miou", "validation mIoU"), ("train_loss", "training loss")) if key in keys)
     dot = f"; {KEPT_DOT}" if marks_kept_epoch(result) else ""
-    return f"{shown[:1].upper()}{shown[1:]} by epoch{dot}"
+    return f"{shown[:1].upper()}{shown[1:]} by epoch{dot}{_over_classes(result)}"
+
+
+def _over_classes(result: RunResult) -> str:
+    """How many classes the validation scores are over, where not all have labels in that split."""
+    rows = [row for cell in result.cells if cell.training for row in cell.training.history]
+    counts = {(row.val_classes_averaged, row.val_classes) for row in rows if row.val_classes_averaged and row.val_classes}
+    few = [counted_classes(averaged, total) for averaged, total in sorted(counts) if averaged < total]
+    return f"; mIoU is the mean over {numbers.listed(few)}" if few else ""
 
 
 def marks_kept_epoch(result: RunResult) -> bool:
@@ -91,7 +100,7 @@ def miou_against_cost(result: RunResult) -> alt.HConcatChart | alt.VConcatChart 
 def cost_caption(result: RunResult) -> str:
     """What the panels of :func:`miou_against_cost` show, without a full stop."""
     costs = [title.partition(" (")[0].partition(",")[0] for _, title in _used_costs(_cost_records(result, ChartNames.of(result)))]
-    return f"mIoU over {numbers.listed(costs)}"
+    return f"mIoU over {numbers.listed(costs)}{chart_note(result, result.cells)}"
 
 
 SCORES = "Validation mIoU"
@@ -178,7 +187,8 @@ def _epochs(cells: Iterable[CellResult], names: ChartNames, key: str, scale: flo
 
 
 def _cost_records(result: RunResult, names: ChartNames) -> list[Record]:
-    return [_cost_record(cell, names) for cell in result.cells if cell.quality and finite(cell.quality.miou) is not None]
+    scored = [cell for cell in result.cells if cell.quality and finite(cell.quality.miou) is not None]
+    return [_cost_record(cell, names) for cell in scored if only_class_of(cell) is None]
 
 
 def _used_costs(records: Sequence[Record]) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ def render(comparison: RunComparison, target: ReportTarget) -> str:
         *_folded("Why", [f"{words.several(whose)}: {why}" for why, whose in words.reasons(rows)]),
         *_folded("Conditions that could not be judged", words.undecided(comparison)),
         *_folded("Differences of the runs beside their results", words.differences(comparison)),
-        *_folded("How", [*words.methods(rows), words.meaning(comparison)]),
+        *_folded("How", [*words.means(rows), *words.methods(rows), words.meaning(comparison)]),
     ]
     hidden = len(comparison.rows) - len(rows)
     note = [f"\n{hidden} rows without a shown difference are left out.\n"] if hidden else []

@@ -55,7 +55,7 @@ class _Page:
             yield from ("", f"{len(comparison.rows) - len(rows)} rows without a shown difference are left out: --all lists them.")
         yield from self._listed("Why", [f"{words.several(whose)}: {why}" for why, whose in words.reasons(rows)])
         yield from self._listed("Differences of the runs beside their results", words.differences(comparison))
-        yield from self._listed("How", [*words.methods(rows), words.meaning(comparison)])
+        yield from self._listed("How", [*words.means(rows), *words.methods(rows), words.meaning(comparison)])
 
     def _table(self, rows: Sequence[Change]) -> Iterator[str]:
         if not rows:

@@ -20,6 +20,8 @@ def title(row: Change) -> str:
     name = _title(row.quantity)
     parts = [str(row.context[key]) for key in ("class", "input_size") if row.context.get(key)]
     parts += [f"batch {row.context['batch_size']}"] if row.context.get("batch_size") else []
+    over = str(row.context.get("mean_over") or "")
+    parts += [f"over {over.partition(' (')[0]}"] if over and "->" not in over and not over.startswith("all ") else []
     return " ".join([name, *parts])
 
 
@@ -137,6 +139,15 @@ def methods(rows: Iterable[Change]) -> list[str]:
             scope = f"; about {row.scope}" if row.scope else ""
             by_method.setdefault(f"{row.method}{scope}", []).append(_title(row.quantity))
     return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in by_method.items()]
+
+
+def means(rows: Iterable[Change]) -> list[str]:
+    """The classes that means over classes are taken over, each with the metrics; of both runs where they differ."""
+    by_classes: dict[str, list[str]] = {}
+    for row in rows:
+        if row.context.get("mean_over"):
+            by_classes.setdefault(str(row.context["mean_over"]), []).append(_title(row.quantity))
+    return [f"{', '.join(dict.fromkeys(names))}: mean over {words}" for words, names in by_classes.items()]
 
 
 def meaning(comparison: RunComparison) -> str:

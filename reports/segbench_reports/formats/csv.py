@@ -26,8 +26,10 @@ from segbench import (
     ReportTarget,
     RunResult,
     Verdict,
+    averaged_classes,
     batch_timing,
     claims_tested,
+    only_class_of,
     row_words,
     single_timing,
 )
@@ -101,6 +103,7 @@ def _row(cell: CellResult, form: Deployment | None, own: Mapping[str, Any], *, k
         **_values(form, _FORM, "deployment"),
         **_values(form.drift if form else None, _DRIFT, "drift"),
         **dict.fromkeys(f"claim_{key}" for key in _CLAIM.split()),
+        **_classes(cell),
     }
     speed = METRICS["train_images_per_second"]
     shown = speed.value(cell)
@@ -111,6 +114,17 @@ def _row(cell: CellResult, form: Deployment | None, own: Mapping[str, Any], *, k
             for metric in METRICS.values()
             if metric.record and metric.csv_column not in columns
         },
+    }
+
+
+def _classes(cell: CellResult) -> dict[str, Any]:
+    """How many classes the row's means are over, of how many, which have no label pixels, and the only class that is predicted."""
+    classes = averaged_classes(cell.quality)
+    return {
+        "quality_classes_averaged": len(classes.names) if classes else None,
+        "quality_classes": classes.total if classes else None,
+        "quality_classes_without_pixels": ", ".join(classes.absent) if classes and classes.absent else None,
+        "quality_only_class": only_class_of(cell),
     }
 
 

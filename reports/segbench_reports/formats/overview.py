@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from segbench import ReportTarget, RunResult
 from segbench_reports.formats.markdown import title
-from segbench_reports.sections import ablation, claims, deployment, environment, results
+from segbench_reports.sections import ablation, claims, deployment, environment, results, several_runs
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import link_target, markdown
 from segbench_reports.text.markdown import bullets
@@ -20,12 +20,20 @@ def render(runs: Mapping[str, RunResult], target: ReportTarget) -> str:
     """``runs`` by the name of the folder below ``target.directory`` that each one's own report stands in."""
     models = numbers.counted(len({cell.model for run in runs.values() for cell in run.cells}), "model")
     parts = [f"# {models} in {numbers.counted(len(runs), 'run')}", bullets(_entry(name, run) for name, run in runs.items())]
-    parts += [_run(name, run, target) for name, run in runs.items()]
+    together = {
+        "Across datasets": several_runs.datasets(runs.values()),
+        "Over folds": several_runs.folds(runs.values()),
+        "Not compared": several_runs.quick_tries(runs.values()),
+    }
+    parts += [f"## {heading}\n\n{text}" for heading, text in together.items() if text]
+    parts += [_run(name, run, target) for name, run in several_runs.by_folder(runs)]
     return "\n\n".join(parts) + "\n"
 
 
 def _entry(name: str, run: RunResult) -> str:
-    return f"{title(run)}: [whole report]({link_target(f'{name}/report.md')})"
+    fold = next((cell.fold for cell in run.cells if cell.fold), None)
+    which = f", fold {fold.replace('/', ' of ')}" if fold else ""
+    return f"{title(run)}{which}: [whole report]({link_target(f'{name}/report.md')})"
 
 
 def _run(name: str, run: RunResult, target: ReportTarget) -> str:

@@ -120,7 +120,7 @@ def _width(column: Column, table: Table) -> int:
 
 def _heading(column: Column) -> str:
     batch = column.unit.rpartition(" ")[2]
-    unit = column.layout.narrow_unit.format(batch=batch) or column.unit
+    unit = column.layout.narrow_unit.format(batch=batch) or column.unit.removesuffix(" classes")
     return f"{plain(column.layout.narrow_title or column.title)}\n{unit}"
 
 

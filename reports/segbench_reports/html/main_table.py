@@ -105,13 +105,14 @@ def winners(table: Table) -> list[tuple[str, str, str]]:
     for column in table.columns:
         question = column.layout.question
         best = [row for row in table.rows if table.mark(row, column) == "best"]
-        if question and best and len(best) < len([row for row in table.rows if row.ranked]):
+        if question and best and len(best) < len([row for row in table.rows if row.competes]):
             names = numbers.listed([printable(cell_name(row.cell, axes), _SHORT_NAME) for row in best[:3]])
             more = f" and {len(best) - 3} more" if len(best) > 3 else ""
             top = (max if column.metric.better == "higher" else min)(
                 (row.figures[column.key] for row in best), key=lambda figure: figure.value
             )
-            answers.append((question, names + more, f"{column.text(top)} {column.unit.partition(',')[0]}"))
+            unit = column.unit if column.is_share else column.unit.partition(",")[0]
+            answers.append((question, names + more, f"{column.text(top)} {unit}"))
     return answers
 
 
@@ -146,7 +147,7 @@ def _number(figure: ShownValue | None, column: Column) -> list[Any] | None:
 
 def _comparisons(result: RunResult, table: Table) -> list[list[Any]]:
     """The run's comparisons between two rows, both ways: column, row, baseline, text below the figure, and the verdict in words."""
-    ranked = [(place, row) for place, row in enumerate(table.rows) if row.ranked]
+    ranked = [(place, row) for place, row in enumerate(table.rows) if row.competes]
     noisy = [column for column in table.columns if column.compare and not column.is_exact]
     entries: list[list[Any]] = []
     for column in noisy:

@@ -12,6 +12,7 @@ from segbench_reports.html.chart import Drawing, Entry, column_width
 from segbench_reports.html.embed import rounded
 from segbench_reports.html.main_table import row_names
 from segbench_reports.view.cells import finite, group_key
+from segbench_reports.view.learned import chart_note, is_collapsed
 from segbench_reports.view.main_table import Row, Table
 
 Bounds = tuple[float, float] | None
@@ -23,8 +24,10 @@ _SCORES = ("miou", "headline_iou", "boundary_iou", "miou_worst_decile")
 
 def front(result: RunResult, table: Table) -> Drawing | None:
     """The chart with all its axes; None where fewer than two rows have a score and a cost."""
-    rows = [row for row in table.rows if row.ranked]
-    points = [_point(result, row, name) for row, name in zip(table.rows, row_names(table), strict=True) if row.ranked]
+    learned = [row.competes and not is_collapsed(row.cells) for row in table.rows]
+    rows = [row for row, wanted in zip(table.rows, learned, strict=True) if wanted]
+    named = zip(table.rows, row_names(table), learned, strict=True)
+    points = [_point(result, row, name) for row, name, wanted in named if wanted]
     costs, qualities = _axes(_COSTS, [point["x"] for point in points]), _axes(_SCORES, [point["y"] for point in points])
     if not costs or not qualities:
         return None
@@ -35,8 +38,10 @@ def front(result: RunResult, table: Table) -> Drawing | None:
         point["model"] = names[row.cell.model]
     words = (
         "Each mark is a row of the table; boxes are 95 % intervals where there are some; faded marks are beaten on both axes by point "
-        "values, whether or not a verdict shows it."
+        "values, whether or not a verdict shows it"
     )
+    left_out = [cell for row in table.rows if row.ranked and is_collapsed(row.cells) for cell in row.cells]
+    words += f"{chart_note(result, left_out)}."
     drawn = column_width("front", _chart({names[model]: colour for model, colour in colours.items()}), words)
     extra = {"points": points, "costs": costs, "qualities": qualities, "front": _fronts(points, costs, qualities)}
     legend = [Entry(names[model], colour) for model, colour in colours.items()]

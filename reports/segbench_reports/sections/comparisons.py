@@ -11,6 +11,7 @@ from segbench_reports.text.markdown import bullets, folded, grid
 from segbench_reports.text.verdicts import bounds, effect, family_notes, in_words, is_shown
 from segbench_reports.view.cells import axis_text, varying_axes
 from segbench_reports.view.comparisons import quality_comparisons
+from segbench_reports.view.learned import class_notes
 
 _MOST_PAIRS = 200
 
@@ -20,7 +21,8 @@ def comparisons(result: RunResult) -> str:
     first, pairs = quality_comparisons(result, headline=True), quality_comparisons(result, headline=False)
     if not first and not pairs:
         return ""
-    parts = [_table(result, first) if first else "", bullets(_notes([*first, *pairs]))]
+    notes = [*map(markdown, class_notes(result)), *_notes([*first, *pairs])]
+    parts = [_table(result, first) if first else "", bullets(notes)]
     if pairs:
         more = f" (the first {_MOST_PAIRS})" if len(pairs) > _MOST_PAIRS else ""
         parts.append(folded(f"{numbers.counted(len(pairs), 'other pair')}{more}", _table(result, pairs[:_MOST_PAIRS], with_p=True)))

@@ -11,6 +11,7 @@ from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, grid
 from segbench_reports.view.cells import cell_name
+from segbench_reports.view.learned import class_notes
 from segbench_reports.view.main_table import Table
 
 _CHART = "reliability"
@@ -44,7 +45,8 @@ def conventions(result: RunResult, table: Table, target: ReportTarget | None = N
     headline = next((cell.quality.headline_class for cell in scored if cell.quality and cell.quality.headline_class), "")
     headers = ["cell", *(f"{_CONVENTIONS[key][0].format(markdown(headline))}<br>%" for key in keys)]
     rows = [[markdown(cell_name(cell, table.axes)), *(_share(cell, key) for key in keys)] for cell in scored]
-    definitions = [_CONVENTIONS[key][1] + _drawn(scored, table, key) for key in keys if _CONVENTIONS[key][1]]
+    definitions = [markdown(note) for note in class_notes(result)]
+    definitions += [_CONVENTIONS[key][1] + _drawn(scored, table, key) for key in keys if _CONVENTIONS[key][1]]
     return "\n\n".join(part for part in (grid(headers, rows), bullets(definitions), _chart(result, target)) if part)
 
 

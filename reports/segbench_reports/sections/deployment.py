@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segbench import Deployment, RunResult
+from segbench import Deployment, RunResult, averaged_classes
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, grid
@@ -61,6 +61,10 @@ def row_texts(deployments: Sequence[DeploymentRow]) -> list[list[str]]:
 def condition_notes(deployments: Sequence[DeploymentRow]) -> list[str]:
     """Sentences on the conditions under which the figures were measured."""
     lines = []
+    qualities = [one.quality for row in deployments for one in (*row.deployments, *row.eager) if one.quality]
+    known = dict.fromkeys(averaged.words for quality in qualities if (averaged := averaged_classes(quality)))
+    if known:
+        lines.append(f"mIoU is the mean over {numbers.listed(list(known))}.")
     drifts = [row.first.drift for row in deployments if row.first.drift]
     if drifts:
         images = numbers.listed([str(n) for n in sorted({drift.images for drift in drifts})])

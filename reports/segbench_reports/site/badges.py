@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from segbench import RunResult, slug
+from segbench import RunResult, averaged_classes, slug
 from segbench_reports.html.embed import printable
 from segbench_reports.site.boards import Board, Entry
 from segbench_reports.text import numbers as wording
 from segbench_reports.view.cells import dataset_name
+from segbench_reports.view.learned import collapsed_words, is_collapsed
 from segbench_reports.view.summary import conditions as timed_under
 
 _LONGEST = 60
@@ -46,8 +47,10 @@ def _of_run(folder: str, result: RunResult, entries: list[Entry]) -> Iterator[Ba
         yield Badge(f"badges/{folder}/run.json", "the run", dataset, f"{done} of {wording.counted(len(result.cells), 'cell')}", "orange")
     elif entries:
         best = max(entries, key=lambda entry: entry.miou)
-        message = f"{wording.elided(printable(best.cell.model), 28)} {wording.percent(best.miou)} % mIoU"
+        message = f"{wording.elided(printable(best.cell.model), 28)} {wording.percent(best.miou)} % mIoU{_over(best)}"
         yield Badge(f"badges/{folder}/run.json", "the run", dataset, message)
+    elif done and is_collapsed(result.cells):
+        yield Badge(f"badges/{folder}/run.json", "the run", dataset, _short(collapsed_words(result.cells)), "red")
     else:
         yield Badge(f"badges/{folder}/run.json", "the run", dataset, wording.counted(done, "cell"), "lightgrey")
     names: set[str] = set()
@@ -63,13 +66,20 @@ def _of_entry(folder: str, entry: Entry, names: set[str]) -> Iterator[Badge]:
     path, what, quality = f"badges/{folder}/{stem}", printable(entry.name, 80), entry.cell.quality
     split = f" {quality.split}" if quality else ""
     spread = "" if entry.deviation is None else f" ±{wording.percent(entry.deviation)}"
-    yield Badge(f"{path}-miou.json", what, _short(f"mIoU {entry.cell.dataset or ''}{split}"), f"{wording.percent(entry.miou)}{spread} %")
+    score = f"{wording.percent(entry.miou)}{spread} %{_over(entry)}"
+    yield Badge(f"{path}-miou.json", what, _short(f"mIoU {entry.cell.dataset or ''}{split}"), score)
     if entry.cell.params is not None:
         yield Badge(f"{path}-params.json", what, "parameters", f"{wording.significant(entry.cell.params / 1e6)} M")
     timing = entry.timing
     if timing is not None and timing.p50_ms is not None:
         under = timed_under(timing).removeprefix("batch 1, ")
         yield Badge(f"{path}-latency.json", what, _short(f"latency {under}"), f"{wording.significant(timing.p50_ms)} ms")
+
+
+def _over(entry: Entry) -> str:
+    """How many classes the mean is over, where not all have label pixels."""
+    classes = averaged_classes(entry.cell.quality)
+    return f", {classes.short}" if classes and classes.absent else ""
 
 
 def _short(text: str) -> str:

@@ -112,7 +112,9 @@ def _scores(board: Board) -> _Part:
         spread = "" if entry.deviation is None else f" ±{numbers.percent(entry.deviation)}"
         bounds = f"[{numbers.percent(entry.interval[0])}, {numbers.percent(entry.interval[1])}]" if entry.interval else ""
         cells.append(BoardCell(numbers.percent(entry.miou) + spread, bounds, "best" if leads and not all(best) else "", entry.miou))
-    return _column("miou", _MIOU), cells
+    column = _column("miou", _MIOU)
+    averaged = board.conditions.averaged
+    return replace(column, unit=f"{column.unit}, {averaged.short}" if averaged and averaged.absent else column.unit), cells
 
 
 def _headline(board: Board) -> _Part | None:

@@ -6,11 +6,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from segbench import CellResult, Latency, RunResult
+from segbench import CellResult, Latency, RunResult, not_comparable
 from segbench_reports.site.conditions import Conditions, conditions
 from segbench_reports.text.verdicts import CANNOT_TELL, FAVOURABLE
 from segbench_reports.view.cells import cell_name, deployment, finite, group_key, single_latency, varying_axes
 from segbench_reports.view.comparisons import Side, between
+from segbench_reports.view.learned import collapsed_words, is_collapsed
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,9 @@ def left_out(runs: Mapping[str, RunResult]) -> list[LeftOut]:
     """Cells that stand in no table."""
     missing = []
     for folder, result in runs.items():
-        axes = varying_axes(result.cells)
+        axes, collapsed = varying_axes(result.cells), _collapsed(result)
         for cell in result.cells:
-            why = _why_not(cell)
+            why = _why_not(cell) or (collapsed_words([cell]) if group_key(cell) in collapsed else "")
             if why:
                 missing.append(LeftOut(folder, cell_name(cell, axes), why))
     return missing
@@ -126,9 +127,10 @@ def left_out(runs: Mapping[str, RunResult]) -> list[LeftOut]:
 def _entries(folder: str, result: RunResult) -> list[tuple[Conditions, Entry]]:
     axes = [axis for axis in varying_axes(result.cells) if axis != "seed"]
     groups: dict[tuple[str, Conditions], list[CellResult]] = {}
+    collapsed = _collapsed(result)
     for cell in result.cells:
         under = conditions(cell)
-        if under is not None and not _why_not(cell):
+        if under is not None and not _why_not(cell) and group_key(cell) not in collapsed:
             groups.setdefault((group_key(cell), under), []).append(cell)
     return [(under, _entry(folder, cells, cell_name(cells[0], axes), result)) for (_, under), cells in groups.items()]
 
@@ -157,8 +159,18 @@ def _anchor(result: RunResult, cell: CellResult) -> Latency | None:
     return None
 
 
+def _collapsed(result: RunResult) -> set[str]:
+    """Keys of what learned nothing with every seed; a seed that did among others that learned stays in their mean."""
+    groups: dict[str, list[CellResult]] = {}
+    for cell in result.cells:
+        groups.setdefault(group_key(cell), []).append(cell)
+    return {key for key, cells in groups.items() if is_collapsed(cells)}
+
+
 def _why_not(cell: CellResult) -> str:
     quality = cell.quality
+    if why := not_comparable(cell):
+        return why
     if quality is not None and finite(quality.miou) is not None:
         return ""
     if quality is not None and quality.training_score is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from segbench import CellResult, ConfigError, parse_choice
+from segbench import AveragedClasses, CellResult, ConfigError, Quality, averaged_classes, parse_choice
 from segbench_reports.text import numbers
 
 NOT_KNOWN = "not recorded"
@@ -42,6 +42,17 @@ class Conditions:
         """The dataset without its options; all its tables share a page."""
         return base_name(self.dataset)
 
+    @property
+    def averaged(self) -> AveragedClasses | None:
+        """The classes that the mean is over."""
+        quality = Quality(split=self.split, class_names=list(self.classes), label_pixels_per_class=list(self.pixels))
+        return averaged_classes(quality) if self.pixels else None
+
+    @property
+    def over(self) -> str:
+        """`` over 9 of 11 classes`` behind a score where a class has no label pixels; empty where all have."""
+        return f" over {self.averaged.short}" if self.averaged and self.averaged.absent else ""
+
     def facts(self) -> list[tuple[str, str]]:
         """All conditions as pairs of a title and a text."""
         images = f", {numbers.counted(self.images, 'image')}" if self.images else ""
@@ -49,6 +60,7 @@ class Conditions:
         training = f"{self.epochs} epochs on {self.trained_on} at {self.train_size}, {self.augmentation} augmentation"
         return [
             ("scored", f"{self.dataset} {self.split}{images}, {numbers.counted(len(self.classes), 'class', 'classes')}"),
+            *([("mean over", self.averaged.words)] if self.averaged else []),
             ("input", f"{self.size} ({self.resize}{views})"),
             ("training", training if self.epochs != NOT_KNOWN else "not part of these runs"),
             *([("started from", self.start)] if self.start != "scratch or the model's own weights" else []),

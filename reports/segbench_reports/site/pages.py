@@ -18,6 +18,7 @@ from segbench_reports.site.boards import Board, Entry, boards, left_out
 from segbench_reports.text import numbers
 from segbench_reports.view.cells import dataset_name
 from segbench_reports.view.claims import claims_sentence
+from segbench_reports.view.learned import over_classes
 from segbench_reports.view.main_table import main_table
 from segbench_reports.view.summary import summary, unfinished_note
 
@@ -135,7 +136,7 @@ def _dataset_card(name: str, tables: Sequence[Board], href: str) -> DatasetCard:
     first = tables[0].entries[0]
     count = numbers.counted(sum(len(board.entries) for board in tables), "entry", "entries")
     apart = f" in {len(tables)} tables" if len(tables) > 1 else ""
-    figure, under = f"{numbers.percent(first.miou)} %", f"mIoU, {_heading(tables[0])}"
+    figure, under = f"{numbers.percent(first.miou)} %", f"mIoU{tables[0].conditions.over}, {_heading(tables[0])}"
     return DatasetCard(printable(name, 60), href, f"{count}{apart}", printable(first.cell.model, 60), figure, under)
 
 
@@ -169,7 +170,7 @@ def _answer(result: RunResult, leader: Entry | None) -> str:
     """The first sentence of the run's summary; the score where the run has one model only."""
     sentences = summary(result, main_table(result))
     if leader is not None and leader.cell.quality and len({cell.model for cell in result.cells}) == 1:
-        where = f"{leader.cell.dataset or ''} {leader.cell.quality.split}"
+        where = f"{leader.cell.dataset or ''} {leader.cell.quality.split}{over_classes(result)}"
         return f"{leader.cell.model} scores {numbers.percent(leader.miou)} % mIoU on {where}."
     return sentences[0] if sentences else ""
 

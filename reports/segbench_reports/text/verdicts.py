@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from segbench import Comparison, metric
+from segbench import CellResult, Comparison, averaged_classes, metric, only_class_of
 from segbench_reports.text import numbers
 
 NO_DIFFERENCE = "no difference shown"
@@ -124,6 +124,46 @@ def _family_note(planned: int, others: int) -> str:
         f"Corrected for multiple comparisons: in at least 95 % of runs all intervals of these {total} hold together, and each verdict is "
         f"that of its interval (Bonferroni{shared})."
     )
+
+
+def learned_nothing(names: Sequence[str], what: str, cells: Sequence[CellResult]) -> str:
+    """The sentence on networks that predict one class in every image: what they are, that they are not compared, and both causes.
+
+    ``what`` is what :func:`segbench.nothing_learned` says; ``cells`` are the trained ones behind the names.
+    """
+    one = len(names) == 1
+    who, their = numbers.listed(list(names)), "its" if one else "their"
+    left = f"{their[0].upper()}{their[1:]} speed and cost are not weighed against quality"
+    return f"{who} {what if one else what.replace('predicts', 'predict', 1)}. {left}. {_two_causes(cells)}"
+
+
+def partly_learned(name: str, what: str, count: int, total: int, cells: Sequence[CellResult]) -> str:
+    """The sentence on a model that predicts one class in every image with some of its seeds only."""
+    return f"{name} with {count} of {numbers.counted(total, 'seed')} {what}; the mean over seeds includes them. {_two_causes(cells)}"
+
+
+def _two_causes(cells: Sequence[CellResult]) -> str:
+    """Why a network may predict one class only, and the remedy of each cause: the score alone does not tell them apart."""
+    losses = {str(cell.loss or "").partition("[")[0] for cell in cells}
+    weights = "class weights, as in ce[weights=(..)]"
+    remedy = weights if losses & {"focal", "combined"} else f"{weights}, or the loss focal"
+    share = max((_share_of(cell) for cell in cells), default=0.0)
+    filled = f"the class fills {numbers.percent(share)} % of the scored labels" if share > 0.5 else "the classes are uneven"
+    epochs = sorted({cell.training.epochs_run for cell in cells if cell.training})
+    after = f" after {numbers.listed([str(n) for n in epochs])} {'epoch' if epochs == [1] else 'epochs'}" if epochs else ""
+    absent = next((known.absent for cell in cells if (known := averaged_classes(cell.quality)) is not None and known.absent), ())
+    which = f"{absent[0]} has" if len(absent) == 1 else f"{len(absent)} classes have"
+    labels = f" Check the labels first (segbench data check): {which} no pixel in the scored split." if absent else ""
+    causes = f"Two causes look alike: {filled} ({remedy}), or training ended too early{after} (more train.epochs, or another train.lr)."
+    return causes + labels
+
+
+def _share_of(cell: CellResult) -> float:
+    """The share of the scored labels that are of the only class that is predicted."""
+    quality, only = cell.quality, only_class_of(cell)
+    if quality is None or only is None or not sum(quality.label_pixels_per_class):
+        return 0.0
+    return quality.label_pixels_per_class[quality.class_names.index(only)] / sum(quality.label_pixels_per_class)
 
 
 def turned(comparison: Comparison) -> Comparison:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-from segbench import Comparison
+from segbench import Comparison, only_class
 from segbench_reports.text import numbers
 from segbench_reports.text.verdicts import as_speed, bounds, effect, interval_words, turned
 from segbench_reports.view.cells import EAGER
@@ -22,7 +22,8 @@ def _of_model(name: str, rows: Sequence[DeploymentRow]) -> list[str]:
     eager = next((row for row in rows if row.name == name and row.is_eager), None)
     others = [row for row in rows if row.name == name and not row.is_eager and not row.errors and row.change is not None]
     fastest = _fastest(name, [row for row in others if row.keeping == "kept"], eager) if eager else ""
-    return [*([fastest] if fastest else []), *_untold(name, [row for row in others if row.keeping == "cannot tell"])]
+    collapsed = [text for row in others if (text := _collapsed(row))]
+    return [*collapsed, *([fastest] if fastest else []), *_untold(name, [row for row in others if row.keeping == "cannot tell"])]
 
 
 def _fastest(name: str, kept: Sequence[DeploymentRow], eager: DeploymentRow) -> str:
@@ -39,6 +40,14 @@ def _fastest(name: str, kept: Sequence[DeploymentRow], eager: DeploymentRow) -> 
     names = numbers.listed([row.backend for row, _ in tied])
     gains = "; ".join(f"{row.backend} {_gain(row, c)}" for row, c in tied)
     return f"The fastest forms of {name} that are shown to keep its mIoU within 1 point are {names}, not told apart by the race: {gains}."
+
+
+def _collapsed(row: DeploymentRow) -> str:
+    """The sentence on a form that predicts one class in every image where the network in eager mode does not."""
+    classes = [only_class(one.quality) for one in row.deployments if one.quality]
+    if not classes or None in classes or row.score is None or row.keeping == "cannot tell":
+        return ""
+    return f"{row.name} as {row.backend} predicts only {' or '.join(dict.fromkeys(map(str, classes)))}: this form is broken."
 
 
 def _is_faster(row: DeploymentRow, other: DeploymentRow) -> bool:

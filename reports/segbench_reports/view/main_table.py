@@ -7,7 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from segbench import METRICS, CellResult, Metric, RunResult, SeedSummary, ShownValue, TableColumn
+from segbench import (
+    METRICS,
+    CellResult,
+    Metric,
+    RunResult,
+    SeedSummary,
+    ShownValue,
+    TableColumn,
+    averaged_classes,
+    missing_headline,
+    not_comparable,
+)
 from segbench_reports.text import numbers
 from segbench_reports.text.verdicts import FAVOURABLE, relative
 from segbench_reports.view.cells import axis_text, group_key, throughput, varying_axes
@@ -84,6 +95,11 @@ class Row:
     relative: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def competes(self) -> bool:
+        """True where it takes part in marks, ratios and sentences: neither one seed of several nor a row that may not be compared."""
+        return self.ranked and not any(map(not_comparable, self.cells or (self.cell,)))
+
+    @property
     def side(self) -> Side:
         """The row as one side of a comparison."""
         return Side(self.cells)
@@ -130,12 +146,17 @@ def main_table(result: RunResult) -> Table:
     columns = _columns(result)
     rows = [_cell_row(cell, axes, columns) for cell in result.cells]
     rows = _with_means([row for row in rows if row.figures], axes, columns, result.seeds)
-    columns = tuple(column for column in columns if any(column.key in row.figures for row in rows))
-    ranked = [row for row in rows if row.ranked]
+    columns = tuple(column for column in columns if any(column.key in row.figures or _is_missed(row, column) for row in rows))
+    ranked = [row for row in rows if row.competes]
     reference = ranked[0] if len(ranked) > 1 else None
     marks = {column.key: _marks(result, ranked, column) for column in columns}
     judged = tuple(_judged(result, row, marks, reference, columns) for row in rows)
     return Table(axes, columns, judged, None if reference is None else judged[rows.index(reference)])
+
+
+def _is_missed(row: Row, column: Column) -> bool:
+    """True where the headline class has no pixel in the scored split: the column stays, with a dash and a note."""
+    return column.metric.of_class and any(missing_headline(c.quality) and c.quality and c.quality.miou is not None for c in row.cells)
 
 
 def relative_to(result: RunResult, row: Row, baseline: Row, column: Column) -> str:
@@ -162,11 +183,16 @@ def _columns(result: RunResult) -> tuple[Column, ...]:
     headline = next((c.quality.headline_class for c in result.cells if c.quality and c.quality.headline_class), None)
     batches = sorted({entry.batch_size for entry in map(throughput, result.cells) if entry})
     batch = "/".join(map(str, batches))
-    return tuple(_column(metric, headline, batch) for metric in METRICS.columns)
+    known = {averaged for cell in result.cells if (averaged := averaged_classes(cell.quality))}
+    over = "/".join(sorted({one.short for one in known})) if any(one.absent for one in known) else ""
+    return tuple(_column(metric, headline, batch, over) for metric in METRICS.columns)
 
 
-def _column(metric: Metric, headline: str | None, batch: str) -> Column:
-    return Column(metric, metric.heading(str(headline)), metric.column_unit.format(batch=batch))
+def _column(metric: Metric, headline: str | None, batch: str, over: str) -> Column:
+    """``over`` says how many classes a mean over classes is of, where not all have labels."""
+    unit = metric.column_unit.format(batch=batch)
+    means = metric.name in ("miou", "training_score")
+    return Column(metric, metric.heading(str(headline)), f"{unit}, {over}" if over and means else unit)
 
 
 def _cell_row(cell: CellResult, axes: Sequence[str], columns: Sequence[Column]) -> Row:
@@ -211,7 +237,7 @@ def _interval(group: Sequence[Row], column: Column, known: Sequence[SeedSummary]
 
 
 def _judged(result: RunResult, row: Row, marks: Mapping[str, Mapping[int, Mark]], reference: Row | None, columns: Sequence[Column]) -> Row:
-    if reference is None or not row.ranked:
+    if reference is None or not row.competes:
         return row
     own = {key: by_row[id(row)] for key, by_row in marks.items() if id(row) in by_row}
     texts = {} if row is reference else {column.key: relative_to(result, row, reference, column) for column in columns}

@@ -6,6 +6,7 @@ from segbench import CellResult, RaceRecord, RunResult
 from segbench_reports.text import numbers
 from segbench_reports.text.verdicts import NOT_SHOWN, NOT_SHOWN_NOTE
 from segbench_reports.view.cells import cell_name, deployment, scored_splits, single_latency, throughput
+from segbench_reports.view.learned import class_notes
 from segbench_reports.view.main_table import Table
 from segbench_reports.view.summary import conditions
 
@@ -21,6 +22,7 @@ def table_notes(result: RunResult, table: Table, *, ratios: bool = True) -> list
     if any(c.quality and c.quality.selected_on for c in result.cells):
         split = " and ".join(scored_splits(result))
         notes.append(f"The scored split ({split}) also chose the best checkpoint: these scores are somewhat optimistic.")
+    notes += class_notes(result) if keys & {"miou", "training_score"} else []
     return notes + [note for cell in result.cells for note in _cell_notes(cell, table)]
 
 

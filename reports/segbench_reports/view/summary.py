@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segbench import Comparison, Latency, RunResult, metric, only_class_of
+from segbench import Comparison, Latency, RunResult, metric, not_comparable, only_class_of
 from segbench_reports.text import numbers
 from segbench_reports.text.verdicts import (
     CANNOT_TELL,
@@ -22,6 +22,7 @@ from segbench_reports.view.ablation import sentences as ablation_sentences
 from segbench_reports.view.cells import axis_text, cell_name, dataset_name, scored_splits, single_latency, unfinished, variant
 from segbench_reports.view.claims import claims_sentence
 from segbench_reports.view.comparisons import between, quality_comparisons, scores_of
+from segbench_reports.view.learned import is_collapsed, learned_sentences, over_classes
 from segbench_reports.view.main_table import Row, Table
 
 _MOST_SENTENCES = 4
@@ -29,12 +30,21 @@ _MOST_SENTENCES = 4
 
 def summary(result: RunResult, table: Table) -> list[str]:
     """Sentences of plain text: the best, each model against the first, losses, recipes, settings, seeds, failures, claims."""
-    rows = [row for row in table.rows if row.ranked]
-    where = " ".join([dataset_name(result), *scored_splits(result)])
-    compared = [row for row in rows if result.ablation is None or row.cell.model in (result.ablation.start, result.ablation.end)]
-    sentences = ablation_sentences(result) + _only(rows, table, where) + _best(result, rows, table, where)
+    rows = [row for row in table.rows if row.competes]
+    where = " ".join([dataset_name(result), *scored_splits(result)]) + over_classes(result)
+    learned = [row for row in rows if not is_collapsed(row.cells)]
+    compared = [row for row in learned if result.ablation is None or row.cell.model in (result.ablation.start, result.ablation.end)]
+    sentences = _quick_tries(result) + learned_sentences(rows, _shared_axes(table)) + ablation_sentences(result) + _only(rows, table, where)
+    sentences += _best(result, learned, table, where)
     sentences += _models(result, compared, table, where) + _effects(result, table) + _found_nothing(rows, table)
     return [*sentences, *_seeds(result, rows), *_outcome(result)]
+
+
+def _quick_tries(result: RunResult) -> list[str]:
+    """What rows are of which nothing may be compared."""
+    reasons = list(dict.fromkeys(filter(None, map(not_comparable, result.cells))))
+    rows = "Every row" if all(map(not_comparable, result.cells)) else "Some rows, named below the table,"
+    return [f"{rows} is {reason}." if rows == "Every row" else f"{rows} are {reason}." for reason in reasons]
 
 
 def unfinished_note(result: RunResult) -> str:
@@ -82,7 +92,7 @@ def _best(result: RunResult, rows: Sequence[Row], table: Table, where: str) -> l
 def _models(result: RunResult, rows: Sequence[Row], table: Table, where: str) -> list[str]:
     """Each other model against the first, in every variant that both have; beyond a few models their verdicts alone."""
     base = table.reference
-    if base is None:
+    if base is None or is_collapsed(base.cells):
         return []
     by_model = {model: _pairs(rows, table, model) for model in dict.fromkeys(row.cell.model for row in rows) if model != base.cell.model}
     texts = {model: text for model, pairs in by_model.items() if pairs and (text := _against(result, pairs, table, where))}
@@ -226,13 +236,11 @@ def _effect(result: RunResult, comparison: Comparison, table: Table, *, brief: b
 
 
 def _found_nothing(rows: Sequence[Row], table: Table) -> list[str]:
-    """Sentences on networks that predict one class everywhere, or find none of the headline class."""
+    """Sentences on networks that predict several classes, but find none of the headline class."""
     names: dict[str, list[str]] = {}
     for row in rows:
-        quality, only = row.cell.quality, only_class_of(row.cell)
-        if only is not None:
-            names.setdefault(f"predict {only} everywhere", []).append(cell_name(row.cell, _shared_axes(table)))
-        elif quality is not None and quality.headline_class and quality.headline_iou == 0:
+        quality = row.cell.quality
+        if only_class_of(row.cell) is None and quality is not None and quality.headline_class and quality.headline_iou == 0:
             names.setdefault(f"find no {quality.headline_class} (IoU 0)", []).append(cell_name(row.cell, _shared_axes(table)))
     return [f"{numbers.listed(models)} {what if len(models) > 1 else what.replace(' ', 's ', 1)}." for what, models in names.items()]
 

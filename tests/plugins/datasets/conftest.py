@@ -58,11 +58,10 @@ def groups(catalog: Catalog) -> Callable[[str, Path, str], list[str]]:
 
 
 @pytest.fixture
-def task_of(catalog: Catalog) -> Callable[[str], Task]:
-    def task(dataset: str) -> Task:
+def task_of(catalog: Catalog) -> Callable[..., Task]:
+    def task(dataset: str, root: Path | None = None) -> Task:
         chosen = catalog.dataset(dataset)
-        declared: Task = resolve(chosen.spec.task)(chosen.options)
-        return declared
+        return chosen.spec.make_task(chosen.options, root)
 
     return task
 

@@ -172,8 +172,10 @@ def test_grey_images_have_one_channel_or_three_equal_ones(root: Path, picture: W
     assert torch.equal(three[0], three[2])
 
 
-def test_colour_images_for_one_declared_channel_are_refused(root: Path, load: Load) -> None:
-    with pytest.raises(DataError, match=r"has 3 channels \(RGB\), but 1 are declared"):
+def test_colour_images_for_one_declared_channel_are_refused(root: Path, picture: Write, load: Load) -> None:
+    for path in (root / "images").iterdir():
+        picture(path, np.array([[[10, 20, 30]] * 2] * 2))
+    with pytest.raises(DataError, match=r"has 3 channels, but 1 are declared\. Declare what the file has \(bands=\(3\)"):
         load("folder[bands=(1)]", root, "train")[0]
 
 
@@ -210,7 +212,7 @@ def test_several_inputs_from_geotiffs(tmp_path: Path, picture: Write, geotiff: W
     assert sample.inputs["sar"][:, 0, 0].tolist() == [-20.0, -9.5]
     assert sample.inputs["optical"].dtype == torch.int16
     assert set(sample.mask.flatten().tolist()) == {1}
-    with pytest.raises(DataError, match=r"has 2 bands, but 5 are declared\. Set bands=\(2\)"):
+    with pytest.raises(DataError, match=r"has 2 channels, but 5 are declared\. Declare what the file has \(bands=\(2\)"):
         load(dataset.replace("(2,4)", "(5,4)"), tmp_path, "train")[0]
 
 

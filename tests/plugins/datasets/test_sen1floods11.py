@@ -99,9 +99,20 @@ def test_listed_chips_that_are_missing_are_an_error_unless_partial(root: Path, l
 
     with pytest.raises(DataError, match=r"Sri-Lanka_2_S2Hand\.tif is not there, but listed in flood_train_data\.csv"):
         load("sen1floods11", root, "train")
-    assert [p.where for p in problems("sen1floods11", root)] == ["train"]
+    assert [p.where for p in problems("sen1floods11", root) if p.severity == "error"] == ["train"]
     assert [s.id for s in load("sen1floods11[partial=true]", root, "train")] == ["Ghana_1"]
-    assert problems("sen1floods11[partial=true]", root) == []
+    found = problems("sen1floods11[partial=true]", root)
+    assert {p.severity for p in found} == {"warning"}
+    assert "split 'train' has 1 of the 252 samples of the whole dataset" in found[0].message
+
+
+def test_partial_needs_the_list_of_one_split_only(root: Path, load: Load, problems: Check) -> None:
+    for split in ("valid", "test", "bolivia"):
+        (root / f"flood_{split}_data.csv").unlink()
+
+    assert [s.id for s in load("sen1floods11[partial=true]", root, "train")] == ["Ghana_1", "Sri-Lanka_2"]
+    assert {p.severity for p in problems("sen1floods11[partial=true]", root)} == {"warning"}
+    assert {p.where for p in problems("sen1floods11", root) if p.severity == "error"} == {"val", "test"}
 
 
 def test_a_list_with_a_header_or_a_path_in_it_is_refused(root: Path, load: Load) -> None:

@@ -94,9 +94,9 @@ def test_an_empty_folder_is_refused_with_the_way_to_get_the_data(tmp_path: Path,
 
 
 def test_a_mask_in_colours_is_refused(root: Path, load: Load) -> None:
-    Image.new("RGB", (7, 5)).save(root / "VOCdevkit/VOC2012/SegmentationClass/a.png")
+    Image.new("RGB", (7, 5), (128, 0, 0)).save(root / "VOCdevkit/VOC2012/SegmentationClass/a.png")
 
-    with pytest.raises(DataError, match=r"a\.png is a picture in colours \(RGB\), but a mask holds one class id per pixel"):
+    with pytest.raises(DataError, match=r"a\.png is in colours \(128 0 0 \(35 pixels\)\), but a mask holds one class id per pixel"):
         load("voc2012", root, "train")[0]
 
 

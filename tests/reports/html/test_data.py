@@ -54,7 +54,7 @@ def test_winners_are_named_only_where_rows_can_be_told_apart(make_cell: CellMake
     apart = make_run([make_cell("a"), make_cell("b", miou=0.6)])
     assert main_table.winners(make_table(apart)) == []
     other = main_table.winners(make_table(with_comparisons(apart)))
-    assert other == [("Highest mIoU", "b", "60.0 %")]
+    assert other == [("Highest mIoU", "b", "60.0 %, 2 of 3 classes")]
 
 
 def test_the_front_holds_exactly_the_points_that_none_beats() -> None:

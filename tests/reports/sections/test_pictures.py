@@ -75,14 +75,17 @@ def test_captions_name_the_panels_that_are_drawn(make_cell: CellMaker, make_run:
     pytest.importorskip("vl_convert")
     run = make_run([make_cell(), make_cell("small", millions=1.0)])
     assert _captions(run, target) == [
-        "mIoU over parameters, MACs and latency.",
+        "mIoU over parameters, MACs and latency; mIoU is the mean over 2 of 3 classes.",
         "Validation mIoU and training loss by epoch; the dot marks the epoch that was kept.",
     ]
     cells = [cell.model_dump() | {"deployments": []} for cell in run.cells]
     for cell in cells:
         cell["training"]["history"] = [row | {"val_miou": None} for row in cell["training"]["history"]]
     bare = make_run([CellResult.model_validate(cell) for cell in cells])
-    assert _captions(bare, target) == ["mIoU over parameters and MACs.", "Training loss by epoch."]
+    assert _captions(bare, target) == [
+        "mIoU over parameters and MACs; mIoU is the mean over 2 of 3 classes.",
+        "Training loss by epoch.",
+    ]
 
 
 def test_only_the_panel_of_scores_of_a_page_has_a_dot(comparison: RunResult) -> None:

@@ -144,23 +144,30 @@ def test_badges_are_endpoints_as_shields_reads_them(site_runs: dict[str, RunResu
         found: dict[str, Any] = json.loads((root / "badges" / f"{name}.json").read_text())
         return found
 
-    assert badge("first/big-miou") == {"schemaVersion": 1, "label": "mIoU squares test", "message": "50.0 %", "color": "blue"}
+    assert badge("first/big-miou") == {
+        "schemaVersion": 1,
+        "label": "mIoU squares test",
+        "message": "50.0 %, 2 of 3 classes",
+        "color": "blue",
+    }
     assert badge("first/small-params")["message"] == "4.00 M"
     assert badge("first/small-latency") == {
         "schemaVersion": 1, "label": "latency 48x64, cpu, 2 threads", "message": "10.0 ms", "color": "blue",
     }  # fmt: skip
-    assert badge("first/run")["message"] == "big 50.0 % mIoU"
+    assert badge("first/run")["message"] == "big 50.0 % mIoU, 2 of 3 classes"
     assert badge("half/run") == {"schemaVersion": 1, "label": "squares", "message": "1 of 2 cells", "color": "orange"}
     assert not list((root / "badges" / "half").glob("seen*")), "a training score is no badge"
     assert {file.suffix for file in (root / "badges").rglob("*.*")} == {".json"}, "shields.io draws them"
-    assert "mIoU squares test: 50.0 %" in _pages(root)["badges.html"].text
+    assert "mIoU squares test: 50.0 %, 2 of 3 classes" in _pages(root)["badges.html"].text
     assert "img.shields.io" not in _pages(root)["badges.html"].text, "which cannot reach a relative address"
 
 
 def test_an_address_makes_badges_whole(site_runs: dict[str, RunResult], build_site: Build) -> None:
     root = build_site(site_runs, home="https://team.example/bench/", title="Our runs")
     endpoint = "https://team.example/bench/badges/first/big-miou.json"
-    assert f"![mIoU squares test: 50.0 %](https://img.shields.io/endpoint?url={endpoint})" in _pages(root)["badges.html"].text
+    assert (
+        f"![mIoU squares test: 50.0 %, 2 of 3 classes](https://img.shields.io/endpoint?url={endpoint})" in _pages(root)["badges.html"].text
+    )
     assert not list(root.glob("feed*"))
 
 

@@ -46,7 +46,7 @@ def test_nothing_stands_below_a_figure_that_was_not_compared_or_cannot_be_told(m
 def test_units_are_those_of_the_headings(make_cell: CellMaker, make_run: RunMaker) -> None:
     table = main_table(make_run([make_cell(miou=0.512, millions=6.831509, milliseconds=12.3)]))
     shown = {column.title: (_texts(table, column.key)[0], column.unit) for column in table.columns}
-    assert shown["mIoU"] == ("51.2", "%")
+    assert shown["mIoU"] == ("51.2", "%, 2 of 3 classes")
     assert shown["params"] == ("6.83", "M")
     assert shown["size"] == ("26.1", "MB")
     assert shown["latency"] == ("12.3 ±0.2", "ms, batch 1")

@@ -25,7 +25,8 @@ def test_a_pair_is_compared_in_cost_speed_and_score(make_cell: CellMaker, make_r
     cells = [make_cell(miou=0.5), make_cell("small", miou=0.488, millions=1.0, milliseconds=12.5)]
     assert _sentences(make_run, cells) == [
         "Compared with big, small has 0.25x the parameters and 0.25x the MACs, runs 1.60x as fast (95 % interval 1.57 to 1.63; batch 1, "
-        "48x64, cpu, 2 threads) and scores 1.2 points lower in mIoU on squares test (48.8% against 50.0%; 95 % interval −1.6 to −0.8 "
+        "48x64, cpu, 2 threads) and scores 1.2 points lower in mIoU on squares test over 2 of 3 classes "
+        "(48.8% against 50.0%; 95 % interval −1.6 to −0.8 "
         "points; these two checkpoints).",
         "One seed: these verdicts are about these checkpoints, not about the architectures; how far these scores would move with another "
         "is not known.",
@@ -35,13 +36,19 @@ def test_a_pair_is_compared_in_cost_speed_and_score(make_cell: CellMaker, make_r
 def test_what_noise_can_explain_is_not_called_a_difference(make_cell: CellMaker, make_run: RunMaker) -> None:
     text = _sentences(make_run, [make_cell(), make_cell("b", milliseconds=20.2, miou=0.501)])[0]
     assert "shows no difference in speed (0.99x as fast, 95 % interval 0.97 to 1.01; batch 1, 48x64, cpu, 2 threads)" in text
-    assert "shows no difference in mIoU on squares test (50.1% against 50.0%; +0.1 points, 95 % interval −0.3 to +0.5 points" in text
+    assert (
+        "shows no difference in mIoU on squares test over 2 of 3 classes "
+        "(50.1% against 50.0%; +0.1 points, 95 % interval −0.3 to +0.5 points" in text
+    )
 
 
 def test_rounded_figures_do_not_contradict_each_other(make_cell: CellMaker, make_run: RunMaker) -> None:
     run = with_comparisons(make_run([make_cell(miou=0.4924), make_cell("b", miou=0.4916)]), score=even(0.0001))
     text = " ".join(summary(run, main_table(run)))
-    assert "scores 0.08 points lower in mIoU on squares test (49.16% against 49.24%; 95 % interval −0.09 to −0.07 points" in text
+    assert (
+        "scores 0.08 points lower in mIoU on squares test over 2 of 3 classes (49.16% against 49.24%; 95 % interval −0.09 to −0.07 points"
+        in text
+    )
 
 
 def test_what_cannot_be_told_says_why_and_gives_no_ratio(make_cell: CellMaker, make_run: RunMaker) -> None:
@@ -65,7 +72,7 @@ def test_losses_are_compared_model_by_model(make_cell: CellMaker, make_run: RunM
         "corrected for 2 comparisons; these two checkpoints); small scores 1.0 points lower in mIoU (44.0% against 45.0%; 95 % interval "
         "−1.5 to −0.5 points, corrected for 2 comparisons; these two checkpoints)."
     ) in text
-    assert text[0] == "big (focal) has the highest mIoU on squares test: 51.9%."
+    assert text[0] == "big (focal) has the highest mIoU on squares test over 2 of 3 classes: 51.9%."
     assert text[1].startswith("Compared with big, small has the same parameters and the same MACs and shows no difference in speed")
     assert "; with ce it scores 5.0 points lower in mIoU" in text[1]
     assert "; with focal it scores 7.9 points lower in mIoU" in text[1]
@@ -84,12 +91,22 @@ def test_a_network_that_predicts_one_class_is_named(make_cell: CellMaker, make_r
     assert cell.quality is not None
     quality = cell.quality.model_copy(update={"recall_per_class": [1.0, 0.0, None]})
     text = _sentences(make_run, [make_cell(), cell.model_copy(update={"quality": quality})])
-    assert "b predicts ground everywhere." in text
+    (named,) = [sentence for sentence in text if "nothing learned" in sentence]
+    assert named == (
+        "b predicts only ground: nothing learned. Its speed and cost are not weighed against quality. Two causes look alike: the class "
+        "fills 90.0 % of the scored labels (class weights, as in ce[weights=(..)], or the loss focal), or training ended too early after 4 "
+        "epochs (more train.epochs, or another train.lr). "
+        "Check the labels first (segbench data check): rare has no pixel in the scored split."
+    )
+    assert not any("Compared with" in sentence or "x as fast" in sentence for sentence in text)
 
 
 def test_deviation_over_seeds_is_explained_where_there_are_several(make_cell: CellMaker, make_run: RunMaker) -> None:
     text = _sentences(make_run, [make_cell(seed=0), make_cell(seed=1, miou=0.6)])
-    assert text == ["big scores 55.0 ±7.1% mIoU on squares test, 20 images.", "± behind a score is its standard deviation over seeds."]
+    assert text == [
+        "big scores 55.0 ±7.1% mIoU on squares test over 2 of 3 classes, 20 images.",
+        "± behind a score is its standard deviation over seeds.",
+    ]
 
 
 def test_without_scores_nothing_is_said_about_them(make_cell: CellMaker, make_run: RunMaker) -> None:

@@ -163,7 +163,7 @@ def test_a_profile_races_what_it_measures(segbench: Any) -> None:
     assert "its process ended" in broken.error
 
 
-@pytest.mark.parametrize("kind", ["models", "losses", "datasets", "backends", "recipes", "reporters", "claims", "plugins"])
+@pytest.mark.parametrize("kind", ["models", "losses", "datasets", "backends", "recipes", "reporters", "converters", "claims", "plugins"])
 def test_lists_are_json_with_provenance(segbench: Any, kind: str) -> None:
     answer = segbench("list", kind, "--json")
     assert (answer.code, answer.err) == (0, "")

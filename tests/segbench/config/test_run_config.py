@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +134,76 @@ def test_none_is_a_choice_of_its_own_where_a_setting_has_it(layer: dict[str, Any
     value = config.overrides["train"]["augmentation"] if "sets" in layer else config.vary["train.augmentation"][0]
     assert value == "none"
     assert load_config(sets=["train.patience=none"]).overrides["train"]["patience"] is None
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        (("shapes=/a", "folder=/b"), ["/a", "/b"]),
+        (("shapes=/a,folder=/b",), ["/a", "/b"]),
+        (("folder=/b,with=comma",), [None, "/b,with=comma"]),
+        (("folder[images=i,masks=m]=/b",), [None, "/b"]),
+        ((), [None, None]),
+    ],
+)
+def test_each_dataset_gets_its_folder(folders: tuple[str, ...], expected: list[str | None]) -> None:
+    config = load_config(flags={"datasets": "shapes,folder[images=i,masks=m]", "data": folders or None})
+    assert list(config.datasets.values()) == expected
+    assert config.is_several
+    assert config.dataset is None
+
+
+def test_one_dataset_is_an_ordinary_run() -> None:
+    for given in (("shapes=/a",), ("/a",)):
+        config = load_config(flags={"datasets": "shapes", "data": given})
+        assert (config.dataset, config.data_path, config.is_several) == ("shapes", "/a", False)
+    assert load_config(flags={"dataset": "shapes", "data": ("/a,b=c",)}).data_path == "/a,b=c"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (
+            {"datasets": "a,b", "data": ("/x",)},
+            "does not say whose folder it is: with several datasets write NAME=DIR, such as",
+        ),
+        ({"datasets": "a,b", "data": ("a=/x", "a=/y")}, "gives 'a' two folders"),
+        ({"datasets": "a[x=1],a[x=2]", "data": ("a=/x",)}, "fits 2 datasets: write the whole name, such as 'a[x=1]=DIR'"),
+        ({"dataset": "a", "datasets": "b,c"}, "Both one dataset and several"),
+        ({"dataset": "a", "data": ("/x", "/y")}, "Several --data need --datasets"),
+        ({"folds": "1"}, "folds = '1' does not fit: expected a whole number from 2"),
+        ({"vary": ("data.fold=1/2,2/2",)}, "give --folds 5 instead"),
+        ({"vary": ("data.limit=1,2",)}, "rows with a limit are a quick try"),
+        ({"data.fold": "6/5"}, "such as 2/5"),
+        ({"data.limit": 0}, "expected at least 1"),
+    ],
+)
+def test_what_does_not_fit_several_datasets_is_refused(flags: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        load_config(flags=flags)
+
+
+def test_several_datasets_and_folds_are_written_and_read_back(tmp_path: Path) -> None:
+    config = load_config(flags={"datasets": "a[x=1],b", "data": ("b=/y",), "folds": "3"})
+    file = tmp_path / "config.toml"
+    file.write_text(config_to_toml(config))
+    again = load_config(file)
+    assert (again.datasets, again.folds) == (config.datasets, 3) == ({"a[x=1]": None, "b": "/y"}, 3)
+
+
+def test_a_fold_fixes_its_splits_and_selects_nothing(tmp_path: Path) -> None:
+    recipe = Recipe(name="r", summary="", settings={"train.split": "trainval", "train.select_on": "val", "eval.split": "val"})
+    config = load_config(flags={"data.fold": "2/5"})
+    settings = config.settings(recipe)
+    assert (settings.train.split, settings.eval.split) == ("all-but-fold-2-of-5", "fold-2-of-5")
+    assert (settings.train.select_on, settings.train.patience) == (None, None)
+    file = tmp_path / "config.toml"
+    file.write_text(config_to_toml(config, settings))
+    assert load_config(file).settings(recipe) == settings
+
+
+@pytest.mark.parametrize("key", ["train.split", "train.select_on", "eval.split"])
+def test_another_split_does_not_go_with_folds(key: str) -> None:
+    config = load_config(sets=["data.fold=2/5", f"{key}=val"])
+    with pytest.raises(ConfigError, match=f"{key} = 'val' does not go with folds"):
+        config.settings(Recipe(name="r", summary="", settings={}))

@@ -169,3 +169,23 @@ def test_a_line_about_the_race_is_read_back() -> None:
     assert race_event({"state": "memory", "cell": "a"}, CELL) == MemoryStarted(CELL)
     assert race_event({"state": "latency"}, CELL) is None
     assert race_event({"state": "rest"}, CELL) is None
+
+
+def test_the_sentence_of_an_epoch_says_how_many_classes_and_which_alone_is_predicted() -> None:
+    known = {"epoch": 1, "epochs": 8, "val_miou": 0.5, "val_classes": 3}
+    sentences = [
+        event_of("epoch", known | fields, CELL).sentence  # type: ignore[union-attr]
+        for fields in ({"val_classes_averaged": 3}, {"val_classes_averaged": 2, "val_only_class": "ground"})
+    ]
+    assert sentences == ["epoch 1/8  val mIoU 0.5000", "epoch 1/8  val mIoU 0.5000 (2 of 3 classes, predicts only ground)"]
+
+
+def test_the_sentence_of_a_cell_says_over_which_classes_its_score_is() -> None:
+    quality = Quality(
+        split="val", miou=1.0, class_names=["ground", "disk"], label_pixels_per_class=[100, 0], predicted_pixels_per_class=[100, 0]
+    )
+    ended = CellEnded(CELL, ROW.model_copy(update={"quality": quality}))
+    assert ended.sentence == "mIoU 1.0000 on val over 1 of 2 classes (no pixel of disk in the scored split)"
+    nothing = quality.model_copy(update={"label_pixels_per_class": [90, 10]})
+    ended = CellEnded(CELL, ROW.model_copy(update={"quality": nothing}))
+    assert ended.sentence == "mIoU 1.0000 on val over all 2 classes, predicts only ground: nothing learned"

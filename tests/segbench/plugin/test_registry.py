@@ -296,6 +296,7 @@ def test_every_providing_hook_reaches_the_catalog(kind: str) -> None:
         "recipes": {"settings": {}},
         "claims": {"subject": "x", "quantity": "params", "comparator": "about", "value": 1.0, "source": "here"},
         "reporters": {"render": "a:b"},
+        "converters": {"convert": "a:b"},
     }
     spec = KINDS[kind](name="x", summary="y", **minimal[kind])
     plugin = types.SimpleNamespace(hook=hookimpl(specname=f"segbench_{kind}")(lambda: [spec]))

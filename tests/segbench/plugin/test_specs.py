@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -207,3 +208,15 @@ def test_types_are_said_in_words() -> None:
     assert expected(Any) == "any value"
     assert expected(tuple[int, int, int]) == "a tuple of 3 values: a whole number, a whole number, a whole number"
     assert expected(Derivation | None) == "a Derivation or None"
+
+
+def test_a_task_gets_the_data_folder_where_it_takes_one(tmp_path: Path) -> None:
+    def named(options: Options, root: Path | None) -> Task:
+        return Task(class_names=(f"in {root.name}" if root else "nowhere", "other"))
+
+    without = DatasetSpec(name="a", summary="a", task=lambda options: Task(class_names=("x", "y")), load=list, splits=("train",))
+    within = DatasetSpec(name="b", summary="b", task=named, load=list, splits=("train",))
+
+    assert without.make_task(NoOptions(), tmp_path).class_names == ("x", "y")
+    assert within.make_task(NoOptions(), tmp_path).class_names[0] == f"in {tmp_path.name}"
+    assert within.make_task(NoOptions(), None).class_names[0] == "nowhere"

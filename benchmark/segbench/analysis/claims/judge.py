@@ -11,12 +11,13 @@ from typing import Any, Literal
 from segbench.analysis.claims.conditions import as_text, in_words, unmet
 from segbench.analysis.claims.intervals import Matrices, MeasuredValue, figure, mean_value
 from segbench.analysis.claims.values import bounds, circumstance, claimed, outcome, printed, rendered, rendered_interval
+from segbench.analysis.comparisons.degenerate import collapsed
 from segbench.errors import SegbenchError
 from segbench.plugin.choice import parse_choice, split_outside
 from segbench.plugin.specs import Claim
 from segbench.results.claims import with_claim_verdicts
 from segbench.results.metrics import METRICS, Metric
-from segbench.results.readings import MetricValue
+from segbench.results.readings import MetricValue, not_comparable
 from segbench.results.records import CellResult, RunResult, Verdict
 
 STARTING_WEIGHTS = ("pretrained", "weights")
@@ -97,7 +98,9 @@ class _CellIndex:
         """Finished cells of ``model`` or ``model|loss``, or of that kind and made of such ones; where there is none, why."""
         model, loss = _split_subject(subject)
         cells = [c for c in self.result.cells if c.kind == kind and self._holds(c, model, loss)]
-        done = [c for c in cells if c.status == "ok"]
+        done = [c for c in cells if c.status == "ok" and not not_comparable(c)]
+        if not done and (why := next(filter(None, map(not_comparable, cells)), "")):
+            return [], f"{subject} is {why}"
         if done:
             return done, ""
         if cells:
@@ -201,13 +204,25 @@ def _lacks(claim: Claim, group: Sequence[MetricValue], index: _CellIndex, metric
         lacks.append(f"the protocol was changed ({changed})")
     if not any(lacks) and all(s.reading.value is None for s in group):
         lacks.append(group[0].reading.why or f"{in_words(claim.quantity)} was not measured")
+    if not any(lacks):
+        lacks.append(_learned_nothing(metric, group))
     if not any(lacks) and claim.baseline is not None:
         lacks.append(_baseline_lacks(claim, group, index, metric))
     return "; ".join(filter(None, lacks))
 
 
+def _learned_nothing(metric: Metric, group: Sequence[MetricValue]) -> str:
+    """The reason why scores of networks that predict one class everywhere keep or break no claim; empty for any other figure."""
+    if not metric.is_score or metric.depends != "training":
+        return ""
+    what = collapsed(sample.cell for sample in group)
+    return f"{group[0].cell.model} {what}" if what else ""
+
+
 def _baseline_lacks(claim: Claim, group: Sequence[MetricValue], index: _CellIndex, metric: Metric) -> str:
     partners = index.partners(claim, metric, group)
+    if partners and (nothing := _learned_nothing(metric, partners)):
+        return nothing
     if partners:
         zero = claim.reading != "points" and 0 in (mean_value(group), mean_value(partners))
         return f"{in_words(claim.quantity)} is 0, which has no ratio" if zero else ""

@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from segbench.analysis.comparisons.confusions import ConfusionFiles, same_images
-from segbench.analysis.comparisons.degenerate import degenerate
+from segbench.analysis.comparisons.degenerate import degenerate, unlike_classes
 from segbench.analysis.comparisons.judging import Candidate, judged
 from segbench.analysis.comparisons.matching import (
     AXES,
@@ -164,6 +164,7 @@ class ScoreComparator:
         )
         if seeds:
             why = _not_numbers(pair.cells, self._metric.name)
+            why = why or _unlike_records(pair.cells)
             why = why or degenerate(self._metric, pair.subject, pair.baseline) or self._unlike(pair)
         else:
             why = _nothing_shared([*one.values()], [*other.values()], self._metric.name)
@@ -180,12 +181,11 @@ class ScoreComparator:
         return Candidate(record.model_copy(update=words), interval.estimate)
 
     def _unlike(self, pair: _Pair) -> str:
-        """The reason why the cells were not scored on the same images; empty where they were."""
-        unlike = _unlike_records(pair.cells)
+        """The reason why cells of like records were not scored on the same images; empty where they were."""
         images = {cell.id: self._files.images(cell) for cell in pair.cells}
         needs_images = self._metric.noise != "seeds" and len(pair.subject) < LEAST_SEEDS
-        if unlike or (not needs_images and None in images.values()):
-            return unlike
+        if not needs_images and None in images.values():
+            return ""
         if self._metric.name == "boundary_iou" and any(each and each.boundary is None for each in images.values()):
             return "the boundary counts of the images are missing: evaluate the cells again"
         return same_images(images)
@@ -232,14 +232,14 @@ def _nothing_shared(subject: Sequence[CellResult], baseline: Sequence[CellResult
 
 def _unlike_records(cells: Sequence[CellResult]) -> str:
     """A difference between the scores' records which shows that they are of different images."""
+    for name, words in (("split", "splits"), ("class_names", "classes"), ("images", "numbers of images")):
+        if other := _differing(cells, name):
+            return f"scored on different {words}: {cells[0].id} and {other}"
+    other = _differing(cells, "label_pixels_per_class")
+    return unlike_classes(cells) or (f"scored on different labels: {cells[0].id} and {other}" if other else "")
+
+
+def _differing(cells: Sequence[CellResult], name: str) -> str:
+    """The first cell whose record differs from the first cell's in a field; empty where none does."""
     first, *others = cells
-    for name, words in (
-        ("split", "splits"),
-        ("class_names", "classes"),
-        ("images", "numbers of images"),
-        ("label_pixels_per_class", "labels"),
-    ):
-        for cell in others:
-            if getattr(cell.quality, name) != getattr(first.quality, name):
-                return f"scored on different {words}: {first.id} and {cell.id}"
-    return ""
+    return next((cell.id for cell in others if getattr(cell.quality, name) != getattr(first.quality, name)), "")

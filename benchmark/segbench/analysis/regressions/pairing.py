@@ -12,6 +12,7 @@ from segbench.errors import ConfigError
 from segbench.plugin.choice import format_value
 from segbench.results.deployments import deployment_of
 from segbench.results.metrics import Metric
+from segbench.results.readings import not_comparable
 from segbench.results.records import CellResult, RunResult
 from segbench.results.run_comparison import Change
 
@@ -73,7 +74,7 @@ def match(baseline: RunResult, new: RunResult, renamed: Mapping[str, str] | None
     pairs += [_pair(by_key.pop(group.key), group) for group in young if group.key in by_key]
     matched = {id(pair.new) for pair in pairs}
     left, right = list(by_key.values()), [group for group in young if id(group) not in matched]
-    notes = []
+    notes = list(dict.fromkeys(why for result in (baseline, new) for cell in result.cells if (why := _left_out(cell))))
     for model in dict.fromkeys(group.model for group in right):
         theirs, ours = [g for g in left if names.get(g.model, g.model) == model], [g for g in right if g.model == model]
         if len(theirs) == len(ours) == 1:
@@ -90,6 +91,8 @@ def match(baseline: RunResult, new: RunResult, renamed: Mapping[str, str] | None
 def _groups(result: RunResult) -> Iterator[Group]:
     groups: dict[str, Group] = {}
     for cell in result.cells:
+        if not_comparable(cell):
+            continue
         context = {key: getattr(cell, key) for key in _KEYS}
         group = Group(cell.model, context, {})
         first = groups.setdefault(group.key, group)
@@ -126,11 +129,19 @@ def _refuse_unknown(names: Mapping[str, str], baseline: RunResult, new: RunResul
 
 
 def _nothing_shared(baseline: RunResult, new: RunResult) -> str:
+    left_out = next((why for result in (baseline, new) for cell in result.cells if (why := _left_out(cell))), "")
+    if left_out:
+        return f"The two runs have nothing to compare. {left_out}. Run it without --limit."
     sides = [", ".join(_models(result)) or "no cells" for result in (baseline, new)]
     hint = ""
     if all(_models(result) for result in (baseline, new)):
         hint = f" To hold one model against another: --match '{_models(baseline)[0]}={_models(new)[0]}'."
     return f"The two runs have no cell in common. The baseline has: {sides[0]}. The new run has: {sides[1]}.{hint}"
+
+
+def _left_out(cell: CellResult) -> str:
+    why = not_comparable(cell)
+    return f"{cell.label} is {why}" if why else ""
 
 
 def _models(result: RunResult) -> list[str]:

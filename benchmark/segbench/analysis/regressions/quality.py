@@ -20,6 +20,7 @@ from segbench.analysis.statistics.bootstrap import LEAST_SEEDS, RESAMPLES
 from segbench.results.metrics import METRICS, Metric
 from segbench.results.records import CellResult, Comparison
 from segbench.results.run_comparison import Change
+from segbench.results.scored_classes import averaged_classes, missing_headline
 from segbench.util.sequences import known_mean
 
 _EVAL_ASIDE = {"batch_size", "every", "pictures", "pictures_every", "boundary", "calibration"}
@@ -63,10 +64,14 @@ def quality_rows(
         comparator = ScoreComparator(group, metric, ScoredCells(cells, metric, files, resamples=resamples))
         for n, pair in enumerate(pairs):
             old, new = sides[f"{_OLD} {n}"], sides[f"{_NEW} {n}"]
-            if not _is_scored(old, new, metric.name):
+            if not _is_scored(old, new, metric):
                 continue
             row = _blank(pair, metric, old, new, margin)
-            why = unlike_protocol(pair, metric, across_settings=across_settings) or _no_matrices(old, new, metric, files)
+            why = (
+                _no_headline(old, new, metric)
+                or unlike_protocol(pair, metric, across_settings=across_settings)
+                or _no_matrices(old, new, metric, files)
+            )
             yield row.model_copy(update={"reason": why}) if why else _judged(row, comparator.compare(f"{_NEW} {n}", f"{_OLD} {n}"))
 
 
@@ -130,9 +135,10 @@ def _blank(pair: Pair, metric: Metric, old: CellsBySeed, new: CellsBySeed, margi
         for side in (old, new)
     ]
     quality = next((cell.quality for cell in new.values() if cell.quality), None)
+    averaged, same_classes = _averaged(old, new)
     scored_on: dict[str, Any] = {"seeds": seeds} if seeds != [None] else {}
     if quality is not None:
-        scored_on |= {"split": quality.split, **({"class": quality.headline_class} if metric.of_class else {})}
+        scored_on |= {"split": quality.split, **({"class": quality.headline_class} if metric.of_class else averaged)}
     return Change(
         model=pair.new.model,
         baseline_model=pair.baseline.model,
@@ -144,11 +150,17 @@ def _blank(pair: Pair, metric: Metric, old: CellsBySeed, new: CellsBySeed, margi
         margin=margin,
         baseline=means[0],
         new=means[1],
-        change=None if means[0] is None or means[1] is None else means[1] - means[0],
+        change=_change(means, comparable=same_classes or metric.of_class),
         notes=[*pair.unlike, *pair.notes, *_versions(pair, seeds)],
         baseline_cells=[cell.id.partition(":")[2] for cell in old.values()],
         cells=[cell.id.partition(":")[2] for cell in new.values()],
     )
+
+
+def _change(means: Sequence[float | None], *, comparable: bool) -> float | None:
+    """The difference of two means; none where one is missing, or where they are over different classes."""
+    baseline, new = means
+    return new - baseline if comparable and baseline is not None and new is not None else None
 
 
 def _versions(pair: Pair, seeds: Sequence[int | None]) -> list[str]:
@@ -164,10 +176,27 @@ def _versions(pair: Pair, seeds: Sequence[int | None]) -> list[str]:
     return notes
 
 
-def _is_scored(old: CellsBySeed, new: CellsBySeed, quantity: str) -> bool:
-    scored = [any(score_of(cell, quantity) is not None for cell in side.values()) for side in (old, new)]
+def _is_scored(old: CellsBySeed, new: CellsBySeed, metric: Metric) -> bool:
+    scored = [any(score_of(cell, metric.name) is not None for cell in side.values()) for side in (old, new)]
     # a run that has no boundary IoU was made without it; one that has no mIoU has failed or is not done
-    return any(scored) if quantity == "miou" else all(scored)
+    return any(scored) if metric.name == "miou" else all(scored) or bool(_no_headline(old, new, metric))
+
+
+def _no_headline(old: CellsBySeed, new: CellsBySeed, metric: Metric) -> str:
+    """The reason why the headline class has no IoU in a run: its scored split has no pixel of it."""
+    sides = (("baseline", old), ("new run", new))
+    missing = {which: name for which, side in sides for cell in side.values() if (name := missing_headline(cell.quality))}
+    if not metric.of_class or not missing:
+        return ""
+    return f"no pixel of {next(iter(missing.values()))} in the scored split of the {' and the '.join(missing)}"
+
+
+def _averaged(old: CellsBySeed, new: CellsBySeed) -> tuple[dict[str, str], bool]:
+    """The classes that the means of both runs are over, for a row's context, and whether they are the same."""
+    each = [next((a for cell in side.values() if (a := averaged_classes(cell.quality))), None) for side in (old, new)]
+    words = list(dict.fromkeys(one.words for one in each if one is not None))
+    same = each[0] is None or each[1] is None or set(each[0].names) == set(each[1].names)
+    return ({"mean_over": " -> ".join(words)} if words else {}), same
 
 
 def _sides(pair: Pair) -> Iterator[tuple[str, CellsBySeed]]:

@@ -90,13 +90,22 @@ def _epoch(command: CommandState, cell: str, line: Fields) -> None:
     curve = command.curves.setdefault(cell, {})
     for later in [known for known in curve if known >= epoch]:  # trained again from here, or from the start
         del curve[later]
-    curve[int(epoch)] = EpochPoint(int(epoch), number(line.get("train_loss")), number(line.get("val_miou")))
+    curve[int(epoch)] = EpochPoint(
+        int(epoch), number(line.get("train_loss")), number(line.get("val_miou")), *_classes(line, "val_classes_averaged", "val_classes")
+    )
     command.latest[cell] = dict(line)
+
+
+def _classes(line: Fields, averaged: str, total: str) -> tuple[int | None, int | None]:
+    """How many classes a score is over, and how many there are."""
+    values = number(line.get(averaged)), number(line.get(total))
+    return None if values[0] is None else int(values[0]), None if values[1] is None else int(values[1])
 
 
 def _cell_end(command: CommandState, cell: str, line: Fields, at: float | None) -> None:
     status, began, error = line.get("status"), command.began.get(cell), line.get("error")
     epochs = number(line.get("epochs_run"))
+    averaged, total = _classes(line, "classes_averaged", "classes")
     command.cells[cell] = replace(
         command.cells[cell],
         status=status if status in _STATUS else "failed" if error else "ok",
@@ -105,6 +114,8 @@ def _cell_end(command: CommandState, cell: str, line: Fields, at: float | None) 
         epochs=None if epochs is None else int(epochs),
         seconds=max(0.0, at - began) if at is not None and began is not None else None,
         error=None if error is None else str(error),
+        classes_averaged=averaged,
+        classes=total,
     )
     if error is not None and status != "skipped":
         command.notes.append(f"{cell}: {failure_sentence(str(error))}")

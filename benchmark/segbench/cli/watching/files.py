@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,7 @@ class RunFiles:
                 cells.append(CellState(cell.id, cell.model, "interrupted" if state != "finished" else "ok"))
             elif cell.kept and cell.miou is None:
                 row = self._from_row(cell.id)
-                cells.append(CellState(cell.id, cell.model, cell.status, row.miou, row.training_score, row.epochs, None, True, row.error))
+                cells.append(replace(row, id=cell.id, model=cell.model, status=cell.status, seconds=None, kept=True))
             else:
                 cells.append(cell)
         return tuple(cells)
@@ -197,6 +197,8 @@ def _cell_of(name: str, row: Mapping[str, Any]) -> CellState:
         training_score=number(quality.get("training_score")),
         epochs=_integer(training.get("epochs_run")),
         error=f"{error.get('stage')}: {error.get('message')}" if error else None,
+        classes_averaged=_integer(quality.get("classes_averaged")),
+        classes=len(quality.get("class_names") or ()) or None,
     )
 
 
@@ -223,7 +225,7 @@ def _running(command: CommandState, batch: Mapping[str, Any], now: float) -> Run
         seconds=max(0.0, now - began) if began is not None else None,
         seconds_left=(max(0.0, left - max(0.0, now - at)) if training else 0.0) if left is not None and at is not None else None,
         silent=max(0.0, now - at) if at is not None else None,
-        history=tuple(EpochPoint(p.epoch, p.loss, p.val_miou) for p in history),
+        history=tuple(EpochPoint(p.epoch, p.loss, p.val_miou, p.classes_averaged, p.classes) for p in history),
     )
 
 

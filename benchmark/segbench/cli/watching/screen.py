@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from rich.console import Group, RenderableType
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segbench.cli.watching.state import DONE, CellState, Running, RunState, continue_command
+from segbench.results.scored_classes import counted_classes
 from segbench.util.redact import inert
 from segbench.util.sequences import counted, duration, known_mean
 
@@ -35,6 +36,8 @@ def screen(state: RunState, *, width: int, rows: int | None = None, plain: bool 
         parts += [Text(), _line("now", inert(state.measuring), width)]
     if state.cells:
         parts += [Text(), _table(state, width, rows)]
+        over = _over({(cell.classes_averaged, cell.classes) for cell in state.cells})
+        parts += [Text(f"mIoU {over}", style="dim")] if over else []
     if state.others:
         parts.append(Text(f"and {counted(state.others, 'cell')} of earlier commands", style="dim"))
     if state.warnings:
@@ -114,10 +117,20 @@ def _running(state: RunState, running: Running, width: int, plain: bool) -> list
     if known:
         best, epoch = max(known, key=lambda pair: pair[0])
         text = f"{known[-1][0]:.4f}" + (f"  best {best:.4f} at {epoch}" if len(known) > 1 and width >= _NARROW else "")
-        lines.append(_curve("val mIoU", sparkline([value for value, _ in known], room, signs=signs), text))
+        over = _over({(point.classes_averaged, point.classes) for point in running.history})
+        lines.append(_curve("val mIoU", sparkline([value for value, _ in known], room, signs=signs), text + (f"  {over}" if over else "")))
     if running.silent is not None and running.silent > 60:
         lines.append(_line("", f"no sign for {duration(running.silent)}", width, style="yellow"))
     return lines
+
+
+def _over(counts: Collection[tuple[int | None, int | None]]) -> str:
+    """``over 9 of 11 classes``; empty where it is not known, or where scores are over different classes."""
+    known = {(averaged, total) for averaged, total in counts if averaged is not None and total}
+    if len(known) != 1:
+        return ""
+    ((averaged, total),) = known
+    return f"over {counted_classes(averaged, total)}"
 
 
 def _facts(running: Running, width: int) -> str:

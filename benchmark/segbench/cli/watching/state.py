@@ -21,6 +21,8 @@ class EpochPoint:
     epoch: int
     loss: float | None = None
     val_miou: float | None = None
+    classes_averaged: int | None = None
+    classes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class CellState:
     seconds: float | None = None
     kept: bool = False
     error: str | None = None
+    classes_averaged: int | None = None
+    classes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,11 @@ class CachedSamples(Sequence[Sample]):
         inputs = {name: self._tensor(place) for name, place in record["inputs"].items()}
         return Sample(inputs, self._tensor(record["mask"]).to(torch.int64), record["id"])
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The samples' ids, without reading any."""
+        return tuple(record["id"] for record in self._records)
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_bytes": None}  # a spawned worker maps the file anew
 

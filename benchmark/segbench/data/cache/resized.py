@@ -29,6 +29,16 @@ class LayeredSamples(Sequence[Sample]):
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
         return self._native[index]
 
+    @property
+    def ids(self) -> tuple[str, ...] | None:
+        """The samples' ids where the cache knows them, without reading any."""
+        return getattr(self._native, "ids", None)
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """The sizes of its copies."""
+        return tuple(self._resized)
+
     def at(self, size: Size) -> Sequence[Sample]:
         """The samples at ``size`` if they were cached, else at native size."""
         return self._resized.get((size[0], size[1]), self._native)

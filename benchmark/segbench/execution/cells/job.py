@@ -24,10 +24,10 @@ from segbench.plugin.chosen import Chosen
 from segbench.plugin.class_map import ClassMap, match_classes
 from segbench.plugin.inputs import InputPlan, plan_inputs
 from segbench.plugin.registry import Catalog, load_catalog
-from segbench.plugin.specs import DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task, resolve
+from segbench.plugin.specs import DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task
 from segbench.results.records import Quality, Training
 from segbench.util.image_size import format_size, parse_size
-from segbench.util.sequences import counted, evenly_spaced
+from segbench.util.sequences import evenly_spaced
 from segbench.util.value_range import ValueRange, unlike, value_range
 
 if TYPE_CHECKING:
@@ -85,14 +85,14 @@ class Setup:
 
     def groups(self, split: str, count: int) -> tuple[str, ...] | None:
         """For each of the ``count`` samples of a split the scene it belongs to, where the dataset knows."""
-        if self.dataset.spec.groups is None:
+        from segbench.data.splits import split_groups
+
+        try:
+            groups = split_groups(self.dataset, self.job.root, split, self.settings.data, digest=self.job.digest)
+        except DataError as error:  # no scene is better than a wrong one, and scores do not depend on it
+            self.note(f"{error}: they are not used")
             return None
-        groups = tuple(map(str, resolve(self.dataset.spec.groups)(self.job.root, split, self.dataset.options)))
-        if len(groups) != count:
-            images = counted(count, "image")
-            self.note(f"dataset '{self.dataset}' names {counted(len(groups), 'group')} for the {images} of '{split}': they are not used")
-            return None
-        return groups
+        return groups if groups is None or len(groups) == count else None
 
     def note(self, message: str) -> None:
         """Tell the user something that does not stop the cell."""
@@ -104,7 +104,7 @@ def set_up(job: CellJob, emit: Emit, catalog: Catalog | None = None) -> Setup:
     catalog = catalog or load_catalog()
     model = catalog.model(job.model, job.model_options, parts=job.model_parts)
     dataset = find_dataset(catalog, job.dataset)
-    task: Task = resolve(dataset.spec.task)(dataset.options)
+    task = dataset.spec.make_task(dataset.options, job.root)
     inputs, model_task = plan_inputs(model.spec, task, model.options)
     loss = catalog.loss(job.loss) if job.loss else None
     inputs = inputs.with_normalisation(job.normalisation)

@@ -9,13 +9,16 @@ from typing import Any, TypeAlias
 
 from segbench.config.run_config import SettingValues
 from segbench.config.settings import Settings
+from segbench.data.folds import fold_note
 from segbench.data.selection import scored_split
 from segbench.execution.plan.sources import Sources
 from segbench.plugin.choice import format_value, slug
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Task
+from segbench.results.readings import quick_try
 from segbench.results.records import CellResult
+from segbench.util.folds import parse_fold
 from segbench.util.image_size import Size, parse_growing_size, parse_size
 from segbench.util.plain_data import Plain
 
@@ -84,12 +87,24 @@ class Cell:
             recipe=self.recipe,
             settings=dict(self.variation),
             resolved=self.resolved(device),
+            fold=self.settings.data.fold,
+            limit=self.settings.data.limit,
             seed=self.seed,
             fingerprints=dict(self.fingerprints),
             early_fusion=self.inputs.early_fusion,
-            notes=[*self.origin.notes, *(f"the model does not take the input '{name}'" for name in self.inputs.unused(self.task))],
+            notes=[
+                *self._data_notes(),
+                *self.origin.notes,
+                *(f"the model does not take the input '{name}'" for name in self.inputs.unused(self.task)),
+            ],
             params_per_part={},
         )
+
+    def _data_notes(self) -> list[str]:
+        """Which part of the dataset the cell is trained and scored on, where that is not all of it."""
+        data = self.settings.data
+        limited = [quick_try(data.limit)] if data.limit else []
+        return [*limited, *([fold_note(self.dataset, parse_fold(data.fold))] if data.fold else [])]
 
     @property
     def measured_size(self) -> Size:

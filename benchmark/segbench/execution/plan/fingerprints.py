@@ -112,12 +112,19 @@ def train_ingredients(
         "loss": ingredients_of(loss),
         "dataset": {**ingredients_of(dataset), "digest": digest},
         "normalisation": settings.data.model_dump()["normalisation"],
+        **data_ingredients(settings),
         "train": {**settings.train.model_dump(exclude={"workers", "oom"}), "init_from": content_of(settings.train.init_from)},
         "eval.every": settings.eval.every,
         "devices": settings.execute.devices,
         "seed": seed,
         **({"made from": dict(made_from)} if made_from else {}),
     }
+
+
+def data_ingredients(settings: Settings) -> dict[str, Plain]:
+    """Which of the dataset's samples are used, where that is not all of each split."""
+    used = {"data.fold": settings.data.fold, "data.limit": settings.data.limit}
+    return {name: value for name, value in used.items() if value is not None}
 
 
 def eval_ingredients(settings: Settings) -> dict[str, Plain]:

@@ -100,8 +100,8 @@ def make_plan(
     if not config.recipes:
         chosen_recipe = config.model_copy(update={"recipes": (default_recipe(dataset.spec),)})
         return replace(make_plan(chosen_recipe, catalog, digest_of=digest_of, complete=complete, by_model=by_model), recipe_chosen=True)
-    task: Task = resolve(dataset.spec.task)(dataset.options)
     root = data_root(config, dataset)
+    task = dataset.spec.make_task(dataset.options, root)
     _check(dataset, task)
     digest = digest_of(root) if root is not None else ""
     split = default_split(dataset, root) if base.eval.split is None else None
@@ -241,12 +241,9 @@ def _refuse_other_inputs(request: SourceRequest, entry: _Entry, task: Task, grou
 
 
 def output_directory(config: RunConfig, dataset: Chosen[DatasetSpec]) -> Path:
-    """``--out``, else ``runs/<dataset>-<recipe>``."""
-    return (
-        Path(config.out or f"runs/{dataset.choice.name}-{'-'.join(config.recipes or (default_recipe(dataset.spec),))}")
-        .expanduser()
-        .absolute()
-    )
+    """``--out``, else ``runs/<dataset>-<recipe>``; a dataset whose options give it a name goes by that."""
+    name = slug(str(getattr(dataset.options, "name", "") or dataset.choice.name))
+    return Path(config.out or f"runs/{name}-{'-'.join(config.recipes or (default_recipe(dataset.spec),))}").expanduser().absolute()
 
 
 def _with_start(settings: Settings, *, complete: bool) -> Settings:

@@ -18,6 +18,7 @@ from segbench.analysis.statistics.scores import interval_fields
 from segbench.measure.quality.boundary import boundary_iou
 from segbench.measure.quality.calibration import expected_calibration_error, reliability
 from segbench.results.records import Quality
+from segbench.results.scored_classes import only_class
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -80,7 +81,7 @@ def score(
     if trained_on:
         summary = dict.fromkeys(summary)
     estimate = miou_interval(per_image, groups=groups, ids=ids) if interval and not trained_on else None
-    return Quality(
+    quality = Quality(
         split=split,
         images=len(per_image),
         training_score=training_score,
@@ -92,6 +93,8 @@ def score(
         precision_per_class=_none_for_nans(precision),
         recall_per_class=_none_for_nans(recall),
         label_pixels_per_class=labelled.tolist(),
+        predicted_pixels_per_class=total.sum(axis=0).tolist(),
+        classes_averaged=int((labelled > 0).sum()),
         **(interval_fields(estimate) if estimate else {}),
         boundary_iou_per_class=_none_for_nans(boundary_ious) if boundary_ious is not None else [],
         reliability=reliability(calibration) if calibration is not None else [],
@@ -100,6 +103,7 @@ def score(
         seconds=seconds,
         **summary,
     )
+    return quality.model_copy(update={"only_class": only_class(quality)})
 
 
 def _counts(matrices: Tensor | npt.NDArray[Any], class_names: Sequence[str]) -> Counts:

@@ -261,7 +261,7 @@ class DatasetSubject:
     def make_task(self) -> Any:
         """A new ``task(options)``."""
         with during("task"):
-            return resolve(self.spec.task)(self.options)
+            return self.spec.make_task(self.options, None if self.spec.embedded else self.root)
 
     def load(self, split: str) -> Sequence[Sample]:
         """A new ``load(root, split, options)``."""

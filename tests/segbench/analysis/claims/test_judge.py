@@ -351,6 +351,31 @@ def test_a_training_score_is_never_used() -> None:
     assert only(sure([accuracy], run(scored("small", 0.9, training_score=0.9)))).verdict == "not tested here"
 
 
+def _collapsed(model: str, miou: float, seed: int = 0) -> CellResult:
+    """A cell whose every pixel is predicted as the first of two classes."""
+    of = scored(model, miou, seed=seed)
+    assert of.quality is not None
+    fields = {"class_names": ["ground", "disk"], "label_pixels_per_class": [90, 10], "predicted_pixels_per_class": [100, 0]}
+    return of.model_copy(update={"quality": of.quality.model_copy(update=fields)})
+
+
+@pytest.mark.parametrize(("small", "large"), [(True, True), (True, False), (False, True)])
+def test_scores_of_networks_that_learned_nothing_keep_no_claim(small: bool, large: bool) -> None:
+    """Two networks that predict ground everywhere differ by 0 points, which would keep every claim of equal quality."""
+    stated = relative("miou", "points", -0.02, comparator="at least")
+    cells = [(_collapsed if only_ground else scored)(name, 0.45) for name, only_ground in (("small", small), ("large", large))]
+    (verdict,) = sure([stated], run(*cells))
+    assert verdict.verdict == "not tested here"
+    assert verdict.missing == f"{'small' if small else 'large'} predicts only ground: nothing learned"
+
+
+def test_a_seed_that_learned_nothing_stays_in_the_mean_of_those_that_did() -> None:
+    stated = claim(quantity="miou", value=0.5, comparator="at least", tolerance=0.0)
+    (verdict,) = sure([stated], run(scored("small", 0.9, seed=0), scored("small", 0.9, seed=1), _collapsed("small", 0.45, seed=2)))
+    assert verdict.verdict != "not tested here"
+    assert verdict.measured_value == pytest.approx(0.75)
+
+
 def test_a_changed_protocol_is_not_judged_but_its_parameters_are() -> None:
     halved = scored("small", 0.9, params=2_520_000, training=Training(protocol_changed="batch 8 -> 4"))
     verdicts = sure([claim(quantity="miou", value=0.9), claim()], run(halved))

@@ -285,6 +285,7 @@ def _only(counted: Counts, index: int) -> Counts:
     ("first", "second", "quantity", "reason"),
     [
         (_only(matrices(0.7), 0), _only(matrices(0.7), 0), "miou", "both sides predict one class only: ground"),
+        (_only(matrices(0.7), 0), _only(matrices(0.7), 2), "miou", "both sides predict one class only: rare against ground"),
         (_only(matrices(0.7), 0), _only(matrices(0.7), 2), "headline_iou", "neither side finds any water: the IoU is 0 on both"),
         (matrices(0.7) * [[[1], [0], [0]]], matrices(0.8) * [[[1], [0], [0]]], "miou", "only one class has labels in the scored split"),
     ],

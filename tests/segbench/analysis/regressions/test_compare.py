@@ -14,7 +14,7 @@ from segbench.analysis.regressions.gate import parse_gate
 from segbench.analysis.regressions.latency import reference_ratio
 from segbench.analysis.statistics.timing import Ratio, ratio_of
 from segbench.errors import ConfigError
-from segbench.results.records import Latency, ReferenceLatency
+from segbench.results.records import Latency, ReferenceLatency, RunResult
 from segbench.results.run_comparison import Change, RunComparison
 
 MakeRun = Callable[..., Run]
@@ -85,6 +85,38 @@ def test_unlike_scores_are_not_judged_and_the_reason_is_named(make_run: MakeRun,
     found = row(compare_runs(make_run("old", [old]), make_run("new", [new])), "miou")
     assert found.verdict == "cannot tell"
     assert reason in found.reason
+
+
+def _without_crack(quality: dict[str, Any]) -> dict[str, Any]:
+    """The record where the scored split has no pixel of the headline class."""
+    first = quality["iou_per_class"][0]
+    lists = {"iou_per_class": [first, None], "label_pixels_per_class": [quality["label_pixels_per_class"][0], 0]}
+    return quality | lists | {"headline_iou": None, "miou": first}
+
+
+def _changed(run: Run, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Run:
+    cells = [each.model_dump() for each in run.result.cells]
+    changed = [RunResult.model_validate({"cells": [each | {"quality": change(each["quality"])}]}).cells[0] for each in cells]
+    return Run(run.name, run.result.model_copy(update={"cells": changed}), run.directory)
+
+
+def test_means_over_different_classes_are_not_compared(make_run: MakeRun) -> None:
+    found = compare_runs(make_run("old"), _changed(make_run("new"), _without_crack))
+    score = row(found, "miou")
+    assert (score.verdict, score.change, score.low) == ("cannot tell", None, None)
+    assert score.reason == (
+        "means over different classes: the new run's unet--ce--s0 over 1 of 2 classes (no pixel of crack in the scored split), "
+        "the baseline's unet--ce--s0 over all 2 classes"
+    )
+    assert score.context["mean_over"] == "all 2 classes -> 1 of 2 classes (no pixel of crack in the scored split)"
+
+
+def test_a_headline_class_without_a_pixel_keeps_its_row_and_has_a_reason(make_run: MakeRun) -> None:
+    both = compare_runs(_changed(make_run("old"), _without_crack), _changed(make_run("new"), _without_crack))
+    headline = row(both, "headline_iou")
+    assert (headline.verdict, headline.baseline, headline.new) == ("cannot tell", None, None)
+    assert headline.reason == "no pixel of crack in the scored split of the baseline and the new run"
+    assert row(both, "miou").context["mean_over"] == "1 of 2 classes (no pixel of crack in the scored split)"
 
 
 def test_other_training_settings_are_judged_on_request(make_run: MakeRun) -> None:
