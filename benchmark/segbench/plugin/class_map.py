@@ -257,7 +257,7 @@ def _refusal(
     shared = any(name not in unsaid for name in network)
     pairs = _proposal(network, rules, ignored, unsaid, unreached)
     if shared or any(None not in pair for pair in pairs):
-        example = f"Where names that are spelled alike mean the same: --class-map '{format_class_map(pairs)}'"
+        example = f"Where names spelled alike mean the same and others have no counterpart: --class-map '{format_class_map(pairs)}'"
     else:
         example = f"For each of them: --class-map '{_quoted(network[0])}:NAME,..', where NAME is one of {_some(unreached)}, or {IGNORE}"
     return f"{source} was trained on other classes than {target} has: {'; '.join(alone)}. Say which stands for which. {example}. {_FORM}"
@@ -271,7 +271,7 @@ def _proposal(
     known += [(None, name) for name in sorted(ignored)]
     free = {_letters(name): name for name in unreached}
     for name in unsaid:
-        close = difflib.get_close_matches(_letters(name), list(free), n=1, cutoff=0.75)
+        close = difflib.get_close_matches(_letters(name), list(free), n=1, cutoff=0.85)
         known.append((name, free.pop(close[0]) if close else None))
     known += [(None, name) for name in free.values()]
     return known

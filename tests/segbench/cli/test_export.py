@@ -30,6 +30,7 @@ def test_a_checkpoint_becomes_a_file_with_what_its_user_must_know(segbench: Any,
     (image,) = kept["inputs"]
     assert image["channels"] == 3
     assert image["parts"][0]["normalisation"] == {"mean": [0.5] * 3, "std": [0.5] * 3, "scale": 1 / 255}
+    assert kept["value_ranges"]["image"]["dtype"] == "uint8"
     assert kept["weights"]["random"] is False
     assert kept["backend"] == {
         "name": "frozen",
