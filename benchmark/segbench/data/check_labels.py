@@ -45,17 +45,29 @@ def describe_values(values: Mapping[int, int], limit: int = 6) -> str:
 
 
 def advise(outside: Mapping[int, int], seen: set[int], task: Task) -> str:
-    """Advice about values outside the classes, judged from all values ``seen`` in the labels."""
+    """Advice about values outside the classes, judged from all values ``seen`` in the labels. Causes that look alike are all named."""
     count = task.num_classes
     labels = sorted(seen - {task.ignore_index}) if task.ignore_index not in outside else sorted(seen)
     if labels == list(range(1, count + 1)):
         rules = ",".join(f"{value}:{value - 1}" for value in labels)
         return f'Labels seem to start at 1: value_map="{rules}".'
+    if labels == list(range(count + 1)):
+        return _one_too_many(count)
     if len(labels) == count and labels[0] == 0 and labels[-1] > count:
         rules = ",".join(f"{value}:{index}" for index, value in enumerate(labels))
         return f'There are as many values as classes: value_map="{rules}" if this is their order.'
-    if len(outside) == 1 and (value := next(iter(outside))) in (-1, 255, count):
-        return f"This is commonly the mark of unlabelled pixels: declare it as the ignore index (ignore={value})."
+    if len(outside) == 1 and (value := next(iter(outside))) in (-1, 255):
+        return f"If it marks unlabelled pixels, declare it (ignore={value}); if it is a class, give each value its class (value_map)."
     if len(outside) > 2 * count:
         return "So many values point to a mask that was saved as a photograph or smoothed: export it again, as PNG and without smoothing."
     return "Name all classes, or map the values to classes (value_map) or to the ignore index."
+
+
+def _one_too_many(count: int) -> str:
+    """The readings of labels 0 to K where K classes are named; the numbers alone do not tell which is right."""
+    shift = ",".join(f"{value}:{value - 1}" for value in range(1, count + 1)) if count <= 8 else f"1-{count}:-1"
+    return (
+        f"Labels are 0 to {count}, one value more than classes. Either 0 is no class but 'other' or unlabelled, and class 1 is the first: "
+        f'value_map="0:ignore,{shift}"; or one name is lacking in classes (often background, the first); or {count} marks unlabelled '
+        f"pixels: ignore={count}. Look at some masks (segbench data preview) before you choose."
+    )

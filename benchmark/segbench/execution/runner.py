@@ -13,6 +13,7 @@ from segbench.config.run_config import RunConfig
 from segbench.data.digest import data_digest
 from segbench.execution.cells.runner import await_cell, execute_cell, run_cell
 from segbench.execution.cells.stages import StagePlan, plan_stages
+from segbench.execution.data_check import check_data
 from segbench.execution.events import CellEnded, CellStarted, Fanout, Listener, PlanMade, Silent
 from segbench.execution.journal import Journal
 from segbench.execution.normalisation import with_normalisation, with_stored_normalisation
@@ -47,6 +48,7 @@ def run(
     catalog = catalog or load_catalog()
     device = resolve_device(config.device)
     plan = make_plan(config, catalog, digest_of=_data_digest, complete=True)
+    noticed = check_data(plan)
     store = RunStore(output_directory(config, plan.dataset))
     store.open()
     try:
@@ -55,6 +57,7 @@ def run(
         plan = with_normalisation(plan, catalog, store, device)
         with Journal(store.directory) as journal:
             session = open_session(plan, catalog, store, device, Fanout(listener or Silent(), journal), command, ablation)
+            session.result.warnings += noticed
             return _run(session)
     finally:
         store.close()
@@ -79,10 +82,12 @@ def run_stages(
     plan = make_plan(config, catalog, digest_of=_data_digest, by_model=by_model)
     if checkpoints is not None:
         plan = dataclasses.replace(plan, cells=tuple(cell for cell in plan.cells if cell.id in checkpoints))
+    noticed = check_data(plan, training="train" in stages) if {"train", "evaluate"} & set(stages) else []
     store = RunStore(directory)
     store.open()
     try:
         session = open_session(plan, catalog, store, resolve_device(config.device), listener, None)
+        session.result.warnings += noticed
         session.checkpoints.update(checkpoints or {})
         listener.on(PlanMade(tuple(cell.describe() for cell in plan.cells)))
         for cell in plan.cells:
@@ -162,11 +167,15 @@ def _data_digest(root: Path) -> str:
 
 
 def preview(config: RunConfig, *, catalog: Catalog) -> Sequence[tuple[Cell, StagePlan | None]]:
-    """Each cell that a run would go through, and what it would do there; None where nothing has been run yet. Writes nothing."""
-    plan = make_plan(config, catalog, complete=True)
+    """Each cell that a run would go through, and what it would do there; None where nothing has been run yet. Writes nothing.
+
+    Raises :class:`DataError` for data that a run would refuse.
+    """
+    plan = make_plan(config, catalog, digest_of=data_digest, complete=True)
+    check_data(plan)
     store = RunStore(output_directory(config, plan.dataset))
     if not (store.directory / "cells").is_dir():
         return [(cell, None) for cell in plan.cells]
-    plan = with_stored_normalisation(make_plan(config, catalog, digest_of=data_digest, complete=True), catalog, store)
+    plan = with_stored_normalisation(plan, catalog, store)
     rows, _ = store.read_cells()
     return [(cell, plan_stages(cell, rows[cell.id], store.directory) if cell.id in rows else None) for cell in plan.cells]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from segbench import IGNORE_INDEX, DataError, Problem, Task, read_mask
+from segbench import IGNORE_INDEX, DataError, Problem, Task, counted, read_mask
 from segbench_plugins.datasets import ReadyOptions
 from segbench_plugins.datasets.files import IMAGENET, Array, read_matlab
 from segbench_plugins.datasets.label_table import LabelTable
@@ -68,5 +68,7 @@ def _listing(root: Path, split: str, options: ReadyOptions) -> Listing:
     pattern = ("train", "train", "train", "val", "test")
     chosen = {name: paths for name, paths in files.items() if block_split(int(name) - 1, size=10, pattern=pattern) == split}
     if not chosen:
-        raise DataError(f"split '{split}' of CrackForest is not here: of the {len(files)} images in {base / 'image'} none belongs to it.")
+        raise DataError(
+            f"split '{split}' of CrackForest is not here: of {counted(len(files), 'image')} in {base / 'image'} none belongs to it."
+        )
     return Listing(chosen, f"image and {folder}")

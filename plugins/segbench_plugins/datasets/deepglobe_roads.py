@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segbench import IGNORE_INDEX, DataError, Problem, Task, read_mask
+from segbench import IGNORE_INDEX, DataError, Problem, Task, counted, read_mask
 from segbench_plugins.datasets import ReadyOptions
 from segbench_plugins.datasets.files import IMAGENET, Array
 from segbench_plugins.datasets.listing import LabelledSamples, Listing, check_splits, find_base, open_split, pair_files
@@ -68,7 +68,6 @@ def _listing(root: Path, split: str, options: ReadyOptions) -> Listing:
     files = pair_files(folder, folder, image_ending="_sat.jpg", label_ending="_mask.png")
     chosen = {name: paths for name, paths in files.items() if split_of(name) == split}
     if not chosen:
-        raise DataError(
-            f"split '{split}' of DeepGlobe roads is not here: of the {len(files)} images in {folder} none belongs to it. {_LAYOUT}"
-        )
+        images = f"{counted(len(files), 'image')} in {folder}"
+        raise DataError(f"split '{split}' of DeepGlobe roads is not here: of {images} none belongs to it. {_LAYOUT}")
     return Listing(chosen, "train")

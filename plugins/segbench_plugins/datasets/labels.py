@@ -105,7 +105,7 @@ def palette_table(names: Sequence[str], colours: Sequence[Colour]) -> dict[Colou
     )
     shown = "; ".join(" ".join(map(str, colour)) for colour in colours[:8])
     raise DataError(
-        f"colours={PALETTE}: masks have {len(colours)} colours ({shown}) for "
+        f"colours={PALETTE}: masks have {counted(len(colours), 'colour')} ({shown}) for "
         f'{len(names)} classes, and only black and one other say by themselves which class they are. Write the table: colours="{listed}" '
         "with each name before its own colour."
     )

@@ -176,7 +176,7 @@ def test_the_table_is_copied_in_three_languages(rich: RunResult, open_page: Open
     for box in _all(browser, "[data-column]")[2:]:
         browser.execute_script("arguments[0].click()", box)
     assert _copied(browser, "markdown") == (
-        "| model | loss | mIoU (%) | params (M) |\n| :-- | :-- | --: | --: |\n"
+        "| model | loss | mIoU (%, 2 of 3 classes) | params (M) |\n| :-- | :-- | --: | --: |\n"
         "| big | ce | *50.0* | 4.00 |\n| big | focal | **52.0** (+2.0) | 4.00 |\n| small | ce | 48.0 (−2.0) | **1.00** (×0.25) |\n"
     )
     assert _copied(browser, "latex").splitlines()[4:7] == [
@@ -184,7 +184,8 @@ def test_the_table_is_copied_in_three_languages(rich: RunResult, open_page: Open
         r"  big & focal & \textbf{52.0} & 4.00 \\",
         r"  small & ce & 48.0 & \textbf{1.00} \\",
     ]
-    assert _copied(browser, "csv") == "model,loss,mIoU (%),params (M)\nbig,ce,50.0,4.00\nbig,focal,52.0,4.00\nsmall,ce,48.0,1.00\n"
+    csv = 'model,loss,"mIoU (%, 2 of 3 classes)",params (M)\nbig,ce,50.0,4.00\nbig,focal,52.0,4.00\nsmall,ce,48.0,1.00\n'
+    assert _copied(browser, "csv") == csv
 
 
 def test_the_axes_of_the_trade_off_can_be_chosen(rich: RunResult, open_page: Open) -> None:

@@ -41,7 +41,13 @@ class Memory:
         return check_dataset(spec, NoOptions(), task, None)
 
     def messages(self, severity: str | None = None, task: Task = TASK) -> list[str]:
-        return [p.message for p in self.check(task).problems if severity in (None, p.severity)]
+        """Messages, without the remark on splits of one or two samples, which most of these are."""
+        return [p.message for p in self.check(task).problems if severity in (None, p.severity) and "say little" not in p.message]
+
+
+def _messages(report: DataReport) -> list[str]:
+    """Messages, without the remark on splits of one or two samples."""
+    return [problem.message for problem in report.problems if "say little" not in problem.message]
 
 
 class _Raising(Sequence[Any]):
@@ -72,7 +78,7 @@ def test_healthy_data_has_no_problem_and_right_figures() -> None:
     train, val = report.splits
 
     assert report.ok
-    assert report.problems == ()
+    assert _messages(report) == []
     assert train.class_pixels == (6, 4, 4)
     assert train.class_samples == (2, 2, 2)
     assert train.class_shares == pytest.approx((6 / 14, 4 / 14, 4 / 14))
@@ -86,15 +92,15 @@ def test_a_label_of_37_is_named_with_its_count_and_its_image() -> None:
 
     assert not report.ok
     assert report.splits[0].outside_pixels == {37: 2}
-    (message,) = [p.message for p in report.problems]
+    (message,) = _messages(report)
     assert message.startswith("label value 37 (2 pixels) in b, but ids 0 to 2 are classes and 255 is ignored.")
 
 
 @pytest.mark.parametrize(
     ("labels", "ignore", "advice"),
     [
-        ((0, 1, 2, 255), -1, "declare it as the ignore index (ignore=255)"),
-        ((0, 1, 2, -1), 255, "declare it as the ignore index (ignore=-1)"),
+        ((0, 1, 2, 255), -1, "declare it (ignore=255); if it is a class"),
+        ((0, 1, 2, -1), 255, "declare it (ignore=-1); if it is a class"),
         ((1, 2, 3, 3), 255, 'Labels seem to start at 1: value_map="1:0,2:1,3:2"'),
         ((0, 100, 200, 200), 255, 'value_map="0:0,100:1,200:2"'),
         (tuple(range(0, 100, 7)), 255, "saved as a photograph or smoothed"),
@@ -117,7 +123,7 @@ def test_values_are_counted_however_far_apart(values: list[int]) -> None:
 def test_an_unreadable_sample_is_a_problem_and_the_others_are_read() -> None:
     report = Memory({"train": [_sample("a"), DataError("cannot read b.png: truncated"), _sample("c")]}).check()
 
-    assert [p.message for p in report.problems] == ["cannot read b.png: truncated"]
+    assert _messages(report) == ["cannot read b.png: truncated"]
     assert report.splits[0].unreadable == 1
     assert report.splits[0].sizes == {"2x4": 2}
 
@@ -126,13 +132,13 @@ def test_any_exception_of_a_sample_is_caught_and_many_are_counted() -> None:
     report = Memory({"train": [_sample("a"), *(ValueError(f"fault {i}") for i in range(7))]}).check()
 
     assert report.splits[0].unreadable == 7
-    assert [p.message for p in report.problems][-1] == "fault 4 (and 2 more)"
+    assert _messages(report)[-1] == "fault 4 (and 2 more)"
 
 
 def test_a_split_that_does_not_open_leaves_the_others_checked() -> None:
     report = Memory({"train": [_sample("a")], "val": ["there is no val.txt"]}).check()
 
-    assert [(p.where, p.message) for p in report.problems] == [("val", "there is no val.txt")]
+    assert [(p.where, p.message) for p in report.problems if p.where == "val"] == [("val", "there is no val.txt")]
     assert [s.split for s in report.splits] == ["train"]
 
 
@@ -149,11 +155,11 @@ def test_a_crash_of_the_datasets_own_check_is_a_problem() -> None:
 
     spec = DatasetSpec(name="x", summary="", task=lambda o: TASK, splits=("train",), load=lambda *a: [_sample("a")], check_data=crash)
 
-    assert [p.message for p in check_dataset(spec, NoOptions(), TASK, None).problems] == ["'boom'"]
+    assert _messages(check_dataset(spec, NoOptions(), TASK, None)) == ["'boom'"]
 
 
 def test_sizes_of_image_and_label_must_agree() -> None:
-    odd = _sample("b", image=torch.zeros(3, 5, 4, dtype=torch.uint8))
+    odd = _sample("b", image=torch.arange(60).view(3, 5, 4).to(torch.uint8))
 
     assert Memory({"train": [_sample("a"), odd]}).messages() == ["b has 'image' of 5x4 pixels, but a label of 2x4"]
 
@@ -190,18 +196,18 @@ def test_classes_without_a_pixel_and_classes_that_cannot_be_learnt_are_warned_of
 
 
 def test_missing_values_are_counted_for_each_input() -> None:
-    image = torch.ones(3, 2, 4)
+    image = torch.rand(3, 2, 4)
     image[0, 0, 0], image[1, 1, 1] = torch.nan, torch.inf
     report = Memory({"train": [_sample("a", image=image)]}).check()
 
     assert report.splits[0].missing_share == {"image": 2 / 24}
-    assert [p.message for p in report.problems] == ["8.33% of the values of 'image' are NaN or infinite"]
+    assert _messages(report) == ["8.33% of the values of 'image' are missing (nodata, transparent, NaN or infinite)"]
 
 
 def test_samples_without_labels_and_mostly_ignored_splits_are_warned_of() -> None:
     messages = Memory({"train": [_sample("a"), _sample("b", (255,) * 4), _sample("c", (255,) * 4)]}).messages("warning")
 
-    assert messages[0].startswith("75% of the pixels are ignored (label value 255).")
+    assert messages[0].startswith("75% of the pixels are ignored (label value 255")
     assert messages[1] == "b, c without a single labelled pixel"
 
 
@@ -232,7 +238,7 @@ def test_empty_splits_and_missing_packages_are_problems() -> None:
         name="x", summary="", task=lambda o: TASK, splits=("train",), load=lambda *a: [], check=lambda task, options: ["needs rasterio"]
     )
 
-    assert [p.message for p in check_dataset(spec, NoOptions(), TASK, None).problems] == ["needs rasterio", "split 'train' is empty"]
+    assert _messages(check_dataset(spec, NoOptions(), TASK, None)) == ["needs rasterio", "split 'train' is empty"]
 
 
 def test_progress_is_told_for_each_sample() -> None:

@@ -157,7 +157,9 @@ def read_mask(
         values, valid = _whole_numbers(stored, valid, path)
     if valid is not None and valid.all():
         valid = None
-    facts = with_missing_share(facts, None if valid is None else ~valid)
+    facts = replace(
+        with_missing_share(facts, None if valid is None else ~valid), palette=None if colours is not None else _used(facts, values)
+    )
     note(facts)
     if valid is not None and facts.nodata is None:
         values = np.where(valid, values, MISSING)
@@ -228,6 +230,14 @@ def _stored_mask(source: Path | BinaryIO, path: Path, pages: str | int) -> tuple
             return decode_mask(picture, path, pages=pages)
     _require_rasterio(path, reason)
     return decode_raster_mask(_rewound(source), path, pages=pages)
+
+
+def _used(facts: FileFacts, values: Array) -> tuple[tuple[int, Colour], ...] | None:
+    """The palette's entries that pixels use; None for a mask that has none, or whose colours were read as labels."""
+    if facts.palette is None:
+        return None
+    used = set(np.unique(values).tolist())
+    return tuple((index, colour) for index, colour in facts.palette if index in used)
 
 
 def _one_channel(colours: Array) -> Array:

@@ -1,0 +1,94 @@
+"""Near-duplicates: pictures of two splits that show the same, re-encoded, brighter, mirrored or turned.
+
+A picture is reduced to 32x32 means, less its own blur, so that only its structure is left; two are alike where these structures correlate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+SIDE = 32
+ALIKE = 0.95
+"""Correlation of two structures above which pictures count as the same: a JPEG copy reaches 0.99, other pictures of a scene 0.1 to 0.6."""
+
+_MOST_PIXELS = 160
+_CHUNK = 1024
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class AlikePair:
+    """Two samples, by position in their splits, and how their structures correlate."""
+
+    first: int
+    second: int
+    correlation: float
+
+
+def structure(image: npt.NDArray[np.generic]) -> Array | None:
+    """The structure (32, 32) of an image (C, H, W), of length 1; None for a picture that has none (constant, or too small)."""
+    _, height, width = image.shape
+    if min(height, width) < 8:
+        return None
+    rows, columns = max(1, height // _MOST_PIXELS), max(1, width // _MOST_PIXELS)
+    grey = np.nan_to_num(image[:, ::rows, ::columns].astype(np.float32)).mean(axis=0)
+    small = _means(_means(grey, SIDE).T, SIDE).T
+    details = small - _blurred(small)
+    length = float(np.linalg.norm(details))
+    if length <= 1e-3 * max(1.0, float(np.abs(small).mean())):
+        return None
+    unit: Array = (details / length).astype(np.float32)
+    return unit
+
+
+def alike_pairs(first: Sequence[Array | None], second: Sequence[Array | None]) -> list[AlikePair]:
+    """Samples of the second split that some sample of the first resembles as it is, mirrored or turned by right angles, with that one."""
+    left = [index for index, item in enumerate(first) if item is not None]
+    right = [index for index, item in enumerate(second) if item is not None]
+    if not left or not right:
+        return []
+    fixed = np.stack([first[index] for index in left]).reshape(len(left), -1)  # type: ignore[misc]
+    pairs = []
+    for start in range(0, len(right), _CHUNK):
+        part = right[start : start + _CHUNK]
+        best, place = np.zeros(len(part), np.float32), np.zeros(len(part), np.intp)
+        for turned in _turned(np.stack([second[index] for index in part])):  # type: ignore[misc]
+            for begin in range(0, len(left), _CHUNK):
+                likeness = turned.reshape(len(part), -1) @ fixed[begin : begin + _CHUNK].T
+                position = likeness.argmax(axis=1)
+                value = likeness[np.arange(len(part)), position]
+                better = value > best
+                best[better], place[better] = value[better], position[better] + begin
+        pairs += [AlikePair(left[p], part[i], float(b)) for i, (b, p) in enumerate(zip(best, place, strict=True)) if b >= ALIKE]
+    return pairs
+
+
+def _turned(pictures: Array) -> list[Array]:
+    """The eight mirror images and turns by right angles of (N, S, S)."""
+    both = [pictures, pictures.swapaxes(1, 2)]
+    return [part[:, ::down, ::across] for part in both for down in (1, -1) for across in (1, -1)]
+
+
+def _means(values: Array, count: int) -> Array:
+    """Means of ``count`` spans of rows of (H, W), as even as they go."""
+    edges = np.linspace(0, len(values), count + 1).round().astype(np.intp)
+    if len(values) < count:
+        positions = (np.arange(count) * len(values)) // count
+        repeated: Array = values[positions]
+        return repeated
+    sums = np.add.reduceat(values, edges[:-1], axis=0)
+    means: Array = sums / np.diff(edges)[:, None].astype(np.float32)
+    return means
+
+
+def _blurred(values: Array) -> Array:
+    """Means of 5x5 neighbours of (H, W)."""
+    padded = np.pad(values, 2, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5))
+    blurred: Array = windows.mean(axis=(2, 3), dtype=np.float32)
+    return blurred

@@ -1,0 +1,222 @@
+"""Problems of data: what the counts of its splits show to be wrong (error) or worth a look (warning), with the remedy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from segbench.data.census import SplitCount
+from segbench.data.check_labels import advise, describe_values
+from segbench.data.near_duplicates import alike_pairs
+from segbench.data.reader.facts import Colour, FileFacts
+from segbench.plugin.specs import Problem, Task
+from segbench.util.sequences import counted
+
+_MOST_NAMED = 5  # samples that a message names before it counts the others
+_FEW_SAMPLES = 2
+_MOST_COLOURS = 12
+PALETTES_DISAGREE = "palettes disagree"
+_MANY_SHARED = 0.1
+"""Share of a split's images that another split holds too, above which a run is refused: published datasets have a few such images."""
+
+
+def problems_of_split(count: SplitCount, task: Task, *, indices_agree: bool = True) -> Iterator[Problem]:
+    """Problems that one split shows by itself. Where palettes disagree no index means a class, so that no value is explained."""
+    yield from _unreadable(count)
+    for fault, ids in count.faults.items():
+        twice = fault.startswith("holds the same")
+        yield Problem(f"{list_ids(ids)} {fault}", "warning" if twice else "error", where=count.split)
+    yield from _labels(count, task, indices_agree=indices_agree)
+    if count.samples <= _FEW_SAMPLES:
+        text = f"only {counted(count.samples, 'sample')}: figures from so few say little"
+        yield Problem(text, "warning", where=count.split)
+    if count.constant:
+        yield Problem(
+            f"{list_ids(count.constant)} of a single colour: tiles without data? They count in every figure.",
+            "warning",
+            where=count.split,
+        )
+    for name, missing in count.missing.items():
+        if missing:
+            share = missing / count.values[name]
+            yield Problem(
+                f"{share:.2%} of the values of '{name}' are missing (nodata, transparent, NaN or infinite)", "warning", where=count.split
+            )
+
+
+def _unreadable(count: SplitCount) -> Iterator[Problem]:
+    reasons = list(count.unreadable.values())
+    more = f" (and {len(reasons) - _MOST_NAMED} more)" if len(reasons) > _MOST_NAMED else ""
+    for position, text in enumerate(reasons[:_MOST_NAMED]):
+        yield Problem(f"{text}{more if position == _MOST_NAMED - 1 else ''}", where=count.split)
+
+
+def _labels(count: SplitCount, task: Task, *, indices_agree: bool) -> Iterator[Problem]:
+    if count.outside:
+        holders = list(dict.fromkeys(name for names in count.holders.values() for name in names))
+        yield Problem(
+            f"label value {describe_values(count.outside)} in {list_ids(holders)}, but ids 0 to {task.num_classes - 1} are classes and "
+            f"{task.ignore_index} is ignored. {advise(count.outside, count.seen, task) if indices_agree else ''}".rstrip(),
+            where=count.split,
+        )
+    empty = [name for index, name in enumerate(task.class_names) if not count.class_pixels[index]]
+    if empty and len(count.unreadable) < count.read:
+        text = f"no label pixel of {', '.join(empty)}: {'it has' if len(empty) == 1 else 'they have'} no IoU here"
+        yield Problem(text, "warning", where=count.split)
+    if count.ignored > count.pixels / 2:
+        yield Problem(
+            f"{count.ignored / count.pixels:.0%} of the pixels are ignored (label value {task.ignore_index}, or no data in the mask). "
+            "If this value is a class, give every value its class (value_map), or declare another ignore index.",
+            "warning",
+            where=count.split,
+        )
+    if count.unlabelled:
+        yield Problem(f"{list_ids(count.unlabelled)} without a single labelled pixel", "warning", where=count.split)
+
+
+def problems_of_training(train: SplitCount | None, task: Task) -> Iterator[Problem]:
+    """A training split with labels of a single class, from which nothing can be learnt."""
+    if train is None or train.outside or not train.read or len(train.unreadable) == train.read:
+        return
+    seen = [index for index in range(task.num_classes) if train.class_pixels[index]]
+    if len(seen) > 1:
+        return
+    if not seen:
+        yield Problem("no labelled pixel at all: nothing can be learnt from it", where=train.split)
+        return
+    name = task.class_names[seen[0]]
+    yield Problem(
+        f"labels of one class only ({name}): nothing can be learnt from it. {_remedy_of_one_class(train, seen[0], task)}", where=train.split
+    )
+
+
+def _remedy_of_one_class(train: SplitCount, seen: int, task: Task) -> str:
+    nodata = next((facts.nodata for facts in train.facts if facts.role == "mask" and facts.nodata is not None and facts.missing), None)
+    if nodata is not None:
+        other = 1 if seen == 0 else 0
+        return (
+            f"The masks declare {nodata:g} as nodata, so {train.ignored / train.pixels:.1%} of the pixels are ignored. If it is a class, "
+            f'say so: value_map="{seen}:{seen},{nodata:g}:{other}".'
+        )
+    if train.ignored and seen == 0 and task.num_classes == 2:
+        return (
+            f"{train.ignored / train.pixels:.1%} of the pixels are ignored, for they hold {task.ignore_index}. If the masks are 0 and "
+            f'{task.ignore_index} for {task.class_names[0]} and {task.class_names[1]}, say so: value_map="0:0,{task.ignore_index}:1".'
+        )
+    if train.ignored:
+        return f"{train.ignored / train.pixels:.1%} of the pixels are ignored (label value {task.ignore_index}): is this value a class?"
+    return "Are the masks those of these images, and is the class that you look for in the list of classes?"
+
+
+def problems_of_masks(counts: Sequence[SplitCount], task: Task) -> Iterator[Problem]:
+    """Masks that write one class in two ways: by 1 and by 255, or by one palette index in several colours."""
+    zero = [name for count in counts for name in count.only_zero]
+    ones = [name for count in counts for name in count.without_ignored]
+    if zero and ones and not any(count.with_both for count in counts) and task.num_classes == 2 and len(zero) >= 0.1 * len(ones):
+        yield Problem(
+            f"two kinds of masks: {counted(len(ones), 'mask')} of 0 and 1 ({ones[0]}), {counted(len(zero), 'mask')} of 0 and "
+            f"{task.ignore_index}, which is ignored ({zero[0]}). If both numbers mean {task.class_names[1]}, say so: "
+            f'value_map="0:0,1:1,{task.ignore_index}:1"; if {task.ignore_index} is unlabelled: '
+            f'value_map="0:0,1:1,{task.ignore_index}:ignore".'
+        )
+    masks = [facts for count in counts for facts in count.facts if facts.role == "mask"]
+    yield from _palette_conflict([facts for facts in masks if facts.palette is not None], task)
+    inverted = [facts for facts in masks if facts.inverted]
+    if inverted and len(inverted) < len(masks):
+        yield Problem(
+            f"{counted(len(inverted), 'mask')} of {len(masks)} store white as 0 ({inverted[0].path.name}); their numbers are taken as "
+            "stored. Are classes the same in all?",
+            "warning",
+        )
+
+
+def _palette_conflict(masks: Sequence[FileFacts], task: Task) -> Iterator[Problem]:
+    first: dict[int, tuple[Colour, FileFacts]] = {}
+    for facts in masks:
+        for index, colour in facts.palette or ():
+            known, holder = first.setdefault(index, (colour, facts))
+            if known == colour or index == task.ignore_index:
+                continue
+            colours = list(dict.fromkeys(c for one in masks for _, c in one.palette or ()))
+            form = ",".join(f"{name}:R G B" for name in task.class_names[:2]) + (",.." if task.num_classes > 2 else "")
+            yield Problem(
+                f"{PALETTES_DISAGREE}: index {index} is {_colour(known)} in {holder.path.name} and {_colour(colour)} in {facts.path.name}. "
+                f'If the colours tell the classes, read them instead of the indices: colours="{form}", with the colour of each class. '
+                f"Colours here: {', '.join(map(_colour, colours[:_MOST_COLOURS]))}. If the indices tell the classes, save the masks "
+                "without palettes."
+            )
+            return
+
+
+def _colour(colour: Colour) -> str:
+    return f"({colour[0]}, {colour[1]}, {colour[2]})"
+
+
+def problems_between_splits(
+    counts: Sequence[SplitCount], train: SplitCount | None, unions: Mapping[str, Sequence[str]], task: Task
+) -> Iterator[Problem]:
+    """Images that two splits share, exactly or nearly, and classes that are scored but not in the training split."""
+    for position, first in enumerate(counts):
+        for second in counts[position + 1 :]:
+            if first.split in unions.get(second.split, ()) or second.split in unions.get(first.split, ()):
+                continue
+            yield from _shared(first, second)
+            yield from _alike(first, second)
+    for count in counts:
+        if train is None or count is train or not train.class_pixels.total():
+            continue
+        unseen = [n for i, n in enumerate(task.class_names) if count.class_pixels[i] and not train.class_pixels[i]]
+        if unseen:
+            text = f"{', '.join(unseen)} in '{count.split}' cannot be learnt: '{train.split}' has no pixel of it"
+            yield Problem(text, "warning", where=count.split)
+
+
+def _shared(first: SplitCount, second: SplitCount) -> Iterator[Problem]:
+    shared = [f"{first.contents[d]} = {second.contents[d]}" for d in first.contents if d in second.contents]
+    if shared:
+        many = len(shared) > _MANY_SHARED * min(len(first.contents), len(second.contents))
+        yield Problem(
+            f"splits '{first.split}' and '{second.split}' share {counted(len(shared), 'image')}: {list_ids(shared)}. "
+            "Scores would be too good.",
+            "error" if many else "warning",
+            where=second.split,
+        )
+
+
+def _alike(first: SplitCount, second: SplitCount) -> Iterator[Problem]:
+    same = set(first.contents) & set(second.contents)
+    exact = {second.contents[digest] for digest in same}
+    pairs = [pair for pair in alike_pairs(first.structures, second.structures) if second.ids[pair.second] not in exact]
+    if pairs:
+        names = [f"{second.ids[pair.second]} ~ {first.ids[pair.first]}" for pair in pairs]
+        yield Problem(
+            f"{counted(len(pairs), 'image')} of '{second.split}' look like images of '{first.split}', copied, mirrored or turned: "
+            f'{list_ids(names)}. Scores would be too good. Keep what belongs together in one split: group="PATTERN" names the scene in '
+            "file names.",
+            "warning",
+            where=second.split,
+        )
+
+
+def problems_of_dtypes(counts: Sequence[SplitCount]) -> Iterator[Problem]:
+    """Inputs whose files store numbers in different ways, so that the same brightness is another number."""
+    totals: dict[str, Counter[str]] = {}
+    for count in counts:
+        for name, dtypes in count.dtypes.items():
+            totals.setdefault(name, Counter()).update({_family(dtype): images for dtype, images in dtypes.items()})
+    for name, dtypes in totals.items():
+        if len(dtypes) > 1:
+            kinds = ", ".join(f"{dtype} ({counted(images, 'image')})" for dtype, images in dtypes.most_common())
+            yield Problem(
+                f"'{name}' is stored in several ways: {kinds}. If the same brightness is another number, convert them to one.", "warning"
+            )
+
+
+def _family(dtype: str) -> str:
+    return {"float64": "float32", "uint1": "uint8", "uint2": "uint8", "uint4": "uint8"}.get(dtype, dtype)
+
+
+def list_ids(ids: Sequence[str]) -> str:
+    """Names in a message: the first few, and how many more."""
+    more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
+    return ", ".join(ids[:_MOST_NAMED]) + more

@@ -1,0 +1,60 @@
+"""The look at a run's data before anything is trained: the census of the splits that it uses."""
+
+from __future__ import annotations
+
+from segbench.data.selection import scored_split
+from segbench.errors import DataError
+from segbench.execution.plan.plan import Plan
+from segbench.plugin.specs import Problem
+
+MOST_SAMPLES = 5000
+"""Samples of a split that are looked at; of larger splits those at even distances. ``segbench data check`` reads all."""
+
+_MOST_NAMED = 4
+
+
+def check_data(plan: Plan, *, training: bool = True) -> list[str]:
+    """What is worth a look in the data of a plan, a sentence each; kept by the data's digest, so that it is read once.
+
+    Raises :class:`DataError` for what makes every score wrong or every cell fail. Embedded datasets are not looked at.
+    """
+    if plan.dataset.spec.embedded or plan.root is None or not plan.cells:
+        return []
+    from segbench.data.check import census_of  # it needs torch, which a plan does not
+
+    data = plan.cells[0].settings.data
+    trained = plan.cells[0].settings.train.split if training else None
+    report = census_of(
+        plan.dataset,
+        plan.task,
+        plan.root,
+        digest=plan.digest,
+        splits=_splits(plan, training=training),
+        trained=trained,
+        most=min(data.limit or MOST_SAMPLES, MOST_SAMPLES),
+    )
+    errors = [_text(problem) for problem in report.problems if problem.severity == "error"]
+    if errors:
+        more = f" (and {len(errors) - _MOST_NAMED} more)" if len(errors) > _MOST_NAMED else ""
+        raise DataError(
+            f"the data of '{plan.dataset}' cannot be used as it is. {' '.join(errors[:_MOST_NAMED])}{more} "
+            f"The whole census: segbench data check '{plan.dataset}' --data DIR"
+        )
+    return [f"data: {_text(problem)}" for problem in report.problems]
+
+
+def _splits(plan: Plan, *, training: bool) -> list[str]:
+    """Splits that the plan's cells train, select or score on; of folds all that are divided."""
+    names = plan.dataset.spec.split_names(plan.dataset.options)
+    used: list[str] = []
+    for cell in plan.cells:
+        if cell.settings.data.fold is not None:
+            used += [name for name in names if name != "test" and name not in plan.dataset.spec.unions]
+            continue
+        train = [cell.settings.train.split, cell.settings.train.select_on] if training else []
+        used += [name for name in (*train, scored_split(plan.dataset, cell.settings)) if name is not None]
+    return [name for name in names if name in used]
+
+
+def _text(problem: Problem) -> str:
+    return f"{problem.where}: {problem.message}" if problem.where else problem.message
