@@ -12,8 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 SIDE = 32
-ALIKE = 0.95
-"""Correlation of two structures above which pictures count as the same: a JPEG copy reaches 0.99, other pictures of a scene 0.1 to 0.6."""
+ALIKE = 0.9
+"""Correlation of two structures above which pictures count as the same.
+
+JPEG copies of photographs reach 0.99, of noisy pictures 0.93; different pictures of CamVid, VOC, road cracks and neighbouring slices of a
+microscope's stack at most 0.52.
+"""
 
 _MOST_PIXELS = 160
 _CHUNK = 1024

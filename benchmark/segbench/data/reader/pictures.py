@@ -102,7 +102,8 @@ def decode_mask(picture: Image.Image, path: Path, *, pages: str | int) -> tuple[
     count = check_pages(_page_count(picture), pages, path)
     if isinstance(pages, int) and pages:
         picture.seek(pages)
-    kind, raw = picture.mode, _raw_mode(picture)
+    # before anything is decoded, which forgets how the file stores its numbers
+    kind, dtype, raw, maximum = picture.mode, _stored_dtype(picture), _raw_mode(picture), _pnm_maximum(picture)
     valid = None
     if kind in ("LA", "PA", "La", "RGBA", "RGBa"):
         alpha = np.asarray(picture.getchannel("A"))
@@ -112,11 +113,11 @@ def decode_mask(picture: Image.Image, path: Path, *, pages: str | int) -> tuple[
     elif kind == "1":
         values = np.asarray(picture).astype(np.uint8)
     elif kind == "P" or kind in _GREY_KINDS:
-        values = _unpacked(np.asarray(picture), picture, raw)
+        values = _unpacked(np.asarray(picture), raw, maximum)
     else:
         values = np.asarray(picture.convert("RGB"))
     facts = FileFacts(
-        path, "mask", "pillow", _stored_dtype(picture), len(picture.getbands()), (values.shape[0], values.shape[1]),
+        path, "mask", "pillow", dtype, len(picture.getbands()), (values.shape[0], values.shape[1]),
         orientation=_orientation(picture), pages=count, palette=_used_palette(picture, values), alpha=valid is not None, kind=_kind(kind),
     )  # fmt: skip
     return values, valid, facts
@@ -149,7 +150,8 @@ def _image_pixels(picture: Image.Image) -> tuple[Array, Array | None]:
     """Pixels (C, H, W) of the current page, and validity (H, W) where it has alpha."""
     mode = picture.mode
     if mode.startswith("I") or mode == "F":
-        values = _unpacked(np.asarray(picture), picture, _raw_mode(picture))
+        raw, maximum = _raw_mode(picture), _pnm_maximum(picture)
+        values = _unpacked(np.asarray(picture), raw, maximum)
         return to_stored_dtype(values if mode != "F" else values.astype(np.float32))[None], None
     if mode == "RGB" and "transparency" not in picture.info:
         return np.asarray(picture).transpose(2, 0, 1), None
@@ -167,12 +169,11 @@ def _has_alpha(picture: Image.Image, mode: str) -> bool:
     return mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info
 
 
-def _unpacked(values: Array, picture: Image.Image, raw: str) -> Array:
+def _unpacked(values: Array, raw: str, maximum: int) -> Array:
     """The numbers that the file stores, where Pillow has spread them over 8 or 16 bits or inverted them."""
-    if picture.mode == "L" and raw in _PACKED:
+    if raw in _PACKED:
         unpacked: Array = values // np.uint8(_PACKED[raw][1])
         return unpacked
-    maximum = _pnm_maximum(picture)
     if maximum not in (0, 255, 65535):
         highest = 255 if maximum < 256 else 65535
         return np.round(values.astype(np.float64) * maximum / highest).astype(np.uint16)

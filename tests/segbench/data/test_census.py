@@ -1,0 +1,197 @@
+"""The census of folders as people have them, and the advice that comes of it, followed to the letter."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from segbench.data.check import DataReport, census_of
+from segbench.plugin.registry import Catalog, load_catalog
+
+Array = npt.NDArray[Any]
+COUNT = 12
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return load_catalog()
+
+
+def truth(index: int, classes: int = 2) -> Array:
+    """Class ids (16, 16): a patch of each class but 0, elsewhere in each image."""
+    ids = np.zeros((16, 16), np.uint8)
+    for value in range(1, classes):
+        row, column = (3 * index + 5 * value) % 11, (7 * index + 6 * value) % 12
+        ids[row : row + 4, column : column + 4] = value
+    ids[0, :classes] = range(classes)
+    return ids
+
+
+def write(root: Path, mask_of: Callable[[int], Array | Image.Image], image_of: Callable[[int], Array] | None = None) -> Path:
+    """A folder of images and masks."""
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True, exist_ok=True)
+    for index in range(COUNT):
+        image = image_of(index) if image_of else np.random.default_rng(index).integers(0, 255, (16, 16, 3)).astype(np.uint8)
+        Image.fromarray(image).save(root / "images" / f"{index:02}.png")
+        mask = mask_of(index)
+        (mask if isinstance(mask, Image.Image) else Image.fromarray(mask)).save(root / "masks" / f"{index:02}.png")
+    return root
+
+
+def census(catalog: Catalog, root: Path, options: str = "", *, classes: str = "(background,disk)", **kwargs: Any) -> DataReport:
+    chosen = catalog.dataset(f"folder[classes={classes}{',' if options else ''}{options}]")
+    return census_of(chosen, chosen.spec.make_task(chosen.options, root), root, **kwargs)
+
+
+def labels(catalog: Catalog, root: Path, options: str, *, classes: str) -> dict[str, Array]:
+    """The labels that a dataset with these options reads, by sample."""
+    chosen = catalog.dataset(f"folder[classes={classes},{options}]")
+    from segbench.plugin.specs import resolve
+
+    samples = [s for split in ("train", "val", "test") for s in resolve(chosen.spec.load)(root, split, chosen.options)]
+    return {sample.id: sample.mask.numpy() for sample in samples}
+
+
+def errors(report: DataReport) -> list[str]:
+    return [problem.message for problem in report.problems if problem.severity == "error"]
+
+
+def warnings(report: DataReport) -> list[str]:
+    return [problem.message for problem in report.problems if problem.severity == "warning" and "say little" not in problem.message]
+
+
+def advised(message: str) -> list[str]:
+    """The options that a message gives to type."""
+    return re.findall(r'value_map="[^"]*"|\bignore=-?\d+', message)
+
+
+def test_a_clean_folder_has_no_problem_and_its_census_is_kept(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGBENCH_CACHE", str(tmp_path / "cache"))
+    root = write(tmp_path / "data", truth)
+    (root / "images" / "notes.bin").write_bytes(b"x")
+    report = census(catalog, root, digest="one")
+    assert errors(report) == warnings(report) == []
+    train = next(split for split in report.splits if split.split == "train")
+    assert (train.dtypes, train.files, train.read) == ({"image": {"uint8": train.samples}}, 2 * train.samples, train.samples)
+    assert [(group.count, group.example) for group in report.unused] == [(1, "notes.bin")]
+    assert json.loads(json.dumps(report.to_record()))["ok"]
+    Image.fromarray(truth(0) * 255).save(root / "masks" / "00.png")
+    assert census(catalog, root, digest="one") == report
+    assert census(catalog, root, digest="two") != report
+
+
+@pytest.mark.parametrize(
+    ("stored", "classes", "readings"),
+    [
+        (lambda ids: ids * 255, "(background,disk)", [lambda ids: ids]),
+        (lambda ids: ids + 1, "(background,disk,ring)", [lambda ids: ids]),
+        (lambda ids: ids * 100, "(background,disk,ring)", [lambda ids: ids]),
+        (
+            lambda ids: ids,
+            "(disk,ring)",
+            [lambda ids: np.where(ids == 0, 255, ids.astype(int) - 1), lambda ids: np.where(ids == 2, 2, ids)],
+        ),
+    ],
+    ids=["0 and 255", "from 1", "spread", "one value too many"],
+)
+def test_advice_that_is_followed_reads_the_labels_as_they_are_meant(
+    catalog: Catalog, tmp_path: Path, stored: Callable[[Array], Array], classes: str, readings: list[Callable[[Array], Array]]
+) -> None:
+    names = 3 if len(readings) > 1 else classes.count(",") + 1
+    root = write(tmp_path, lambda index: stored(truth(index, names)).astype(np.uint8))
+    found = errors(census(catalog, root, classes=classes))
+    options = advised(found[0])
+    assert len(options) == len(readings)
+    for option, reading in zip(options, readings, strict=True):
+        read = labels(catalog, root, option, classes=classes)
+        assert all(np.array_equal(read[f"{index:02}"], reading(truth(index, names))) for index in range(COUNT))
+        assert errors(census(catalog, root, option, classes=classes)) == []
+
+
+def test_two_kinds_of_masks_are_both_named_and_each_reading_is_offered(catalog: Catalog, tmp_path: Path) -> None:
+    root = write(tmp_path, lambda index: truth(index) * (255 if index % 2 else 1))
+    (message,) = errors(census(catalog, root))
+    assert "6 masks of 0 and 1" in message
+    assert "6 masks of 0 and 255" in message
+    same, unlabelled = advised(message)
+    assert all(np.array_equal(mask, truth(int(name))) for name, mask in labels(catalog, root, same, classes="(background,disk)").items())
+    read = labels(catalog, root, unlabelled, classes="(background,disk)")
+    assert all(np.array_equal(mask, truth(int(name)) * (255 if int(name) % 2 else 1)) for name, mask in read.items())
+
+
+def test_ignored_borders_beside_classes_are_no_second_kind_of_mask(catalog: Catalog, tmp_path: Path) -> None:
+    def mask(index: int) -> Array:
+        ids = truth(index) if index % 3 else np.zeros((16, 16), np.uint8)
+        ids[15] = 255 if index % 2 else ids[15]
+        return ids
+
+    assert errors(census(catalog, write(tmp_path, mask))) == []
+
+
+def test_palettes_that_disagree_are_an_error_unless_colours_are_the_labels(catalog: Catalog, tmp_path: Path) -> None:
+    def mask(index: int) -> Image.Image:
+        turned = index % 2
+        picture = Image.fromarray(1 - truth(index) if turned else truth(index))
+        picture.putpalette([255, 0, 0, 0, 0, 0] if turned else [0, 0, 0, 255, 0, 0])
+        return picture
+
+    root = write(tmp_path, mask)
+    (message,) = errors(census(catalog, root))
+    assert message.startswith("palettes disagree: index 0 is (")
+    colours = 'colours="background:0 0 0,disk:255 0 0"'
+    assert errors(census(catalog, root, colours)) == []
+    assert all(np.array_equal(ids, truth(int(name))) for name, ids in labels(catalog, root, colours, classes="(background,disk)").items())
+
+
+def test_unused_colours_of_a_palette_may_differ(catalog: Catalog, tmp_path: Path) -> None:
+    def mask(index: int) -> Image.Image:
+        picture = Image.fromarray(truth(index))
+        picture.putpalette([0, 0, 0, 255, 0, 0, index, index, index])
+        return picture
+
+    assert errors(census(catalog, write(tmp_path, mask))) == []
+
+
+def test_mixed_depths_and_single_coloured_pictures_are_noted(catalog: Catalog, tmp_path: Path) -> None:
+    def image(index: int) -> Array:
+        grey = np.random.default_rng(index).integers(0, 255, (16, 16))
+        return np.zeros((16, 16), np.uint8) if index in (1, 2) else (grey * 257).astype(np.uint16) if index % 2 else grey.astype(np.uint8)
+
+    report = census(catalog, write(tmp_path, truth, image))
+    assert errors(report) == []
+    assert any("'image' is stored in several ways: uint8 (7 images), uint16 (5 images)" in text for text in warnings(report))
+    assert any("of a single colour" in text for text in warnings(report))
+
+
+def test_masks_that_call_a_class_nodata_are_explained(catalog: Catalog, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    root = write(tmp_path, truth)
+    for index in range(COUNT):
+        (root / "masks" / f"{index:02}.png").unlink()
+        with (
+            pytest.warns(rasterio.errors.NotGeoreferencedWarning),
+            rasterio.open(
+                root / "masks" / f"{index:02}.tif", "w", driver="GTiff", width=16, height=16, count=1, dtype="uint8", nodata=7
+            ) as file,
+        ):
+            file.write(np.where(truth(index) == 1, 7, truth(index))[None].astype(np.uint8))
+    (message,) = errors(census(catalog, root))
+    assert "The masks declare 7 as nodata" in message
+    (option,) = advised(message)
+    assert all(np.array_equal(ids, truth(int(name))) for name, ids in labels(catalog, root, option, classes="(background,disk)").items())
+
+
+def test_a_large_split_is_looked_at_in_part(catalog: Catalog, tmp_path: Path) -> None:
+    report = census(catalog, write(tmp_path, truth), most=3, splits=["train"])
+    (train,) = report.splits
+    assert train.read == 3
+    assert train.samples > 3
