@@ -22,7 +22,8 @@ def scene(seed: int, size: int = 96) -> Array:
     for _ in range(4):
         y, x, radius = rng.uniform(0, size), rng.uniform(0, size), rng.uniform(5, 18)
         picture[(rows - y) ** 2 + (columns - x) ** 2 < radius**2] += rng.uniform(-60, 60)
-    return np.stack([picture, picture * 0.8, picture * 0.6]).clip(0, 255).astype(np.uint8)
+    bands: Array = np.stack([picture, picture * 0.8, picture * 0.6]).clip(0, 255).astype(np.uint8)
+    return bands
 
 
 def reencoded(picture: Array) -> Array:
