@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings as quiet
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,13 +178,12 @@ def test_masks_that_call_a_class_nodata_are_explained(catalog: Catalog, tmp_path
     root = write(tmp_path, truth)
     for index in range(COUNT):
         (root / "masks" / f"{index:02}.png").unlink()
-        with (
-            pytest.warns(rasterio.errors.NotGeoreferencedWarning),
-            rasterio.open(
-                root / "masks" / f"{index:02}.tif", "w", driver="GTiff", width=16, height=16, count=1, dtype="uint8", nodata=7
-            ) as file,
-        ):
-            file.write(np.where(truth(index) == 1, 7, truth(index))[None].astype(np.uint8))
+        values = np.where(truth(index) == 1, 7, truth(index)).astype(np.uint8)
+        with quiet.catch_warnings():
+            quiet.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            options = {"driver": "GTiff", "width": 16, "height": 16, "count": 1, "dtype": "uint8", "nodata": 7}
+            with rasterio.open(root / "masks" / f"{index:02}.tif", "w", **options) as file:
+                file.write(values[None])
     (message,) = errors(census(catalog, root))
     assert "The masks declare 7 as nodata" in message
     (option,) = advised(message)
