@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from segbench.util.sequences import counted, first_line
 
 RASTERIO_HINT = "pip install 'segbench[geo]'"
 
+_FILTERS = threading.RLock()
 _ORIENTATION = 0x0112
 _PACKED = {"L;4": ("uint4", 17), "L;2": ("uint2", 85), "L;1": ("uint1", 255)}
 _GEOREFERENCE_TAGS = (33550, 33922, 34264, 34735)
@@ -29,17 +31,25 @@ _GREY_KINDS = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"
 @contextlib.contextmanager
 def open_picture(source: Path | BinaryIO, path: Path) -> Iterator[Image.Image]:
     """An open picture. Raises :class:`DataError` with the file's name where it cannot be read or decoded, also within the block."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            with Image.open(source) as picture:
-                yield picture
-        except DataError:
-            raise
-        except Image.DecompressionBombError as error:
-            raise too_large(path, error) from None
-        except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and struct.error for damaged files
-            raise unreadable(path, error) from None
+    try:
+        with quietly(Image.DecompressionBombWarning):
+            opened = Image.open(source)
+        with opened as picture:
+            yield picture
+    except DataError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise too_large(path, error) from None
+    except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and struct.error for damaged files
+        raise unreadable(path, error) from None
+
+
+@contextlib.contextmanager
+def quietly(category: type[Warning]) -> Iterator[None]:
+    """Without warnings of a kind; one thread at a time, for Python keeps one list of filters for all threads."""
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore", category)
+        yield
 
 
 def unreadable(path: Path, error: Exception) -> DataError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from PIL import Image
 from segbench.data.reader.facts import Colour, FileFacts
 from segbench.data.reader.georeference import Georeference, georeference_of
 from segbench.data.reader.layers import Array, PictureLayer, gaps, upright, with_gaps, with_missing_share
-from segbench.data.reader.pictures import check_pages, unreadable
+from segbench.data.reader.pictures import check_pages, quietly, unreadable
 from segbench.data.window import Window
 from segbench.errors import DataError
 from segbench.util.image_size import Size
@@ -100,15 +99,13 @@ def open_raster(source: Path | BinaryIO, path: Path) -> Iterator[Any]:
     """An open rasterio file."""
     import rasterio
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), contextlib.ExitStack() as stack:
-            with _as_data_error(path):
-                if isinstance(source, Path):
-                    file = stack.enter_context(rasterio.open(source))
-                else:
-                    file = stack.enter_context(stack.enter_context(rasterio.MemoryFile(source.read())).open())
-            yield file
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), contextlib.ExitStack() as stack:
+        with _as_data_error(path), quietly(rasterio.errors.NotGeoreferencedWarning):
+            if isinstance(source, Path):
+                file = stack.enter_context(rasterio.open(source))
+            else:
+                file = stack.enter_context(stack.enter_context(rasterio.MemoryFile(source.read())).open())
+        yield file
 
 
 @contextlib.contextmanager
