@@ -29,7 +29,8 @@ def scene(seed: int, size: int = 96) -> Array:
 def reencoded(picture: Array) -> Array:
     file = io.BytesIO()
     Image.fromarray(picture.transpose(1, 2, 0)).save(file, "JPEG", quality=75)
-    return np.asarray(Image.open(file)).transpose(2, 0, 1)
+    decoded: Array = np.asarray(Image.open(file)).transpose(2, 0, 1)
+    return decoded
 
 
 @pytest.mark.parametrize(
