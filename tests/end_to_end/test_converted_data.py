@@ -20,7 +20,7 @@ def write_coco(root: Path, count: int = 12) -> None:
         images, objects = [], []
         for i in range(first, first + count):
             noise = np.random.default_rng(i).integers(0, 60, (48, 64, 3), np.uint8)
-            x, y = 4 + 2 * (i % 12), 5 + i % 8
+            x, y = (int(value) for value in np.random.default_rng(i).integers(0, (44, 32)))
             noise[y : y + 16, x : x + 20] += 150
             Image.fromarray(noise).save(root / "images" / f"{i:04d}.png")
             images.append({"id": i, "file_name": f"{i:04d}.png", "width": 64, "height": 48})
