@@ -67,6 +67,11 @@ def collect_facts() -> Iterator[list[FileFacts]]:
         _collector.reset(token)
 
 
+def facts_are_collected() -> bool:
+    """True where somebody collects facts in this thread."""
+    return _collector.get() is not None
+
+
 def note(facts: FileFacts) -> None:
     """Add facts to the active collector, if there is one."""
     active = _collector.get()

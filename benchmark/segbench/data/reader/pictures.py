@@ -22,6 +22,7 @@ RASTERIO_HINT = "pip install 'segbench[geo]'"
 
 _FILTERS = threading.RLock()
 _ORIENTATION = 0x0112
+_PNG_TAGS = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
 _PACKED = {"L;4": ("uint4", 17), "L;2": ("uint2", 85), "L;1": ("uint1", 255)}
 _GEOREFERENCE_TAGS = (33550, 33922, 34264, 34735)
 _NODATA_TAG, _SAMPLE_FORMAT_TAG, _PHOTOMETRIC_TAG, _BITS_TAG = 42113, 339, 262, 258
@@ -84,7 +85,6 @@ def needs_rasterio(picture: Image.Image) -> str:
 
 def decode_image(picture: Image.Image, path: Path, *, pages: str | int) -> PictureLayer:
     """An image (C, H, W), 1 or 3 channels: upright, alpha dropped and taken as validity, CMYK and palettes as RGB."""
-    orientation = _orientation(picture)
     count = check_pages(_page_count(picture), pages, path)
     kind, dtype, bands = picture.mode, _stored_dtype(picture), len(picture.getbands())
     parts = []
@@ -92,6 +92,7 @@ def decode_image(picture: Image.Image, path: Path, *, pages: str | int) -> Pictu
         if page:
             picture.seek(page)
         parts.append(_image_pixels(picture))
+    orientation = _orientation(picture)
     pixels = np.concatenate([part for part, _ in parts]) if len(parts) > 1 else parts[0][0]
     valid = parts[0][1] if len(parts) == 1 else None
     pixels = with_gaps(pixels, valid)
@@ -128,7 +129,7 @@ def decode_mask(picture: Image.Image, path: Path, *, pages: str | int) -> tuple[
         values = np.asarray(picture.convert("RGB"))
     facts = FileFacts(
         path, "mask", "pillow", dtype, len(picture.getbands()), (values.shape[0], values.shape[1]),
-        orientation=_orientation(picture), pages=count, palette=_used_palette(picture, values), alpha=valid is not None, kind=_kind(kind),
+        orientation=_orientation(picture), pages=count, palette=_palette(picture), alpha=valid is not None, kind=_kind(kind),
     )  # fmt: skip
     return values, valid, facts
 
@@ -231,16 +232,17 @@ def _orientation(picture: Image.Image) -> int:
         return 1 if "xmp" not in picture.info else int(picture.getexif().get(_ORIENTATION, 1))
     if picture.format == "TIFF":
         return 1  # Pillow turns such a TIFF itself: needs_rasterio() leaves it to rasterio
+    if picture.format == "PNG" and not any(key in picture.info for key in _PNG_TAGS):
+        return 1  # of a picture that has been decoded, which reads the tags behind the pixels, too
     orientation = picture.getexif().get(_ORIENTATION, 1)
     return int(orientation) if orientation in range(1, 9) else 1
 
 
-def _used_palette(picture: Image.Image, values: Array) -> tuple[tuple[int, Colour], ...] | None:
+def _palette(picture: Image.Image) -> tuple[tuple[int, Colour], ...] | None:
     if picture.mode != "P" or picture.palette is None:
         return None
     raw = picture.getpalette("RGB") or []
-    used = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-    return tuple((int(i), (raw[3 * i], raw[3 * i + 1], raw[3 * i + 2])) for i in used if 3 * i + 2 < len(raw))
+    return tuple((i, (raw[3 * i], raw[3 * i + 1], raw[3 * i + 2])) for i in range(len(raw) // 3))
 
 
 def _tiff_reason(picture: Any) -> str:

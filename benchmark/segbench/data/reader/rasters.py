@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from segbench.data.reader.facts import Colour, FileFacts
 from segbench.data.reader.georeference import Georeference, georeference_of
@@ -23,6 +24,7 @@ from segbench.util.image_size import Size
 
 _CACHE_MB = 64
 _ORIENTATION_TAG = 274
+_BIG_TIFF = 43
 _IMAGEJ_IMAGES = re.compile(r"^ImageJ=.*?\bimages=(\d+)", re.DOTALL)
 _CMYK = ("cyan", "magenta", "yellow", "black")
 
@@ -59,9 +61,10 @@ class RasterLayer:
         """Bands (C, h, w), NaN where a value is missing. Raises :class:`DataError` where the file cannot be decoded."""
         with _as_data_error(self.path):
             bands: Array = self.file.read(list(self.indexes), window=_slices(window))
+            valid = self._valid(window, bands)
             if self.facts.inverted and bands.dtype.kind == "u":
                 bands = np.iinfo(bands.dtype).max - bands
-            return with_gaps(bands, self._valid(window, bands))
+            return with_gaps(bands, valid)
 
     def missing(self, window: Window) -> Array | None:
         """True where no band has a value (h, w); None where the file can have no missing values."""
@@ -86,10 +89,15 @@ class RasterLayer:
         A declared nodata value marks each band by itself, except 0, which may be a dark value of one band: there a pixel is missing where
         all its bands are 0.
         """
-        if self._flags <= {"all_valid"}:
+        flags = self._flags
+        if flags <= {"all_valid"}:
             return None
-        valid = np.asarray(self.file.read_masks(list(self.indexes), window=_slices(window)) > 0)
-        if "nodata" in self._flags and all(self.file.nodatavals[index - 1] in (0, None) for index in self.indexes):
+        nodata = [self.file.nodatavals[index - 1] for index in self.indexes]
+        if flags <= {"all_valid", "nodata"}:  # half the time of reading masks
+            valid = np.stack([differs_from(band, value) for band, value in zip(bands, nodata, strict=True)])
+        else:
+            valid = np.asarray(self.file.read_masks(list(self.indexes), window=_slices(window)) > 0)
+        if "nodata" in flags and all(value in (0, None) for value in nodata):
             return np.asarray(valid.any(axis=0))
         return valid
 
@@ -125,6 +133,18 @@ def image_layer(source: Path | BinaryIO, path: Path, *, bands: Sequence[int], pa
             return
         pixels = layer.read(Window(0, 0, *layer.size)) if unfolded is None else unfolded
         yield _in_memory(path, np.ascontiguousarray(upright(pixels, orientation)), facts, layer.georeference)
+
+
+def differs_from(band: Array, nodata: float | None) -> Array:
+    """True where a band (H, W) does not hold the declared nodata value."""
+    if nodata is None or (band.dtype.kind != "f" and not float(nodata).is_integer()):
+        return np.ones(band.shape, np.bool_)
+    if np.isnan(nodata):
+        return np.asarray(~np.isnan(band))
+    limits = np.iinfo(band.dtype) if band.dtype.kind != "f" else None
+    if limits is not None and not limits.min <= nodata <= limits.max:
+        return np.ones(band.shape, np.bool_)
+    return np.asarray(band != band.dtype.type(nodata))
 
 
 def decode_raster_mask(source: Path | BinaryIO, path: Path, *, pages: str | int) -> tuple[Array, Array | None, FileFacts]:
@@ -237,9 +257,18 @@ def _orientation(source: Path | BinaryIO, file: Any) -> int:
         return 1
     tag: Any = file.tags().get("EXIF_Orientation", 1)
     if file.driver == "GTiff" and isinstance(source, Path):
-        with contextlib.suppress(Exception), Image.open(source) as picture:  # a kind of TIFF that Pillow does not know
-            tag = picture.tag_v2.get(_ORIENTATION_TAG, 1)
+        with contextlib.suppress(Exception), source.open("rb") as stream:  # a TIFF whose tags Pillow cannot read
+            tag = _first_directory(stream).get(_ORIENTATION_TAG, 1)
     return int(tag) if str(tag).isdigit() and int(tag) in range(1, 9) else 1
+
+
+def _first_directory(stream: BinaryIO) -> Any:
+    """The tags of a TIFF's first page."""
+    header = stream.read(8)
+    directory = ImageFileDirectory_v2(header + (stream.read(8) if header[2] == _BIG_TIFF else b""))
+    stream.seek(directory.next)
+    directory.load(stream)
+    return directory
 
 
 def _indexes(path: Path, file: Any, chosen: Sequence[int]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL.Image import Image
 
 from segbench.data.reader.arrays import as_bands, as_labels, read_array
-from segbench.data.reader.facts import READER_VERSION, Colour, FileFacts, note
+from segbench.data.reader.facts import READER_VERSION, Colour, FileFacts, facts_are_collected, note
 from segbench.data.reader.layers import (
     Array,
     Layer,
@@ -157,10 +157,9 @@ def read_mask(
         values, valid = _whole_numbers(stored, valid, path)
     if valid is not None and valid.all():
         valid = None
-    facts = replace(
-        with_missing_share(facts, None if valid is None else ~valid), palette=None if colours is not None else _used(facts, values)
-    )
-    note(facts)
+    facts = with_missing_share(facts, None if valid is None else ~valid)
+    if facts_are_collected():  # counting the colours that are used takes longer than reading the mask
+        note(replace(facts, palette=None if colours is not None else _used(facts, values)))
     if valid is not None and facts.nodata is None:
         values = np.where(valid, values, MISSING)
     return MaskFile(values, valid, facts)
@@ -236,7 +235,7 @@ def _used(facts: FileFacts, values: Array) -> tuple[tuple[int, Colour], ...] | N
     """The palette's entries that pixels use; None for a mask that has none, or whose colours were read as labels."""
     if facts.palette is None:
         return None
-    used = set(np.unique(values).tolist())
+    used = set(np.flatnonzero(np.bincount(values.ravel())).tolist())
     return tuple((index, colour) for index, colour in facts.palette if index in used)
 
 
