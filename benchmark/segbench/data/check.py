@@ -19,7 +19,7 @@ from segbench.data.problems import (
     problems_of_split,
     problems_of_training,
 )
-from segbench.data.reader.read import reader_identity
+from segbench.data.reader.read import IMAGE_SUFFIXES, reader_identity
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.options import Options
 from segbench.plugin.specs import DatasetSpec, Problem, Sample, Task, resolve
@@ -27,7 +27,6 @@ from segbench.util.cache_dir import user_cache
 from segbench.util.files import replacing
 from segbench.util.sequences import counted
 
-_LISTS = frozenset((".txt", ".csv", ".toml", ".json", ".xml", ".yaml", ".yml", ".md"))
 _FORMAT = 1  # of a census that is kept in the user's cache
 
 
@@ -166,7 +165,7 @@ def _problems_of_union(spec: DatasetSpec, options: Options, root: Path | None, s
 
 
 def _unused(spec: DatasetSpec, options: Options, root: Path | None, counts: Sequence[SplitCount]) -> Iterator[Unused]:
-    """Files below the data folder that no split read, by folder, ending and reason; lists, notes and hidden files are left out."""
+    """Files below the data folder that no split uses, as the dataset says; else images that no split read. By folder and reason."""
     if root is None or not root.is_dir():
         return
     reasons: Mapping[Path, str] = resolve(spec.unused)(root, options) if spec.unused else {}
@@ -175,7 +174,7 @@ def _unused(spec: DatasetSpec, options: Options, root: Path | None, counts: Sequ
         return
     groups: dict[tuple[str, str], list[str]] = {}
     for path in _files_below(root):
-        if path in reasons or (not spec.unused and path.resolve() not in read and path.suffix.lower() not in _LISTS):
+        if path in reasons or (not spec.unused and path.resolve() not in read and path.suffix.lower() in IMAGE_SUFFIXES):
             why = reasons.get(path, f"{path.suffix or 'no ending'}: no split reads it")
             groups.setdefault((path.parent.relative_to(root).as_posix(), why), []).append(path.name)
     for (where, why), names in sorted(groups.items()):
