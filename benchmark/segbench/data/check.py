@@ -27,7 +27,7 @@ from segbench.util.cache_dir import user_cache
 from segbench.util.files import replacing
 from segbench.util.sequences import counted
 
-_FORMAT = 1  # of a census that is kept in the user's cache
+_FORMAT = 2  # of a census that is kept in the user's cache; raised when the check changes
 
 
 @dataclass(frozen=True)
