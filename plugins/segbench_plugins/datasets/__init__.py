@@ -131,6 +131,7 @@ class FolderOptions(Options):
     mean: tuple[float, ...] = option((), help="mean per channel of all inputs (default: computed from the training split)")
     std: tuple[float, ...] = option((), help="deviation per channel of all inputs (default: computed)")
     fill: float | None = option(None, help="value that replaces missing pixels: NaN, declared nodata")
+    ignore_missing: bool = option(False, help="labels of pixels at which no image has data (nodata, transparent, NaN) do not count")
 
 
 def camvid_splits(options: CamvidOptions) -> tuple[str, ...]:

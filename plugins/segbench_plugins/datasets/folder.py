@@ -48,6 +48,7 @@ class FolderSamples(Samples):
     rules: LabelRules
     fill: float | None
     page_bands: bool
+    ignore_missing: bool
 
     def read(self, index: int) -> Sample:
         pair = self.pairs[index]
@@ -58,7 +59,19 @@ class FolderSamples(Samples):
         masks = [read_mask(path, colours=self.rules.colours, pages=_page(pair)) for path in pair.masks]
         _refuse_other_places([*images, *masks])
         inputs = {name: tensor(_filled(image.pixels, self.fill)) for name, image in zip(self.inputs, images, strict=True)}
-        return Sample(inputs, tensor(_label(masks, self.rules)), self.ids[index])
+        label = _label(masks, self.rules)
+        if self.ignore_missing:
+            label = _without_missing(label, images, self.rules.ignore_index)
+        return Sample(inputs, tensor(label), self.ids[index])
+
+
+def _without_missing(label: Array, images: Sequence[ImageFile], ignore_index: int) -> Array:
+    """The label (H, W) with ``ignore_index`` where no input has a value; unequal sizes are left to the harness, which reports them."""
+    gaps = [np.zeros(label.shape, np.bool_) if image.valid is None else ~image.valid for image in images]
+    if any(gap.shape != label.shape for gap in gaps):
+        return label
+    known: Array = np.where(np.logical_and.reduce(gaps), np.int64(ignore_index), label)
+    return known
 
 
 def task(options: FolderOptions, root: Path | None = None) -> Task:
@@ -99,7 +112,9 @@ def load(root: Path, split: str, options: FolderOptions) -> FolderSamples:
     rules = label_rules(options, table)
     if options.colours == PALETTE:
         rules = replace(rules, colours=palette_table(table.names, _palette_colours(root, options)))
-    return FolderSamples(tuple(files), tuple(files.values()), _inputs(options), rules, options.fill, options.pages == "bands")
+    return FolderSamples(
+        tuple(files), tuple(files.values()), _inputs(options), rules, options.fill, options.pages == "bands", options.ignore_missing
+    )
 
 
 def groups(root: Path, split: str, options: FolderOptions) -> Sequence[str]:

@@ -206,3 +206,21 @@ def test_declared_nodata_is_ignored_unless_it_is_a_class(tmp_path: Path, picture
     labels = {sample.id: sample.mask.tolist() for split in ("train", "val") for sample in load("folder[split=(0.5,0.5)]", tmp_path, split)}
 
     assert labels == {"a": [[0, 1], [1, 0]], "b": [[0, 1], [1, 255]]}
+
+
+def test_labels_where_an_image_has_no_data_can_be_ignored(tmp_path: Path) -> None:
+    from segbench_plugins.datasets import FolderOptions
+    from segbench_plugins.datasets.folder import load
+
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    pixels = np.full((4, 4, 4), 255, np.uint8)
+    pixels[0, :, 3] = 0  # transparent
+    ids = np.array([[0, 1, 1, 0]] * 4, np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "images" / "a.png")
+    Image.fromarray(ids).save(tmp_path / "masks" / "a.png")
+    for ignored, expected in ((False, ids[0]), (True, [255] * 4)):
+        (sample,) = load(tmp_path, "train", FolderOptions(split=(1.0,), ignore_missing=ignored))
+        assert sample.mask[0].tolist() == list(expected)
+        assert sample.mask[1:].tolist() == ids[1:].tolist()
+        assert sample.inputs["image"][:, 0].isnan().all()
