@@ -13,6 +13,7 @@ from typing import Any
 from segbench.data.census import CensusProgress, SplitCount, SplitStatistics, count_split, reason
 from segbench.data.problems import (
     PALETTES_DISAGREE,
+    advice_on_values,
     problems_between_splits,
     problems_of_dtypes,
     problems_of_masks,
@@ -27,7 +28,7 @@ from segbench.util.cache_dir import user_cache
 from segbench.util.files import replacing
 from segbench.util.sequences import counted
 
-_FORMAT = 2  # of a census that is kept in the user's cache; raised when the check changes
+_FORMAT = 3  # of a census that is kept in the user's cache; raised when the check changes
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def census_of(
     most: int | None = None,
     progress: CensusProgress | None = None,
 ) -> DataReport:
-    """The check of a chosen dataset, kept in the user's cache under the data's ``digest`` where one is given.
+    """The check of a chosen dataset; one without errors is kept in the user's cache under the data's ``digest``, where one is given.
 
     ``splits`` are those that a run uses (all by default), ``trained`` the one it trains on, ``most`` how many samples of each are read.
     """
@@ -84,7 +85,7 @@ def census_of(
     if kept is not None:
         return kept
     report = check_dataset(dataset.spec, dataset.options, task, root, splits=splits, trained=trained, most=most, progress=progress)
-    if digest:
+    if digest and report.ok:  # an error may lie in what is installed or readable now, of which the key knows nothing
         _write_report(file, report)
     return report
 
@@ -121,9 +122,10 @@ def check_dataset(
             problems += _problems_of_union(spec, options, root, split, samples)
             continue
         counts.append(count_split(samples, split, task, most=most, progress=progress))
-    of_masks = list(problems_of_masks(counts, task))
+    of_masks = list(problems_of_masks(counts, task, declared=bool(getattr(options, "value_map", ""))))
     agree = not any(problem.message.startswith(PALETTES_DISAGREE) for problem in of_masks)
-    problems += [problem for count in counts for problem in problems_of_split(count, task, indices_agree=agree)]
+    advice = advice_on_values(counts, task) if agree else ""  # where palettes disagree no index means a class: no value is explained
+    problems += [problem for count in counts for problem in problems_of_split(count, task, advice=advice)]
     train = next((count for count in counts if count.split == trained), None)
     problems += [*problems_of_training(train, task), *of_masks]
     problems += [*problems_between_splits(counts, train, spec.unions, task), *problems_of_dtypes(counts)]

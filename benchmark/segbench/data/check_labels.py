@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -11,6 +11,7 @@ from segbench.plugin.specs import Task
 from segbench.util.sequences import counted
 
 _WIDEST_COUNTED_BY_POSITION = 1 << 16
+_MOST_RULES = 8  # classes that a shift names one by one
 
 
 def count_values(mask: Tensor) -> dict[int, int]:
@@ -44,30 +45,65 @@ def describe_values(values: Mapping[int, int], limit: int = 6) -> str:
     return ", ".join(texts[:limit]) + (f" and {len(texts) - limit} more" if len(texts) > limit else "")
 
 
-def advise(outside: Mapping[int, int], seen: set[int], task: Task) -> str:
-    """Advice about values outside the classes, judged from all values ``seen`` in the labels. Causes that look alike are all named."""
+def advise(outside: Mapping[int, int], seen: set[int], task: Task, *, ignored: bool = False) -> str:
+    """Advice about values outside the classes. Causes that look alike are all named.
+
+    It is judged from all values ``seen`` in the labels of all splits; ``ignored``: the ignore index occurs, too, and has to stay ignored.
+    """
     count = task.num_classes
-    labels = sorted(seen - {task.ignore_index}) if task.ignore_index not in outside else sorted(seen)
+    labels = sorted(seen - {task.ignore_index})
     if labels == list(range(1, count + 1)):
-        rules = ",".join(f"{value}:{value - 1}" for value in labels)
-        return f'Labels seem to start at 1: value_map="{rules}".'
+        return f"Labels seem to start at 1: {_value_map([(value, value - 1) for value in labels], task, ignored=ignored)}."
     if labels == list(range(count + 1)):
-        return _one_too_many(count)
-    if len(labels) == count and labels[0] == 0 and labels[-1] > count:
-        rules = ",".join(f"{value}:{index}" for index, value in enumerate(labels))
-        return f'There are as many values as classes: value_map="{rules}" if this is their order.'
+        return _one_too_many(task, ignored=ignored)
+    if len(labels) == count and labels[0] == 0 and labels[-1] >= count:
+        return _as_many(labels, outside, task, ignored=ignored)
     if len(outside) == 1 and (value := next(iter(outside))) in (-1, 255):
-        return f"If it marks unlabelled pixels, declare it (ignore={value}); if it is a class, give each value its class (value_map)."
+        unlabelled = _ignore(value, task, ignored=ignored)
+        return f"If it marks unlabelled pixels, declare it ({unlabelled}); if it is a class, give each value its class (value_map)."
     if len(outside) > 2 * count:
         return "So many values point to a mask that was saved as a photograph or smoothed: export it again, as PNG and without smoothing."
     return "Name all classes, or map the values to classes (value_map) or to the ignore index."
 
 
-def _one_too_many(count: int) -> str:
+def _one_too_many(task: Task, *, ignored: bool) -> str:
     """The readings of labels 0 to K where K classes are named; the numbers alone do not tell which is right."""
-    shift = ",".join(f"{value}:{value - 1}" for value in range(1, count + 1)) if count <= 8 else f"1-{count}:-1"
+    count = task.num_classes
+    shift = [(value, value - 1) for value in range(1, count + 1)] if count <= _MOST_RULES else [(f"1-{count}", -1)]
     return (
         f"Labels are 0 to {count}, one value more than classes. Either 0 is no class but 'other' or unlabelled, and class 1 is the first: "
-        f'value_map="0:ignore,{shift}"; or one name is lacking in classes (often background, the first); or {count} marks unlabelled '
-        f"pixels: ignore={count}. Look at some masks (segbench data preview) before you choose."
+        f"{_value_map([(0, 'ignore'), *shift], task, ignored=ignored)}; or one name is lacking in classes (often background, the first); "
+        f"or {count} marks unlabelled pixels: {_ignore(count, task, ignored=ignored)}. "
+        "Look at some masks (segbench data preview) before you choose."
     )
+
+
+def _as_many(labels: Sequence[int], outside: Mapping[int, int], task: Task, *, ignored: bool) -> str:
+    """The readings of as many values as classes: all are classes, or the last marks unlabelled pixels and a class does not occur."""
+    order = _value_map([(value, index) for index, value in enumerate(labels)], task, ignored=ignored)
+    last = labels[-1]
+    if len(labels) == 2:  # without the last a single class would be left
+        return f"There are as many values as classes: {order} if this is their order."
+    if len(outside) == 1:
+        unlabelled = _ignore(last, task, ignored=ignored)
+    elif last == 255:
+        rules: list[tuple[int | str, int | str]] = [(value, index) for index, value in enumerate(labels[:-1])]
+        unlabelled = _value_map([*rules, (last, "ignore")], task, ignored=ignored)
+    else:
+        return f"There are as many values as classes: {order} if this is their order."
+    return (
+        f"There are as many values as classes: {order} if all are classes in this order; {unlabelled} if {last} marks unlabelled pixels. "
+        "Look at some masks (segbench data preview) before you choose."
+    )
+
+
+def _value_map(rules: Sequence[tuple[int | str, int | str]], task: Task, *, ignored: bool) -> str:
+    """The option ``value_map`` with these rules, and one for the ignore index where it occurs: a map refuses values without a rule."""
+    named = {value for value, _ in rules}
+    every = [*rules, (task.ignore_index, "ignore")] if ignored and task.ignore_index not in named else rules
+    return f'value_map="{",".join(f"{value}:{target}" for value, target in every)}"'
+
+
+def _ignore(value: int, task: Task, *, ignored: bool) -> str:
+    """The option ``ignore`` with this value, beside the present one where that occurs."""
+    return f"ignore=({task.ignore_index},{value})" if ignored else f"ignore={value}"

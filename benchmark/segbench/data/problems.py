@@ -16,17 +16,25 @@ _MOST_NAMED = 5  # samples that a message names before it counts the others
 _FEW_SAMPLES = 2
 _MOST_COLOURS = 12
 PALETTES_DISAGREE = "palettes disagree"
+_MANY_OF_A_KIND = 0.1
 _MANY_SHARED = 0.1
 """Share of a split's images that another split holds too, above which a run is refused: published datasets have a few such images."""
 
 
-def problems_of_split(count: SplitCount, task: Task, *, indices_agree: bool = True) -> Iterator[Problem]:
-    """Problems that one split shows by itself. Where palettes disagree no index means a class, so that no value is explained."""
+def advice_on_values(counts: Sequence[SplitCount], task: Task) -> str:
+    """Advice about label values outside the classes, one for all splits: a split that lacks a class would suggest another reading."""
+    outside: Counter[int] = sum((count.outside for count in counts), Counter())
+    seen = {value for count in counts for value in count.seen}
+    return advise(outside, seen, task, ignored=any(count.ignored for count in counts)) if outside else ""
+
+
+def problems_of_split(count: SplitCount, task: Task, *, advice: str = "") -> Iterator[Problem]:
+    """Problems that one split shows by itself; ``advice`` is added where label values are no class."""
     yield from _unreadable(count)
     for fault, ids in count.faults.items():
         twice = fault.startswith("holds the same")
         yield Problem(f"{list_ids(ids)} {fault}", "warning" if twice else "error", where=count.split)
-    yield from _labels(count, task, indices_agree=indices_agree)
+    yield from _labels(count, task, advice)
     if count.samples <= _FEW_SAMPLES:
         text = f"only {counted(count.samples, 'sample')}: figures from so few say little"
         yield Problem(text, "warning", where=count.split)
@@ -51,12 +59,12 @@ def _unreadable(count: SplitCount) -> Iterator[Problem]:
         yield Problem(f"{text}{more if position == _MOST_NAMED - 1 else ''}", where=count.split)
 
 
-def _labels(count: SplitCount, task: Task, *, indices_agree: bool) -> Iterator[Problem]:
+def _labels(count: SplitCount, task: Task, advice: str) -> Iterator[Problem]:
     if count.outside:
         holders = list(dict.fromkeys(name for names in count.holders.values() for name in names))
         yield Problem(
             f"label value {describe_values(count.outside)} in {list_ids(holders)}, but ids 0 to {task.num_classes - 1} are classes and "
-            f"{task.ignore_index} is ignored. {advise(count.outside, count.seen, task) if indices_agree else ''}".rstrip(),
+            f"{task.ignore_index} is ignored. {advice}".rstrip(),
             where=count.split,
         )
     empty = [name for index, name in enumerate(task.class_names) if not count.class_pixels[index]]
@@ -93,11 +101,13 @@ def problems_of_training(train: SplitCount | None, task: Task) -> Iterator[Probl
 def _remedy_of_one_class(train: SplitCount, seen: int, task: Task) -> str:
     nodata = next((facts.nodata for facts in train.facts if facts.role == "mask" and facts.nodata is not None and facts.missing), None)
     if nodata is not None:
-        other = 1 if seen == 0 else 0
-        return (
+        text = (
             f"The masks declare {nodata:g} as nodata, so {train.ignored / train.pixels:.1%} of the pixels are ignored. If it is a class, "
-            f'say so: value_map="{seen}:{seen},{nodata:g}:{other}".'
         )
+        if task.num_classes > 2 or not float(nodata).is_integer():  # which class it is, the numbers do not tell
+            return f"{text}say which (value_map)."
+        rest = "" if nodata == task.ignore_index else f",{task.ignore_index}:ignore"
+        return f'{text}say so: value_map="{seen}:{seen},{int(nodata)}:{1 - seen}{rest}".'
     if train.ignored and seen == 0 and task.num_classes == 2:
         return (
             f"{train.ignored / train.pixels:.1%} of the pixels are ignored, for they hold {task.ignore_index}. If the masks are 0 and "
@@ -108,11 +118,14 @@ def _remedy_of_one_class(train: SplitCount, seen: int, task: Task) -> str:
     return "Are the masks those of these images, and is the class that you look for in the list of classes?"
 
 
-def problems_of_masks(counts: Sequence[SplitCount], task: Task) -> Iterator[Problem]:
-    """Masks that write one class in two ways: by 1 and by 255, or by one palette index in several colours."""
+def problems_of_masks(counts: Sequence[SplitCount], task: Task, *, declared: bool = False) -> Iterator[Problem]:
+    """Masks that write one class in two ways: by 1 and by 255, or by one palette index in several colours.
+
+    ``declared``: the options give each value its class, so that 1 and 255 are what they are declared to be.
+    """
     zero = [name for count in counts for name in count.only_zero]
     ones = [name for count in counts for name in count.without_ignored]
-    if zero and ones and not any(count.with_both for count in counts) and task.num_classes == 2 and len(zero) >= 0.1 * len(ones):
+    if not declared and _two_kinds(counts, task):
         yield Problem(
             f"two kinds of masks: {counted(len(ones), 'mask')} of 0 and 1 ({ones[0]}), {counted(len(zero), 'mask')} of 0 and "
             f"{task.ignore_index}, which is ignored ({zero[0]}). If both numbers mean {task.class_names[1]}, say so: "
@@ -128,6 +141,14 @@ def problems_of_masks(counts: Sequence[SplitCount], task: Task) -> Iterator[Prob
             "stored. Are classes the same in all?",
             "warning",
         )
+
+
+def _two_kinds(counts: Sequence[SplitCount], task: Task) -> bool:
+    """True where masks of 0 and 1 lie beside masks of 0 and the ignore index: a tenth of all, or all of a split that has any object."""
+    zero, ones = (sum(map(len, kind)) for kind in ([c.only_zero for c in counts], [c.without_ignored for c in counts]))
+    if task.num_classes != 2 or not zero or not ones or any(count.with_both for count in counts):
+        return False
+    return zero >= _MANY_OF_A_KIND * ones or any(count.only_zero and not count.without_ignored for count in counts)
 
 
 def _palette_conflict(masks: Sequence[FileFacts], task: Task) -> Iterator[Problem]:

@@ -44,6 +44,9 @@ def write(root: Path, mask_of: Callable[[int], Array | Image.Image], image_of: C
         image = image_of(index) if image_of else np.random.default_rng(index).integers(0, 255, (16, 16, 3)).astype(np.uint8)
         Image.fromarray(image).save(root / "images" / f"{index:02}.png")
         mask = mask_of(index)
+        if isinstance(mask, np.ndarray) and mask.min() < 0:
+            np.save(root / "masks" / f"{index:02}.npy", mask)
+            continue
         (mask if isinstance(mask, Image.Image) else Image.fromarray(mask)).save(root / "masks" / f"{index:02}.png")
     return root
 
@@ -72,7 +75,14 @@ def warnings(report: DataReport) -> list[str]:
 
 def advised(message: str) -> list[str]:
     """The options that a message gives to type."""
-    return re.findall(r'value_map="[^"]*"|\bignore=-?\d+', message)
+    return re.findall(r'value_map="[^"]*"|\bignore=(?:-?\d+|\([^)]*\))', message)
+
+
+def with_strip(ids: Array, value: int) -> Array:
+    """Ids whose last row holds another value."""
+    changed: Array = ids.astype(np.int16 if value < 0 else np.uint8)
+    changed[15] = value
+    return changed
 
 
 def test_a_clean_folder_has_no_problem_and_its_census_is_kept(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,6 +98,18 @@ def test_a_clean_folder_has_no_problem_and_its_census_is_kept(catalog: Catalog, 
     Image.fromarray(truth(0) * 255).save(root / "masks" / "00.png")
     assert census(catalog, root, digest="one") == report
     assert census(catalog, root, digest="two") != report
+
+
+def test_a_check_with_errors_is_not_kept_since_they_may_end_without_a_change_of_data(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGBENCH_CACHE", str(tmp_path / "cache"))
+    root = write(tmp_path / "data", truth)
+    content = (root / "masks" / "00.png").read_bytes()
+    (root / "masks" / "00.png").write_bytes(b"")
+    assert not census(catalog, root, digest="one").ok
+    (root / "masks" / "00.png").write_bytes(content)
+    assert census(catalog, root, digest="one").ok
 
 
 @pytest.mark.parametrize(
@@ -125,8 +147,74 @@ def test_two_kinds_of_masks_are_both_named_and_each_reading_is_offered(catalog: 
     assert "6 masks of 0 and 255" in message
     same, unlabelled = advised(message)
     assert all(np.array_equal(mask, truth(int(name))) for name, mask in labels(catalog, root, same, classes="(background,disk)").items())
+    assert errors(census(catalog, root, same)) == errors(census(catalog, root, unlabelled)) == []
     read = labels(catalog, root, unlabelled, classes="(background,disk)")
     assert all(np.array_equal(mask, truth(int(name)) * (255 if int(name) % 2 else 1)) for name, mask in read.items())
+
+
+@pytest.mark.parametrize(
+    ("stored", "options", "readings"),
+    [
+        (lambda ids: with_strip(ids + 1, 255), "", [lambda ids: with_strip(ids, 255)]),
+        (lambda ids: with_strip(ids * 100, 255), "", [lambda ids: with_strip(ids, 255)]),
+        (lambda ids: with_strip(ids, -1), "", [lambda ids: with_strip(ids, -1)]),
+        (lambda ids: with_strip(ids, 255), "ignore=-1", [lambda ids: with_strip(ids, 255)]),
+        (
+            lambda ids: with_strip(np.minimum(ids, 1), 255),
+            "ignore=-1",
+            [lambda ids: with_strip(np.minimum(ids, 1), 2), lambda ids: with_strip(np.minimum(ids, 1), 255)],
+        ),
+        (
+            lambda ids: with_strip(np.minimum(ids, 1) * 100, 255),
+            "ignore=-1",
+            [lambda ids: with_strip(np.minimum(ids, 1), 2), lambda ids: with_strip(np.minimum(ids, 1), -1)],
+        ),
+        (
+            lambda ids: np.vstack([with_strip(ids, 255), np.full((1, 16), 3, np.uint8)]),
+            "",
+            [
+                lambda ids: np.vstack([with_strip(np.where(ids == 0, 255, ids.astype(int) - 1), 255), np.full((1, 16), 2)]),
+                lambda ids: np.vstack([with_strip(ids, 255), np.full((1, 16), 255)]),
+            ],
+        ),
+    ],
+    ids=["from 1", "spread", "-1", "255", "255 or a class", "spread, 255 or a class", "one value too many"],
+)
+def test_advice_on_labels_with_unlabelled_pixels_keeps_them_so(
+    catalog: Catalog, tmp_path: Path, stored: Callable[[Array], Array], options: str, readings: list[Callable[[Array], Array]]
+) -> None:
+    classes = "(background,disk,ring)"
+    shape = stored(truth(0, 3)).shape
+    root = write(
+        tmp_path,
+        lambda index: stored(truth(index, 3)),
+        lambda index: np.random.default_rng(index).integers(0, 255, (*shape, 3)).astype(np.uint8),
+    )
+    advice = advised(errors(census(catalog, root, options, classes=classes))[0])
+    assert len(advice) == len(readings)
+    for option, reading in zip(advice, readings, strict=True):
+        typed = option if option.startswith("ignore") or not options else f"{option},{options}"
+        read = labels(catalog, root, typed, classes=classes)
+        assert all(np.array_equal(read[f"{index:02}"], reading(truth(index, 3))) for index in range(COUNT))
+        assert errors(census(catalog, root, typed, classes=classes)) == []
+
+
+def test_splits_with_other_labels_are_given_the_same_advice(catalog: Catalog, tmp_path: Path) -> None:
+    """A split that lacks values looks like labels 0, 1, 5 of three classes by itself."""
+    root = write(
+        tmp_path, lambda index: np.where(np.isin(truth(index, 6), (2, 3, 4)) & (index in (0, 5)), 0, truth(index, 6)).astype(np.uint8)
+    )
+    found = errors(census(catalog, root, classes="(a,b,c)"))
+    assert len(found) == 3
+    assert all(message.endswith("or map the values to classes (value_map) or to the ignore index.") for message in found)
+
+
+def test_a_scored_split_of_other_masks_is_named_however_small(catalog: Catalog, tmp_path: Path) -> None:
+    (tmp_path / "val.txt").write_text("00\n")
+    (tmp_path / "train.txt").write_text("\n".join(f"{index:02}" for index in range(1, COUNT)))
+    root = write(tmp_path, lambda index: truth(index) * (1 if index else 255))
+    (message,) = errors(census(catalog, root, "train=train.txt,val=val.txt"))
+    assert "1 mask of 0 and 255, which is ignored (00)" in message
 
 
 def test_ignored_borders_beside_classes_are_no_second_kind_of_mask(catalog: Catalog, tmp_path: Path) -> None:
