@@ -114,6 +114,7 @@ class SplitCount:
     missing: Counter[str] = field(default_factory=Counter)
     dtypes: dict[str, Counter[str]] = field(default_factory=dict)
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    extremes: dict[str, list[tuple[float, str]]] = field(default_factory=dict)  # input -> largest absolute value and id of each image
     faults: dict[str, list[str]] = field(default_factory=dict)  # message -> ids
     unreadable: dict[str, str] = field(default_factory=dict)  # id -> reason
     contents: dict[str, str] = field(default_factory=dict)  # digest of the inputs -> id; constant pictures left out
@@ -140,7 +141,7 @@ class SplitCount:
             self.faults.setdefault(fault, []).append(sample.id)
         self._add_content(sample)
         for name, one in sample.inputs.items():
-            self._add_input(name, one)
+            self._add_input(name, one, sample.id)
         self._add_labels(sample, task)
 
     def _add_content(self, sample: SeenSample) -> None:
@@ -152,11 +153,13 @@ class SplitCount:
             self.faults.setdefault("holds the same image as another of this split", []).append(twice)
         self.contents.setdefault(sample.digest, sample.id)
 
-    def _add_input(self, name: str, one: SeenInput) -> None:
+    def _add_input(self, name: str, one: SeenInput, id: str) -> None:
         self.dtypes.setdefault(name, Counter())[one.dtype] += 1
         if one.low is not None and one.high is not None:
             low, high = self.ranges.get(name, (one.low, one.high))
             self.ranges[name] = (min(low, one.low), max(high, one.high))
+            if one.low != one.high:
+                self.extremes.setdefault(name, []).append((max(abs(one.low), abs(one.high)), id))
         self.values[name] += one.values
         self.missing[name] += one.missing
 

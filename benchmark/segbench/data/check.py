@@ -17,6 +17,7 @@ from segbench.data.problems import (
     problems_between_splits,
     problems_of_dtypes,
     problems_of_masks,
+    problems_of_ranges,
     problems_of_split,
     problems_of_training,
 )
@@ -129,6 +130,7 @@ def check_dataset(
     train = next((count for count in counts if count.split == trained), None)
     problems += [*problems_of_training(train, task), *of_masks]
     problems += [*problems_between_splits(counts, train, spec.unions, task), *problems_of_dtypes(counts)]
+    problems += [problem for count in counts for problem in problems_of_ranges(count)]
     unused = () if splits is not None else tuple(_unused(spec, options, root, counts))
     return DataReport(spec.name, tuple(dict.fromkeys(problems)), tuple(count.statistics(task) for count in counts), unused)
 

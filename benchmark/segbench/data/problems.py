@@ -17,6 +17,8 @@ _FEW_SAMPLES = 2
 _MOST_COLOURS = 12
 PALETTES_DISAGREE = "palettes disagree"
 _MANY_OF_A_KIND = 0.1
+_RANGES_APART = 16
+"""Ratio between the largest values of two groups of images that shows two scales: 0 to 1 beside 0 to 255, or 8 beside 12 or 16 bits."""
 _MANY_SHARED = 0.1
 """Share of a split's images that another split holds too, above which a run is refused: published datasets have a few such images."""
 
@@ -230,6 +232,25 @@ def problems_of_dtypes(counts: Sequence[SplitCount]) -> Iterator[Problem]:
             kinds = ", ".join(f"{dtype} ({counted(images, 'image')})" for dtype, images in dtypes.most_common())
             yield Problem(
                 f"'{name}' is stored in several ways: {kinds}. If the same brightness is another number, convert them to one.", "warning"
+            )
+
+
+def problems_of_ranges(count: SplitCount) -> Iterator[Problem]:
+    """Images of one split in two scales, such as 0 to 1 and 0 to 255, where no image lies between. Constant pictures are left out."""
+    for name, extremes in count.extremes.items():
+        if len({_family(dtype) for dtype in count.dtypes[name]}) > 1:
+            continue  # named by the dtypes already
+        ordered = sorted(extremes)
+        gaps = [i for i in range(1, len(ordered)) if ordered[i][0] > _RANGES_APART * ordered[i - 1][0]]
+        least = max(2, _MANY_OF_A_KIND * len(ordered))
+        gap = next((i for i in gaps if least <= i <= len(ordered) - least), None)
+        if gap is not None:
+            (low, small), (high, large) = ordered[gap - 1], ordered[gap]
+            yield Problem(
+                f"'{name}' has two scales: values up to {low:g} in {counted(gap, 'image')} ({small}), from {high:g} up in "
+                f"{len(ordered) - gap} ({large}). If the same brightness is another number, convert them to one.",
+                "warning",
+                where=count.split,
             )
 
 

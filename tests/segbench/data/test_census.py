@@ -261,6 +261,22 @@ def test_mixed_depths_and_single_coloured_pictures_are_noted(catalog: Catalog, t
     assert any("of a single colour" in text for text in warnings(report))
 
 
+def test_images_of_one_dtype_in_two_scales_are_noted(catalog: Catalog, tmp_path: Path) -> None:
+    def image(index: int) -> Array:
+        grey = np.random.default_rng(index).integers(0, 255, (16, 16)).astype(np.uint16)
+        return grey * 257 if index % 3 else grey
+
+    found = [text for text in warnings(census(catalog, write(tmp_path, truth, image))) if "two scales" in text]
+    assert any(text.startswith("'image' has two scales: values up to 25") for text in found)
+
+
+def test_images_of_every_brightness_are_of_one_scale(catalog: Catalog, tmp_path: Path) -> None:
+    def image(index: int) -> Array:
+        return np.random.default_rng(index).integers(0, 3 * 2**index, (16, 16)).astype(np.uint16)
+
+    assert not any("two scales" in text for text in warnings(census(catalog, write(tmp_path, truth, image))))
+
+
 def test_masks_that_call_a_class_nodata_are_explained(catalog: Catalog, tmp_path: Path) -> None:
     rasterio = pytest.importorskip("rasterio")
     root = write(tmp_path, truth)
