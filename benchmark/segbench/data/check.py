@@ -129,7 +129,10 @@ def check_dataset(
     problems += [problem for count in counts for problem in problems_of_split(count, task, advice=advice)]
     train = next((count for count in counts if count.split == trained), None)
     problems += [*problems_of_training(train, task), *of_masks]
-    problems += [*problems_between_splits(counts, train, spec.unions, task), *problems_of_dtypes(counts)]
+    problems += [
+        *problems_between_splits(counts, train, spec.unions, task, by_group=hasattr(options, "group")),
+        *problems_of_dtypes(counts),
+    ]
     problems += [problem for count in counts for problem in problems_of_ranges(count)]
     unused = () if splits is not None else tuple(_unused(spec, options, root, counts))
     return DataReport(spec.name, tuple(dict.fromkeys(problems)), tuple(count.statistics(task) for count in counts), unused)

@@ -176,15 +176,18 @@ def _colour(colour: Colour) -> str:
 
 
 def problems_between_splits(
-    counts: Sequence[SplitCount], train: SplitCount | None, unions: Mapping[str, Sequence[str]], task: Task
+    counts: Sequence[SplitCount], train: SplitCount | None, unions: Mapping[str, Sequence[str]], task: Task, *, by_group: bool = True
 ) -> Iterator[Problem]:
-    """Images that two splits share, exactly or nearly, and classes that are scored but not in the training split."""
+    """Images that two splits share, exactly or nearly, and classes that are scored but not in the training split.
+
+    ``by_group``: the dataset has the option ``group``, which keeps images of a scene in one split.
+    """
     for position, first in enumerate(counts):
         for second in counts[position + 1 :]:
             if first.split in unions.get(second.split, ()) or second.split in unions.get(first.split, ()):
                 continue
             yield from _shared(first, second)
-            yield from _alike(first, second)
+            yield from _alike(first, second, by_group=by_group)
     for count in counts:
         if train is None or count is train or not train.class_pixels.total():
             continue
@@ -206,16 +209,16 @@ def _shared(first: SplitCount, second: SplitCount) -> Iterator[Problem]:
         )
 
 
-def _alike(first: SplitCount, second: SplitCount) -> Iterator[Problem]:
+def _alike(first: SplitCount, second: SplitCount, *, by_group: bool) -> Iterator[Problem]:
     same = set(first.contents) & set(second.contents)
     exact = {second.contents[digest] for digest in same}
     pairs = [pair for pair in alike_pairs(first.structures, second.structures) if second.ids[pair.second] not in exact]
     if pairs:
         names = [f"{second.ids[pair.second]} ~ {first.ids[pair.first]}" for pair in pairs]
+        remedy = ' Keep what belongs together in one split: group="PATTERN" names the scene in file names.' if by_group else ""
         yield Problem(
             f"{counted(len(pairs), 'image')} of '{second.split}' look like images of '{first.split}', copied, mirrored or turned: "
-            f'{list_ids(names)}. Scores would be too good. Keep what belongs together in one split: group="PATTERN" names the scene in '
-            "file names.",
+            f"{list_ids(names)}. Scores would be too good.{remedy}",
             "warning",
             where=second.split,
         )

@@ -299,3 +299,18 @@ def test_a_large_split_is_looked_at_in_part(catalog: Catalog, tmp_path: Path) ->
     (train,) = report.splits
     assert train.read == 3
     assert train.samples > 3
+
+
+def test_copies_that_are_grouped_as_the_advice_says_lie_in_one_split(catalog: Catalog, tmp_path: Path) -> None:
+    def image(index: int) -> Array:
+        pixels = np.random.default_rng(index // 2).integers(0, 255, (16, 16, 3)).astype(np.uint8)
+        return pixels[:, ::-1].copy() if index % 2 else pixels
+
+    root = write(tmp_path, truth, image)
+    for path in sorted(root.rglob("*.png")):
+        index = int(path.stem)
+        path.rename(path.with_name(f"scene{index // 2}_{index % 2}.png"))
+    alike = [text for text in warnings(census(catalog, root)) if "look like" in text]
+    assert alike
+    assert all('group="PATTERN"' in text for text in alike)
+    assert not any("look like" in text for text in warnings(census(catalog, root, 'group="(.*)_"')))

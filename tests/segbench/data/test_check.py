@@ -219,6 +219,15 @@ def test_splits_that_share_an_image_are_found_by_its_content() -> None:
     ]
 
 
+def test_mirrored_images_of_another_split_are_noted_without_an_option_that_the_dataset_lacks() -> None:
+    image = torch.randint(0, 255, (3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(3).repeat(32 * 11)[: 32 * 32].reshape(32, 32)
+    first, second = (Sample({"image": one}, mask, name) for name, one in (("a", image), ("b", image.flip(2))))
+    found = [text for text in Memory({"train": [first], "val": [second]}).messages() if "look like" in text]
+
+    assert found == ["1 image of 'val' look like images of 'train', copied, mirrored or turned: b ~ a. Scores would be too good."]
+
+
 def test_declared_unions_may_share_but_must_be_complete() -> None:
     train, val = [_sample("a")], [_sample("b")]
     unions = {"trainval": ("train", "val")}
