@@ -157,7 +157,7 @@ def _print_split(split: Any, task: Any) -> None:
 
 
 def _remarks(split: Any) -> Iterator[str]:
-    """What was noticed of a split's files, where there is something."""
+    """Lines on orientation tags, missing data, pages and palettes of a split's files, where there are some."""
     if split.orientations:
         tags = ", ".join(f"{tag} ({counted(count, 'image')})" for tag, count in split.orientations.items())
         yield f"orientation tags: {tags}; applied to the images, not to the masks"

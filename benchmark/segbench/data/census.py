@@ -81,7 +81,7 @@ class SeenInput:
 
 @dataclass(frozen=True)
 class SeenSample:
-    """What was seen of one sample; of one that cannot be read only ``error``."""
+    """Figures of one sample; of one that cannot be read only ``error``."""
 
     id: str
     error: str | None = None
@@ -232,7 +232,7 @@ def count_split(
 
 
 def _examined(samples: Sequence[Sample], positions: Sequence[int], names: Sequence[str] | None, task: Task) -> Iterator[SeenSample]:
-    """What is seen of each sample, in order; several are read at a time, as decoding leaves the interpreter's lock."""
+    """Figures of each sample, in order; several are read at a time, as decoding leaves the interpreter's lock."""
     with ThreadPoolExecutor(usable_cores()) as pool:
         for start in range(0, len(positions), _WAITING):
             yield from pool.map(lambda index: _examine(samples, index, names, task), positions[start : start + _WAITING])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from segbench.data.census import CensusProgress, SplitCount, SplitStatistics, count_split, reason
 from segbench.data.problems import (
@@ -57,10 +60,7 @@ class DataReport:
 
     def to_record(self) -> dict[str, Any]:
         """The report as plain values for JSON."""
-        return {"dataset": self.dataset, "ok": self.ok, **{name: [asdict(x) for x in getattr(self, name)] for name in _PARTS}}
-
-
-_PARTS = {"problems": Problem, "splits": SplitStatistics, "unused": Unused}
+        return {"ok": self.ok, **asdict(self)}
 
 
 def census_of(
@@ -196,29 +196,18 @@ def _files_below(root: Path) -> Iterator[Path]:
 
 def _read_report(file: Path) -> DataReport | None:
     try:
-        record = json.loads(file.read_bytes())
-        parts = {name: tuple(_part(kind, one) for one in record[name]) for name, kind in _PARTS.items()}
-        return DataReport(record["dataset"], **parts)
-    except (OSError, ValueError, KeyError, TypeError):
+        return _reports().validate_json(file.read_bytes())
+    except (OSError, ValueError):
         return None
 
 
-def _part(kind: Any, record: Mapping[str, Any]) -> Any:
-    """A dataclass from its JSON record, whose keys that were numbers and values that were tuples have become texts and lists."""
-    values = {f.name: record[f.name] for f in fields(kind)}
-    for name in ("outside_pixels", "orientations", "pages"):
-        if name in values:
-            values[name] = {int(key): value for key, value in values[name].items()}
-    for name in ("class_pixels", "class_samples"):
-        if name in values:
-            values[name] = tuple(values[name])
-    if "ranges" in values:
-        values["ranges"] = {key: tuple(value) for key, value in values["ranges"].items()}
-    return kind(**values)
+@functools.cache
+def _reports() -> TypeAdapter[DataReport]:
+    return TypeAdapter(DataReport)
 
 
 def _write_report(file: Path, report: DataReport) -> None:
     with contextlib.suppress(OSError):  # without the cache the data is read again next time
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as unfinished:
-            unfinished.write_text(json.dumps(report.to_record()))
+            unfinished.write_bytes(_reports().dump_json(report))

@@ -101,7 +101,7 @@ def assign(keys: Sequence[str], parts: int, *, what: str = "image") -> dict[str,
 
 
 def fold_note(dataset: Chosen[DatasetSpec], fold: Fold) -> str:
-    """What a fold's row is trained and scored on, for its reader."""
+    """The note in a fold's row: its part, the splits that are divided, and that no checkpoint is selected."""
     names = dataset.spec.split_names(dataset.options)
     apart = f"; the declared split '{TEST}' is kept out" if TEST in names else ""
     pool = counted(len(pooled_splits(dataset)), "split")

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from segbench.data.reader import layers
 from segbench.errors import DataError, SegbenchError
 from segbench.plugin.specs import Normalisation, Sample, Task
 
-STORED_DTYPES = (torch.uint8, torch.int16, torch.uint16, torch.float32)
+STORED_DTYPES: tuple[torch.dtype, ...] = tuple(getattr(torch, name) for name in layers.STORED_DTYPES)
 """Dtypes of the inputs that a dataset may return."""
 
 _MAX_UINT8 = 255

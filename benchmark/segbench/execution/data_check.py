@@ -1,7 +1,8 @@
-"""The look at a run's data before anything is trained: the census of the splits that it uses."""
+"""The check of a run's data before anything is trained: the census of the splits that it uses."""
 
 from __future__ import annotations
 
+from segbench.data.folds import pooled_splits
 from segbench.data.selection import scored_split
 from segbench.errors import DataError
 from segbench.execution.plan.plan import Plan
@@ -14,7 +15,7 @@ _MOST_NAMED = 4
 
 
 def check_data(plan: Plan, *, training: bool = True) -> list[str]:
-    """What is worth a look in the data of a plan, a sentence each; kept by the data's digest, so that it is read once.
+    """Warnings of the census of a plan's data, a sentence each; the census is kept by the data's digest, so that the data is read once.
 
     Raises :class:`DataError` for what makes every score wrong or every cell fail. Embedded datasets are not looked at.
     """
@@ -22,8 +23,9 @@ def check_data(plan: Plan, *, training: bool = True) -> list[str]:
         return []
     from segbench.data.check import census_of  # it needs torch, which a plan does not
 
-    data = plan.cells[0].settings.data
-    trained = plan.cells[0].settings.train.split if training else None
+    settings = plan.cells[0].settings
+    data = settings.data
+    trained = settings.train.split if training and data.fold is None else None  # one census for all folds, which name splits of their own
     report = census_of(
         plan.dataset,
         plan.task,
@@ -49,7 +51,7 @@ def _splits(plan: Plan, *, training: bool) -> list[str]:
     used: list[str] = []
     for cell in plan.cells:
         if cell.settings.data.fold is not None:
-            used += [name for name in names if name != "test" and name not in plan.dataset.spec.unions]
+            used += pooled_splits(plan.dataset)
             continue
         train = [cell.settings.train.split, cell.settings.train.select_on] if training else []
         used += [name for name in (*train, scored_split(plan.dataset, cell.settings)) if name is not None]

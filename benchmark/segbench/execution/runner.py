@@ -47,7 +47,7 @@ def run(
     require_torch()
     catalog = catalog or load_catalog()
     device = resolve_device(config.device)
-    plan = make_plan(config, catalog, digest_of=_data_digest, complete=True)
+    plan = make_plan(config, catalog, digest_of=data_digest, complete=True)
     noticed = check_data(plan)
     store = RunStore(output_directory(config, plan.dataset))
     store.open()
@@ -79,7 +79,7 @@ def run_stages(
     With ``checkpoints`` (by cell) only those cells are run, with these weights. Costs are measured where "profile" is asked for.
     Cells that were not trained by this configuration are named ``by_model``. ``notes`` (by cell) are kept in their rows.
     """
-    plan = make_plan(config, catalog, digest_of=_data_digest, by_model=by_model)
+    plan = make_plan(config, catalog, digest_of=data_digest, by_model=by_model)
     if checkpoints is not None:
         plan = dataclasses.replace(plan, cells=tuple(cell for cell in plan.cells if cell.id in checkpoints))
     noticed = check_data(plan, training="train" in stages) if {"train", "evaluate"} & set(stages) else []
@@ -158,12 +158,6 @@ def _finish(session: RunSession) -> RunResult:
 def failures(result: RunResult, *, among: Collection[str] | None = None) -> Sequence[CellResult]:
     """Cells that did not come out well; ``among``: the ids of this run's own, where its directory holds others too."""
     return [cell for cell in result.cells if cell.status in ("failed", "interrupted") and (among is None or cell.id in among)]
-
-
-def _data_digest(root: Path) -> str:
-    from segbench.data.digest import data_digest
-
-    return data_digest(root)
 
 
 def preview(config: RunConfig, *, catalog: Catalog) -> Sequence[tuple[Cell, StagePlan | None]]:

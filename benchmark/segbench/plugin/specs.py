@@ -527,7 +527,7 @@ class ConverterSpec(_Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """What a conversion did.
+    """The result of a conversion.
 
     splits         images per split that the source has; one entry ``""`` where it has none
     objects        objects painted per class name, in the order of the class ids

@@ -39,7 +39,7 @@ def segbench_converters() -> Iterable[ConverterSpec]:
 
 
 def check(options: Options) -> list[str]:
-    """What is not installed."""
+    """The packages that are not installed, and how to get them; empty where all are."""
     missing = [package for module, package in _MODULES.items() if importlib.util.find_spec(module) is None]
     return [f"needs {' and '.join(missing)}: pip install 'segbench[convert]'"] if missing else []
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from segbench import DataError, Normalisation, Problem, Sample
 
@@ -70,20 +69,6 @@ def read_matlab(path: Path, *names: str) -> Array:
         return np.asarray(value, np.int64)
     except Exception as error:  # scipy raises many kinds for damaged files
         raise DataError(f"cannot read {'.'.join(names)} of {path}: {error or type(error).__name__}. Is it the official file?") from error
-
-
-def count_pages(path: Path) -> int:
-    """Pages of a TIFF stack."""
-    try:
-        with Image.open(path) as picture:
-            return int(getattr(picture, "n_frames", 1))
-    except Exception as error:  # as above
-        raise unreadable(path, error) from error
-
-
-def unreadable(path: Source, error: Exception) -> DataError:
-    """The error for a file that exists but cannot be decoded."""
-    return DataError(f"cannot read {path}: {error or type(error).__name__}. Is it complete? Copy or download it again.")
 
 
 def find_root(root: Path, candidates: Iterable[str], needs: str, what: str) -> Path:

@@ -100,7 +100,7 @@ def unused(root: Path, options: FolderOptions) -> dict[Path, str]:
 
 
 def _named_files(options: FolderOptions) -> list[str]:
-    """What options may name beside folders: lists and tables."""
+    """Files that options may name beside folders: lists and tables."""
     named = (options.train, options.val, options.test, options.classes, options.colours)
     return [name for name in named if isinstance(name, str) and name]
 
@@ -250,7 +250,7 @@ def _masks_left_out(sources: Sequence[Source], images: dict[str, list[Path]], la
 
 
 def _goes_on(name: str, starts: Collection[str]) -> bool:
-    """Whether a picture's name is one of ``starts`` with a number behind it: ``a_mask_1``, ``a_mask (2)``."""
+    """True where a picture's name is one of ``starts`` with a number behind it: ``a_mask_1``, ``a_mask (2)``."""
     stem, ending = os.path.splitext(name.rsplit("/", 1)[-1])
     number = re.fullmatch(r"(.+?)[_\- (]*\d+\)?", stem)
     return ending.lower() in IMAGE_SUFFIXES and number is not None and number.group(1) in starts

@@ -128,7 +128,7 @@ def _names(name: str) -> tuple[str, ...]:
 
 
 def _belongs(file: Path, name: str) -> bool:
-    """Whether a file is of a split: its stem or a folder above it is the name, or begins with the name and a separator."""
+    """True where a file is of a split: its stem or a folder above it is the name, or begins with the name and a separator."""
     parts = [part.lower() for part in (*file.parts[:-1], file.stem)]
     return any(
         part == known or part.startswith((f"{known}-", f"{known}_", f"{known}.")) for part in parts for known in _names(name.lower())

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from segbench import DataError, Problem, Sample, Task, read_image
 from segbench_plugins.datasets import ReadyOptions
-from segbench_plugins.datasets.files import Samples, count_pages, tensor
+from segbench_plugins.datasets.files import Samples, tensor
 from segbench_plugins.datasets.label_table import LabelTable
 from segbench_plugins.datasets.listing import LabelledSamples, Listing, block_split, check_splits, complete_files, pair_files
+from segbench_plugins.datasets.pages import page_count
 
 SPLITS = ("train", "val", "test")
 OFFICIAL = {"train": 20, "val": 5, "test": 5}
@@ -80,7 +81,7 @@ def _count_slices(stacks: tuple[Path, Path]) -> int:
     for path in stacks:
         if not path.is_file():
             raise DataError(f"{path} is not there. {_LAYOUT}")
-    volume, labels = (count_pages(path) for path in stacks)
+    volume, labels = (page_count(path) for path in stacks)
     if volume != labels:
         raise DataError(f"{stacks[0]} has {volume} pages, but {stacks[1]} has {labels}: they must be as many. {_LAYOUT}")
     return volume

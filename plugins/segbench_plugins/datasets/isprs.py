@@ -6,12 +6,14 @@ band around each object black: not scored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from segbench import IGNORE_INDEX, DataError
+from segbench import IGNORE_INDEX, DataError, Problem
+from segbench_plugins.datasets import IsprsOptions
 from segbench_plugins.datasets.label_table import ColourTable
-from segbench_plugins.datasets.listing import Files, Listing
+from segbench_plugins.datasets.listing import Files, LabelledSamples, Listing, check_splits, open_split
 
 CLASSES = {
     "impervious surface": (255, 255, 255),
@@ -25,6 +27,31 @@ BOUNDARY = (0, 0, 0)
 MISPRINT = (252, 255, 0)  # cars in one label file of Potsdam
 LABELS = ColourTable({colour: index for index, colour in enumerate(CLASSES.values())} | {MISPRINT: 4})
 ERODED_LABELS = ColourTable({**LABELS.ids, BOUNDARY: IGNORE_INDEX})
+
+
+@dataclass(frozen=True)
+class IsprsTiles:
+    """One of the two benchmarks: its official tiles by split, and the folders and file names of its images and labels."""
+
+    tiles: Mapping[str, Sequence[str]]
+    images: Mapping[str, str]
+    labels: Mapping[str, str]
+    eroded: Mapping[str, str]
+    layout: str
+
+    def load(self, root: Path, split: str, options: IsprsOptions) -> LabelledSamples:
+        """The tiles of one split."""
+        labels = ERODED_LABELS if options.eroded else LABELS
+        return open_split(self.listing(root, split, options), labels, split=split, partial=options.partial)
+
+    def check_data(self, root: Path, options: IsprsOptions) -> list[Problem]:
+        """Splits and tiles that are not there."""
+        return check_splits(self.listing, root, options, splits=("train", "val", "test"), optional=("test",))
+
+    def listing(self, root: Path, split: str, options: IsprsOptions) -> Listing:
+        """The files of one split."""
+        labels = self.eroded if options.eroded else self.labels
+        return tile_listing(root, self.tiles[split], self.images, labels, split=split, layout=self.layout)
 
 
 def tile_listing(

@@ -157,7 +157,7 @@ def _readings(lines: Sequence[str], key_of: Callable[[str], str | None]) -> Iter
 
 
 def _holds_several(line: str, key_of: Callable[[str], str | None]) -> bool:
-    """Whether a line is more than one name, which may itself hold spaces."""
+    """True where a line is more than one name, which may itself hold spaces."""
     if len(_FILE_NAMES.findall(line)) > 1:
         return True
     fields = re.split(r"[\s,;]+", line)
@@ -179,7 +179,7 @@ def _columns(rows: Sequence[Row], key_of: Callable[[str], str | None]) -> Iterat
 
 
 def _is_index(title: Sequence[str], body: Sequence[Row], column: int) -> bool:
-    """Whether a column of several is a running number."""
+    """True where a column of several is a running number."""
     values = [row[column] for row in body if column < len(row)]
     counts = [str(number) for number in range(len(values))], [str(number + 1) for number in range(len(values))]
     return bool(set(title) & _INDEX_WORDS) or (len(values) > 1 and values in counts)

@@ -76,7 +76,7 @@ def check_splits(
     optional: Sequence[str] = (),
     official: Mapping[str, int] | None = None,
 ) -> list[Problem]:
-    """What is wrong with each split: not there, files missing, or fewer samples than the whole dataset has by ``official``.
+    """Problems of each split: not there, files missing, or fewer samples than the whole dataset has by ``official``.
 
     A split that is not there is an error, as it prevents training; a warning where it is ``optional``, or with ``partial`` where
     another split is there.

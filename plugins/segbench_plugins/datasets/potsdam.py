@@ -6,13 +6,10 @@ Official are 24 tiles to train on and 14 to test on. Seven of the 24 are kept fo
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from segbench import Problem, Task
+from segbench import Task
 from segbench_plugins.datasets import IsprsOptions
 from segbench_plugins.datasets.files import IMAGENET
-from segbench_plugins.datasets.isprs import CLASSES, ERODED_LABELS, LABELS, tile_listing
-from segbench_plugins.datasets.listing import LabelledSamples, Listing, check_splits, open_split
+from segbench_plugins.datasets.isprs import CLASSES, IsprsTiles
 
 VAL = ("2_11", "2_12", "4_10", "5_11", "6_7", "7_8", "7_10")
 TRAIN = ("2_10", "3_10", "3_11", "3_12", "4_11", "4_12", "5_10", "5_12", "6_8", "6_9", "6_10", "6_11", "6_12", "7_7", "7_9", "7_11", "7_12")
@@ -32,16 +29,6 @@ def task(options: IsprsOptions) -> Task:
     return Task(class_names=tuple(CLASSES), palette=tuple(CLASSES.values()), normalisation={"image": IMAGENET})
 
 
-def load(root: Path, split: str, options: IsprsOptions) -> LabelledSamples:
-    """The tiles of one split."""
-    labels = ERODED_LABELS if options.eroded else LABELS
-    return open_split(_listing(root, split, options), labels, split=split, partial=options.partial)
-
-
-def check_data(root: Path, options: IsprsOptions) -> list[Problem]:
-    """Splits and tiles that are not there."""
-    return check_splits(_listing, root, options, splits=("train", "val", "test"), optional=("test",))
-
-
-def _listing(root: Path, split: str, options: IsprsOptions) -> Listing:
-    return tile_listing(root, TILES[split], _IMAGES, _ERODED if options.eroded else _LABELS, split=split, layout=_LAYOUT)
+_TILES = IsprsTiles(TILES, _IMAGES, _LABELS, _ERODED, _LAYOUT)
+load = _TILES.load
+check_data = _TILES.check_data

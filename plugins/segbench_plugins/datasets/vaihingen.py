@@ -6,12 +6,9 @@ Official are 16 tiles to train on and 17 to test on. Five of the 16 are kept for
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from segbench import Problem, Task
+from segbench import Task
 from segbench_plugins.datasets import IsprsOptions
-from segbench_plugins.datasets.isprs import CLASSES, ERODED_LABELS, LABELS, tile_listing
-from segbench_plugins.datasets.listing import LabelledSamples, Listing, check_splits, open_split
+from segbench_plugins.datasets.isprs import CLASSES, IsprsTiles
 
 TRAIN = ("1", "3", "5", "7", "13", "17", "21", "23", "26", "32", "37")
 VAL = ("11", "15", "28", "30", "34")
@@ -34,16 +31,6 @@ def task(options: IsprsOptions) -> Task:
     return Task(class_names=tuple(CLASSES), palette=tuple(CLASSES.values()), rgb=())
 
 
-def load(root: Path, split: str, options: IsprsOptions) -> LabelledSamples:
-    """The tiles of one split."""
-    labels = ERODED_LABELS if options.eroded else LABELS
-    return open_split(_listing(root, split, options), labels, split=split, partial=options.partial)
-
-
-def check_data(root: Path, options: IsprsOptions) -> list[Problem]:
-    """Splits and tiles that are not there."""
-    return check_splits(_listing, root, options, splits=("train", "val", "test"), optional=("test",))
-
-
-def _listing(root: Path, split: str, options: IsprsOptions) -> Listing:
-    return tile_listing(root, TILES[split], _IMAGES, _ERODED if options.eroded else _LABELS, split=split, layout=_LAYOUT)
+_TILES = IsprsTiles(TILES, _IMAGES, _LABELS, _ERODED, _LAYOUT)
+load = _TILES.load
+check_data = _TILES.check_data

@@ -72,7 +72,7 @@ def curves_caption(result: RunResult) -> str:
 
 
 def _over_classes(result: RunResult) -> str:
-    """How many classes the validation scores are over, where not all have labels in that split."""
+    """The number of classes that validation scores are averaged over, where not all have labels in that split."""
     rows = [row for cell in result.cells if cell.training for row in cell.training.history]
     counts = {(row.val_classes_averaged, row.val_classes) for row in rows if row.val_classes_averaged and row.val_classes}
     few = [counted_classes(averaged, total) for averaged, total in sorted(counts) if averaged < total]

@@ -1,4 +1,4 @@
-"""What several runs say together, for the overview: mean ranks across datasets, and means over folds."""
+"""Sections of the overview over several runs: mean ranks across datasets, and means over folds."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def folds(runs: Iterable[RunResult]) -> str:
 
 
 def quick_tries(runs: Iterable[RunResult]) -> str:
-    """What rows are left out of all this, and why."""
+    """The rows that are left out of ranks and comparisons, each with its reason."""
     reasons = dict.fromkeys(why for run in runs for cell in run.cells if (why := not_comparable(cell)))
     return bullets(markdown(f"Rows left out: {why}.") for why in reasons)
 

@@ -77,7 +77,7 @@ def _of_entry(folder: str, entry: Entry, names: set[str]) -> Iterator[Badge]:
 
 
 def _over(entry: Entry) -> str:
-    """How many classes the mean is over, where not all have label pixels."""
+    """The number of classes that the mean is over, where not all have label pixels."""
     classes = averaged_classes(entry.cell.quality)
     return f", {classes.short}" if classes and classes.absent else ""
 

@@ -1,4 +1,4 @@
-"""What several runs say together: folds of one dataset, and one run for each of several datasets."""
+"""Summaries over several runs: folds of one dataset, and one run for each of several datasets."""
 
 from __future__ import annotations
 

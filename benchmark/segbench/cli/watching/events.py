@@ -97,7 +97,7 @@ def _epoch(command: CommandState, cell: str, line: Fields) -> None:
 
 
 def _classes(line: Fields, averaged: str, total: str) -> tuple[int | None, int | None]:
-    """How many classes a score is over, and how many there are."""
+    """The number of classes that a score is averaged over, and of all classes."""
     values = number(line.get(averaged)), number(line.get(total))
     return None if values[0] is None else int(values[0]), None if values[1] is None else int(values[1])
 

@@ -1,4 +1,4 @@
-"""What the reader noticed of a file, and the collector that a census gathers it with."""
+"""Facts of a file that the reader saw (dtype, orientation, pages, palette, ..), and the collector by which a census gathers them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ READER_VERSION = 1
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What was noticed of one image or mask file.
+    """Facts of one image or mask file, as the reader saw them.
 
     dtype        as stored: "uint8", "uint16", "float32"; "uint1", "uint2", "uint4" for packed greys
     bands        channels as stored (a palette is one), alpha among them

@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -126,7 +126,7 @@ def image_layer(source: Path | BinaryIO, path: Path, *, bands: Sequence[int], pa
         if count > 1 and pages != "refuse" and isinstance(source, Path):
             yield _page_layer(source, path, facts, pages)
             return
-        layer = RasterLayer(path, file, _indexes(path, file, bands), georeference_of(file), facts)
+        layer = RasterLayer(path, file, _indexes(path, file, bands), facts.place or Georeference(), facts)
         unfolded = None if bands else _unfolded(layer)
         if unfolded is None and orientation == 1:
             yield layer
@@ -240,7 +240,7 @@ def _page_layer(source: Path, path: Path, facts: FileFacts, pages: str | int) ->
 def _in_memory(path: Path, pixels: Array, facts: FileFacts, place: Georeference) -> PictureLayer:
     keeps_place = place.is_known and facts.orientation == 1
     size = (pixels.shape[1], pixels.shape[2])
-    facts = with_missing_share(FileFacts(**{**facts.__dict__, "size": size}), gaps(pixels))
+    facts = with_missing_share(replace(facts, size=size), gaps(pixels))
     return PictureLayer(path, pixels, facts, raster=keeps_place, georeference=place if keeps_place else Georeference())
 
 
