@@ -14,9 +14,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from segbench.data.census import CensusProgress, SplitCount, SplitStatistics, count_split, reason
+from segbench.data.check_labels import Remedies
 from segbench.data.problems import (
     PALETTES_DISAGREE,
     advice_on_values,
+    problems_between_folds,
     problems_between_splits,
     problems_of_dtypes,
     problems_of_masks,
@@ -32,7 +34,7 @@ from segbench.util.cache_dir import user_cache
 from segbench.util.files import replacing
 from segbench.util.sequences import counted
 
-_FORMAT = 3  # of a census that is kept in the user's cache; raised when the check changes
+_FORMAT = 4  # of a census that is kept in the user's cache; raised when the check changes
 
 
 @dataclass(frozen=True)
@@ -72,20 +74,35 @@ def census_of(
     splits: Sequence[str] | None = None,
     trained: str | None = "train",
     most: int | None = None,
+    folds: bool = False,
     progress: CensusProgress | None = None,
 ) -> DataReport:
     """The check of a chosen dataset; one without errors is kept in the user's cache under the data's ``digest``, where one is given.
 
-    ``splits`` are those that a run uses (all by default), ``trained`` the one it trains on, ``most`` how many samples of each are read.
+    ``splits`` are those that a run uses (all by default), ``trained`` the one it trains on, ``most`` how many samples of each are read;
+    ``folds``: the splits are divided anew into folds of whole scenes.
     """
     key = json.dumps(
-        [_FORMAT, str(dataset.choice.name), str(dataset.options), digest, dataset.code.identity, reader_identity(), splits, trained, most]
+        [
+            _FORMAT,
+            str(dataset.choice.name),
+            str(dataset.options),
+            digest,
+            dataset.code.identity,
+            reader_identity(),
+            splits,
+            trained,
+            most,
+            folds,
+        ]
     )
     file = user_cache() / "census" / f"{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}.json"
     kept = _read_report(file) if digest else None
     if kept is not None:
         return kept
-    report = check_dataset(dataset.spec, dataset.options, task, root, splits=splits, trained=trained, most=most, progress=progress)
+    report = check_dataset(
+        dataset.spec, dataset.options, task, root, splits=splits, trained=trained, most=most, folds=folds, progress=progress
+    )
     if digest and report.ok:  # an error may lie in what is installed or readable now, of which the key knows nothing
         _write_report(file, report)
     return report
@@ -100,6 +117,7 @@ def check_dataset(
     splits: Sequence[str] | None = None,
     trained: str | None = "train",
     most: int | None = None,
+    folds: bool = False,
     progress: CensusProgress | None = None,
 ) -> DataReport:
     """Check a dataset, whatever state it is in: all splits, or those that are named.
@@ -123,16 +141,21 @@ def check_dataset(
             problems += _problems_of_union(spec, options, root, split, samples)
             continue
         counts.append(count_split(samples, split, task, most=most, progress=progress))
-    of_masks = list(problems_of_masks(counts, task, declared=bool(getattr(options, "value_map", ""))))
+    remedies = Remedies(spec.remedies)
+    declared = "value_map" in remedies and bool(options.value_map)  # type: ignore[attr-defined]  # remedies are names of options
+    of_masks = list(problems_of_masks(counts, task, remedies, declared=declared))
     agree = not any(problem.message.startswith(PALETTES_DISAGREE) for problem in of_masks)
-    advice = advice_on_values(counts, task) if agree else ""  # where palettes disagree no index means a class: no value is explained
-    problems += [problem for count in counts for problem in problems_of_split(count, task, advice=advice)]
+    advice = (
+        advice_on_values(counts, task, remedies) if agree else ""
+    )  # where palettes disagree no index means a class: no value is explained
+    problems += [problem for count in counts for problem in problems_of_split(count, task, remedies, advice=advice)]
     train = next((count for count in counts if count.split == trained), None)
-    problems += [*problems_of_training(train, task), *of_masks]
-    problems += [
-        *problems_between_splits(counts, train, spec.unions, task, by_group=hasattr(options, "group")),
-        *problems_of_dtypes(counts),
-    ]
+    problems += [*problems_of_training(train, task, remedies), *of_masks]
+    if folds:
+        problems += problems_between_folds(counts, _scenes(spec, options, root, counts))
+    else:
+        problems += problems_between_splits(counts, train, spec.unions, task, remedies)
+    problems += problems_of_dtypes(counts)
     problems += [problem for count in counts for problem in problems_of_ranges(count)]
     unused = () if splits is not None else tuple(_unused(spec, options, root, counts))
     return DataReport(spec.name, tuple(dict.fromkeys(problems)), tuple(count.statistics(task) for count in counts), unused)
@@ -158,6 +181,17 @@ def _open_split(spec: DatasetSpec, options: Options, root: Path | None, split: s
         if not any(problem.where == split or problem.message in text for problem in problems):
             problems.append(Problem(text, where=split))
     return None
+
+
+def _scenes(spec: DatasetSpec, options: Options, root: Path | None, counts: Sequence[SplitCount]) -> dict[str, dict[str, str]]:
+    """Scene of each sample id, by split, where the dataset tells scenes and its samples their ids without being read."""
+    scenes: dict[str, dict[str, str]] = {}
+    for count in counts if spec.groups else ():
+        ids = getattr(resolve(spec.load)(root, count.split, options), "ids", None)
+        if ids is not None:
+            assert spec.groups is not None
+            scenes[count.split] = dict(zip(ids, resolve(spec.groups)(root, count.split, options), strict=True))
+    return scenes
 
 
 def _problems_of_union(spec: DatasetSpec, options: Options, root: Path | None, split: str, samples: Sequence[Sample]) -> list[Problem]:

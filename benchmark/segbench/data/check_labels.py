@@ -45,7 +45,18 @@ def describe_values(values: Mapping[int, int], limit: int = 6) -> str:
     return ", ".join(texts[:limit]) + (f" and {len(texts) - limit} more" if len(texts) > limit else "")
 
 
-def advise(outside: Mapping[int, int], seen: set[int], task: Task, *, ignored: bool = False) -> str:
+class Remedies(frozenset[str]):
+    """The options by which a dataset lets its user declare labels and scenes (``DatasetSpec.remedies``)."""
+
+    def note(self, *needed: str) -> str:
+        """A sentence about the options that an advice names and the dataset lacks; empty where it has them all."""
+        lacking = [name for name in needed if name not in self]
+        if not lacking:
+            return ""
+        return f" This dataset has no option {' or '.join(lacking)}: read its files with the dataset 'folder', or write its labels anew."
+
+
+def advise(outside: Mapping[int, int], seen: set[int], task: Task, remedies: Remedies, *, ignored: bool = False) -> str:
     """Advice about values outside the classes. Causes that look alike are all named.
 
     It is judged from all values ``seen`` in the labels of all splits; ``ignored``: the ignore index occurs, too, and has to stay ignored.
@@ -53,17 +64,19 @@ def advise(outside: Mapping[int, int], seen: set[int], task: Task, *, ignored: b
     count = task.num_classes
     labels = sorted(seen - {task.ignore_index})
     if labels == list(range(1, count + 1)):
-        return f"Labels seem to start at 1: {_value_map([(value, value - 1) for value in labels], task, ignored=ignored)}."
+        shift = _value_map([(value, value - 1) for value in labels], task, ignored=ignored)
+        return f"Labels seem to start at 1: {shift}.{remedies.note('value_map')}"
     if labels == list(range(count + 1)):
-        return _one_too_many(task, ignored=ignored)
+        return _one_too_many(task, ignored=ignored) + remedies.note("value_map", "ignore")
     if len(labels) == count and labels[0] == 0 and labels[-1] >= count:
-        return _as_many(labels, outside, task, ignored=ignored)
+        return _as_many(labels, outside, task, ignored=ignored) + remedies.note("value_map")
     if len(outside) == 1 and (value := next(iter(outside))) in (-1, 255):
         unlabelled = _ignore(value, task, ignored=ignored)
-        return f"If it marks unlabelled pixels, declare it ({unlabelled}); if it is a class, give each value its class (value_map)."
+        text = f"If it marks unlabelled pixels, declare it ({unlabelled}); if it is a class, give each value its class (value_map)."
+        return text + remedies.note("ignore", "value_map")
     if len(outside) > 2 * count:
         return "So many values point to a mask that was saved as a photograph or smoothed: export it again, as PNG and without smoothing."
-    return "Name all classes, or map the values to classes (value_map) or to the ignore index."
+    return "Name all classes, or map the values to classes (value_map) or to the ignore index." + remedies.note("value_map")
 
 
 def _one_too_many(task: Task, *, ignored: bool) -> str:

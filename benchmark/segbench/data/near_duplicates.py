@@ -50,20 +50,27 @@ def structure(image: npt.NDArray[np.generic]) -> Array | None:
     return unit
 
 
-def alike_pairs(first: Sequence[Array | None], second: Sequence[Array | None]) -> list[AlikePair]:
-    """Samples of the second split that some sample of the first resembles as it is, mirrored or turned by right angles, with that one."""
+def alike_pairs(first: Sequence[Array | None], second: Sequence[Array | None], scenes: Sequence[str] | None = None) -> list[AlikePair]:
+    """Samples of the second split that some sample of the first resembles as it is, mirrored or turned by right angles, with that one.
+
+    ``scenes``: first and second are one list, whose samples are compared with those of other scenes; each pair is named once.
+    """
     left = [index for index, item in enumerate(first) if item is not None]
     right = [index for index, item in enumerate(second) if item is not None]
     if not left or not right:
         return []
     fixed = np.stack([first[index] for index in left]).reshape(len(left), -1)  # type: ignore[misc]
     pairs = []
+    scene = np.unique(scenes, return_inverse=True)[1] if scenes is not None else None
     for start in range(0, len(right), _CHUNK):
         part = right[start : start + _CHUNK]
         best, place = np.zeros(len(part), np.float32), np.zeros(len(part), np.intp)
         for turned in _turned(np.stack([second[index] for index in part])):  # type: ignore[misc]
             for begin in range(0, len(left), _CHUNK):
                 likeness = turned.reshape(len(part), -1) @ fixed[begin : begin + _CHUNK].T
+                if scene is not None:
+                    other = np.asarray(left[begin : begin + _CHUNK])
+                    likeness[(scene[part][:, None] == scene[other]) | (np.asarray(part)[:, None] < other)] = -1.0
                 position = likeness.argmax(axis=1)
                 value = likeness[np.arange(len(part)), position]
                 better = value > best

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from segbench.data.census import SplitCount
-from segbench.data.check_labels import advise, describe_values
+from segbench.data.check_labels import Remedies, advise, describe_values
 from segbench.data.near_duplicates import alike_pairs
 from segbench.data.reader.facts import Colour, FileFacts
 from segbench.plugin.specs import Problem, Task
@@ -23,20 +23,20 @@ _MANY_SHARED = 0.1
 """Share of a split's images that another split holds too, above which a run is refused: published datasets have a few such images."""
 
 
-def advice_on_values(counts: Sequence[SplitCount], task: Task) -> str:
+def advice_on_values(counts: Sequence[SplitCount], task: Task, remedies: Remedies) -> str:
     """Advice about label values outside the classes, one for all splits: a split that lacks a class would suggest another reading."""
     outside: Counter[int] = sum((count.outside for count in counts), Counter())
     seen = {value for count in counts for value in count.seen}
-    return advise(outside, seen, task, ignored=any(count.ignored for count in counts)) if outside else ""
+    return advise(outside, seen, task, remedies, ignored=any(count.ignored for count in counts)) if outside else ""
 
 
-def problems_of_split(count: SplitCount, task: Task, *, advice: str = "") -> Iterator[Problem]:
+def problems_of_split(count: SplitCount, task: Task, remedies: Remedies, *, advice: str = "") -> Iterator[Problem]:
     """Problems that one split shows by itself; ``advice`` is added where label values are no class."""
     yield from _unreadable(count)
     for fault, ids in count.faults.items():
         twice = fault.startswith("holds the same")
         yield Problem(f"{list_ids(ids)} {fault}", "warning" if twice else "error", where=count.split)
-    yield from _labels(count, task, advice)
+    yield from _labels(count, task, advice, remedies)
     if count.samples <= _FEW_SAMPLES:
         text = f"only {counted(count.samples, 'sample')}: figures from so few say little"
         yield Problem(text, "warning", where=count.split)
@@ -61,7 +61,7 @@ def _unreadable(count: SplitCount) -> Iterator[Problem]:
         yield Problem(f"{text}{more if position == _MOST_NAMED - 1 else ''}", where=count.split)
 
 
-def _labels(count: SplitCount, task: Task, advice: str) -> Iterator[Problem]:
+def _labels(count: SplitCount, task: Task, advice: str, remedies: Remedies) -> Iterator[Problem]:
     if count.outside:
         holders = list(dict.fromkeys(name for names in count.holders.values() for name in names))
         yield Problem(
@@ -76,7 +76,8 @@ def _labels(count: SplitCount, task: Task, advice: str) -> Iterator[Problem]:
     if count.ignored > count.pixels / 2:
         yield Problem(
             f"{count.ignored / count.pixels:.0%} of the pixels are ignored (label value {task.ignore_index}, or no data in the mask). "
-            "If this value is a class, give every value its class (value_map), or declare another ignore index.",
+            "If this value is a class, give every value its class (value_map), or declare another ignore index."
+            + remedies.note("value_map", "ignore"),
             "warning",
             where=count.split,
         )
@@ -84,7 +85,7 @@ def _labels(count: SplitCount, task: Task, advice: str) -> Iterator[Problem]:
         yield Problem(f"{list_ids(count.unlabelled)} without a single labelled pixel", "warning", where=count.split)
 
 
-def problems_of_training(train: SplitCount | None, task: Task) -> Iterator[Problem]:
+def problems_of_training(train: SplitCount | None, task: Task, remedies: Remedies) -> Iterator[Problem]:
     """A training split with labels of a single class, from which nothing can be learnt."""
     if train is None or train.outside or not train.read or len(train.unreadable) == train.read:
         return
@@ -96,34 +97,37 @@ def problems_of_training(train: SplitCount | None, task: Task) -> Iterator[Probl
         return
     name = task.class_names[seen[0]]
     yield Problem(
-        f"labels of one class only ({name}): nothing can be learnt from it. {_remedy_of_one_class(train, seen[0], task)}", where=train.split
+        f"labels of one class only ({name}): nothing can be learnt from it. {_remedy_of_one_class(train, seen[0], task, remedies)}",
+        where=train.split,
     )
 
 
-def _remedy_of_one_class(train: SplitCount, seen: int, task: Task) -> str:
+def _remedy_of_one_class(train: SplitCount, seen: int, task: Task, remedies: Remedies) -> str:
     nodata = next((facts.nodata for facts in train.facts if facts.role == "mask" and facts.nodata is not None and facts.missing), None)
     if nodata is not None:
         text = (
             f"The masks declare {nodata:g} as nodata, so {train.ignored / train.pixels:.1%} of the pixels are ignored. If it is a class, "
         )
         if task.num_classes > 2 or not float(nodata).is_integer():  # which class it is, the numbers do not tell
-            return f"{text}say which (value_map)."
+            return f"{text}say which (value_map).{remedies.note('value_map')}"
         rest = "" if nodata == task.ignore_index else f",{task.ignore_index}:ignore"
-        return f'{text}say so: value_map="{seen}:{seen},{int(nodata)}:{1 - seen}{rest}".'
+        return f'{text}say so: value_map="{seen}:{seen},{int(nodata)}:{1 - seen}{rest}".{remedies.note("value_map")}'
     if train.ignored and seen == 0 and task.num_classes == 2:
         return (
             f"{train.ignored / train.pixels:.1%} of the pixels are ignored, for they hold {task.ignore_index}. If the masks are 0 and "
             f'{task.ignore_index} for {task.class_names[0]} and {task.class_names[1]}, say so: value_map="0:0,{task.ignore_index}:1".'
+            + remedies.note("value_map")
         )
     if train.ignored:
         return f"{train.ignored / train.pixels:.1%} of the pixels are ignored (label value {task.ignore_index}): is this value a class?"
     return "Are the masks those of these images, and is the class that you look for in the list of classes?"
 
 
-def problems_of_masks(counts: Sequence[SplitCount], task: Task, *, declared: bool = False) -> Iterator[Problem]:
+def problems_of_masks(counts: Sequence[SplitCount], task: Task, remedies: Remedies, *, declared: bool = False) -> Iterator[Problem]:
     """Masks that write one class in two ways: by 1 and by 255, or by one palette index in several colours.
 
-    ``declared``: the options give each value its class, so that 1 and 255 are what they are declared to be.
+    ``declared``: the options give each value its class, so that 1 and 255 are what they are declared to be. A dataset without the option
+    ``value_map`` knows its own labels: two kinds of masks are a warning there.
     """
     zero = [name for count in counts for name in count.only_zero]
     ones = [name for count in counts for name in count.without_ignored]
@@ -132,10 +136,12 @@ def problems_of_masks(counts: Sequence[SplitCount], task: Task, *, declared: boo
             f"two kinds of masks: {counted(len(ones), 'mask')} of 0 and 1 ({ones[0]}), {counted(len(zero), 'mask')} of 0 and "
             f"{task.ignore_index}, which is ignored ({zero[0]}). If both numbers mean {task.class_names[1]}, say so: "
             f'value_map="0:0,1:1,{task.ignore_index}:1"; if {task.ignore_index} is unlabelled: '
-            f'value_map="0:0,1:1,{task.ignore_index}:ignore".'
+            f'value_map="0:0,1:1,{task.ignore_index}:ignore".{remedies.note("value_map")}',
+            "error" if "value_map" in remedies else "warning",
         )
     masks = [facts for count in counts for facts in count.facts if facts.role == "mask"]
-    yield from _palette_conflict([facts for facts in masks if facts.palette is not None], task)
+    yield from _palette_conflict([facts for facts in masks if facts.palette is not None], task, remedies)
+    yield from _colour_twice([facts for facts in masks if facts.palette is not None], task)
     inverted = [facts for facts in masks if facts.inverted]
     if inverted and len(inverted) < len(masks):
         yield Problem(
@@ -153,7 +159,7 @@ def _two_kinds(counts: Sequence[SplitCount], task: Task) -> bool:
     return zero >= _MANY_OF_A_KIND * ones or any(count.only_zero and not count.without_ignored for count in counts)
 
 
-def _palette_conflict(masks: Sequence[FileFacts], task: Task) -> Iterator[Problem]:
+def _palette_conflict(masks: Sequence[FileFacts], task: Task, remedies: Remedies) -> Iterator[Problem]:
     first: dict[int, tuple[Colour, FileFacts]] = {}
     for facts in masks:
         for index, colour in facts.palette or ():
@@ -166,9 +172,26 @@ def _palette_conflict(masks: Sequence[FileFacts], task: Task) -> Iterator[Proble
                 f"{PALETTES_DISAGREE}: index {index} is {_colour(known)} in {holder.path.name} and {_colour(colour)} in {facts.path.name}. "
                 f'If the colours tell the classes, read them instead of the indices: colours="{form}", with the colour of each class. '
                 f"Colours here: {', '.join(map(_colour, colours[:_MOST_COLOURS]))}. If the indices tell the classes, save the masks "
-                "without palettes."
+                f"without palettes.{remedies.note('colours')}"
             )
             return
+
+
+def _colour_twice(masks: Sequence[FileFacts], task: Task) -> Iterator[Problem]:
+    """One colour under two indices, as palettes of painting tools have it; palettes of a single colour say nothing and are left out."""
+    for facts in masks:
+        entries = [(index, colour) for index, colour in facts.palette or () if index != task.ignore_index]
+        if len({colour for _, colour in entries}) < 2:
+            continue
+        first: dict[Colour, int] = {}
+        for index, colour in entries:
+            if first.setdefault(colour, index) != index:
+                yield Problem(
+                    f"in {facts.path.name} the indices {first[colour]} and {index} have one colour, {_colour(colour)}: a person sees one "
+                    "class where two are scored. Which is meant?",
+                    "warning",
+                )
+                return
 
 
 def _colour(colour: Colour) -> str:
@@ -176,18 +199,15 @@ def _colour(colour: Colour) -> str:
 
 
 def problems_between_splits(
-    counts: Sequence[SplitCount], train: SplitCount | None, unions: Mapping[str, Sequence[str]], task: Task, *, by_group: bool = True
+    counts: Sequence[SplitCount], train: SplitCount | None, unions: Mapping[str, Sequence[str]], task: Task, remedies: Remedies
 ) -> Iterator[Problem]:
-    """Images that two splits share, exactly or nearly, and classes that are scored but not in the training split.
-
-    ``by_group``: the dataset has the option ``group``, which keeps images of a scene in one split.
-    """
+    """Images that two splits share, exactly or nearly, and classes that are scored but not in the training split."""
     for position, first in enumerate(counts):
         for second in counts[position + 1 :]:
             if first.split in unions.get(second.split, ()) or second.split in unions.get(first.split, ()):
                 continue
             yield from _shared(first, second)
-            yield from _alike(first, second, by_group=by_group)
+            yield from _alike(first, second, remedies)
     for count in counts:
         if train is None or count is train or not train.class_pixels.total():
             continue
@@ -195,6 +215,23 @@ def problems_between_splits(
         if unseen:
             text = f"{', '.join(unseen)} in '{count.split}' cannot be learnt: '{train.split}' has no pixel of it"
             yield Problem(text, "warning", where=count.split)
+
+
+def problems_between_folds(counts: Sequence[SplitCount], scenes: Mapping[str, Mapping[str, str]]) -> Iterator[Problem]:
+    """Images that look like images of another scene: folds keep scenes whole, so that one may be trained on and the other scored.
+
+    ``scenes`` maps split and sample id to the scene; a sample without one is a scene by itself.
+    """
+    names = [id for count in counts for id in count.ids]
+    of_sample = [scenes.get(count.split, {}).get(id, f"{count.split}/{id}") for count in counts for id in count.ids]
+    structures = [one for count in counts for one in count.structures]
+    pairs = [f"{names[pair.second]} ~ {names[pair.first]}" for pair in alike_pairs(structures, structures, of_sample)]
+    if pairs:
+        yield Problem(
+            f"{counted(len(pairs), 'image')} look like images of other scenes, copied, mirrored or turned: {list_ids(pairs)}. They may "
+            "come into different folds, and scores would be too good. Remove them, or name what belongs together as one scene.",
+            "warning",
+        )
 
 
 def _shared(first: SplitCount, second: SplitCount) -> Iterator[Problem]:
@@ -209,13 +246,13 @@ def _shared(first: SplitCount, second: SplitCount) -> Iterator[Problem]:
         )
 
 
-def _alike(first: SplitCount, second: SplitCount, *, by_group: bool) -> Iterator[Problem]:
+def _alike(first: SplitCount, second: SplitCount, remedies: Remedies) -> Iterator[Problem]:
     same = set(first.contents) & set(second.contents)
     exact = {second.contents[digest] for digest in same}
     pairs = [pair for pair in alike_pairs(first.structures, second.structures) if second.ids[pair.second] not in exact]
     if pairs:
         names = [f"{second.ids[pair.second]} ~ {first.ids[pair.first]}" for pair in pairs]
-        remedy = ' Keep what belongs together in one split: group="PATTERN" names the scene in file names.' if by_group else ""
+        remedy = ' Keep what belongs together in one split: group="PATTERN" names the scene in file names.' if "group" in remedies else ""
         yield Problem(
             f"{counted(len(pairs), 'image')} of '{second.split}' look like images of '{first.split}', copied, mirrored or turned: "
             f"{list_ids(names)}. Scores would be too good.{remedy}",

@@ -33,6 +33,7 @@ def check_data(plan: Plan, *, training: bool = True) -> list[str]:
         digest=plan.digest,
         splits=_splits(plan, training=training),
         trained=trained,
+        folds=data.fold is not None,
         most=min(data.limit or MOST_SAMPLES, MOST_SAMPLES),
     )
     errors = [_text(problem) for problem in report.problems if problem.severity == "error"]

@@ -321,6 +321,8 @@ class DatasetSpec(_Spec):
                 checks, which are the harness's)
     check       ``check(task, options) -> [what is missing, ..]``
     unused      ``unused(root, options) -> {path: reason}``: files below the data folder that no split uses
+    remedies    which of the options ``value_map``, ``ignore``, ``colours`` and ``group`` it has, with the meaning that they have in
+                ``folder``: advice on labels and splits names only these
     fetch       ``fetch(root, options) -> Iterable[Download]``: what ``segbench data fetch`` downloads; each is on disk before
                 the next is asked for, so that a generator can read a list that it has just been given
     embedded    True where no data folder is needed
@@ -336,6 +338,7 @@ class DatasetSpec(_Spec):
     check_data: Ref | None = None
     check: Ref | None = None
     unused: Ref | None = None
+    remedies: tuple[str, ...] = ()
     fetch: Ref | None = None
     embedded: bool = False
     recipe: str | None = None

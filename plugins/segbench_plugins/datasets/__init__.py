@@ -90,7 +90,7 @@ class HfOptions(Options):
     image: str = option("image", help="column of the pictures")
     mask: str = option("mask", help="column of the masks")
     classes: tuple[str, ...] = option(("background", "foreground"), help="class names in the order of their ids")
-    ignore: int = option(255, help="mask value of pixels that do not count")
+    ignore: int | tuple[int, ...] = option(255, help="mask value of pixels that do not count, or several: (255,254)")
     value_map: str = option("", help='mask value:class id, as in "0:0,255:1"; also "1-9:1", "*:0" and "7:ignore"')
     channels: int = option(3, minimum=1, maximum=3, help="channels of the pictures: 1 or 3")
     train: str = option("train", help="name of the training split")
@@ -157,8 +157,23 @@ def segbench_datasets() -> Iterable[DatasetSpec]:
         _spec("shapes", "Generated shapes on textured ground, 6 classes; the embedded default.", ShapesOptions, embedded=True),
         _spec("flood-shapes", "Generated flood scenes: radar 2, optical 13 bands.", FloodShapesOptions, embedded=True),
         *_published(),
-        _spec("hf", "A local Parquet file, or a folder that the datasets library saved.", HfOptions, splits=hf_splits, check=True),
-        _spec("folder", "Your own images and masks, paired by name.", FolderOptions, splits=folder_splits, groups=True, unused=True),
+        _spec(
+            "hf",
+            "A local Parquet file, or a folder that the datasets library saved.",
+            HfOptions,
+            splits=hf_splits,
+            check=True,
+            remedies=("value_map", "ignore"),
+        ),
+        _spec(
+            "folder",
+            "Your own images and masks, paired by name.",
+            FolderOptions,
+            splits=folder_splits,
+            groups=True,
+            unused=True,
+            remedies=("value_map", "ignore", "colours", "group"),
+        ),
     ]
 
 
@@ -282,6 +297,7 @@ def _spec(
     check: bool = False,
     unused: bool = False,
     fetch: bool = False,
+    remedies: tuple[str, ...] = (),
     embedded: bool = False,
     recipe: str | None = None,
     source: str = "",
@@ -301,6 +317,7 @@ def _spec(
         check_data=None if embedded else f"{module}:check_data",
         unused=f"{module}:unused" if unused else None,
         fetch=f"{module}:downloads" if fetch else None,
+        remedies=remedies,
         embedded=embedded,
         recipe=recipe,
         source=source,

@@ -81,7 +81,7 @@ def task(options: FolderOptions, root: Path | None = None) -> Task:
     """
     inputs = _inputs(options)
     table = class_table(options, root)
-    names, ignored = table.names, ignored_values(options)
+    names, ignored = table.names, ignored_values(options.ignore)
     if not ignored or 0 <= ignored[0] < len(names) or len(names) < 2 or len(set(names)) < len(names):
         raise OptionError(
             f"folder: classes = ({','.join(names)}) are ids 0 to {len(names) - 1}: give at least two, all different, "

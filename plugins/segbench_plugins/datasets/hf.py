@@ -21,7 +21,7 @@ import numpy as np
 from segbench import DataError, OptionError, Problem, Sample, Task, read_image, read_mask
 from segbench_plugins.datasets import HfOptions, hf_splits
 from segbench_plugins.datasets.files import Array, Samples, tensor
-from segbench_plugins.datasets.value_map import ValueMap, parse_value_map
+from segbench_plugins.datasets.labels import LabelRules, ignored_values, value_rules
 
 PYARROW_HINT = "reading Parquet and Arrow files needs pyarrow: pip install 'segbench[hf]'"
 _STATE = "state.json"
@@ -31,14 +31,15 @@ _OTHER_NAMES = {"validation": ("val", "valid", "dev")}
 
 def task(options: HfOptions) -> Task:
     """The task that the options declare."""
-    if options.channels == 2 or len(options.classes) < 2 or 0 <= options.ignore < len(options.classes):
+    ignored = ignored_values(options.ignore)
+    if options.channels == 2 or len(options.classes) < 2 or not ignored or 0 <= ignored[0] < len(options.classes):
         raise OptionError(
             f"hf: give at least two classes, an ignore value outside of their ids 0 to {len(options.classes) - 1}, and 1 or 3 channels"
         )
-    _value_map(options)
+    _rules(options)
     headline = options.classes[1] if len(options.classes) == 2 else None
     rgb = ("image",) if options.channels == 3 else ()
-    return Task(class_names=options.classes, inputs={"image": options.channels}, ignore_index=options.ignore, headline=headline, rgb=rgb)
+    return Task(class_names=options.classes, inputs={"image": options.channels}, ignore_index=ignored[0], headline=headline, rgb=rgb)
 
 
 def check(task: Task, options: HfOptions) -> list[str]:
@@ -54,8 +55,7 @@ class TableSamples(Samples):
     rows: tuple[tuple[Path, int], ...]
     columns: tuple[str, str]
     channels: int
-    ignore: int
-    value_map: ValueMap | None
+    rules: LabelRules
 
     def read(self, index: int) -> Sample:
         file, row = self.rows[index]
@@ -66,11 +66,9 @@ class TableSamples(Samples):
 
     def _read_label(self, source: Any, name: str) -> Array:
         mask = read_mask(source, name=name)
-        if self.value_map is None:
-            return mask.labels(self.ignore)
         known = np.ones(mask.values.shape, bool) if mask.valid is None else mask.valid
-        label = np.full(mask.values.shape, self.ignore, np.int64)
-        label[known] = self.value_map.apply(mask.values[known], Path(name))
+        label = np.full(mask.values.shape, self.rules.ignore_index, np.int64)
+        label[known] = self.rules.apply(mask.values[known], Path(name))
         return label
 
 
@@ -83,7 +81,7 @@ def load(root: Path, split: str, options: HfOptions) -> TableSamples:
         _check_columns(file, options)
         rows += [(file, row) for row in range(_open_table(file).num_rows)]
     ids = tuple(f"{split}/{index}" for index in range(len(rows)))
-    return TableSamples(ids, tuple(rows), (options.image, options.mask), options.channels, options.ignore, _value_map(options))
+    return TableSamples(ids, tuple(rows), (options.image, options.mask), options.channels, _rules(options))
 
 
 def check_data(root: Path, options: HfOptions) -> list[Problem]:
@@ -97,8 +95,8 @@ def check_data(root: Path, options: HfOptions) -> list[Problem]:
     return problems
 
 
-def _value_map(options: HfOptions) -> ValueMap | None:
-    return parse_value_map(options.value_map, num_classes=len(options.classes), ignore=options.ignore)
+def _rules(options: HfOptions) -> LabelRules:
+    return value_rules(options.value_map, options.ignore, num_classes=len(options.classes))
 
 
 def _files(place: Path, name: str) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,22 +50,22 @@ def label_rules(options: FolderOptions, table: ClassTable) -> LabelRules:
             f"folder: {' and '.join(ways)} both say which class a label is: keep one. With colours, several colours may have one name; "
             'what reduce_zero does, value_map="0:ignore,1-150:-1" says for 150 classes.'
         )
-    ignore_index, *more = ignored_values(options)
+    rules = value_rules(options.value_map, options.ignore, num_classes=len(table.names))
+    named = frozenset(rules.value_map.rules if rules.value_map else () if table.colours else range(len(table.names)))
+    return replace(rules, reduce_zero=options.reduce_zero, colours=table.colours or None, named=named)
+
+
+def value_rules(value_map: str, ignore: int | tuple[int, ...], *, num_classes: int) -> LabelRules:
+    """The rules of the options ``value_map`` and ``ignore`` alone."""
+    ignore_index, *more = ignored_values(ignore)
     void = (ignore_index, *more) if more else ()
-    value_map = parse_value_map(options.value_map, num_classes=len(table.names), ignore=ignore_index, void=void)
-    return LabelRules(
-        ignore_index=ignore_index,
-        void=tuple(more),
-        value_map=value_map,
-        reduce_zero=options.reduce_zero,
-        colours=table.colours or None,
-        named=frozenset(value_map.rules if value_map else () if table.colours else range(len(table.names))),
-    )
+    parsed = parse_value_map(value_map, num_classes=num_classes, ignore=ignore_index, void=void)
+    return LabelRules(ignore_index=ignore_index, void=tuple(more), value_map=parsed)
 
 
-def ignored_values(options: FolderOptions) -> tuple[int, ...]:
+def ignored_values(ignore: int | tuple[int, ...]) -> tuple[int, ...]:
     """Mask values that do not count; the first is the task's ignore index."""
-    return (options.ignore,) if isinstance(options.ignore, int) else options.ignore
+    return (ignore,) if isinstance(ignore, int) else ignore
 
 
 def unite(labels: Sequence[Array], paths: Sequence[Path], *, ignore_index: int) -> Array:

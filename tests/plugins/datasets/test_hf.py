@@ -101,6 +101,8 @@ def test_values_are_mapped(tmp_path: Path, load: Load) -> None:
 
     sample = load('hf[mask=annotation,value_map="0:0,255:1",val="",test=""]', tmp_path, "train")[0]
     assert sample.mask[0].tolist() == [0, 1, 0, 1, 0, 1]
+    several = load('hf[mask=annotation,ignore=(254,255),val="",test=""]', tmp_path, "train")[0]
+    assert several.mask[0].tolist() == [0, 254, 0, 254, 0, 254]
 
 
 def test_a_cell_may_name_a_file_beside_the_table(tmp_path: Path, load: Load) -> None:

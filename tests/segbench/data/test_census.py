@@ -241,6 +241,15 @@ def test_palettes_that_disagree_are_an_error_unless_colours_are_the_labels(catal
     assert all(np.array_equal(ids, truth(int(name))) for name, ids in labels(catalog, root, colours, classes="(background,disk)").items())
 
 
+def test_one_colour_under_two_indices_is_a_warning(catalog: Catalog, tmp_path: Path) -> None:
+    root = write(tmp_path, truth)
+    picture = Image.fromarray((truth(0) + 2 * (np.arange(truth(0).shape[1]) > 8)).astype(np.uint8), "P")
+    picture.putpalette([0, 0, 0, 255, 0, 0, 0, 0, 0, 9, 9, 9])
+    picture.save(root / "masks" / "00.png")
+    (message,) = [text for text in warnings(census(catalog, root, classes="(a,b,c,d)")) if "one colour" in text]
+    assert message.startswith("in 00.png the indices 0 and 2 have one colour, (0, 0, 0)")
+
+
 def test_unused_colours_of_a_palette_may_differ(catalog: Catalog, tmp_path: Path) -> None:
     def mask(index: int) -> Image.Image:
         picture = Image.fromarray(truth(index))

@@ -264,6 +264,50 @@ def test_progress_is_told_for_each_sample() -> None:
     assert told == [("train", 1, 3), ("train", 2, 3), ("train", 3, 3)]
 
 
+def test_advice_names_folder_where_a_dataset_has_no_option_for_it() -> None:
+    (message,) = Memory({"train": [_sample("a", (1, 2, 3, 3))]}).messages("error")
+    assert message.endswith("This dataset has no option value_map: read its files with the dataset 'folder', or write its labels anew.")
+
+
+def test_two_kinds_of_masks_are_a_warning_where_a_dataset_reads_its_own_labels() -> None:
+    task = Task(class_names=("ground", "water"))
+    samples = [_sample("a", (0, 1, 1, 0)), _sample("b", (0, 255, 255, 0))]
+    assert Memory({"train": samples}).messages("error", task) == []
+    assert any(message.startswith("two kinds of masks") for message in Memory({"train": samples}).messages("warning", task))
+
+
+def test_folds_are_warned_of_images_alike_in_different_scenes() -> None:
+    noise = torch.randint(0, 256, (3, 32, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(3).repeat(32, 14)[:, :40]
+    samples = {
+        "train": [Sample({"image": noise}, mask, "a"), Sample({"image": noise.flip(2)}, mask, "b")],
+        "val": [Sample({"image": (noise * 0.5).to(torch.uint8)}, mask, "c")],
+    }
+
+    def messages(**fields: Any) -> list[str]:
+        spec = DatasetSpec(
+            name="x",
+            summary="",
+            task=lambda options: TASK,
+            splits=("train", "val"),
+            load=lambda root, split, options: _Named(samples[split]),
+            **fields,
+        )
+        return [m for m in _messages(check_dataset(spec, NoOptions(), TASK, None, folds=True)) if "other scenes" in m]
+
+    assert messages()[0].startswith("2 images look like images of other scenes, copied, mirrored or turned: b ~ a, c ~ a.")
+    scenes = {"train": ["one", "one"], "val": ["two"]}
+    assert messages(groups=lambda root, split, options: scenes[split])[0].startswith("1 image look")
+
+
+class _Named(list[Sample]):
+    """Samples that tell their ids, as those of the built-in datasets do."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(sample.id for sample in self)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Callable[[str], DataReport]:
     """Check the ``folder`` dataset below ``tmp_path``, as a user would."""

@@ -62,3 +62,10 @@ def test_pictures_without_structure_are_never_alike() -> None:
     assert flat == [None, None]
     assert structure(np.zeros((1, 4, 4))) is None
     assert alike_pairs(flat, flat) == []
+
+
+def test_within_one_list_each_pair_of_different_scenes_is_named_once() -> None:
+    pictures = [structure(scene(seed)) for seed in range(4)]
+    pictures += [structure(reencoded(scene(1))), structure(scene(2)[:, ::-1])]
+    scenes = ["a", "b", "c", "d", "e", "c"]  # the last belongs to the picture that it mirrors
+    assert [(pair.first, pair.second) for pair in alike_pairs(pictures, pictures, scenes)] == [(1, 4)]

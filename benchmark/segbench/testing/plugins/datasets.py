@@ -26,6 +26,9 @@ STORED = (torch.uint8, torch.int16, torch.uint16, torch.float32)
 def task_reads_no_data(subject: DatasetSubject) -> None:
     """``task(options)`` gives the same Task each time, and option defaults keep their own limits."""
     refuse_unfit_defaults(subject.spec.options)
+    lacking = [name for name in subject.spec.remedies if name not in subject.spec.options.model_fields]
+    if lacking:
+        fail(f"remedies name {', '.join(lacking)}, which no option is called")
     first, again = subject.make_task(), subject.make_task()
     if not isinstance(first, Task):
         fail(f"task returned {type(first).__name__} instead of a Task")

@@ -93,6 +93,10 @@ def test_a_generated_dataset_that_keeps_the_rules_passes() -> None:
     assert failures(given, most=2) == {}
 
 
+def test_remedies_are_options() -> None:
+    assert failures(spec(remedies=("value_map",)))["task_reads_no_data"].endswith("remedies name value_map, which no option is called")
+
+
 def test_a_dataset_on_disk_needs_its_folder(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("x y z")
     given = spec(splits=lambda options: ["train"], unions={}, load=from_folder, embedded=False)
