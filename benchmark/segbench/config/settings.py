@@ -79,7 +79,7 @@ class TrainSettings(Section):
     lr: float = Field(1e-4, gt=0.0)
     weight_decay: float = Field(1e-4, ge=0.0)
     schedule: Literal["onecycle", "poly", "cosine", "plateau", "constant"] = "onecycle"
-    augmentation: Literal["none", "standard", "enhanced"] = "standard"
+    augmentation: Literal["none", "standard", "enhanced", "crop"] = "standard"
     precision: Literal["auto", "bf16", "fp16", "off"] = "auto"
     patience: int | None = Field(None, ge=1, description="validations without a better score before training stops; none: never")
     clip: float | None = Field(1.0, gt=0.0, description="largest gradient norm; none: no clipping")

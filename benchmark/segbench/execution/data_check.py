@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from segbench.config.settings import Settings
 from segbench.data.folds import pooled_splits
 from segbench.data.selection import scored_split
 from segbench.errors import DataError
 from segbench.execution.plan.plan import Plan
 from segbench.plugin.specs import Problem
+from segbench.util.image_size import parse_growing_size, parse_size
+
+if TYPE_CHECKING:
+    from segbench.data.census import SplitStatistics  # it needs torch, which a plan does not
 
 MOST_SAMPLES = 5000
 """Samples of a split that are looked at; of larger splits those at even distances. ``segbench data check`` reads all."""
 
 _MOST_NAMED = 4
+_OTHER_SCALE = 1.5
 
 
 def check_data(plan: Plan, *, training: bool = True) -> list[str]:
@@ -43,7 +52,25 @@ def check_data(plan: Plan, *, training: bool = True) -> list[str]:
             f"the data of '{plan.dataset}' cannot be used as it is. {' '.join(errors[:_MOST_NAMED])}{more} "
             f"The whole census: segbench data check '{plan.dataset}' --data DIR"
         )
-    return [f"data: {_text(problem)}" for problem in report.problems]
+    scale = [scale_note(report.splits, settings)] if training else []
+    return [f"data: {_text(problem)}" for problem in report.problems] + [text for text in scale if text]
+
+
+def scale_note(splits: Sequence[SplitStatistics], settings: Settings) -> str:
+    """A sentence where images are shrunk or enlarged to train and scored at their own size: objects have two sizes then."""
+    train, scored = settings.train, settings.eval
+    if scored.resize != "none" or train.augmentation == "crop":
+        return ""
+    size = parse_growing_size(train.image_size)[-1][1]
+    for split in splits:
+        for text in split.sizes:
+            factor = min(length / native for length, native in zip(size, parse_size(text), strict=True))
+            if not 1 / _OTHER_SCALE < factor < _OTHER_SCALE:
+                return (
+                    f"images of {text} are brought to {size[0]}x{size[1]} for training ({factor:.2f} times their size) and scored at their "
+                    "own size: a network sees objects of another size than it learned. train.augmentation=crop trains at their own scale."
+                )
+    return ""
 
 
 def _splits(plan: Plan, *, training: bool) -> list[str]:

@@ -142,7 +142,7 @@ def _overfitting(curves: Curves, settings: TrainSettings | None) -> Diagnosis | 
     then, last = dict(curves.train_loss).get(epoch), curves.train_loss[-1]
     if then is None or then - last[1] <= 0.1 * abs(then):
         return None
-    remedies = _unless(settings, "set train.augmentation = enhanced", lambda s: s.augmentation == "enhanced")
+    remedies = _unless(settings, "set train.augmentation = enhanced", lambda s: s.augmentation in ("enhanced", "crop"))
     remedies += ["raise train.weight_decay", *_unless(settings, "stop earlier (train.patience)", lambda s: s.patience is not None)]
     message = f"{evidence}, while the training loss fell from {_loss((epoch, then))} to {_loss(last)}."
     return _diagnosis("overfitting", message, [*remedies, "take a smaller encoder"])

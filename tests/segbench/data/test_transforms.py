@@ -8,6 +8,7 @@ from torch import Tensor
 
 from segbench.data.samples import Fields
 from segbench.data.transforms import (
+    NATIVE,
     Policy,
     augment,
     draw_geometry,
@@ -22,7 +23,7 @@ from segbench.data.transforms import (
 from segbench.plugin.specs import Task
 
 ROWS, COLUMNS = 40, 56
-POLICIES: tuple[Policy, ...] = ("none", "standard", "enhanced")
+POLICIES: tuple[Policy, ...] = ("none", "standard", "enhanced", "crop")
 SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90))
 
 
@@ -57,7 +58,7 @@ def test_inputs_and_mask_move_together(policy: Policy, size: tuple[int, int], ax
         pitch = max(1.0, (labels.max() - labels.min() + 1).item() / labels.shape[axis])
         assert (values - labels).abs().max() <= 0.5 * pitch + 0.5
         assert abs((values - labels).mean().item()) <= 0.25 * pitch + 0.05
-        if policy != "enhanced":  # nor may two inputs differ; with colour jitter they do
+        if policy not in NATIVE:  # nor may two inputs differ; with colour jitter they do
             assert (moved.inputs["image"][1][inside].to(torch.float32) - values).abs().max() <= 1.0
 
 
@@ -76,12 +77,12 @@ def test_mirroring_reverses_columns_of_image_and_mask() -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(native=SIZES, size=SIZES, seed=st.integers(0, 2**31))
-def test_enhanced_boxes_lie_inside_and_keep_the_scale(native: tuple[int, int], size: tuple[int, int], seed: int) -> None:
+@given(native=SIZES, size=SIZES, seed=st.integers(0, 2**31), policy=st.sampled_from(sorted(NATIVE)))
+def test_boxes_of_crops_lie_inside_and_keep_the_scale(native: tuple[int, int], size: tuple[int, int], seed: int, policy: Policy) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        geometry = draw_geometry("enhanced", native, size)
-    fit = min(size[0] / native[0], size[1] / native[1])
+        geometry = draw_geometry(policy, native, size)
+    fit = min(size[0] / native[0], size[1] / native[1]) if policy == "enhanced" else 1.0
     for axis in (0, 1):
         start, length = geometry.source[axis], geometry.source[axis + 2]
         assert start >= 0
@@ -103,6 +104,16 @@ def test_enhanced_scales_reach_from_half_to_double() -> None:
     assert 0.5 <= scales[0] < 0.53
     assert 1.95 < scales[-1] <= 2.01
     assert 1.15 < scales[200] < 1.35
+
+
+def test_crops_are_of_the_images_own_scale() -> None:
+    torch.manual_seed(0)
+    drawn = [draw_geometry("crop", (1024, 2048), (512, 512)) for _ in range(400)]
+    scales = sorted(g.target[2] / g.source[2] for g in drawn)
+    assert 0.5 <= scales[0] < 0.53
+    assert 1.95 < scales[-1] <= 2.01
+    assert all(g.target == (0, 0, 512, 512) for g in drawn)
+    assert {g.source[1] > 900 for g in drawn} == {True, False}
 
 
 def test_padding_is_ignored_in_the_mask() -> None:

@@ -11,7 +11,7 @@ from segbench.config.settings import DataSettings, TrainSettings
 from segbench.data.cache.cache import Report, cached
 from segbench.data.cache.entry import CachedSamples
 from segbench.data.samples import load_sample
-from segbench.data.transforms import Policy, ResizedSamples
+from segbench.data.transforms import NATIVE, Policy, ResizedSamples
 from segbench.plugin.specs import Sample, Task
 from segbench.util.image_size import Size, parse_growing_size
 
@@ -45,8 +45,8 @@ class LayeredSamples(Sequence[Sample]):
 
 
 def samples_at(samples: Sequence[Sample], size: Size, policy: Policy) -> Sequence[Sample]:
-    """The samples that training at ``size`` reads: ``enhanced`` crops at native size, the other policies begin by warping to ``size``."""
-    return samples.at(size) if isinstance(samples, LayeredSamples) and policy != "enhanced" else samples
+    """The samples that training at ``size`` reads: ``enhanced`` and ``crop`` cut at native size, the others warp to ``size`` first."""
+    return samples.at(size) if isinstance(samples, LayeredSamples) and policy not in NATIVE else samples
 
 
 def training_samples(
@@ -63,7 +63,7 @@ def training_samples(
     Training sees the same values, bit for bit, as it would without any cache. ``report`` is told what was not cached, and why.
     """
     native = cached(samples, key=key, settings=data, report=report)
-    if data.cache_gb == 0 or train.augmentation == "enhanced" or len(samples) == 0:
+    if data.cache_gb == 0 or train.augmentation in NATIVE or len(samples) == 0:
         return native
     first = load_sample(native, 0)
     if any(image.dtype != torch.uint8 for image in first.inputs.values()):

@@ -296,13 +296,13 @@ def _batches(samples: Sequence[Sample], train: TrainSettings, sizes: Sequence[tu
     return found
 
 
-@pytest.mark.parametrize("policy", ["none", "standard", "enhanced"])
+@pytest.mark.parametrize("policy", ["none", "standard", "enhanced", "crop"])
 @pytest.mark.parametrize("workers", [0, 1])
 def test_training_from_the_cache_is_bit_equal(tmp_path: Path, policy: Policy, workers: int) -> None:
     train = TrainSettings(batch_size=2, image_size="10x14@0,18x24@0.5", workers=workers, augmentation=policy)
     split = Split()
     samples = training_samples(split, key="k", task=TASK, data=_data(tmp_path), train=train)
-    assert isinstance(samples, CachedSamples if policy == "enhanced" else LayeredSamples)
+    assert isinstance(samples, CachedSamples if policy in ("enhanced", "crop") else LayeredSamples)
     sizes = [(10, 14), (18, 24), (7, 7)]
     for a, b in zip(_batches(samples, train, sizes), _batches(Split(), train, sizes), strict=True):
         assert a.ids == b.ids
