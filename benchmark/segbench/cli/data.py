@@ -166,7 +166,7 @@ def _remarks(split: Any) -> Iterator[str]:
     if split.pages:
         yield "pages: " + ", ".join(f"{pages} ({counted(count, 'file')})" for pages, count in split.pages.items())
     if split.palettes:
-        yield f"palettes of the masks: {split.palettes}"
+        yield f"masks with colours: {counted(split.palettes, 'palette')}{'' if split.palettes == 1 else ' that differ'}"
 
 
 def _print_unused(unused: Sequence[Any]) -> None:

@@ -87,4 +87,5 @@ def _splits(plan: Plan, *, training: bool) -> list[str]:
 
 
 def _text(problem: Problem) -> str:
-    return f"{problem.where}: {problem.message}" if problem.where else problem.message
+    text = problem.message if problem.message.endswith((".", "?")) else f"{problem.message}."
+    return f"{problem.where}: {text}" if problem.where else text
