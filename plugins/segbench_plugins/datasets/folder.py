@@ -222,7 +222,7 @@ def _refuse_other_places(files: Sequence[ImageFile | MaskFile]) -> None:
     for facts in others:
         if first.place is not None and facts.place is not None and not first.place.agrees(facts.place):
             raise DataError(
-                f"{first.path} and {facts.path} lie in different places: {first.place}, and {facts.place}. A sample's files must "
+                f"{first.path} and {facts.path} lie in different places: {first.place.beside(facts.place)}. A sample's files must "
                 "cover the same ground: pair the right files, or warp one onto the other (gdalwarp)."
             )
 

@@ -57,7 +57,7 @@ def unreadable(path: Path, error: Exception) -> DataError:
     """The error for a file that exists but cannot be decoded."""
     if isinstance(error, FileNotFoundError):
         return DataError(f"there is no file {path}.")
-    text = first_line(error).replace(f" {str(path)!r}", "").replace(str(path), path.name)
+    text = first_line(error).replace(f" {str(path)!r}", "").replace(str(path), path.name).rstrip(".:")
     return DataError(f"cannot read {path}: {text}. Is it complete? Copy or download it again.")
 
 
@@ -163,7 +163,9 @@ def _image_pixels(picture: Image.Image) -> tuple[Array, Array | None]:
     if mode.startswith("I") or mode == "F":
         raw, maximum = _raw_mode(picture), _pnm_maximum(picture)
         values = _unpacked(np.asarray(picture), raw, maximum)
-        return to_stored_dtype(values if mode != "F" else values.astype(np.float32))[None], None
+        clear = picture.info.get("transparency")  # of 16 bits, too, a PNG may call one value transparent
+        valid = values != clear if isinstance(clear, int) else None
+        return to_stored_dtype(values if mode != "F" else values.astype(np.float32))[None], valid
     if mode == "RGB" and "transparency" not in picture.info:
         return np.asarray(picture).transpose(2, 0, 1), None
     if mode in ("1", "L") and "transparency" not in picture.info:
