@@ -25,6 +25,7 @@ from segbench.data.problems import (
     problems_of_ranges,
     problems_of_split,
     problems_of_training,
+    problems_of_undeclared,
 )
 from segbench.data.reader.read import IMAGE_SUFFIXES, reader_identity
 from segbench.plugin.chosen import Chosen
@@ -34,7 +35,7 @@ from segbench.util.cache_dir import user_cache
 from segbench.util.files import replacing
 from segbench.util.sequences import counted
 
-_FORMAT = 4  # of a census that is kept in the user's cache; raised when the check changes
+_FORMAT = 5  # of a census that is kept in the user's cache; raised when the check changes
 
 
 @dataclass(frozen=True)
@@ -152,15 +153,20 @@ def check_dataset(
     )  # where palettes disagree no index means a class: no value is explained
     problems += [problem for count in counts for problem in problems_of_split(count, task, remedies, advice=advice)]
     train = next((count for count in counts if count.split == trained), None)
-    problems += [*problems_of_training(train, task, remedies), *of_masks]
+    problems += [*problems_of_training(train, task, remedies, declared=_labels_are_declared(options)), *of_masks]
     if folds:
         problems += problems_between_folds(counts, _scenes(spec, options, root, counts))
     else:
         problems += problems_between_splits(counts, train, spec.unions, task, remedies)
     problems += problems_of_dtypes(counts)
-    problems += [problem for count in counts for problem in problems_of_ranges(count)]
+    problems += [problem for count in counts for problem in (*problems_of_ranges(count), *problems_of_undeclared(count))]
     unused = () if splits is not None else tuple(_unused(spec, options, root, counts))
     return DataReport(spec.name, tuple(dict.fromkeys(problems)), tuple(count.statistics(task) for count in counts), unused)
+
+
+def _labels_are_declared(options: Options) -> bool:
+    """True where options give stored values or colours their classes."""
+    return any(getattr(options, name, None) for name in ("value_map", "colours", "reduce_zero"))
 
 
 def _run_own_check(spec: DatasetSpec, options: Options, root: Path | None) -> list[Problem]:
