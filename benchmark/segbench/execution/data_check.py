@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from segbench.config.settings import Settings
-from segbench.data.folds import pooled_splits
+from segbench.config.settings import DataSettings, Settings
+from segbench.data.folds import parse_fold, part_of_splits, pooled_splits
 from segbench.data.selection import scored_split
 from segbench.errors import DataError
 from segbench.execution.plan.plan import Plan
-from segbench.plugin.specs import Problem
+from segbench.plugin.specs import Problem, resolve
 from segbench.util.image_size import parse_growing_size, parse_size
 
 if TYPE_CHECKING:
@@ -26,14 +26,17 @@ _OTHER_SCALE = 1.5
 def check_data(plan: Plan, *, training: bool = True) -> list[str]:
     """Warnings of the census of a plan's data, a sentence each; the census is kept by the data's digest, so that the data is read once.
 
-    Raises :class:`DataError` for what makes every score wrong or every cell fail. Embedded datasets are not looked at.
+    Raises :class:`DataError` for what makes every score wrong or every cell fail. Of embedded datasets only the folds are counted.
     """
-    if plan.dataset.spec.embedded or plan.root is None or not plan.cells:
+    if not plan.cells:
+        return []
+    settings = plan.cells[0].settings
+    data = settings.data
+    if plan.dataset.spec.embedded or plan.root is None:
+        _refuse_too_many_folds(plan, data)
         return []
     from segbench.data.check import census_of  # it needs torch, which a plan does not
 
-    settings = plan.cells[0].settings
-    data = settings.data
     trained = settings.train.split if training and data.fold is None else None  # one census for all folds, which name splits of their own
     report = census_of(
         plan.dataset,
@@ -52,8 +55,23 @@ def check_data(plan: Plan, *, training: bool = True) -> list[str]:
             f"the data of '{plan.dataset}' cannot be used as it is. {' '.join(errors[:_MOST_NAMED])}{more} "
             f"The whole census: segbench data check '{plan.dataset}' --data DIR"
         )
+    _refuse_too_many_folds(plan, data)
     scale = [scale_note(report.splits, settings)] if training else []
     return [f"data: {_text(problem)}" for problem in report.problems] + [text for text in scale if text]
+
+
+def _refuse_too_many_folds(plan: Plan, data: DataSettings) -> None:
+    """Raise :class:`DataError` where there are fewer scenes or images than folds, before the first fold is trained."""
+    if data.fold is None:
+        return
+    spec, options, root = plan.dataset.spec, plan.dataset.options, plan.root
+    part_of_splits(
+        plan.dataset,
+        parse_fold(str(data.fold)).scored,
+        data,
+        lambda split: resolve(spec.load)(root, split, options),
+        lambda split: resolve(spec.groups)(root, split, options) if spec.groups else None,
+    )
 
 
 def scale_note(splits: Sequence[SplitStatistics], settings: Settings) -> str:
