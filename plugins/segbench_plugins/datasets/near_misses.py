@@ -29,7 +29,7 @@ def near_miss(names: Iterable[str], others: Collection[str], *, suffix_options: 
             other = changed.get(change(name))
             if other is not None and other != name:
                 return f"'{name}' and '{other}' differ in {words}: rename one side."
-    return _other_folder(tried, others) or _other_ending(tried, others, suffix_options)
+    return _other_folder(tried, others) or _other_ending(tried, others, suffix_options) or _other_beginning(tried, others, suffix_options)
 
 
 def _without_zeros(name: str) -> str:
@@ -71,6 +71,24 @@ def _other_ending(names: Collection[str], others: Collection[str], options: tupl
         remedy = f": try {','.join(typed)}." if typed else "."
         return f"'{name}' and '{other}' may be a pair whose names end differently{remedy}"
     return ""
+
+
+def _other_beginning(names: Collection[str], others: Collection[str], options: tuple[str, str] | None) -> str:
+    """Names that differ in a word at their beginning alone: ``img_001`` and ``mask_001``."""
+    for name in islice(names, 3):
+        word, rest = _word_and_rest(name)
+        pairs = {_word_and_rest(other)[0] for other in others if _word_and_rest(other)[1] == rest}
+        if rest and len(pairs) == 1 and word not in pairs:
+            (other,) = pairs
+            typed = f': try patterns, images="FOLDER/{word}*",masks="FOLDER/{other}*" with your folders.' if options else "."
+            return f"'{name}' and '{other}{rest}' may be a pair whose names begin differently{typed}"
+    return ""
+
+
+def _word_and_rest(name: str) -> tuple[str, str]:
+    """Letters and separators at the beginning of a name, and what follows from its first digit on."""
+    match = re.fullmatch(r"(\D*)(\d.*)?", name)
+    return (match.group(1), match.group(2) or "") if match else (name, "")
 
 
 def _common(one: str, other: str) -> int:
