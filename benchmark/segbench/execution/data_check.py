@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from segbench.config.settings import DataSettings, Settings
-from segbench.data.folds import parse_fold, part_of_splits, pooled_splits
+from segbench.data.folds import part_of_splits, pooled_splits
 from segbench.data.selection import scored_split
 from segbench.errors import DataError
 from segbench.execution.plan.plan import Plan
 from segbench.plugin.specs import Problem, resolve
+from segbench.util.folds import parse_fold
 from segbench.util.image_size import parse_growing_size, parse_size
 
 if TYPE_CHECKING:

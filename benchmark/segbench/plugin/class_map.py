@@ -222,6 +222,13 @@ def _quoted(name: str | None) -> str:
     return name if plain else json.dumps(name, ensure_ascii=False)
 
 
+def _swapped(left: str, right: str | None, network: Sequence[str], target: str) -> str:
+    """What to write for a pair that has the dataset's class in front."""
+    if right in network:
+        return f" Pairs are NETWORK:DATASET: write {_quoted(right)}:{_quoted(left)}."
+    return f" It is a class of {target}: write ignore:{_quoted(left)} to leave its labels out."
+
+
 def _rules(
     pairs: Sequence[Pair], network: Sequence[str], dataset: Sequence[str], source: str, target: str
 ) -> tuple[dict[str, str | None], set[str]]:
@@ -230,7 +237,7 @@ def _rules(
     ignored: set[str] = set()
     for left, right in pairs:
         if left is not None and left not in network:
-            other = f" It is a class of {target}: write ignore:{_quoted(left)} to leave its labels out." if left in dataset else ""
+            other = _swapped(left, right, network, target) if left in dataset else ""
             raise ConfigError(f"class map: {source} has no class '{left}'.{did_you_mean(left, network) or other or _classes(network)}")
         if right is not None and right not in dataset:
             raise ConfigError(f"class map: {target} has no class '{right}'.{did_you_mean(right, dataset) or _classes(dataset)}")

@@ -99,9 +99,9 @@ def find_image(name: object, *, root: Path, folders: Iterable[Path], listed: Pat
     if within and text[1:3] != ":/":
         return None
     moved = not any(os.path.isfile(path) for path in candidates)
-    for path in _ends(text, folders) if moved else ():  # a path of another computer, or of before the files were moved together
-        if path.is_file():
-            return inside(path, root, listed)
+    for end in _ends(text, folders) if moved else ():  # a path of another computer, or of before the files were moved together
+        if end.is_file():
+            return inside(end, root, listed)
     raise _outside(name, root, listed)
 
 

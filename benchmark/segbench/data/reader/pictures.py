@@ -138,8 +138,8 @@ def check_pages(count: int, pages: str | int, path: Path) -> int:
     """The count of pages, which must be one unless ``pages`` says which to read; raises :class:`DataError`."""
     if count > 1 and pages == "refuse":
         raise DataError(
-            f"{path} has {counted(count, 'page')}, and only one can be an image. Say what they are: folder[pages=samples] for a stack of "
-            "images, folder[pages=bands] for the channels of one image; or save each page as a file."
+            f"{path} has {counted(count, 'page')}, and only one can be an image. Save each page as a file; or let a dataset say what "
+            "pages are: folder[pages=samples] for a stack of images, folder[pages=bands] for the channels of one image."
         )
     if isinstance(pages, int) and not 0 <= pages < count:
         raise DataError(f"{path} has {counted(count, 'page')}: there is no page {pages} (counted from 0).")

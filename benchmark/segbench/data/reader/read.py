@@ -293,7 +293,9 @@ def _eight_bits(coloured: Array, valid: Array | None, path: Path) -> tuple[Array
     """Colours (H, W, 3) of 0 to 255, from 16 bits too where each is a colour of 8 bits spread out; what is no number is not valid."""
     if coloured.dtype == np.uint8:
         return coloured, valid
-    known = np.isfinite(coloured).all(axis=2) if valid is None else np.isfinite(coloured).all(axis=2) & valid
+    known: Array = np.asarray(np.isfinite(coloured).all(axis=2))
+    if valid is not None:
+        known &= valid
     colours = np.where(known[..., None], coloured, 0)
     spread = bool(colours.max(initial=0) > 255 and (colours % 257 == 0).all())
     if spread:
