@@ -82,7 +82,9 @@ class Catalog:
         spec, plugin = self.spec(kind, choice.name)
         declared = getattr(spec, "options", NoOptions)
         options = declared.resolve({**(extra or {}), **dict(choice.options)}, owner=choice.name)
-        return Chosen(choice, spec, options, plugin, declared=self._code[kind, choice.name])
+        declared_code = self._code[kind, choice.name]
+        spec = spec.with_options(options) if isinstance(spec, ModelSpec) else spec
+        return Chosen(choice, spec, options, plugin, declared=declared_code)
 
     def model(
         self, choice: Choice | str, extra: Mapping[str, Any] | None = None, *, parts: Sequence[PartRecord] | None = None

@@ -39,10 +39,12 @@ from segbench.networks.checkpoint_meta import read_meta, require_weights
 from segbench.plugin.choice import Choice, parse_choice, slug
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.class_map import match_classes
+from segbench.plugin.input_sizes import largest_image, network_size
 from segbench.plugin.inputs import plan_inputs
 from segbench.plugin.options import describe
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Normalisation, Recipe, Task, resolve
+from segbench.util.image_size import parse_growing_size, parse_size
 from segbench.util.packages import installed_version
 from segbench.util.sequences import counted
 
@@ -283,6 +285,7 @@ def _cell(
 ) -> Cell:
     model, loss, settings, seed = entry.model, entry.loss, entry.settings, entry.seed
     _refuse_scales_of_fixed_forms(settings, backends)
+    _refuse_sizes(model.spec, settings)
     inputs, model_task = plan_inputs(model.spec, task, model.options)
     normalisation = {name: Normalisation(norm.mean, norm.std, norm.scale) for name, norm in settings.data.normalisation.items()}
     inputs = inputs.with_normalisation(normalisation)
@@ -326,6 +329,20 @@ def _refuse_scales_of_fixed_forms(settings: Settings, backends: Sequence[Chosen[
         raise ConfigError(
             f"eval.scales needs a network that takes any size, and {fixed[0]} is made for one. "
             "Leave eval.scales out, score the deployed forms in a run without it, or set deploy.quality=false."
+        )
+
+
+def _refuse_sizes(spec: ModelSpec, settings: Settings) -> None:
+    """Refuse sizes of training and scoring that a model cannot take (:class:`ConfigError`)."""
+    sizes = [size for _, size in parse_growing_size(settings.train.image_size)]
+    sizes += [parse_size(size) for size in (settings.eval.image_size, settings.eval.tile) if size is not None]
+    for size in sizes:
+        network_size(spec, size)
+    largest = largest_image(spec)
+    if largest and settings.eval.tile is None and max(settings.eval.scales) > 1:
+        raise ConfigError(
+            f"eval.scales enlarges images, and model '{spec.name}' takes none above {largest[0]}x{largest[1]}: score in tiles "
+            f"(eval.tile={largest[0]}x{largest[1]}), or leave eval.scales out."
         )
 
 
