@@ -26,7 +26,9 @@ _FLAGS = {
 
 
 @click.command(name="run", short_help="Train, score and measure models, and compare them.")
-@click.option("--models", metavar="A,B[..]", help="Models, with options in brackets.  [default: the DeepLab pair]")
+@click.option(
+    "--models", metavar="A,B[..]", help="Models, with options in brackets, and with labels as in lite=NAME.  [default: the DeepLab pair]"
+)
 @click.option("--losses", metavar="A,B[..]", help="Losses.  [default: the recipe's]")
 @click.option("--dataset", metavar="NAME", help="Dataset.  [default: the embedded one that fits the models]")
 @click.option("--datasets", metavar="A,B[..]", help="Several datasets, each a run of its own, and an overview over them.")

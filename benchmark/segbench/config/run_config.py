@@ -357,8 +357,14 @@ def _axis(name: str, value: Any, where: str) -> Any:
 
 
 def _choices(value: Any, name: str, where: str) -> tuple[str, ...]:
-    texts = [str(c) for c in parse_choices(value)] if isinstance(value, str) else [str(parse_choice(t)) for t in _texts(value, name, where)]
-    return _distinct(texts, name, where)
+    labels = name == "models"
+    if isinstance(value, str):
+        choices = parse_choices(value, labels=labels)
+    else:
+        choices = [parse_choice(text, labels=labels) for text in _texts(value, name, where)]
+    _distinct([str(choice) for choice in choices], name, where)
+    _distinct([choice.label for choice in choices if choice.label], name, where)
+    return tuple(choice.labelled_text for choice in choices)
 
 
 def _texts(value: Any, name: str, where: str) -> list[str]:

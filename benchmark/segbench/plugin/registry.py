@@ -90,7 +90,8 @@ class Catalog:
         self, choice: Choice | str, extra: Mapping[str, Any] | None = None, *, parts: Sequence[PartRecord] | None = None
     ) -> Chosen[ModelSpec]:
         """A model; ``parts`` (:meth:`Chosen.parts_record`) are what a derived one is made of, where their options are not the defaults."""
-        chosen: Chosen[ModelSpec] = self.choose("models", choice, extra)
+        labelled_choice = parse_choice(choice, labels=True) if isinstance(choice, str) else choice
+        chosen: Chosen[ModelSpec] = self.choose("models", labelled_choice, extra)
         if chosen.spec.derives is None:
             return chosen
         if parts is None:

@@ -527,6 +527,7 @@ class Reporter(_Spec):
     ``site({name: result}, target)`` writes the pages above several runs (``segbench publish``); each one's own files lie below
     ``target.directory / "runs"``, in a folder of that name.
     ``comparison(comparison, target) -> text`` shows what ``segbench compare`` found.
+    Models are given by their short names, ``cell.identity`` is the whole one; with ``whole_names`` (data formats) by their whole names.
     """
 
     render: Ref
@@ -535,6 +536,7 @@ class Reporter(_Spec):
     comparison: Ref | None = None
     site: Ref | None = None
     check: Ref | None = None
+    whole_names: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,7 +116,7 @@ def make_plan(
         for seed in config.seeds
     ]
     # models outermost, so that a model's cells stand together
-    order = {text: i for i, text in enumerate(config.models)}
+    order = {str(chosen): i for i, chosen in enumerate(models)}
     entries.sort(key=lambda entry: order[str(entry.model)])
     layout = _Layout(
         dataset, task, digest, backends, entries, output_directory(config, dataset), catalog.names("models"), complete=complete
@@ -162,7 +162,7 @@ class _Entry:
     @property
     def id(self) -> str:
         return (
-            slug(str(self.model), limit=150)
+            slug(self.model.short_name, limit=150)
             if self.by_model
             else cell_id(self.model, self.loss, self.recipe.name, self.variation, self.seed)
         )
@@ -389,7 +389,7 @@ def _refuse_required(recipe: Recipe, settings: Settings) -> None:
 
 
 def _check_model_settings(config: RunConfig, settings: Settings, catalog: Catalog) -> None:
-    known = {key for text in config.models for key in describe(catalog.spec("models", text.partition("[")[0])[0].options)}
+    known = {key for text in config.models for key in describe(catalog.model(text).spec.options)}
     for key in settings.model:
         if key not in known:
             raise ConfigError(f"[model] {key}: none of the models has this option.{did_you_mean(key, known)}")
