@@ -1,10 +1,10 @@
-"""Short names of models in reports: the labels that users gave, else names without the options that all compared models share."""
+"""Short names in reports: the labels that users gave models, or names without what all compared choices share; a dataset's own ``name``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from segbench.plugin.choice import split_outside
+from segbench.plugin.choice import parse_choice, split_outside
 from segbench.results.records import Ablation, AblationStep, CellResult, RaceRecord, RunResult
 
 
@@ -14,10 +14,11 @@ def labelled(result: RunResult) -> RunResult:
     Names stand in cells, comparisons, the race, the ablation and claims. The result is for showing, not for writing.
     """
     names = short_names(result.cells)
-    if all(name == short for name, short in names.items()):
+    datasets = {cell.dataset: _dataset_name(cell.dataset) for cell in result.cells}
+    if all(name == short for name, short in (names | datasets).items()):
         return result
     changes = {
-        "cells": [cell.with_shown_name(names[cell.model]) for cell in result.cells],
+        "cells": [cell.with_shown_names(names[cell.model], datasets[cell.dataset]) for cell in result.cells],
         "comparisons": [one.model_copy(update=_both(one.subject, one.baseline, names)) for one in result.comparisons],
         "claims": [one.model_copy(update={"subject": _renamed(one.subject, names)}) for one in result.claims],
         "ablation": _labelled_ablation(result.ablation, names),
@@ -39,6 +40,12 @@ def short_names(cells: Iterable[CellResult]) -> dict[str, str]:
     names = {model: labels.get(model) or _without_common(model, choices) for model in choices}
     clear = len(set(names.values())) == len(names)
     return names if clear else {model: labels.get(model) or model for model in choices}
+
+
+def _dataset_name(dataset: str | None) -> str | None:
+    """What the option ``name`` calls a dataset, else its whole name."""
+    name = dict(parse_choice(dataset).options).get("name") if dataset else None
+    return name if isinstance(name, str) and name else dataset
 
 
 def _options(model: str) -> tuple[str, tuple[str, ...]]:

@@ -492,12 +492,18 @@ class CellResult(Record):
     notes: list[str] = Field(default_factory=list, description="remarks for the reader")
 
     _identity: str | None = PrivateAttr(None)
+    _dataset_identity: str | None = PrivateAttr(None)
 
-    def with_shown_name(self, name: str) -> CellResult:
-        """A copy for showing, whose ``model`` is a short name; ``identity`` keeps the name with options."""
-        shown = self.model_copy(update={"model": name})
-        shown._identity = self.identity
+    def with_shown_names(self, model: str, dataset: str | None) -> CellResult:
+        """A copy for showing, with short names; ``identity`` and ``dataset_identity`` keep those with options."""
+        shown = self.model_copy(update={"model": model, "dataset": dataset})
+        shown._identity, shown._dataset_identity = self.identity, self.dataset_identity
         return shown
+
+    @property
+    def dataset_identity(self) -> str | None:
+        """The dataset's name with options, also where ``dataset`` is a short name."""
+        return self._dataset_identity or self.dataset
 
     @property
     def identity(self) -> str:

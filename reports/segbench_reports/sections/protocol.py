@@ -96,7 +96,7 @@ def _training_memory_method(cell: CellResult) -> str:
 
 
 _LINES: dict[str, Reader] = {
-    "dataset": lambda cell: cell.dataset or "",
+    "dataset": lambda cell: cell.dataset_identity or "",
     "recipe": lambda cell: cell.recipe or "",
     "loss": lambda cell: cell.loss or "",
     "trained on split": _setting("train", "split"),

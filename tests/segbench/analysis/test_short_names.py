@@ -46,3 +46,12 @@ def test_short_names_stand_wherever_a_report_reads_a_model() -> None:
     assert shown.ablation is not None
     assert (shown.ablation.start, shown.ablation.end, shown.ablation.steps[0].subject) == ("lite", "net[w=8]", "net[w=8]")
     assert [cell.model for cell in run.cells] == [small, large]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "shown"),
+    [("folder[classes=(a,b),name=pets]", "pets"), ("folder[classes=(a,b)]", "folder[classes=(a,b)]"), (None, None), ("camvid", "camvid")],
+)
+def test_a_dataset_is_called_by_its_option_name(dataset: str | None, shown: str | None) -> None:
+    (cell,) = labelled(RunResult(cells=[CellResult(id="a", model="net", dataset=dataset)])).cells
+    assert (cell.dataset, cell.dataset_identity) == (shown, dataset)
