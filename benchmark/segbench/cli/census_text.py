@@ -34,7 +34,7 @@ def split_lines(split: SplitStatistics) -> Iterator[str]:
     if split.pages:
         yield "  pages in a file: " + ", ".join(f"{pages} ({counted(count, 'file')})" for pages, count in split.pages.items())
     if split.palettes:
-        yield f"  masks: {counted(split.palettes, 'palette')}, of the colours in use"
+        yield f"  masks with colours: {counted(split.palettes, 'palette')}{'' if split.palettes == 1 else ' that differ'}"
 
 
 def _sizes(split: SplitStatistics) -> str:

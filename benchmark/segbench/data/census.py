@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from segbench.data.check_labels import count_values, outside_values
 from segbench.data.near_duplicates import Array, structure
-from segbench.data.reader.facts import FileFacts, collect_facts
+from segbench.data.reader.facts import Colour, FileFacts, collect_facts
 from segbench.data.samples import STORED_DTYPES
 from segbench.plugin.specs import Sample, Task
 from segbench.util.devices import usable_cores
@@ -37,7 +37,7 @@ class SplitStatistics:
     orientations    EXIF orientation tag -> images that carry it (1 is left out)
     nodata_share    share of image pixels that the files mark as missing
     pages           pages of a file -> files (1 is left out)
-    palettes        different palettes among the masks
+    palettes        palettes among the masks that give an index different colours (each mask shows those of the indices that it uses)
     readers         what the files were read by -> files
     files           image and mask files that were read
     """
@@ -207,7 +207,7 @@ class SplitCount:
             orientations=dict(sorted(Counter(facts.orientation for facts in images if facts.orientation != 1).items())),
             nodata_share=empty / sizes if sizes else 0.0,
             pages=dict(sorted(Counter(facts.pages for facts in self.facts if facts.pages > 1).items())),
-            palettes=len({facts.palette for facts in self.facts if facts.role == "mask" and facts.palette is not None}),
+            palettes=_count_palettes({facts.palette for facts in self.facts if facts.role == "mask" and facts.palette is not None}),
             readers=dict(Counter(facts.reader for facts in self.facts).most_common()),
             files=len({facts.path for facts in self.facts}),
         )
@@ -215,6 +215,19 @@ class SplitCount:
     def paths(self) -> set[Path]:
         """The files that were read."""
         return {facts.path for facts in self.facts}
+
+
+def _count_palettes(used: Iterable[tuple[tuple[int, Colour], ...]]) -> int:
+    """Palettes of which these are parts: parts belong to one palette as long as no index has two colours."""
+    palettes: list[dict[int, Colour]] = []
+    for part in sorted(used, key=len, reverse=True):
+        entries = dict(part)
+        whole = next((one for one in palettes if all(one.get(index, colour) == colour for index, colour in part)), None)
+        if whole is None:
+            palettes.append(entries)
+        else:
+            whole.update(entries)
+    return len(palettes)
 
 
 def count_split(

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,8 @@ def check_dataset(
             continue
         samples = _open_split(spec, options, root, split, problems)
         if samples is None:
+            if splits is not None:  # a split that a run uses, unlike one that is merely not here
+                problems = [replace(problem, severity="error") if problem.where == split else problem for problem in problems]
             continue
         if split in spec.unions and splits is None:
             problems += _problems_of_union(spec, options, root, split, samples)

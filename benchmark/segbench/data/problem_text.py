@@ -12,7 +12,7 @@ def problem_sentences(problems: Sequence[Problem]) -> dict[str, str]:
 
     >>> one = "only 1 sample"
     >>> problem_sentences([Problem(one, "warning", "a"), Problem(one, "warning", "b"), Problem("split 'c' is empty", where="c")])
-    {"split 'c' is empty": 'error', 'a, b: only 1 sample': 'warning'}
+    {"split 'c' is empty.": 'error', 'a, b: only 1 sample.': 'warning'}
     """
     splits: dict[tuple[str, str], list[str]] = {}
     for problem in sorted(problems, key=lambda problem: problem.severity):
@@ -23,4 +23,5 @@ def problem_sentences(problems: Sequence[Problem]) -> dict[str, str]:
 
 def _sentence(message: str, splits: Sequence[str]) -> str:
     named = not splits or any(f"'{split}'" in message for split in splits)
-    return message if named else f"{', '.join(splits)}: {message}"
+    text = message if message.endswith((".", "?")) else f"{message}."
+    return text if named else f"{', '.join(splits)}: {text}"

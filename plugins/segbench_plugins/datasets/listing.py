@@ -55,10 +55,14 @@ def complete_files(listing: Listing, *, split: str, partial: bool) -> Files:
         return listing.files
     files = {name: paths for name, paths in listing.files.items() if all(path.is_file() for path in paths)}
     if not files:
-        lost = next(path for paths in listing.files.values() for path in paths if not path.is_file())
-        count = counted(len(listing.files), "sample")
-        raise DataError(f"split '{split}': none of the {count} in {listing.source} has all its files: {lost} is not there, for one.")
+        raise DataError(_none_complete(listing, split))
     return files
+
+
+def _none_complete(listing: Listing, split: str) -> str:
+    lost = next(path for paths in listing.files.values() for path in paths if not path.is_file())
+    count = counted(len(listing.files), "sample")
+    return f"split '{split}': none of the {count} in {listing.source} has all its files: {lost} is not there, for one."
 
 
 def open_split(listing: Listing, labels: LabelReader, *, split: str, partial: bool) -> LabelledSamples:
@@ -103,7 +107,7 @@ def _check_files(listing: Listing, split: str, *, partial: bool, official: int |
         return [problem]
     used = sum(all(path.is_file() for path in files) for files in listing.files.values())
     if not used:
-        return [Problem(f"split '{split}': no sample in {listing.source} has all its files.", where=split)]
+        return [Problem(_none_complete(listing, split), where=split)]
     if official and used < official:
         text = f"split '{split}' has {used} of the {official} samples of the whole dataset: scores do not compare with those of the whole."
         return [Problem(text, "warning", split)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from segbench import CellResult, RaceRecord, RunResult
 from segbench_reports.text import numbers
 from segbench_reports.text.verdicts import NOT_SHOWN, NOT_SHOWN_NOTE
-from segbench_reports.view.cells import cell_name, deployment, scored_splits, single_latency, throughput
+from segbench_reports.view.cells import EAGER, cell_name, deployment, scored_splits, single_latency, throughput
 from segbench_reports.view.learned import class_notes
 from segbench_reports.view.main_table import Table
 from segbench_reports.view.summary import conditions
@@ -122,4 +122,6 @@ def _cell_notes(cell: CellResult, table: Table) -> list[str]:
         notes.append(f"protocol changed: {cell.training.protocol_changed}")
     deployed = deployment(cell)
     notes += deployed.memory_mb.notes if deployed and deployed.memory_mb else []
+    if deployed and deployed.error and deployed.backend == EAGER:  # of other forms the section on deployment says it
+        notes.append(f"its cost was not measured: {deployed.error}")
     return [f"{name}: {note}" for note in notes]

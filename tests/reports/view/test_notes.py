@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from segbench import CellResult, Quality, RunResult
-from segbench_reports.view.notes import protocol_line
+from segbench import CellResult, Deployment, Quality, RunResult
+from segbench_reports.view.main_table import main_table
+from segbench_reports.view.notes import protocol_line, table_notes
 
 
 def cell(train: dict[str, Any], scored_at: tuple[int, int] | None) -> CellResult:
@@ -32,3 +33,9 @@ def test_the_header_names_both_sizes_where_they_differ(trained: Any, scored: tup
 @pytest.mark.parametrize(("epochs", "words"), [(1, "1 epoch"), (2, "2 epochs")])
 def test_one_epoch_is_singular(epochs: int, words: str) -> None:
     assert protocol_line(RunResult(cells=[cell({"epochs": epochs}, None)])) == words
+
+
+def test_a_cost_that_failed_is_named_below_the_table() -> None:
+    failed = CellResult(id="a", model="m", deployments=[Deployment(backend="eager", error="the process was killed")])
+    run = RunResult(cells=[failed])
+    assert table_notes(run, main_table(run)) == ["m: its cost was not measured: the process was killed"]

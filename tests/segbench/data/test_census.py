@@ -241,6 +241,16 @@ def test_palettes_that_disagree_are_an_error_unless_colours_are_the_labels(catal
     assert all(np.array_equal(ids, truth(int(name))) for name, ids in labels(catalog, root, colours, classes="(background,disk)").items())
 
 
+def test_masks_that_use_parts_of_one_palette_have_one_palette(catalog: Catalog, tmp_path: Path) -> None:
+    def mask(index: int) -> Image.Image:
+        picture = Image.fromarray(truth(index) * (1 + index % 3))
+        picture.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
+        return picture
+
+    report = census(catalog, write(tmp_path, mask), classes="(a,b,c,d)")
+    assert [split.palettes for split in report.splits] == [1, 1, 1]
+
+
 def test_one_colour_under_two_indices_is_a_warning(catalog: Catalog, tmp_path: Path) -> None:
     root = write(tmp_path, truth)
     picture = Image.fromarray((truth(0) + 2 * (np.arange(truth(0).shape[1]) > 8)).astype(np.uint8), "P")

@@ -281,6 +281,21 @@ def test_progress_is_told_for_each_sample() -> None:
     assert told == [("train", 1, 3), ("train", 2, 3), ("train", 3, 3)]
 
 
+def test_a_split_that_a_run_uses_has_to_be_there() -> None:
+    spec = DatasetSpec(
+        name="x",
+        summary="",
+        task=lambda options: TASK,
+        splits=("train", "val"),
+        load=lambda root, split, options: _Raising([_sample("a"), _sample("b")] if split == "train" else ["val.txt is not there"]),
+        check_data=lambda root, options: [Problem("val is not here", "warning", "val")],
+    )
+    assert check_dataset(spec, NoOptions(), TASK, None).ok
+    used = check_dataset(spec, NoOptions(), TASK, None, splits=["train", "val"])
+    assert [problem.message for problem in used.problems if problem.severity == "error"] == ["val is not here"]
+    assert check_dataset(spec, NoOptions(), TASK, None, splits=["train"]).ok
+
+
 def test_advice_names_folder_where_a_dataset_has_no_option_for_it() -> None:
     (message,) = Memory({"train": [_sample("a", (1, 2, 3, 3))]}).messages("error")
     assert message.endswith("This dataset has no option value_map: read its files with the dataset 'folder', or write its labels anew.")
