@@ -90,8 +90,10 @@ def print_plan(config: RunConfig, *, verbose: bool = False) -> int:
     from segbench.plugin.registry import load_catalog
 
     catalog = load_catalog()
-    cells = preview(config, catalog=catalog)
+    cells, noticed = preview(config, catalog=catalog)
     _say_recipe(make_plan(config, catalog))
+    for text in noticed:
+        click.echo(text, err=True)
     click.echo(f"{counted(len(cells), 'cell')} on {cells[0][0].dataset}:")
     for cell, stages in cells:
         notes = [f"after {', '.join(cell.origin.needs)}"] if cell.origin.needs else []

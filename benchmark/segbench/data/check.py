@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from segbench.config.dataset_file import DATASET_FILE
 from segbench.data.census import CensusProgress, SplitCount, SplitStatistics, count_split, reason
 from segbench.data.check_labels import Remedies
 from segbench.data.problems import (
@@ -34,7 +35,7 @@ from segbench.util.cache_dir import user_cache
 from segbench.util.files import replacing
 from segbench.util.sequences import counted
 
-_FORMAT = 4  # of a census that is kept in the user's cache; raised when the check changes
+_FORMAT = 5  # of a census that is kept in the user's cache; raised when the check changes
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _open_split(spec: DatasetSpec, options: Options, root: Path | None, split: s
         problems.append(Problem(f"split '{split}' is empty", where=split))
     except Exception as error:  # as above
         text = reason(error)
-        if not any(problem.where == split or problem.message in text for problem in problems):
+        if not any(problem.where in ("", split) and (problem.where or problem.message in text) for problem in problems):
             problems.append(Problem(text, where=split))
     return None
 
@@ -217,6 +218,8 @@ def _unused(spec: DatasetSpec, options: Options, root: Path | None, counts: Sequ
         return
     groups: dict[tuple[str, str], list[str]] = {}
     for path in _files_below(root):
+        if path == root / DATASET_FILE:
+            continue
         if path in reasons or (not spec.unused and path.resolve() not in read and path.suffix.lower() in IMAGE_SUFFIXES):
             why = reasons.get(path, f"{path.suffix or 'no ending'}: no split reads it")
             groups.setdefault((path.parent.relative_to(root).as_posix(), why), []).append(path.name)

@@ -140,8 +140,7 @@ def check_data(root: Path, options: FolderOptions) -> list[Problem]:
             more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
             text = f"{shared[0]}{more} also in '{other}': scores would be too good. Take the names out of one of the lists."
             problems.append(Problem(text, where=split))
-    # with hashed splits all splits have the same folders and the same problems
-    return list({problem.message: problem for problem in problems}.values())
+    return list(dict.fromkeys(problems))
 
 
 def _inputs(options: FolderOptions) -> dict[str, int]:
