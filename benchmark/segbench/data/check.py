@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from segbench.config.dataset_file import DATASET_FILE
 from segbench.data.census import CensusProgress, SplitCount, SplitStatistics, count_split, reason
 from segbench.data.check_labels import Remedies
 from segbench.data.problems import (
@@ -186,7 +187,7 @@ def _open_split(spec: DatasetSpec, options: Options, root: Path | None, split: s
         problems.append(Problem(f"split '{split}' is empty", where=split))
     except Exception as error:  # as above
         text = reason(error)
-        if not any(problem.where == split or problem.message in text for problem in problems):
+        if not any(problem.where in ("", split) and (problem.where or problem.message in text) for problem in problems):
             problems.append(Problem(text, where=split))
     return None
 
@@ -223,6 +224,8 @@ def _unused(spec: DatasetSpec, options: Options, root: Path | None, counts: Sequ
         return
     groups: dict[tuple[str, str], list[str]] = {}
     for path in _files_below(root):
+        if path == root / DATASET_FILE:
+            continue
         if path in reasons or (not spec.unused and path.resolve() not in read and path.suffix.lower() in IMAGE_SUFFIXES):
             why = reasons.get(path, f"{path.suffix or 'no ending'}: no split reads it")
             groups.setdefault((path.parent.relative_to(root).as_posix(), why), []).append(path.name)

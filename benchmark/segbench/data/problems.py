@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -14,8 +15,10 @@ from segbench.util.sequences import counted
 
 _MOST_NAMED = 5  # samples that a message names before it counts the others
 _FEW_SAMPLES = 2
+_FEWEST_TRAINED = 2  # batch normalisation has no deviation of one
 _MOST_COLOURS = 12
 PALETTES_DISAGREE = "palettes disagree"
+_NAMES_AND_NUMBERS = re.compile(r"[^\s(]*[/\\][^\s:,]*|\d+")
 _MANY_OF_A_KIND = 0.1
 _RANGES_APART = 16
 """Ratio between the largest values of two groups of images that shows two scales: 0 to 1 beside 0 to 255, or 8 beside 12 or 16 bits."""
@@ -55,10 +58,15 @@ def problems_of_split(count: SplitCount, task: Task, remedies: Remedies, *, advi
 
 
 def _unreadable(count: SplitCount) -> Iterator[Problem]:
-    reasons = list(count.unreadable.values())
-    more = f" (and {len(reasons) - _MOST_NAMED} more)" if len(reasons) > _MOST_NAMED else ""
-    for position, text in enumerate(reasons[:_MOST_NAMED]):
-        yield Problem(f"{text}{more if position == _MOST_NAMED - 1 else ''}", where=count.split)
+    """Files that cannot be read; of those that differ in names and numbers alone the first, with the number of others."""
+    kinds: dict[str, list[str]] = {}
+    for text in count.unreadable.values():
+        kinds.setdefault(_NAMES_AND_NUMBERS.sub("", text), []).append(text)
+    for first, *others in list(kinds.values())[:_MOST_NAMED]:
+        yield Problem(f"{first}{f' ({len(others)} more like it)' if others else ''}", where=count.split)
+    if len(kinds) > _MOST_NAMED:
+        rest = sum(map(len, list(kinds.values())[_MOST_NAMED:]))
+        yield Problem(f"and {counted(rest, 'more sample')} that cannot be read", where=count.split)
 
 
 def _labels(count: SplitCount, task: Task, advice: str, remedies: Remedies) -> Iterator[Problem]:
@@ -70,7 +78,7 @@ def _labels(count: SplitCount, task: Task, advice: str, remedies: Remedies) -> I
             where=count.split,
         )
     empty = [name for index, name in enumerate(task.class_names) if not count.class_pixels[index]]
-    if empty and len(count.unreadable) < count.read:
+    if empty and not count.outside and len(count.unreadable) < count.read:
         text = f"no label pixel of {', '.join(empty)}: {'it has' if len(empty) == 1 else 'they have'} no IoU here"
         yield Problem(text, "warning", where=count.split)
     if count.ignored > count.pixels / 2:
@@ -86,10 +94,12 @@ def _labels(count: SplitCount, task: Task, advice: str, remedies: Remedies) -> I
 
 
 def problems_of_training(train: SplitCount | None, task: Task, remedies: Remedies, *, declared: bool = False) -> Iterator[Problem]:
-    """A training split with labels of a single class, from which nothing can be learnt.
+    """A training split of a single sample, or with labels of a single class, from which nothing can be learnt.
 
     ``declared``: the options give values or colours their classes, so that labels are not the numbers that masks store.
     """
+    if train is not None and train.samples < _FEWEST_TRAINED:
+        yield Problem(f"{counted(train.samples, 'sample')}: training needs at least {_FEWEST_TRAINED}", where=train.split)
     if train is None or train.outside or not train.read or len(train.unreadable) == train.read:
         return
     seen = [index for index in range(task.num_classes) if train.class_pixels[index]]
@@ -270,7 +280,7 @@ def _shared(first: SplitCount, second: SplitCount) -> Iterator[Problem]:
         many = len(shared) > _MANY_SHARED * min(len(first.contents), len(second.contents))
         yield Problem(
             f"splits '{first.split}' and '{second.split}' share {counted(len(shared), 'image')}: {list_ids(shared)}. "
-            "Scores would be too good.",
+            "Scores would be too good: remove them from one of the two.",
             "error" if many else "warning",
             where=second.split,
         )

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segbench.errors import ConfigError, did_you_mean
+from segbench.results.scored_classes import NO_COUNTERPART
 from segbench.util.sequences import counted
 
 IGNORE = "ignore"
-NO_COUNTERPART = "(no counterpart)"
-"""Name of the column that counts what is predicted as a class without counterpart."""
 
 Pair = tuple[str | None, str | None]
 """A class of the network and one of the dataset; None stands for the word ``ignore``."""

@@ -82,13 +82,16 @@ class Catalog:
         spec, plugin = self.spec(kind, choice.name)
         declared = getattr(spec, "options", NoOptions)
         options = declared.resolve({**(extra or {}), **dict(choice.options)}, owner=choice.name)
-        return Chosen(choice, spec, options, plugin, declared=self._code[kind, choice.name])
+        declared_code = self._code[kind, choice.name]
+        spec = spec.with_options(options) if isinstance(spec, ModelSpec) else spec
+        return Chosen(choice, spec, options, plugin, declared=declared_code)
 
     def model(
         self, choice: Choice | str, extra: Mapping[str, Any] | None = None, *, parts: Sequence[PartRecord] | None = None
     ) -> Chosen[ModelSpec]:
         """A model; ``parts`` (:meth:`Chosen.parts_record`) are what a derived one is made of, where their options are not the defaults."""
-        chosen: Chosen[ModelSpec] = self.choose("models", choice, extra)
+        labelled_choice = parse_choice(choice, labels=True) if isinstance(choice, str) else choice
+        chosen: Chosen[ModelSpec] = self.choose("models", labelled_choice, extra)
         if chosen.spec.derives is None:
             return chosen
         if parts is None:

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import ItemsView, KeysView
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from typing_extensions import Self
 
 from segbench.util.sequences import counted
@@ -436,6 +445,7 @@ class CellResult(Record):
     kind: str = Field("train", description="train, or how it was made of the cells in needs")
     needs: list[str] = Field(default_factory=list, description="ids of the cells that it is made of")
     model: str = Field(description="name with options, as the user wrote it")
+    short_name: str | None = Field(None, description="what the user calls the model in reports; null: nothing, its name stands there")
     loss: str | None = Field(None, description="name with options, as the user wrote it")
     dataset: str | None = Field(None, description="name with options, as the user wrote it")
     recipe: str | None = Field(None, description="name")
@@ -480,6 +490,25 @@ class CellResult(Record):
     artifacts: Artifacts = Field(default_factory=Artifacts, description="files of this cell")
     overhead_seconds: float | None = Field(None, description="of starting, saving and waiting")
     notes: list[str] = Field(default_factory=list, description="remarks for the reader")
+
+    _identity: str | None = PrivateAttr(None)
+    _dataset_identity: str | None = PrivateAttr(None)
+
+    def with_shown_names(self, model: str, dataset: str | None) -> CellResult:
+        """A copy for showing, with short names; ``identity`` and ``dataset_identity`` keep those with options."""
+        shown = self.model_copy(update={"model": model, "dataset": dataset})
+        shown._identity, shown._dataset_identity = self.identity, self.dataset_identity
+        return shown
+
+    @property
+    def dataset_identity(self) -> str | None:
+        """The dataset's name with options, also where ``dataset`` is a short name."""
+        return self._dataset_identity or self.dataset
+
+    @property
+    def identity(self) -> str:
+        """The model's name with options, also where ``model`` is a short name."""
+        return self._identity or self.model
 
     @property
     def label(self) -> str:

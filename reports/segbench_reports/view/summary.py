@@ -34,7 +34,8 @@ def summary(result: RunResult, table: Table) -> list[str]:
     where = " ".join([dataset_name(result), *scored_splits(result)]) + over_classes(result)
     learned = [row for row in rows if not is_collapsed(row.cells)]
     compared = [row for row in learned if result.ablation is None or row.cell.model in (result.ablation.start, result.ablation.end)]
-    sentences = _quick_tries(result) + learned_sentences(rows, _shared_axes(table)) + ablation_sentences(result) + _only(rows, table, where)
+    sentences = _quick_tries(result) + learned_sentences([row for row in table.rows if row.ranked], _shared_axes(table))
+    sentences += ablation_sentences(result) + _only(rows, table, where)
     sentences += _best(result, learned, table, where)
     sentences += _models(result, compared, table, where) + _effects(result, table) + _found_nothing(rows, table)
     return [*sentences, *_seeds(result, rows), *_outcome(result)]

@@ -105,10 +105,11 @@ def decode_image(picture: Image.Image, path: Path, *, pages: str | int) -> Pictu
     return PictureLayer(path, pixels, with_missing_share(facts, gaps(pixels) if pixels.dtype.kind == "f" else None))
 
 
-def decode_mask(picture: Image.Image, path: Path, *, pages: str | int) -> tuple[Array, Array | None, FileFacts]:
+def decode_mask(picture: Image.Image, path: Path, *, pages: str | int, palette: bool = True) -> tuple[Array, Array | None, FileFacts]:
     """A mask as stored: values (H, W), or (H, W, 3) where it is in colours; validity (H, W) where it has alpha; and the file's facts.
 
-    A palette gives indices, packed greys give their small numbers, and an orientation tag is not applied.
+    A palette gives indices, packed greys give their small numbers, and an orientation tag is not applied. The facts
+    have the palette's colours where ``palette``, as making that list takes as long as opening the file.
     """
     count = check_pages(_page_count(picture), pages, path)
     if isinstance(pages, int) and pages:
@@ -129,7 +130,8 @@ def decode_mask(picture: Image.Image, path: Path, *, pages: str | int) -> tuple[
         values = np.asarray(picture.convert("RGB"))
     facts = FileFacts(
         path, "mask", "pillow", dtype, len(picture.getbands()), (values.shape[0], values.shape[1]),
-        orientation=_orientation(picture), pages=count, palette=_palette(picture), alpha=valid is not None, kind=_kind(kind),
+        orientation=_orientation(picture), pages=count, palette=_palette(picture) if palette else None, alpha=valid is not None,
+        kind=_kind(kind),
     )  # fmt: skip
     return values, valid, facts
 
@@ -244,7 +246,7 @@ def _palette(picture: Image.Image) -> tuple[tuple[int, Colour], ...] | None:
     if picture.mode != "P" or picture.palette is None:
         return None
     raw = picture.getpalette("RGB") or []
-    return tuple((i, (raw[3 * i], raw[3 * i + 1], raw[3 * i + 2])) for i in range(len(raw) // 3))
+    return tuple(enumerate(zip(raw[::3], raw[1::3], raw[2::3], strict=True)))
 
 
 def _tiff_reason(picture: Any) -> str:

@@ -94,12 +94,26 @@ class RasterLayer:
             return None
         nodata = [self.file.nodatavals[index - 1] for index in self.indexes]
         if flags <= {"all_valid", "nodata"}:  # half the time of reading masks
-            valid = np.stack([differs_from(band, value) for band, value in zip(bands, nodata, strict=True)])
+            each = (differs_from(band, value) for band, value in zip(bands, nodata, strict=True))
         else:
-            valid = np.asarray(self.file.read_masks(list(self.indexes), window=_slices(window)) > 0)
-        if "nodata" in flags and all(value in (0, None) for value in nodata):
-            return np.asarray(valid.any(axis=0))
-        return valid
+            each = iter(self.file.read_masks(list(self.indexes), window=_slices(window)) > 0)
+        return _any_valid(each) if "nodata" in flags and all(value in (0, None) for value in nodata) else _all_valid(each)
+
+
+def _any_valid(bands: Iterator[Array]) -> Array | None:
+    """Pixels (H, W) at which some band is valid, None where that is all; of most files the first band tells."""
+    valid = next(bands)
+    for band in bands:
+        if valid.all():
+            return None
+        valid |= band
+    return None if valid.all() else valid
+
+
+def _all_valid(bands: Iterator[Array]) -> Array | None:
+    """Validity (C, H, W) of each band, None where all are valid."""
+    each = list(bands)
+    return None if all(band.all() for band in each) else np.stack(each)
 
 
 @contextlib.contextmanager

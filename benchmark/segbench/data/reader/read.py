@@ -145,7 +145,7 @@ def read_mask(
     that ``colours`` lacks, or holds values that are no whole numbers.
     """
     path, opened = _opened(source, name)
-    stored, valid, facts = _stored_mask(opened, path, pages)
+    stored, valid, facts = _stored_mask(opened, path, pages, palette=colours is not None or facts_are_collected())
     if stored.ndim == 3:
         stored = _one_channel(stored) if colours is None else stored
     if colours is not None:
@@ -182,6 +182,8 @@ def fit_channels(pixels: Array, channels: int | None, path: Path) -> Array:
 
 
 def _opened(source: Source, name: str | None) -> tuple[Path, Path | BinaryIO]:
+    if isinstance(source, Path) and name is None:
+        return source, source
     if isinstance(source, str | Path):
         return Path(name or source), Path(source)
     return Path(name or getattr(source, "name", "") or "image"), source
@@ -217,7 +219,7 @@ def _array_layer(source: Path | BinaryIO, path: Path, channels: int | None) -> P
     return PictureLayer(path, pixels, with_missing_share(facts, gaps(pixels)))
 
 
-def _stored_mask(source: Path | BinaryIO, path: Path, pages: str | int) -> tuple[Array, Array | None, FileFacts]:
+def _stored_mask(source: Path | BinaryIO, path: Path, pages: str | int, *, palette: bool) -> tuple[Array, Array | None, FileFacts]:
     if path.suffix.lower() in ARRAYS:
         array = read_array(source, path, "mask")
         values = as_labels(array, path)
@@ -228,7 +230,7 @@ def _stored_mask(source: Path | BinaryIO, path: Path, pages: str | int) -> tuple
     with _picture(source, path) as picture:
         reason = needs_rasterio(picture)
         if not reason:
-            return decode_mask(picture, path, pages=pages)
+            return decode_mask(picture, path, pages=pages, palette=palette)
     _require_rasterio(path, reason)
     return decode_raster_mask(_rewound(source), path, pages=pages)
 
