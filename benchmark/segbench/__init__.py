@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         UnknownNameError,
         did_you_mean,
     )
+    from segbench.execution.api import evaluate, profile, run
     from segbench.plugin.choice import Choice, parse_choice, slug
     from segbench.plugin.hookspecs import hookimpl
     from segbench.plugin.options import NoOptions, Options, option
@@ -112,6 +113,7 @@ if TYPE_CHECKING:
         nothing_learned,
         only_class,
     )
+    from segbench.results.store import load_run
     from segbench.util.sequences import counted, first_line
 
 __version__ = "0.1.0"
@@ -121,6 +123,7 @@ _HOMES = {
         "BackendError CheckpointError ConfigError DataError DeviceError OptionError PluginError SegbenchError StoreError TrainingError "
         "UnknownNameError did_you_mean"
     ),
+    "execution.api": "evaluate profile run",
     "analysis.several_runs": "DatasetRow DatasetSummary FoldSummary PairTest across_datasets across_folds",
     "analysis.statistics.timing": "ratio_of",
     "data.reader.facts": "FileFacts collect_facts",
@@ -142,6 +145,7 @@ _HOMES = {
         "IGNORE_INDEX BackendSpec Claim Conversion ConverterSpec DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec "
         "Normalisation Problem Progress Recipe Reporter ReportTarget Sample Target Task"
     ),
+    "results.store": "load_run",
     "util.sequences": "counted first_line",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -243,10 +247,12 @@ __all__ = [
     "counted",
     "counted_classes",
     "did_you_mean",
+    "evaluate",
     "first_line",
     "half_interval",
     "hookimpl",
     "judged_claims",
+    "load_run",
     "metric",
     "missing_headline",
     "not_comparable",
@@ -255,10 +261,12 @@ __all__ = [
     "only_class_of",
     "option",
     "parse_choice",
+    "profile",
     "ratio_of",
     "read_image",
     "read_mask",
     "row_words",
+    "run",
     "shown_deployment",
     "single_timing",
     "slug",

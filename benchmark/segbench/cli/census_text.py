@@ -76,6 +76,7 @@ def unused_lines(unused: Sequence[Unused]) -> Iterator[str]:
         yield f"not used: {counted(sum(group.count for group in unused), 'file')}"
     for group in unused[:_MOST_GROUPS]:
         example = f"{'' if group.where == '.' else group.where + '/'}{group.example}"
-        yield f"  {example if group.count == 1 else f'{group.count} files such as {example}'} ({group.reason})"
+        files = example if group.count == 1 else f"{counted(group.count, 'file')} such as {example}"
+        yield f"  {files} ({group.reason})"
     if len(unused) > _MOST_GROUPS:
         yield f"  and {counted(len(unused) - _MOST_GROUPS, 'more group')} (--json has all)"

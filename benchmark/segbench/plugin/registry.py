@@ -21,6 +21,7 @@ from segbench.plugin import hookspecs
 from segbench.plugin.choice import Choice, parse_choice
 from segbench.plugin.chosen import Chosen, PartRecord, Plugin, SpecCode
 from segbench.plugin.derived import derived_model, part_names, wrapping_loss
+from segbench.plugin.objects import add_objects
 from segbench.plugin.options import NoOptions
 from segbench.plugin.specs import BackendSpec, Claim, ConverterSpec, DatasetSpec, LossSpec, ModelSpec, Recipe, Reporter
 
@@ -201,7 +202,7 @@ def new_manager() -> pluggy.PluginManager:
 
 
 def load_catalog() -> Catalog:
-    """The catalog of every installed plugin: segbench's own first, then others by package name."""
+    """The catalog of every installed plugin: segbench's own first, then others by package name, then objects of this program."""
     catalog = Catalog()
     points = importlib.metadata.entry_points(group=GROUP)
     for point in sorted(points, key=lambda p: (_package(p) != "segbench", _package(p), p.name)):
@@ -212,6 +213,7 @@ def load_catalog() -> Catalog:
             catalog.add_broken(info, f"it does not import: {_reason(error)}")
             continue
         catalog.add(module, replace(info, origin=_origin(module)))
+    add_objects(catalog)
     return catalog
 
 

@@ -5,7 +5,7 @@ None always means "not measured". Units stand in the names; MB is 2**20 bytes.
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, KeysView
+from collections.abc import Callable, ItemsView, KeysView
 from typing import Any, Literal
 
 from pydantic import (
@@ -774,6 +774,10 @@ class VerificationRecord(SparseRecord):
     instruments: str | None = Field(None, description="hash of the code that measures")
 
 
+VIEWS: dict[str, Callable[[RunResult], Any]] = {}
+"""Views of a run, by name: ``results/frame.py`` has them, which knows the metrics; the store loads it."""
+
+
 class RunResult(Record):
     """A whole run: what ``run.json`` holds."""
 
@@ -793,3 +797,14 @@ class RunResult(Record):
     )
     claims: list[Verdict] = Field(default_factory=list, description="published claims beside what was measured")
     warnings: list[str] = Field(default_factory=list, description="for the reader")
+
+    def to_frame(self) -> Any:
+        """The cells as a pandas data frame, metrics in the units of tables."""
+        return VIEWS["frame"](self)
+
+    def _repr_html_(self) -> str:
+        """The cells as an HTML table, which notebooks show."""
+        return str(VIEWS["html"](self))
+
+    def __repr__(self) -> str:
+        return str(VIEWS["line"](self)) if "line" in VIEWS else super().__repr__()
