@@ -36,7 +36,7 @@ from segbench.util.cache_dir import user_cache
 from segbench.util.files import replacing
 from segbench.util.sequences import counted
 
-_FORMAT = 5  # of a census that is kept in the user's cache; raised when the check changes
+_FORMAT = 7  # of a census that is kept in the user's cache; raised when the check changes
 
 
 @dataclass(frozen=True)

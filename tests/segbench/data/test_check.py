@@ -109,9 +109,10 @@ def test_a_label_of_37_is_named_with_its_count_and_its_image() -> None:
         ((1, 2, 3, 3), 255, 'Labels seem to start at 1: value_map="1:0,2:1,3:2"'),
         ((0, 100, 200, 200), 255, 'value_map="0:0,100:1,200:2"'),
         (tuple(range(0, 100, 7)), 255, "saved as a photograph or smoothed"),
+        ((0, 127, 255, 255), 255, 'With 255 there are as many values as classes: value_map="0:0,127:1,255:2" if it is a class too.'),
         ((0, 1, 37, 38), 255, "map the values to classes (value_map) or to the ignore index"),
     ],
-    ids=["undeclared 255", "undeclared -1", "from one", "spread", "photograph", "unknown"],
+    ids=["undeclared 255", "undeclared -1", "from one", "spread", "photograph", "spread to 255", "unknown"],
 )
 def test_the_likely_reason_of_values_outside_is_told(labels: tuple[int, ...], ignore: int, advice: str) -> None:
     task = replace(TASK, ignore_index=ignore)
@@ -279,6 +280,14 @@ def test_progress_is_told_for_each_sample() -> None:
     check_dataset(spec, NoOptions(), TASK, None, progress=lambda *step: told.append(step))
 
     assert told == [("train", 1, 3), ("train", 2, 3), ("train", 3, 3)]
+
+
+def test_instance_ids_of_two_classes_are_explained() -> None:
+    task = Task(class_names=("ground", "cell"))
+    samples = [_sample(str(start), (0, start, start + 1, start + 2)) for start in (1001, 1004)]
+    (message,) = Memory({"train": samples}).messages("error", task)[:1]
+    assert "instance ids" in message
+    assert 'value_map="0:0,*:1"' in message
 
 
 def test_a_split_that_a_run_uses_has_to_be_there() -> None:
