@@ -87,7 +87,14 @@ def profile(
     device: str = "auto",
     listener: Listener | None = None,
 ) -> RunResult:
-    """Params, multiply-adds, latency and memory of models in their deployed form, without training, as ``segbench profile`` does."""
+    """Params, multiply-adds, latency and memory of models in their deployed form, without training, as ``segbench profile`` does.
+
+    >>> from torch import nn
+    >>> inline = {"execute.where": "inline"}
+    >>> result = profile(nn.Conv2d(3, 4, 1), inputs="image=3", num_classes=4, input_size=32, latency=False, settings=inline, device="cpu")
+    >>> result.cells[0].params, result.cells[0].macs
+    (16, 12288)
+    """
     names = ",".join(_models(models) or ())
     texts = [f"{key}={value}" for key, value in (settings or {}).items()]
     texts += [f"measure.input_size={input_size}"] if input_size is not None else []
