@@ -16,6 +16,7 @@ from segbench.data.samples import working_form
 from segbench.data.transforms import evaluation_size, resize_image
 from segbench.data.window import Window
 from segbench.errors import ConfigError, DataError, SegbenchError
+from segbench.measure.quality.mapped import MappedClasses
 from segbench.networks.network import resize_logits
 from segbench.prediction.masks import gap_id, mask_writer, to_ids
 from segbench.prediction.overlays import write_overlay
@@ -144,6 +145,7 @@ class _ImagePredictor:
 
     def __init__(self, predictor: Predictor, out: Path, settings: PredictSettings, record: PredictionRecord, report: Report) -> None:
         self.predictor, self.out, self.settings, self.record, self.report = predictor, out, settings, record, report
+        self.classes = MappedClasses(predictor.task, predictor.class_map)
         self.normalise = Normaliser(predictor.plan, torch.device(predictor.device))
         self.norms = planned_normalisation(predictor.plan)
         self.values = Values(trained_values(predictor.value_ranges, predictor.plan), settings.rescale)
@@ -184,7 +186,7 @@ class _ImagePredictor:
         gap = gap_id(task)
         try:
             for window, logits in self._pieces(scene, grid, size):
-                labels = self._mapped(logits.max(dim=0).indices.cpu())
+                labels = self.classes.prediction(self.classes.logits(logits).max(dim=0).indices.cpu())
                 missing = scene.missing(window) if gap is not None else None
                 if missing is not None:
                     counts += torch.bincount(labels[~missing], minlength=classes)
@@ -200,11 +202,6 @@ class _ImagePredictor:
             writer.discard()
             raise
         return self._entry(name, scene, self._describe_input(grid, size), counts, gaps, writer.path)
-
-    def _mapped(self, labels: Tensor) -> Tensor:
-        """The network's classes (h, w) as those that the mask holds."""
-        class_map = self.predictor.class_map
-        return labels if class_map is None else torch.tensor(class_map.prediction_ids)[labels]
 
     def _entry(self, name: str, scene: OpenScene, description: str, counts: Tensor, gaps: int, mask: Path) -> PredictedImage:
         overlay = None
