@@ -112,6 +112,8 @@ if TYPE_CHECKING:
         nothing_learned,
         only_class,
     )
+    from segbench.util.named_colours import named_colour
+    from segbench.util.near_misses import near_miss
     from segbench.util.sequences import counted, first_line
 
 __version__ = "0.1.0"
@@ -142,6 +144,8 @@ _HOMES = {
         "IGNORE_INDEX BackendSpec Claim Conversion ConverterSpec DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec "
         "Normalisation Problem Progress Recipe Reporter ReportTarget Sample Target Task"
     ),
+    "util.named_colours": "named_colour",
+    "util.near_misses": "near_miss",
     "util.sequences": "counted first_line",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -249,6 +253,8 @@ __all__ = [
     "judged_claims",
     "metric",
     "missing_headline",
+    "named_colour",
+    "near_miss",
     "not_comparable",
     "nothing_learned",
     "only_class",

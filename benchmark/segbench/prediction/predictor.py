@@ -110,6 +110,8 @@ def open_checkpoint(path: Path, catalog: Catalog, device: str) -> Predictor:
         file_sha256=file_digest(path),
         weights_sha256=digest,
         trained_on=meta.dataset,
+        train_split=meta.train_split,
+        select_on=meta.select_on,
         precision="fp32",
     )
     return Predictor(
