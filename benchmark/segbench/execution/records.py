@@ -7,7 +7,9 @@ from pathlib import Path
 from segbench.analysis.claims.judge import judge
 from segbench.analysis.comparisons.confusions import ConfusionFiles
 from segbench.execution.plan.plan import Plan
+from segbench.plugin.chosen import Chosen
 from segbench.plugin.registry import Catalog
+from segbench.plugin.specs import DatasetSpec, Task
 from segbench.results.records import ConfigRecord, RunResult, TaskRecord, Verdict
 
 
@@ -20,18 +22,22 @@ def config_record(plan: Plan, device: str) -> ConfigRecord:
 
 
 def task_record(plan: Plan) -> TaskRecord:
-    """The task as it stands in ``run.json``: what reports and claims need to know of it."""
-    task = plan.task
+    """The task of a plan as it stands in ``run.json``."""
+    return record_of_task(plan.dataset, plan.task)
+
+
+def record_of_task(dataset: Chosen[DatasetSpec], task: Task) -> TaskRecord:
+    """A dataset's task as it stands in ``run.json``: what reports and claims need to know of it."""
     return TaskRecord(
-        dataset=str(plan.dataset),
-        summary=plan.dataset.spec.summary,
+        dataset=str(dataset),
+        summary=dataset.spec.summary,
         num_classes=task.num_classes,
         class_names=list(task.class_names),
         inputs=dict(task.inputs),
         ignore_index=task.ignore_index,
         palette=[list(colour) for colour in task.palette],
         headline=task.headline,
-        splits=list(plan.dataset.spec.split_names(plan.dataset.options)),
+        splits=list(dataset.spec.split_names(dataset.options)),
     )
 
 

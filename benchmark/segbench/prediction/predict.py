@@ -21,10 +21,11 @@ from segbench.networks.network import resize_logits
 from segbench.prediction.masks import gap_id, mask_writer, to_ids
 from segbench.prediction.overlays import write_overlay
 from segbench.prediction.predictor import Predictor
-from segbench.prediction.record import PredictedImage, PredictionRecord, ShownAs, file_states, open_record
+from segbench.prediction.record import PredictionRecord, file_states, open_record
 from segbench.prediction.scenes import OpenScene, Scene
 from segbench.prediction.tiles import Grid, blended, grid_of
 from segbench.prediction.values import Values, require_one_rule, trained_values
+from segbench.results.predictions import PredictedImage, ShownAs
 from segbench.util.devices import is_out_of_memory
 from segbench.util.image_size import Size, format_size
 from segbench.util.sequences import counted

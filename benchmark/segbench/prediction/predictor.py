@@ -22,7 +22,7 @@ from segbench.plugin.class_map import ClassMap, match_classes
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import Normalisation, Target, Task, resolve
-from segbench.prediction.record import PredictedNetwork
+from segbench.results.predictions import PredictedNetwork
 from segbench.util.devices import usable_cores
 from segbench.util.files import file_digest
 from segbench.util.image_size import Size

@@ -21,8 +21,8 @@ from segbench.plugin.specs import Sample, Task
 from segbench.prediction import predict as module
 from segbench.prediction.predict import PredictSettings, PredictSummary, predict
 from segbench.prediction.predictor import Predictor
-from segbench.prediction.record import FILE
 from segbench.prediction.scenes import OpenSample, image_scenes, sample_scenes
+from segbench.results.predictions import FILE
 
 OWN = PredictSettings(size="own")
 
