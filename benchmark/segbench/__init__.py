@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         half_interval,
         not_comparable,
         only_class_of,
+        only_masks,
         shown_deployment,
         single_timing,
     )
@@ -132,7 +133,7 @@ _HOMES = {
     "plugin.options": "NoOptions Options option",
     "results.claims": "JudgedClaim claims_of_run claims_tested count_verdicts judged_claims row_words with_claim_verdicts",
     "results.metrics": "METRICS ChangeRow Metric TableColumn metric",
-    "results.readings": "ShownValue batch_timing half_interval not_comparable only_class_of shown_deployment single_timing",
+    "results.readings": "ShownValue batch_timing half_interval not_comparable only_class_of only_masks shown_deployment single_timing",
     "results.scored_classes": "AveragedClasses averaged_classes counted_classes missing_headline nothing_learned only_class",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
@@ -259,6 +260,7 @@ __all__ = [
     "nothing_learned",
     "only_class",
     "only_class_of",
+    "only_masks",
     "option",
     "parse_choice",
     "ratio_of",

@@ -10,6 +10,7 @@ from segbench.execution.plan.plan import Plan
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import DatasetSpec, Task
+from segbench.results.readings import only_masks
 from segbench.results.records import ConfigRecord, RunResult, TaskRecord, Verdict
 
 
@@ -42,7 +43,12 @@ def record_of_task(dataset: Chosen[DatasetSpec], task: Task) -> TaskRecord:
 
 
 def judge_claims(result: RunResult, catalog: Catalog, directory: Path | None = None) -> list[Verdict]:
-    """Judge the catalog's published claims on a run; confusion matrices in ``directory`` give the intervals of its scores."""
+    """Judge the catalog's published claims on a run; confusion matrices in ``directory`` give the intervals of its scores.
+
+    Claims are about networks: none is judged on folders of masks alone.
+    """
+    if result.cells and only_masks(result.cells):
+        return []
     models = [spec for spec, _ in catalog.specs("models")]
     defaults = {spec.name: spec.options().values() for spec in models}
     reconstructions = {spec.name: spec.reconstruction for spec in models}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -77,6 +77,11 @@ def stored(cell: CellResult, record: RecordName, key: str) -> float | None:
 
 MASKS = "masks"
 """``kind`` of a row that is a folder of masks, whatever made them, and no network."""
+
+
+def only_masks(cells: Iterable[CellResult]) -> bool:
+    """True where every row is a folder of masks."""
+    return all(cell.kind == MASKS for cell in cells)
 
 
 def not_comparable(cell: CellResult) -> str:

@@ -100,10 +100,10 @@ def unknown_values_text(files: Mapping[Path, Mapping[int, int]], classes: MaskCl
             totals[value] = totals.get(value, 0) + count
     named = [f"{value} ({counted(totals[value], 'pixel')})" for value in sorted(totals)]
     more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
-    where = f"{next(iter(files)).name}{f' and {len(files) - 1} more' if len(files) > 1 else ''}"
+    where = f"{next(iter(files)).name} and {len(files) - 1} more hold" if len(files) > 1 else f"{next(iter(files)).name} holds"
     ids = "0 to " + str(len(classes.names) - 1) if classes.values is None else ", ".join(map(str, sorted(classes.values)[:_SHOWN]))
     ignored = f", and {classes.ignored} is no class" if classes.ignored is not None and classes.values is None else ""
     return (
-        f"{where} holds values that are no class: {', '.join(named[:_SHOWN])}{more}. Class ids are {ids} "
+        f"{where} values that are no class: {', '.join(named[:_SHOWN])}{more}. Class ids are {ids} "
         f"({', '.join(classes.names[:_SHOWN])}{', ..' if len(classes.names) > _SHOWN else ''}){ignored}. {CLASSES_FORM}"
     )

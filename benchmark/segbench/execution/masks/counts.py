@@ -20,7 +20,7 @@ from segbench.measure.quality.confusion import confusion_matrix
 from segbench.measure.quality.evaluate import Evaluation
 from segbench.measure.quality.mapped import IGNORED
 from segbench.plugin.specs import Task
-from segbench.util.image_size import Size, format_size
+from segbench.util.image_size import Size
 from segbench.util.sequences import counted
 
 Counts = npt.NDArray[np.int64]
@@ -115,7 +115,7 @@ def _faults(counts: MaskCounts, task: Task) -> str:
 
 def _sizes_text(sizes: Sequence[tuple[Path, Size, Size]]) -> str:
     path, own, label = sizes[0]
-    which = f"{path.name} is {format_size(own)}, its label {format_size(label)} (height x width)"
+    which = f"{path.name} is {own[0]}x{own[1]}, its label {label[0]}x{label[1]} (height x width)"
     more = f", and {len(sizes) - 1} more are of another size than theirs" if len(sizes) > 1 else ""
     return f"{which}{more}. Give masks at the labels' size, or --resize nearest, by which each pixel takes the nearest of the mask."
 

@@ -55,8 +55,9 @@ def open_folders(texts: Sequence[str | Path], *, suffix: str = "") -> list[MaskF
         raise ConfigError("Which masks? Give one folder or several: segbench score DIR [DIR ..] --dataset NAME --split val.")
     named = [_named(str(text)) for text in texts]
     places = [_place(path) for _, path in named]
-    short = _short_names([place.parent if place.name == _MASKS and record else place for place, record in places])
-    names = [name or own for (name, _), own in zip(named, short, strict=True)]
+    shown = [place.parent if record is not None and place.name == _MASKS else place for place, record in places]
+    short = iter(_short_names([place for (name, _), place in zip(named, shown, strict=True) if not name]))
+    names = [name or next(short) for name, _ in named]
     if len(set(names)) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
         raise ConfigError(f"Two folders of masks are called '{twice}'. Give each a name of its own: first=DIR second=DIR.")

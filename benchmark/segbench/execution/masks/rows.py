@@ -116,6 +116,7 @@ def _notes(counts: MaskCounts, done: Evaluation, split: ScoredSplit) -> list[str
     notes = [NO_NETWORK]
     if record is not None and record.network.model:
         notes.append(f"'segbench predict' made these masks with {record.network.model}")
+        notes += [f"'segbench predict' mapped its classes: {text}"] if (text := record.settings.classes) else []
     elif overlapping(split.dataset, TrainSettings().split, split.name):
         notes.append(f"whether what made these masks was trained on '{split.name}' is not known")
     if pairs.missing:
