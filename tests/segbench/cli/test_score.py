@@ -15,8 +15,21 @@ from PIL import Image
 from segbench.results.store import load_run
 
 DOTS = ("--dataset", "dots[test=12,size=24]", "--split", "test")
-QUALITY = ("miou", "miou_micro", "miou_imagewise", "miou_worst_decile", "miou_frequency_weighted", "boundary_iou", "boundary_iou_uncut")
-QUALITY += ("pixel_accuracy", "mean_accuracy", "iou_per_class", "f1_per_class", "boundary_iou_per_class", "miou_ci95")
+QUALITY = (
+    "miou",
+    "miou_micro",
+    "miou_imagewise",
+    "miou_worst_decile",
+    "miou_frequency_weighted",
+    "boundary_iou",
+    "boundary_iou_uncut",
+    "pixel_accuracy",
+    "mean_accuracy",
+    "iou_per_class",
+    "f1_per_class",
+    "boundary_iou_per_class",
+    "miou_ci95",
+)
 
 
 def _label(index: int) -> Any:
@@ -57,7 +70,8 @@ def test_masks_score_as_the_network_that_made_them(segbench: Any, untrained: Any
     cell = untrained(tmp_path / "run", "dot", "dots")
     best = cell.parent / "checkpoints" / cell.name / "best.pt"
     assert segbench("predict", best, *DOTS, "--out", "made").code == 0
-    data, mapped = DOTS, ()
+    data: tuple[Any, ...] = DOTS
+    mapped: tuple[str, ...] = ()
     if class_map is not None:
         images = _dataset(tmp_path / "data")
         folder = "folder[images=images,masks=masks,classes=(unlit,lit),train=train.txt,val=val.txt]"
