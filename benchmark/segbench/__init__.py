@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         half_interval,
         not_comparable,
         only_class_of,
+        only_masks,
         shown_deployment,
         single_timing,
     )
@@ -114,6 +115,8 @@ if TYPE_CHECKING:
         only_class,
     )
     from segbench.results.store import load_run
+    from segbench.util.named_colours import named_colour
+    from segbench.util.near_misses import near_miss
     from segbench.util.sequences import counted, first_line
 
 __version__ = "0.1.0"
@@ -133,7 +136,7 @@ _HOMES = {
     "plugin.options": "NoOptions Options option",
     "results.claims": "JudgedClaim claims_of_run claims_tested count_verdicts judged_claims row_words with_claim_verdicts",
     "results.metrics": "METRICS ChangeRow Metric TableColumn metric",
-    "results.readings": "ShownValue batch_timing half_interval not_comparable only_class_of shown_deployment single_timing",
+    "results.readings": "ShownValue batch_timing half_interval not_comparable only_class_of only_masks shown_deployment single_timing",
     "results.scored_classes": "AveragedClasses averaged_classes counted_classes missing_headline nothing_learned only_class",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
@@ -146,6 +149,8 @@ _HOMES = {
         "Normalisation Problem Progress Recipe Reporter ReportTarget Sample Target Task"
     ),
     "results.store": "load_run",
+    "util.named_colours": "named_colour",
+    "util.near_misses": "near_miss",
     "util.sequences": "counted first_line",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -255,10 +260,13 @@ __all__ = [
     "load_run",
     "metric",
     "missing_headline",
+    "named_colour",
+    "near_miss",
     "not_comparable",
     "nothing_learned",
     "only_class",
     "only_class_of",
+    "only_masks",
     "option",
     "parse_choice",
     "profile",

@@ -68,15 +68,26 @@ class ClassMap:
         return tuple(len(self.dataset) if index is None else index for index in self.targets)
 
     @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The network's classes, those that become one together, each group where its first class is.
+
+        Classes without counterpart are not one class: each is a group of its own.
+        """
+        groups: dict[int, list[int]] = {}
+        for index, target in enumerate(self.targets):
+            groups.setdefault(-1 - index if target is None else target, []).append(index)
+        return tuple(map(tuple, groups.values()))
+
+    @property
     def text(self) -> str:
         """All pairs in one line."""
         pairs: list[Pair] = [(name, None if to is None else self.dataset[to]) for name, to in zip(self.network, self.targets, strict=True)]
         return format_class_map([*pairs, *((None, self.dataset[index]) for index in self.ignored)])
 
-    def notes(self) -> tuple[str, ...]:
-        """What was mapped, and what follows for the scores, in sentences for a result's row."""
+    def notes(self, *, of_masks: bool = False) -> tuple[str, ...]:
+        """What was mapped, and what follows for the scores, in sentences for a result's row: of a network, or of masks that are there."""
         if self.is_identity or self.is_order:
-            return self._order_notes()
+            return self._order_notes("masks hold" if of_masks else "the network has")
         notes = [f"scored by a class map: {self._renamed()}"]
         if self._without_counterpart:
             notes.append(f"what is predicted as {_some(self._without_counterpart)} counts as wrong: the class map names no class for it")
@@ -84,7 +95,9 @@ class ClassMap:
             notes.append(f"labels of {_some([self.dataset[index] for index in self.ignored])} do not count, by the class map: no IoU")
         if self.merges:
             notes.append(
-                "classes are merged after the network has chosen one, and calibration is not scored: probabilities were not summed"
+                "pixels of classes that become one were put together: masks hold no probabilities that could be summed"
+                if of_masks
+                else "the probabilities of classes that become one were summed before the highest was chosen"
             )
         return tuple(notes)
 
@@ -95,8 +108,8 @@ class ClassMap:
         without = [f"what is predicted as {_some(self._without_counterpart)} gets the ignore index"] if self._without_counterpart else []
         return (f"class map: {self._renamed()}", *without)
 
-    def _order_notes(self) -> tuple[str, ...]:
-        moved = "classes were matched by name: the network has them in another order than the dataset"
+    def _order_notes(self, subject: str = "the network has") -> tuple[str, ...]:
+        moved = f"classes were matched by name: {subject} them in another order than the dataset"
         return () if self.is_identity else (moved,)
 
     @property

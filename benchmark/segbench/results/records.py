@@ -167,6 +167,9 @@ class Quality(Record):
 
     split: str = Field(description="the split that was scored")
     images: int | None = Field(None, description="how many were scored")
+    split_images: int | None = Field(
+        None, description="how many the split has, where only some were scored: such a row is neither ranked nor compared; null: all were"
+    )
     miou: float | None = Field(
         None, description="share, 0 to 1: mean IoU over the classes with label pixels in this split, from one confusion matrix"
     )
@@ -442,7 +445,7 @@ class CellResult(Record):
     """One trained or derived model with everything measured on it."""
 
     id: str = Field(description="unique in the run; also the name of its files")
-    kind: str = Field("train", description="train, or how it was made of the cells in needs")
+    kind: str = Field("train", description="train, or how it was made of the cells in needs; masks: a folder of masks, no network")
     needs: list[str] = Field(default_factory=list, description="ids of the cells that it is made of")
     model: str = Field(description="name with options, as the user wrote it")
     short_name: str | None = Field(None, description="what the user calls the model in reports; null: nothing, its name stands there")

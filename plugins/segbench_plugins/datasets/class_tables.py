@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from segbench import OptionError, counted, did_you_mean
+from segbench import OptionError, counted, did_you_mean, named_colour
 from segbench_plugins.datasets import FolderOptions
 from segbench_plugins.datasets.list_files import read_text
 
@@ -16,10 +16,6 @@ DEFAULT_CLASSES = ("background", "foreground")
 PALETTE = "palette"
 IGNORE = "ignore"
 
-_NUMBERS = r"(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})"
-_NAME_FIRST = re.compile(rf"(?:\d+[,;:])?\s*(.*[^\W\d].*?)\s*[:,;\s]\s*\(?{_NUMBERS}\)?(?:\s*[:,;].*)?")
-_NAME_LAST = re.compile(rf"{_NUMBERS}[\s,;:]+(\S.*)")
-_HEXADECIMAL = re.compile(r"(?:\d+[,;:])?\s*(.+?)\s*[:,;\s]\s*#?([0-9a-fA-F]{6})(?:\s*[:,;].*)?")
 _NUMBERED = re.compile(r"(-?\d+)\s*[:=.)\s]\s*(\S.*)")
 _STRUCTURE = re.compile(r"[\[{<].*|[\]}],?|\w+:|- .*|(?:path|train|val|test|nc|names|classes):.*")  # JSON, XML, YAML
 _NAME_TITLES = ("name", "class", "class_name", "label", "label_name", "classes")
@@ -164,7 +160,7 @@ def _colour_pairs(text: str, root: Path | None) -> list[tuple[str, Colour]]:
         parts, where = _lines(file), str(file)
     pairs = []
     for position, part in enumerate(parts):
-        pair = _colour_pair(part.strip())
+        pair = named_colour(part.strip())
         if pair is None:
             if position == 0 and not any(char.isdigit() for char in part):  # the header of a table
                 continue
@@ -173,28 +169,6 @@ def _colour_pairs(text: str, root: Path | None) -> list[tuple[str, Colour]]:
     if not pairs:
         raise OptionError(f"folder: {where}: there is no colour in it; {_COLOURS_FORM}.")
     return pairs
-
-
-def _colour_pair(text: str) -> tuple[str, Colour] | None:
-    """A name with its colour in one of the usual spellings; None where it is none.
-
-    >>> _colour_pair("disk:128 0 0"), _colour_pair("disk:#800000"), _colour_pair("disk,128,0,0"), _colour_pair("disk:128,0,0::")
-    (('disk', (128, 0, 0)), ('disk', (128, 0, 0)), ('disk', (128, 0, 0)), ('disk', (128, 0, 0)))
-    >>> _colour_pair("64 128 64  Animal"), _colour_pair("3,road sign,128,64,128")
-    (('Animal', (64, 128, 64)), ('road sign', (128, 64, 128)))
-    """
-    text = text.replace('"', "")
-    if match := _NAME_FIRST.fullmatch(text):
-        name, *parts = match.groups()
-    elif match := _NAME_LAST.fullmatch(text):
-        *parts, name = match.groups()
-    elif match := _HEXADECIMAL.fullmatch(text):
-        name, digits = match.groups()
-        parts = [str(int(digits[at : at + 2], 16)) for at in (0, 2, 4)]
-    else:
-        return None
-    red, green, blue = (int(part) for part in parts)
-    return (name.strip().strip("\"'"), (red, green, blue)) if max(red, green, blue) <= 255 else None
 
 
 def _ids_of_colours(pairs: Sequence[tuple[str, Colour]], names: Sequence[str], ignore: int) -> dict[Colour, int]:

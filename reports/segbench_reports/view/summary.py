@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segbench import Comparison, Latency, RunResult, metric, not_comparable, only_class_of
+from segbench import Comparison, Latency, RunResult, metric, not_comparable, only_class_of, only_masks
 from segbench_reports.text import numbers
 from segbench_reports.text.verdicts import (
     CANNOT_TELL,
@@ -260,6 +260,8 @@ def _seeds(result: RunResult, rows: Sequence[Row]) -> list[str]:
     scored = [row for row in rows if "miou" in row.figures]
     if not scored:
         return []
+    if only_masks(result.cells):
+        return ["Masks were scored, not networks: what made them may do otherwise on other images, or trained again."]
     told = [c for c in quality_comparisons(result, headline=True) if c.quantity == "miou" and c.low is not None]
     about = bool(told) and all("checkpoint" in comparison.scope for comparison in told)
     if all(row.kind == "mean" for row in scored):

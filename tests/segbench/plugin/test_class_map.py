@@ -71,7 +71,7 @@ def test_notes_say_what_follows_for_the_scores() -> None:
         "scored by a class map: Road to road, path to road",
         "what is predicted as person counts as wrong: the class map names no class for it",
         "labels of car do not count, by the class map: no IoU",
-        "classes are merged after the network has chosen one, and calibration is not scored: probabilities were not summed",
+        "the probabilities of classes that become one were summed before the highest was chosen",
     )
 
 

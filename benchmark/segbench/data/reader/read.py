@@ -43,6 +43,17 @@ _LARGEST_ID = 2**53
 Source = str | Path | BinaryIO
 
 
+class ColouredMaskError(DataError):
+    """A mask is in colours, and no table of them was given; ``colours`` names the commonest with their pixels."""
+
+    def __init__(self, path: Path, colours: str) -> None:
+        super().__init__(
+            f"{path} is in colours ({colours}), but a mask holds one class id per pixel. Name the class of each colour: "
+            'folder[colours="background:0 0 0,disk:128 0 0"], or a file such as class_dict.csv or labelmap.txt.'
+        )
+        self.colours = colours
+
+
 @dataclass(frozen=True)
 class ImageFile:
     """An image that has been read.
@@ -151,10 +162,7 @@ def read_mask(
     if colours is not None:
         values, valid = _values_of_colours(stored, valid, colours, facts)
     elif stored.ndim == 3:
-        raise DataError(
-            f"{path} is in colours ({_colours_text(stored)}), but a mask holds one class id per pixel. Name the class of each colour: "
-            'folder[colours="background:0 0 0,disk:128 0 0"], or a file such as class_dict.csv or labelmap.txt.'
-        )
+        raise ColouredMaskError(path, _colours_text(stored))
     else:
         values, valid = _whole_numbers(stored, valid, path)
     if valid is not None and valid.all():
