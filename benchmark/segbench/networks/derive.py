@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from segbench.errors import PluginError
 from segbench.networks.network import Network, build_network, deploy, input_channels
 from segbench.plugin.chosen import Chosen
+from segbench.plugin.input_sizes import trial_size
 from segbench.plugin.options import Options
 from segbench.plugin.specs import Derivation, ModelSpec, Task, resolve
 
@@ -50,9 +51,8 @@ def _base_modules(derivation: Derivation, bases: Sequence[Network]) -> list[nn.M
 
 def _example_inputs(bases: Sequence[Network], task: Task) -> tuple[Tensor, ...]:
     spec = bases[0].spec
-    multiple = max(spec.size_multiple, 1)
-    side = -(-max(spec.min_size, _EXAMPLE_SIDE) // multiple) * multiple
-    return tuple(torch.zeros(1, task.inputs[name], side, side) for name in spec.inputs)
+    size = trial_size(spec, (_EXAMPLE_SIDE, _EXAMPLE_SIDE))
+    return tuple(torch.zeros(1, task.inputs[name], *size) for name in spec.inputs)
 
 
 def _require_module(model: object, derivation: Derivation) -> nn.Module:

@@ -11,8 +11,11 @@ from torch.nn import functional
 
 from segbench.errors import PluginError
 from segbench.networks.auxiliary import Removal, without_auxiliary_heads
+from segbench.plugin.input_sizes import network_size, trial_size
 from segbench.plugin.options import Options
 from segbench.plugin.specs import ModelSpec, Task, resolve
+
+_TRIAL_SIDE = 64
 
 
 class Network(nn.Module):
@@ -36,12 +39,25 @@ class Network(nn.Module):
 
     def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
         height, width = inputs[0].shape[-2:]
-        padded = (_padded_length(height, self.spec), _padded_length(width, self.spec))
+        margin = self.spec.margin
+        padded = network_size(self.spec, (height, width))
         if padded == (height, width):
             return {name: self._check_logits(value) for name, value in self._outputs(self.model, inputs).items()}
-        bottom, right = padded[0] - height, padded[1] - width
-        outputs = self._outputs(self.model, tuple(functional.pad(x, (0, right, 0, bottom)) for x in inputs))
-        return {name: resize_logits(self._check_logits(value), padded)[..., :height, :width] for name, value in outputs.items()}
+        bottom, right = padded[0] - height - 2 * margin, padded[1] - width - 2 * margin
+        framed = tuple(functional.pad(_mirrored(x, margin), (0, right, 0, bottom)) for x in inputs)
+        outputs = {name: self._check_logits(value) for name, value in self._outputs(self.model, framed).items()}
+        if margin:
+            self._check_margin(outputs["logits"], padded)
+        inner = (padded[0] - 2 * margin, padded[1] - 2 * margin)
+        return {name: resize_logits(value, inner)[..., :height, :width] for name, value in outputs.items()}
+
+    def _check_margin(self, logits: Tensor, padded: tuple[int, int]) -> None:
+        size, margin = (logits.shape[-2], logits.shape[-1]), self.spec.margin
+        if size != (padded[0] - 2 * margin, padded[1] - 2 * margin):
+            raise PluginError(
+                f"model '{self.spec.name}' returned logits of {size[0]}x{size[1]} for an input of {padded[0]}x{padded[1]}, but declares "
+                f"margin={margin}: {padded[0] - 2 * margin}x{padded[1] - 2 * margin} were expected"
+            )
 
     def _outputs(self, model: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
         outputs: dict[str, Tensor] = self._read(model(*inputs))
@@ -51,8 +67,10 @@ class Network(nn.Module):
         """The network without the modules that run for auxiliary outputs only, and what was removed; it shares all weights."""
         removal = Removal(self.model)
         if self.channels:
-            multiple, least = max(self.spec.size_multiple, 1), self.spec.min_size
-            removal = without_auxiliary_heads(self.model, self._outputs, channels=self.channels, size_multiple=multiple, min_size=least)
+            first = trial_size(self.spec, (_TRIAL_SIDE, _TRIAL_SIDE))
+            second = trial_size(self.spec, (first[0], first[1] + _TRIAL_SIDE // 4))
+            sizes = [network_size(self.spec, size) for size in (first, second)]
+            removal = without_auxiliary_heads(self.model, self._outputs, channels=self.channels, sizes=sizes)
         lean = Network(removal.model, self.spec, self.num_classes, channels=self.channels, main_only=bool(removal.removed))
         return lean, removal
 
@@ -133,6 +151,9 @@ def resize_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
-def _padded_length(length: int, spec: ModelSpec) -> int:
-    multiple = max(spec.size_multiple, 1)
-    return -(-max(length, spec.min_size) // multiple) * multiple
+def _mirrored(image: Tensor, margin: int) -> Tensor:
+    """The image (N, C, H, W) with its mirror image around it; where it is smaller than the margin its border is repeated."""
+    if not margin:
+        return image
+    mode = "reflect" if margin < min(image.shape[-2:]) else "replicate"
+    return functional.pad(image, (margin,) * 4, mode=mode)

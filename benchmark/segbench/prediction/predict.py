@@ -16,14 +16,16 @@ from segbench.data.samples import working_form
 from segbench.data.transforms import evaluation_size, resize_image
 from segbench.data.window import Window
 from segbench.errors import ConfigError, DataError, SegbenchError
+from segbench.measure.quality.mapped import MappedClasses
 from segbench.networks.network import resize_logits
 from segbench.prediction.masks import gap_id, mask_writer, to_ids
 from segbench.prediction.overlays import write_overlay
 from segbench.prediction.predictor import Predictor
-from segbench.prediction.record import PredictedImage, PredictionRecord, ShownAs, file_states, open_record
+from segbench.prediction.record import PredictionRecord, file_states, open_record
 from segbench.prediction.scenes import OpenScene, Scene
 from segbench.prediction.tiles import Grid, blended, grid_of
 from segbench.prediction.values import Values, require_one_rule, trained_values
+from segbench.results.predictions import PredictedImage, ShownAs
 from segbench.util.devices import is_out_of_memory
 from segbench.util.image_size import Size, format_size
 from segbench.util.sequences import counted
@@ -144,6 +146,7 @@ class _ImagePredictor:
 
     def __init__(self, predictor: Predictor, out: Path, settings: PredictSettings, record: PredictionRecord, report: Report) -> None:
         self.predictor, self.out, self.settings, self.record, self.report = predictor, out, settings, record, report
+        self.classes = MappedClasses(predictor.task, predictor.class_map)
         self.normalise = Normaliser(predictor.plan, torch.device(predictor.device))
         self.norms = planned_normalisation(predictor.plan)
         self.values = Values(trained_values(predictor.value_ranges, predictor.plan), settings.rescale)
@@ -184,7 +187,7 @@ class _ImagePredictor:
         gap = gap_id(task)
         try:
             for window, logits in self._pieces(scene, grid, size):
-                labels = self._mapped(logits.max(dim=0).indices.cpu())
+                labels = self.classes.prediction(self.classes.logits(logits).max(dim=0).indices.cpu())
                 missing = scene.missing(window) if gap is not None else None
                 if missing is not None:
                     counts += torch.bincount(labels[~missing], minlength=classes)
@@ -200,11 +203,6 @@ class _ImagePredictor:
             writer.discard()
             raise
         return self._entry(name, scene, self._describe_input(grid, size), counts, gaps, writer.path)
-
-    def _mapped(self, labels: Tensor) -> Tensor:
-        """The network's classes (h, w) as those that the mask holds."""
-        class_map = self.predictor.class_map
-        return labels if class_map is None else torch.tensor(class_map.prediction_ids)[labels]
 
     def _entry(self, name: str, scene: OpenScene, description: str, counts: Tensor, gaps: int, mask: Path) -> PredictedImage:
         overlay = None

@@ -58,8 +58,9 @@ class RaceEntry:
     def name(self) -> str:
         """Model and, where it is not eager, backend, for messages and log files; or a model's modules."""
         if self.modules:
-            return f"{self.modules} of {self.cell.model}"
-        return str(self.cell.model) if str(self.backend) == "eager" else f"{self.cell.model} ({self.backend})"
+            return f"{self.modules} of {self.cell.model.short_name}"
+        name = self.cell.model.short_name
+        return name if str(self.backend) == "eager" else f"{name} ({self.backend})"
 
 
 @dataclass(frozen=True)

@@ -74,8 +74,8 @@ def evaluate(
     """Evaluate ``network`` in eval mode (its mode is put back). With several processes each calls this with its ``rank``.
 
     ``detailed``: boundaries and calibration too, as far as the settings ask for them; choosing a checkpoint needs neither.
-    ``class_map``: from the network's classes to those of ``task``, where they differ; then K is the number of its ``class_names``. Where it
-    merges classes there is no calibration.
+    ``class_map``: from the network's classes to those of ``task``, where they differ; then K is the number of its ``class_names``. Of
+    classes that it merges the probabilities are summed.
     """
     started = time.perf_counter()
     process = ProcessRank(rank, world_size, device)
@@ -83,7 +83,7 @@ def evaluate(
     classes, ignored = scored.count, scored.ignore_index
     matrices = torch.zeros(len(samples), classes, classes, dtype=torch.int64)
     boundaries = torch.zeros(2, len(samples), 2, classes, dtype=torch.int64) if detailed and settings.eval.boundary else None
-    calibrated = detailed and settings.eval.calibration and scored.calibrated
+    calibrated = detailed and settings.eval.calibration
     calibration = torch.zeros(len(samples), 3, BINS, dtype=torch.float64) if calibrated else None
     losses = torch.zeros(2, dtype=torch.float64, device=device)
     ids: dict[int, str] = {}
@@ -107,7 +107,8 @@ def evaluate(
             for position, index in enumerate(batch.indices):
                 image = _outputs_of_image(outputs, batch, position)
                 mask = scored.labels(batch.masks[position])
-                highest, prediction = (values[0] for values in image["logits"].max(dim=1))  # four times as fast as argmax on a CPU
+                logits = scored.logits(image["logits"])
+                highest, prediction = (values[0] for values in logits.max(dim=1))  # four times as fast as argmax on a CPU
                 prediction = scored.prediction(prediction)
                 matrices[index] = confusion_matrix(prediction, mask, num_classes=classes, ignore_index=ignored)
                 if boundaries is not None:
@@ -115,7 +116,7 @@ def evaluate(
                         counts = boundary_counts(prediction, mask, num_classes=classes, ignore_index=ignored, cut=cut)
                         boundaries[place, index] = counts
                 if calibration is not None:
-                    confidence = highest_probability(image["logits"][0], highest)
+                    confidence = highest_probability(logits[0], highest)
                     calibration[index] = confidence_sums(confidence, prediction, mask, ignore_index=ignored)
                 if index in want_pictures:
                     predictions[index] = prediction.to(torch.uint8 if classes <= 256 else torch.int64).cpu()
