@@ -5,6 +5,7 @@ The library is imported where a network is built or checked, not before.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from segbench import CheckpointError, ConfigError, ModelSpec, Normalisation, Options, SegbenchError, Task, did_you_mean, first_line, option
@@ -52,19 +53,11 @@ def build(task: Task, options: SmpOptions) -> nn.Module:
         ) from error
 
 
-def size_multiple(options: SmpOptions) -> int:
-    """What height and width must be multiples of."""
-    if options.arch != "DPT":
-        return _MULTIPLES.get(options.arch, _LAST_STRIDE)
-    import timm
-
-    config = timm.create_model(options.encoder.removeprefix("tu-"), pretrained=False, features_only=False).pretrained_cfg
-    return int(config.get("patch_size", 16))
-
-
-def min_size(options: SmpOptions) -> int:
-    """Smallest height and width."""
-    return _LEAST.get(options.arch, _LAST_STRIDE)
+def for_options(options: SmpOptions) -> dict[str, int]:
+    """The sizes that an architecture takes."""
+    patch = re.search(r"patch(\d+)", options.encoder)
+    multiple = int(patch[1]) if patch else _MULTIPLES.get(options.arch, _LAST_STRIDE)
+    return {"size_multiple": multiple, "min_size": _LEAST.get(options.arch, _LAST_STRIDE)}
 
 
 def check(task: Task, options: SmpOptions) -> list[str]:
@@ -100,7 +93,9 @@ def normalise(task: Task, options: SmpOptions) -> dict[str, Normalisation] | Non
             "Run once where there is network, or set weights=none to train from scratch."
         ) from error
     if values["input_space"] != "RGB":
-        raise ConfigError(f"the weights of encoder '{options.encoder}' were trained on {values['input_space']} images. Choose another encoder.")
+        raise ConfigError(
+            f"the weights of encoder '{options.encoder}' were trained on {values['input_space']} images. Choose another encoder."
+        )
     own = normalisation_of(values, scale=1 / 255 if max(values["input_range"]) <= 1 else 1.0)
     return None if own is None else dict.fromkeys(task.inputs, own)
 
@@ -147,7 +142,9 @@ def _repository_config(options: SmpOptions) -> dict[str, Any]:
         raise ConfigError(f"'{weights}' holds another network. Set arch={config['_model_class']},encoder={config['encoder_name']}.")
     defaults = {name: item.default for name, item in inspect.signature(getattr(library, options.arch)).parameters.items()}
     other = [
-        f"{name}={value}" for name, value in config.items() if name in defaults.keys() - _NOT_FIXED and _plain(value) != _plain(defaults[name])
+        f"{name}={value}"
+        for name, value in config.items()
+        if name in defaults.keys() - _NOT_FIXED and _plain(value) != _plain(defaults[name])
     ]
     if other:
         raise ConfigError(f"'{weights}' was built with {', '.join(other)}, for which smp has no option. Write a plugin for this network.")
@@ -180,7 +177,9 @@ def _require_known(names: list[str], encoder: str) -> None:
 
         require_known(encoder.removeprefix("tu-"))
     elif encoder not in names:
-        raise ConfigError(f"unknown encoder '{encoder}'.{did_you_mean(encoder, names)} It has {', '.join(sorted(names))}, and tu-NAME of timm.")
+        raise ConfigError(
+            f"unknown encoder '{encoder}'.{did_you_mean(encoder, names)} It has {', '.join(sorted(names))}, and tu-NAME of timm."
+        )
 
 
 def _missing_weights(options: SmpOptions, weights: str) -> str | None:
@@ -211,5 +210,6 @@ SPEC = ModelSpec(
     head=("segmentation_head.",),
     normalise="segbench_plugins.models.smp:normalise",
     check="segbench_plugins.models.smp:check",
+    for_options="segbench_plugins.models.smp:for_options",
     source="https://github.com/qubvel-org/segmentation_models.pytorch",
 )

@@ -5,7 +5,6 @@ Their weights are looked for in torch's own cache, then fetched; torch and torch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -57,7 +56,7 @@ def build(task: Task, options: TorchvisionOptions) -> nn.Module:
         raise CheckpointError(_not_loaded(options, error)) from error
     if whole and chosen is not None:
         keep = same_classes(task.class_names, chosen[1].meta["categories"])
-        named = {key: value for key, value in whole.items() if keep or not key.startswith(head(options))}
+        named = {key: value for key, value in whole.items() if keep or not key.startswith(for_options(options)["head"])}
         network.load_state_dict({**network.state_dict(), **named})
     channels = sum(task.inputs.values())
     if channels != 3:
@@ -65,22 +64,16 @@ def build(task: Task, options: TorchvisionOptions) -> nn.Module:
     return network
 
 
-def head(options: TorchvisionOptions) -> tuple[str, ...]:
-    """Prefixes of the layers that depend on the number of classes."""
+def for_options(options: TorchvisionOptions) -> dict[str, Any]:
+    """What depends on the network: its parts, the layers of its classes, and the weight of its auxiliary output."""
+    parts = {"encoder": ("backbone.",), "head": ("classifier.",)}
     if options.name == _LRASPP:
-        return ("classifier.low_classifier.", "classifier.high_classifier.")
-    return ("classifier.4.", "aux_classifier.4.")
-
-
-def parts(options: TorchvisionOptions) -> dict[str, tuple[str, ...]]:
-    """The backbone, the head, and the auxiliary head where there is one."""
-    both = {"encoder": ("backbone.",), "head": ("classifier.",)}
-    return both if options.name == _LRASPP else {**both, "auxiliary": ("aux_classifier.",)}
-
-
-def aux_weights(options: TorchvisionOptions) -> Mapping[str, float]:
-    """The auxiliary output's weight, as torchvision trains it."""
-    return {} if options.name == _LRASPP else {"aux": AUXILIARY_WEIGHT}
+        return {"parts": parts, "head": ("classifier.low_classifier.", "classifier.high_classifier.")}
+    return {
+        "parts": {**parts, "auxiliary": ("aux_classifier.",)},
+        "head": ("classifier.4.", "aux_classifier.4."),
+        "aux_weights": {"aux": AUXILIARY_WEIGHT},
+    }
 
 
 def class_names(options: TorchvisionOptions) -> tuple[str, ...] | None:
@@ -144,7 +137,9 @@ def _state(entry: Any) -> dict[str, Any]:
     try:
         return dict(entry.get_state_dict(progress=False, check_hash=True, weights_only=True))
     except (OSError, RuntimeError) as error:
-        raise CheckpointError(f"the weights {entry} could not be loaded ({first_line(error)}). Set weights=none to train from scratch.") from error
+        raise CheckpointError(
+            f"the weights {entry} could not be loaded ({first_line(error)}). Set weights=none to train from scratch."
+        ) from error
 
 
 def _not_loaded(options: TorchvisionOptions, error: Exception) -> str:
@@ -186,5 +181,6 @@ SPEC = ModelSpec(
     min_size=32,
     normalise="segbench_plugins.models.torchvision:normalise",
     check="segbench_plugins.models.torchvision:check",
+    for_options="segbench_plugins.models.torchvision:for_options",
     source="https://docs.pytorch.org/vision/stable/models.html#semantic-segmentation",
 )
