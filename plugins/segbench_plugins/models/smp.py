@@ -44,6 +44,8 @@ def build(task: Task, options: SmpOptions) -> nn.Module:
     channels = sum(task.inputs.values())
     if options.weights is not None and _is_repository(options.weights):
         return _from_repository(task, options, channels)
+    if options.weights is None:
+        return _create(library, options, task.num_classes, channels)
     try:
         return _create(library, options, task.num_classes, channels, weights=options.weights)
     except (KeyError, OSError, RuntimeError) as error:
@@ -156,19 +158,24 @@ def _plain(value: Any) -> Any:
 
 
 def _require_fitting(task: Task, options: SmpOptions) -> None:
-    """Raise ConfigError unless the library can build the network; it is built without values."""
+    """Raise ConfigError unless the library can build the network: without values where the encoder allows that (mit_b0 does not)."""
     import segmentation_models_pytorch as library
     import torch
 
     _require_known(library.encoders.get_encoder_names(), options.encoder)
-    try:
-        with torch.device("meta"):
-            _create(library, options, task.num_classes, sum(task.inputs.values()))
-    except Exception as error:  # the library and timm refuse an encoder in many ways
-        raise ConfigError(
-            f"{options.arch} cannot be built on encoder '{options.encoder}' ({first_line(error)}). resnet18, mobilenet_v2 and efficientnet-b0 "
-            "fit every architecture but DPT, which needs a ViT such as tu-vit_small_patch16_224."
-        ) from error
+    reason = ""
+    for device in ("meta", "cpu"):
+        try:
+            with torch.random.fork_rng(devices=[]), torch.device(device):
+                _create(library, options, task.num_classes, sum(task.inputs.values()))
+        except Exception as error:  # the library and timm refuse an encoder in many ways
+            reason = first_line(error)
+        else:
+            return
+    raise ConfigError(
+        f"{options.arch} cannot be built on encoder '{options.encoder}' ({reason}). resnet18, mobilenet_v2 and efficientnet-b0 "
+        "fit every architecture but DPT, which needs a ViT such as tu-vit_small_patch16_224."
+    )
 
 
 def _require_known(names: list[str], encoder: str) -> None:
