@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _SEMANTIC = "the task is semantic"
 _LEAST_SCORE = 1e-6
-_OF_TRAINING = ("use_auxiliary_head", "use_auxiliary_loss", "is_training", "use_pretrained_backbone")
-"""Settings of the library's own training: its losses alone use these heads, texts and outputs."""
+_OF_TRAINING = ("use_auxiliary_head", "is_training", "use_pretrained_backbone")
+"""Settings of the library's own training: its losses alone use these heads and texts."""
 _MASKS_FIRST = frozenset({"eomt", "mask2former"})
 """Kinds whose published post-processing resizes the masks before it adds them up; the others resize the sums."""
 
