@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         UnknownNameError,
         did_you_mean,
     )
-    from segbench.execution.api import evaluate, profile, run
+    from segbench.execution.api import evaluate, profile, run, score
     from segbench.plugin.choice import Choice, parse_choice, slug
     from segbench.plugin.hookspecs import hookimpl
     from segbench.plugin.options import NoOptions, Options, option
@@ -126,7 +126,7 @@ _HOMES = {
         "BackendError CheckpointError ConfigError DataError DeviceError OptionError PluginError SegbenchError StoreError TrainingError "
         "UnknownNameError did_you_mean"
     ),
-    "execution.api": "evaluate profile run",
+    "execution.api": "evaluate profile run score",
     "analysis.several_runs": "DatasetRow DatasetSummary FoldSummary PairTest across_datasets across_folds",
     "analysis.statistics.timing": "ratio_of",
     "data.reader.facts": "FileFacts collect_facts",
@@ -275,6 +275,7 @@ __all__ = [
     "read_mask",
     "row_words",
     "run",
+    "score",
     "shown_deployment",
     "single_timing",
     "slug",
