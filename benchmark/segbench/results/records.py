@@ -480,6 +480,14 @@ class CellResult(Record):
     artifacts: Artifacts = Field(default_factory=Artifacts, description="files of this cell")
     overhead_seconds: float | None = Field(None, description="of starting, saving and waiting")
     notes: list[str] = Field(default_factory=list, description="remarks for the reader")
+    code_notes: dict[str, list[str]] = Field(
+        default_factory=dict, description="what the model's own code did to inputs, random numbers or the process, by stage; all was put back"
+    )
+
+    @property
+    def all_notes(self) -> list[str]:
+        """Remarks for the reader, those on the model's own code included, each once."""
+        return list(dict.fromkeys([*self.notes, *(note for notes in self.code_notes.values() for note in notes)]))
 
     @property
     def label(self) -> str:

@@ -19,6 +19,7 @@ from segbench.errors import CheckpointError, DataError
 from segbench.execution.events import Emit, Fields
 from segbench.execution.jobs import CellJob
 from segbench.execution.plan.cell import measured_size
+from segbench.networks.foreign import collected_remarks, remark, unchanged_process
 from segbench.networks.network import DeployedNetwork, build_network, deploy
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.class_map import ClassMap, match_classes
@@ -101,7 +102,8 @@ class Setup:
 
 def set_up(job: CellJob, emit: Emit, catalog: Catalog | None = None) -> Setup:
     """Look up what a job names."""
-    catalog = catalog or load_catalog()
+    with unchanged_process("importing plugins"):
+        catalog = catalog or load_catalog()
     model = catalog.model(job.model, job.model_options, parts=job.model_parts)
     dataset = find_dataset(catalog, job.dataset)
     task = dataset.spec.make_task(dataset.options, job.root)
@@ -118,16 +120,18 @@ def run(job: CellJob, emit: Emit, catalog: Catalog | None = None) -> float:
     """
     started = time.perf_counter()
     with stage("plan"):
-        setup = set_up(job, emit, catalog)
+        with collected_remarks() as early:
+            setup = set_up(job, emit, catalog)
         _set_threads(setup)
     work = 0.0
     for name in job.stages:
         with stage(name):
             emit("stage", {"stage": name})
             begun = time.perf_counter()
-            result = _STAGES[name](setup, emit)
+            with collected_remarks() as remarks, unchanged_process(f"something during {name}"):
+                result = _STAGES[name](setup, emit)
             work += time.perf_counter() - begun if name in ("train", "evaluate") else 0.0
-            emit("result", {"stage": name, **result})
+            emit("result", {"stage": name, **result, "notes": [*early, *remarks]})
     return time.perf_counter() - started - work
 
 
@@ -220,6 +224,12 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
         detailed=True,
         class_map=class_map,
     )
+    done.nonfinite.require_none(f"'{split}'")
+    if done.differing is not None:
+        remark(
+            f"two passes over one image differ, in logits by up to {done.differing:.3g}: is dropout or noise active in eval mode? Scores are "
+            "of one pass"
+        )
     confusions = setup.directory / "confusions" / f"{setup.job.cell}.npz"
     save_confusions(confusions, done, setup.groups(split, len(samples)))
     folder = setup.directory / "predictions" / setup.job.cell
