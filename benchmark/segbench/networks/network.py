@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,6 +47,7 @@ class Network(nn.Module):
         self.channels = channels
         self.main_only = main_only
         self.guard = guard or ForwardGuard(spec.name)
+        self.copied = False
         self._read = resolve(spec.read_output) if spec.read_output else read_output
 
     def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
@@ -56,6 +58,14 @@ class Network(nn.Module):
         bottom, right = padded[0] - height, padded[1] - width
         outputs = self._outputs(self.model, tuple(functional.pad(x, (0, right, 0, bottom)) for x in inputs))
         return {name: resize_logits(self._check_logits(value), padded)[..., :height, :width] for name, value in outputs.items()}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Network:
+        """A deep copy as any module's; this one remembers that it was made (:mod:`segbench.networks.copies`)."""
+        self.copied = True
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__setstate__(copy.deepcopy(self.__dict__, memo))
+        return twin
 
     def _outputs(self, model: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
         outputs: dict[str, Tensor] = self._read(self.guard(model, inputs))

@@ -20,12 +20,12 @@ from segbench.config.settings import Settings
 from segbench.data.batches import EvalBatch
 from segbench.data.loaders import eval_loader
 from segbench.data.tiling import tiled_logits
-from segbench.errors import TrainingError
 from segbench.measure.quality.augmentation import augmented_logits, is_augmented
 from segbench.measure.quality.boundary import boundary_counts
 from segbench.measure.quality.calibration import BINS, confidence_sums, highest_probability
 from segbench.measure.quality.confusion import confusion_matrix
 from segbench.measure.quality.mapped import MappedClasses
+from segbench.networks.finite import NonFinite, unordered
 from segbench.networks.losses import AppliedLoss, valid_pixels
 from segbench.networks.network import Network, resize_logits
 from segbench.plugin.class_map import ClassMap
@@ -33,36 +33,8 @@ from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import LossBatch, Progress, Sample, Task
 from segbench.util.distributed import ProcessRank, gathered, total
 from segbench.util.image_size import Size, parse_growing_size, parse_size
-from segbench.util.sequences import counted
 
 _ROUNDING = 1e-3
-
-
-@dataclass(frozen=True)
-class NonFinite:
-    """Pixels of which no class is the highest, because a logit is NaN or the highest is infinite, and the images that have some."""
-
-    pixels: int = 0
-    images: int = 0
-
-    def __str__(self) -> str:
-        return f"the logits of {counted(self.pixels, 'pixel')} in {counted(self.images, 'image')} are no finite numbers"
-
-    def require_none(self, what: str) -> None:
-        """Raise :class:`TrainingError` where there are any; ``what`` was to be scored."""
-        if self.pixels:
-            raise TrainingError(
-                f"{self}: no class is the highest there, and {what} is not scored. Look for divisions by 0, logarithms of 0, "
-                "overflow and normalisation over too few values in eval mode."
-            )
-
-
-def unordered(highest: Tensor) -> Tensor:
-    """Where no logit is the highest (any shape, bool), from the maximum over classes: it is NaN, or infinite.
-
-    A class may have the logit -inf, which is the probability 0, as long as another has not.
-    """
-    return ~torch.isfinite(highest)
 
 
 @dataclass(frozen=True)
@@ -103,12 +75,13 @@ def evaluate(
     loss: AppliedLoss | None = None,
     progress: Progress | None = None,
     detailed: bool = False,
+    twice: bool = False,
     class_map: ClassMap | None = None,
 ) -> Evaluation:
     """Evaluate ``network`` in eval mode (its mode is put back). With several processes each calls this with its ``rank``.
 
-    ``detailed``: boundaries and calibration too, as far as the settings ask for them, and a second pass over the first images, to see
-    whether it gives the same; choosing a checkpoint needs none of it.
+    ``detailed``: boundaries and calibration too, as far as the settings ask for them; choosing a checkpoint needs neither.
+    ``twice``: a second pass over the first batch, to see whether it gives the same.
     ``class_map``: from the network's classes to those of ``task``, where they differ; then K is the number of its ``class_names``. Where it
     merges classes there is no calibration.
     """
@@ -141,7 +114,7 @@ def evaluate(
         for batch in loader:
             ids.update(zip(batch.indices, batch.ids, strict=True))
             outputs = _augmented(network, batch, settings) if is_augmented(settings.eval) else _outputs(network, batch.inputs, settings)
-            if detailed and len(ids) == len(batch.ids):
+            if twice and len(ids) == len(batch.ids):
                 differing = _difference(outputs["logits"], _again(network, batch, settings))
             for position, index in enumerate(batch.indices):
                 image = _outputs_of_image(outputs, batch, position)
