@@ -1,7 +1,7 @@
 """Copies of a network: whether a deep copy is a network of its own, and computes the same.
 
-A network may hold on to its own modules where copying does not see them: in a closure, a hook or a plain function. Its copy then computes with
-the original's weights, or with features that the original left behind.
+A network may hold on to its own modules where copying does not see them: in a closure, a hook or a plain function. Its copy then computes
+with the original's weights, or with features that the original left behind.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Guards around a plugin's code: state of the process is put back after it, and remarks on what it did are collected for the row.
 
-The rule: state is compared where a plugin's code is imported, builds a network or makes one of a network's first two calls (in each mode, at
-each input size), and once more at the end of each stage and of each block of timed calls. Other calls are compared with nothing but the
+The rule: state is compared where a plugin's code is imported, builds a network or makes one of a network's first two calls (in each mode,
+at each input size), and once more at the end of each stage and of each block of timed calls. Of other calls nothing is looked at but the
 version counters of their inputs, so that a call in a race costs what it costs.
 """
 

@@ -1,7 +1,7 @@
 """ForwardGuard: calls of a plugin's network that leave the caller's inputs, random numbers and process as they were.
 
-A network's first two calls in each mode at each input size get copies of the inputs, which are compared with them afterwards; settings of the
-process are compared, too (:mod:`segbench.networks.foreign`). Later calls get the inputs themselves, and their version counters are looked at.
+A network's first two calls in each mode at each input size get copies of the inputs, which are compared with them afterwards; settings of
+the process are compared, too (:mod:`segbench.networks.foreign`). Later calls get the inputs themselves; their version counters are read.
 """
 
 from __future__ import annotations

@@ -133,8 +133,8 @@ def _initialise_lazy_layers(network: Network) -> None:
             network.eval()(*(torch.randn(2, channels, side, side) for channels in network.channels))
     except Exception as error:  # a plugin's network may raise anything
         raise PluginError(
-            f"model '{name}' has lazy layers ({', '.join(lazy[:3])}), and a pass over {side}x{side} pixels that was to give them their shapes "
-            f"failed: {first_line(error)}. Build them with their numbers of channels, or call the network once in build."
+            f"model '{name}' has lazy layers ({', '.join(lazy[:3])}), and the pass over {side}x{side} pixels that gives them their "
+            f"shapes failed: {first_line(error)}. Build them with their numbers of channels, or call the network once in build."
         ) from error
     for module, training in modes.items():
         module.training = training

@@ -483,7 +483,7 @@ class CellResult(Record):
     notes: list[str] = Field(default_factory=list, description="remarks for the reader")
     code_notes: dict[str, list[str]] = Field(
         default_factory=dict,
-        description="what was noticed of the model's own code, by stage: inputs or settings of the process that it changed, passes that differ",
+        description="what was noticed of the model's own code, by stage: changed inputs or settings of the process, ..",
     )
 
     @property

@@ -209,12 +209,10 @@ def open_session(job: Job, process: ProcessRank) -> Session:
 
 def _require_trainable(network: Network, loss: AppliedLoss, epochs: int) -> None:
     """Raise :class:`TrainingError` where epochs are to be trained and nothing can be."""
-    own = list(network.parameters())
+    name, own = network.spec.name, list(network.parameters())
     if not epochs or any(p.requires_grad for p in [*own, *loss.parameters()]):
         return
-    fault = (
-        f"all {len(own)} parameters of model '{network.spec.name}' are frozen" if own else f"model '{network.spec.name}' has no parameters"
-    )
+    fault = f"all {len(own)} parameters of model '{name}' are frozen" if own else f"model '{name}' has no parameters"
     remedy = "Leave requires_grad of what is to be trained on in build" if own else "Keep weights as nn.Parameter, not as buffers"
     raise TrainingError(f"{fault}: there is nothing to train in {counted(epochs, 'epoch')}. {remedy}.")
 

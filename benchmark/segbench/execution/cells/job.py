@@ -238,8 +238,8 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
     done.nonfinite.require_none(f"'{split}'")
     if done.differing is not None:
         remark(
-            f"two passes over one image differ, in logits by up to {done.differing:.3g}: is dropout or noise active in eval mode? Scores are "
-            "of one pass"
+            f"two passes over one image differ, in logits by up to {done.differing:.3g}: is dropout or noise active in eval mode? "
+            "Scores are of one pass"
         )
     _require_same_deployed(setup, trained.network)
     confusions = setup.directory / "confusions" / f"{setup.job.cell}.npz"
@@ -264,7 +264,7 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
 
 
 def _require_same_deployed(setup: Setup, network: Network) -> None:
-    """Raise :class:`PluginError` where the spec's ``deployed`` makes another network of the trained one: its costs would not belong here."""
+    """Raise :class:`PluginError` where the spec's ``deployed`` makes another network of the trained one: costs would be of that."""
     if not setup.model.spec.deployed:
         return
     from segbench.measure.drift import DriftMeter, differs_from_network
@@ -278,8 +278,8 @@ def _require_same_deployed(setup: Setup, network: Network) -> None:
     drift = meter.result(size)
     if bool(trained.isfinite().all()) and differs_from_network(drift):
         raise PluginError(
-            f"model '{setup.model.spec.name}': 'deployed' gives other logits than the trained network (off by up to {drift.max_abs:.3g}), so that "
-            "what is timed would not be what is scored. Let it keep the network's weights and modules."
+            f"model '{setup.model.spec.name}': 'deployed' gives other logits than the trained network (off by up to {drift.max_abs:.3g}), "
+            "so that what is timed would not be what is scored. Let it keep the network's weights and modules."
         )
 
 

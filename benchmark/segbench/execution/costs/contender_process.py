@@ -75,19 +75,21 @@ class ObservedContender:
             if not self._looked_at:
                 self._looked_at = True
                 _remark_on_nonfinite(self._logits())
-        self._notice(remarks, threads=torch.get_num_threads())
-        state.put_back()
+        threads = torch.get_num_threads()
+        changes = [f"a timed call changed {change}" for change in state.put_back()]
+        self._notice([*remarks, *changes], threads=threads)
         if [x._version for x in self._inputs] != self._versions:
             raise BackendError("its calls change their input in place: each would be timed on another image")
         return samples
 
 
 def _remark_on_nonfinite(logits: object) -> None:
-    if isinstance(logits, Tensor) and logits.ndim == 4 and (bad := int(unordered(logits.float().amax(1)).sum())):
-        total = logits.numel() // logits.shape[1]
-        remark(
-            f"on the race's noise the logits of {bad} of {counted(total, 'pixel')} are no finite numbers: on images it may take another time"
-        )
+    if not isinstance(logits, Tensor) or logits.ndim != 4:
+        return
+    bad = int(unordered(logits.float().amax(1)).sum())
+    if bad:
+        share = f"{bad} of {counted(logits.numel() // logits.shape[1], 'pixel')}"
+        remark(f"on the race's noise the logits of {share} are no finite numbers: a call on images may take another time")
 
 
 class BackendModel:

@@ -56,7 +56,7 @@ class Evaluation:
     boundary: npt.NDArray[np.int64] | None = None
     boundary_uncut: npt.NDArray[np.int64] | None = None
     calibration: npt.NDArray[np.float64] | None = None
-    nonfinite: NonFinite = NonFinite()
+    nonfinite: NonFinite = field(default_factory=NonFinite)
     differing: float | None = None
 
 
