@@ -106,7 +106,11 @@ class BorrowedBody(Plain):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self.extract = lambda image: self.body(image)
+
+        def extract(image: Tensor) -> Tensor:
+            return self.body(image)  # type: ignore[no-any-return]
+
+        self.extract = extract
 
     def forward(self, image: Tensor) -> Tensor:
         return self.head(self.extract(image))  # type: ignore[no-any-return]
