@@ -378,6 +378,7 @@ class Deployment(Record):
     error: str | None = Field(None, description="why something is missing")
     error_kind: str | None = Field(None, description="refused: the backend cannot take this model")
     fingerprint: str | None = Field(None, description="of what drift and quality depend on")
+    code_notes: list[str] = Field(default_factory=list, description="what was noticed of the model's own code while it was timed")
 
 
 class ModuleCost(Record):
@@ -493,6 +494,16 @@ class CellResult(Record):
     artifacts: Artifacts = Field(default_factory=Artifacts, description="files of this cell")
     overhead_seconds: float | None = Field(None, description="of starting, saving and waiting")
     notes: list[str] = Field(default_factory=list, description="remarks for the reader")
+    code_notes: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="what was noticed of the model's own code, by stage: changed inputs or settings of the process, ..",
+    )
+
+    @property
+    def all_notes(self) -> list[str]:
+        """Remarks for the reader, those on the model's own code included, each once."""
+        code = [*self.code_notes.values(), *(deployment.code_notes for deployment in self.deployments)]
+        return list(dict.fromkeys([*self.notes, *(note for notes in code for note in notes)]))
 
     _identity: str | None = PrivateAttr(None)
     _dataset_identity: str | None = PrivateAttr(None)

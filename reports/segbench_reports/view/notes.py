@@ -115,7 +115,7 @@ def _turns(race: RaceRecord) -> str:
 
 def _cell_notes(cell: CellResult, table: Table) -> list[str]:
     name = cell_name(cell, table.axes)
-    notes = list(cell.notes)
+    notes = cell.all_notes
     if cell.early_fusion:
         notes.append("all inputs are concatenated by channel (early fusion)")
     if cell.training and cell.training.protocol_changed:
