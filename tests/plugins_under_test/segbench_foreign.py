@@ -155,7 +155,7 @@ NETWORKS: dict[str, Callable[[Task], nn.Module]] = {
 
 @hookimpl
 def segbench_models() -> Iterable[ModelSpec]:
-    specs = [ModelSpec(name=f"foreign-{name}", summary=name, build=lambda t, o, c=c: c(t)) for name, c in NETWORKS.items()]  # type: ignore[misc]
+    specs = [ModelSpec(name=f"foreign-{name}", summary=name, build=lambda t, o, c=c: c(t)) for name, c in NETWORKS.items()]
     return [
         *specs,
         ModelSpec(name="foreign-settings", summary="settings", build=build_settings),

@@ -58,11 +58,11 @@ def _apart(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max()) if one.shape == other.shape else float("inf")
 
 
-class _ReadsOf(TorchDispatchMode):
+class _ReadsOf(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-ignore]
     """Collects the names of a network's weights that any operation reads."""
 
     def __init__(self, network: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
         tensors = itertools.chain(network.named_parameters(), network.named_buffers())
         self._storages = {tensor.untyped_storage().data_ptr(): name for name, tensor in tensors if tensor.numel()}
         self.names: dict[str, None] = {}

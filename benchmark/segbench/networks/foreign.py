@@ -186,8 +186,9 @@ class GeneratorStates:
     @classmethod
     def now(cls) -> GeneratorStates:
         """The states at this moment."""
-        _, keys, *rest = np.random.get_state()
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+        state: Any = np.random.get_state()
+        _, keys, *rest = state
+        cuda = torch.cuda.get_rng_state_all() if _uses_cuda() else []
         states = (torch.get_rng_state(), *cuda)
         return cls(torch.initial_seed(), (tuple(state.numpy().tobytes() for state in states), (keys.tobytes(), *rest), random.getstate()))
 
@@ -211,14 +212,18 @@ class GeneratorStates:
         """Put the states back, torch's one number further: dropout before a network's own seeding must not repeat."""
         self.put_back()
         torch.rand((), device="cpu")
-        if torch.cuda.is_initialized():
+        if _uses_cuda():
             torch.rand((), device="cuda")
+
+
+def _uses_cuda() -> bool:
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call, unused-ignore]
 
 
 @contextlib.contextmanager
 def seeded(seed: int | None, what: str) -> Iterator[None]:
     """Build with random numbers of this seed (torch, numpy, python; None: as they are); they, settings and warnings are put back."""
-    filters, numbers = warnings.filters[:], GeneratorStates.now()
+    filters, numbers = list(warnings.filters), GeneratorStates.now()
     try:
         with unchanged_process(what):
             if seed is not None:

@@ -78,7 +78,7 @@ class Network(nn.Module):
         self.copied = True
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
-        twin.__setstate__(copy.deepcopy(self.__dict__, memo))
+        twin.__setstate__(copy.deepcopy(self.__dict__, memo))  # type: ignore[no-untyped-call, unused-ignore]
         return twin
 
     def _outputs(self, model: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import sys
@@ -33,9 +34,7 @@ def foreign() -> Iterator[Any]:
     """The plugin of such networks."""
     folder = str(Path(__file__).parents[2] / "plugins_under_test")
     sys.path.insert(0, folder)
-    import segbench_foreign
-
-    yield segbench_foreign
+    yield importlib.import_module("segbench_foreign")
     sys.path.remove(folder)
 
 
@@ -126,10 +125,11 @@ def test_a_build_follows_its_seed_in_all_generators_and_leaves_them_alone() -> N
             warnings.simplefilter("ignore")
 
     def state() -> Any:
-        return np.random.get_state()[1].tolist(), random.getstate(), torch.get_rng_state().tolist(), warnings.filters[:]  # type: ignore[union-attr]
+        numbers: Any = np.random.get_state()
+        return numbers[1].tolist(), random.getstate(), torch.get_rng_state().tolist(), list(warnings.filters)
 
     before = state()
-    first, second = (network_of(lambda task: Noise()).model.values for _ in range(2))
+    first, second = (network_of(lambda task: Noise()).model.state_dict()["values"] for _ in range(2))
     assert torch.equal(first, second)
     assert state() == before
 
@@ -179,7 +179,7 @@ def test_lazy_layers_get_their_shapes_from_the_seed(foreign: Any) -> None:
 )
 def test_lazy_layers_that_get_no_shape_are_refused(network: nn.Module, message: str) -> None:
     if isinstance(network, nn.ModuleDict):
-        network.forward = network["used"].forward  # type: ignore[method-assign]
+        network.forward = network["used"].forward
     with pytest.raises(PluginError) as raised:
         network_of(lambda task: network)
     assert message in str(raised.value)

@@ -121,7 +121,7 @@ class BackendModel:
     def contender(self, name: str, size: Size, batch_size: int) -> Contender:
         """The model at one size and batch, to be raced in this process."""
         inputs = example_inputs(self.setup.inputs, size, batch_size=batch_size, device=self.setup.device)
-        with collected_remarks() as remarks, unchanged_process(f"building as {self.backend}"):
+        with collected_remarks() as remarks:  # settings that a backend makes are its own: it is timed under them
             call = self._call(inputs, size, batch_size)
         self._remarks.update(dict.fromkeys(remarks))
         threads = self.threads if self.setup.device == "cpu" else None
