@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         UnknownNameError,
         did_you_mean,
     )
+    from segbench.measure.macs import count_macs
     from segbench.plugin.choice import Choice, parse_choice, slug
     from segbench.plugin.hookspecs import hookimpl
     from segbench.plugin.options import NoOptions, Options, option
@@ -37,9 +38,11 @@ if TYPE_CHECKING:
         Claim,
         Conversion,
         ConverterSpec,
+        Counts,
         DatasetSpec,
         Derivation,
         Download,
+        GivenWeights,
         LossBatch,
         LossFormula,
         LossSpec,
@@ -124,6 +127,7 @@ _HOMES = {
     "analysis.several_runs": "DatasetRow DatasetSummary FoldSummary PairTest across_datasets across_folds",
     "analysis.statistics.timing": "ratio_of",
     "data.reader.facts": "FileFacts collect_facts",
+    "measure.macs": "count_macs",
     "data.reader.read": "IMAGE_SUFFIXES ImageFile MaskFile read_image read_mask",
     "plugin.hookspecs": "hookimpl",
     "plugin.choice": "Choice parse_choice slug",
@@ -139,8 +143,8 @@ _HOMES = {
         "TaskRecord Training TrainingCost Verdict VerificationRecord"
     ),
     "plugin.specs": (
-        "IGNORE_INDEX BackendSpec Claim Conversion ConverterSpec DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec "
-        "Normalisation Problem Progress Recipe Reporter ReportTarget Sample Target Task"
+        "IGNORE_INDEX BackendSpec Claim Conversion ConverterSpec Counts DatasetSpec Derivation Download GivenWeights LossBatch LossFormula "
+        "LossSpec ModelSpec Normalisation Problem Progress Recipe Reporter ReportTarget Sample Target Task"
     ),
     "util.sequences": "counted first_line",
 }
@@ -166,6 +170,7 @@ __all__ = [
     "ConfigRecord",
     "Conversion",
     "ConverterSpec",
+    "Counts",
     "DataError",
     "DatasetRow",
     "DatasetSpec",
@@ -182,6 +187,7 @@ __all__ = [
     "FoldSummary",
     "Gate",
     "GateClause",
+    "GivenWeights",
     "ImageFile",
     "JudgedClaim",
     "Latency",
@@ -239,6 +245,7 @@ __all__ = [
     "claims_of_run",
     "claims_tested",
     "collect_facts",
+    "count_macs",
     "count_verdicts",
     "counted",
     "counted_classes",
