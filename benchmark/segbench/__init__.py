@@ -28,7 +28,8 @@ if TYPE_CHECKING:
         UnknownNameError,
         did_you_mean,
     )
-    from segbench.execution.api import evaluate, profile, run
+    from segbench.execution.api import evaluate, profile, run, score
+    from segbench.measure.macs import count_macs
     from segbench.plugin.choice import Choice, parse_choice, slug
     from segbench.plugin.hookspecs import hookimpl
     from segbench.plugin.options import NoOptions, Options, option
@@ -38,9 +39,11 @@ if TYPE_CHECKING:
         Claim,
         Conversion,
         ConverterSpec,
+        Counts,
         DatasetSpec,
         Derivation,
         Download,
+        GivenWeights,
         LossBatch,
         LossFormula,
         LossSpec,
@@ -126,10 +129,11 @@ _HOMES = {
         "BackendError CheckpointError ConfigError DataError DeviceError OptionError PluginError SegbenchError StoreError TrainingError "
         "UnknownNameError did_you_mean"
     ),
-    "execution.api": "evaluate profile run",
+    "execution.api": "evaluate profile run score",
     "analysis.several_runs": "DatasetRow DatasetSummary FoldSummary PairTest across_datasets across_folds",
     "analysis.statistics.timing": "ratio_of",
     "data.reader.facts": "FileFacts collect_facts",
+    "measure.macs": "count_macs",
     "data.reader.read": "IMAGE_SUFFIXES ImageFile MaskFile read_image read_mask",
     "plugin.hookspecs": "hookimpl",
     "plugin.choice": "Choice parse_choice slug",
@@ -145,8 +149,8 @@ _HOMES = {
         "TaskRecord Training TrainingCost Verdict VerificationRecord"
     ),
     "plugin.specs": (
-        "IGNORE_INDEX BackendSpec Claim Conversion ConverterSpec DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec "
-        "Normalisation Problem Progress Recipe Reporter ReportTarget Sample Target Task"
+        "IGNORE_INDEX BackendSpec Claim Conversion ConverterSpec Counts DatasetSpec Derivation Download GivenWeights LossBatch LossFormula "
+        "LossSpec ModelSpec Normalisation Problem Progress Recipe Reporter ReportTarget Sample Target Task"
     ),
     "results.store": "load_run",
     "util.named_colours": "named_colour",
@@ -175,6 +179,7 @@ __all__ = [
     "ConfigRecord",
     "Conversion",
     "ConverterSpec",
+    "Counts",
     "DataError",
     "DatasetRow",
     "DatasetSpec",
@@ -191,6 +196,7 @@ __all__ = [
     "FoldSummary",
     "Gate",
     "GateClause",
+    "GivenWeights",
     "ImageFile",
     "JudgedClaim",
     "Latency",
@@ -248,6 +254,7 @@ __all__ = [
     "claims_of_run",
     "claims_tested",
     "collect_facts",
+    "count_macs",
     "count_verdicts",
     "counted",
     "counted_classes",
@@ -275,6 +282,7 @@ __all__ = [
     "read_mask",
     "row_words",
     "run",
+    "score",
     "shown_deployment",
     "single_timing",
     "slug",

@@ -1,11 +1,11 @@
-"""The functions of the public API that do what the commands of the same names do: run, profile, evaluate."""
+"""The functions of the public API that do what the commands of the same names do: run, profile, evaluate, score."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from segbench.config.run_config import load_config
 from segbench.errors import ConfigError
@@ -17,7 +17,7 @@ from segbench.execution.profile import profile_models
 from segbench.execution.reports import require_empty_folder, write_result
 from segbench.execution.runner import run as run_config
 from segbench.plugin.objects import ObjectSpec, offer
-from segbench.plugin.registry import load_catalog
+from segbench.plugin.registry import Catalog, load_catalog
 from segbench.results.records import RunResult
 
 _SHORTS = ("train.epochs", "train.batch_size", "train.image_size", "train.lr", "data.limit")
@@ -149,6 +149,48 @@ def evaluate(
     if out is not None:
         write_result(result, Path(out), catalog)
     return result
+
+
+def score(
+    folders: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
+    dataset: Any,
+    *,
+    data: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+    split: str | None = None,
+    class_map: str | None = None,
+    mask_classes: str | None = None,
+    colours: str | None = None,
+    resize: Literal["nearest"] | None = None,
+    partial: bool = False,
+    out: str | Path | None = None,
+) -> RunResult:
+    """Score folders of predicted masks, as ``segbench score`` does: one mask for each image of the split.
+
+    ``folders`` is a folder, several, or a mapping of names to them. ``mask_classes`` are the classes that the masks' ids mean
+    (``--classes``), ``colours`` those of masks in colours. Results are written to ``out`` where that is given.
+    """
+    from segbench.execution.masks.subjects import MaskOptions
+    from segbench.execution.score import score_masks
+
+    if isinstance(folders, Mapping):
+        named: list[str | Path] = [f"{name}={folder}" for name, folder in folders.items()]
+    else:
+        named = [folders] if isinstance(folders, str | Path) else list(folders)
+    options = MaskOptions(class_map=class_map, classes=mask_classes, colours=colours, resize=resize, partial=partial)
+    if out is not None:
+        require_empty_folder(Path(out))
+    catalog, name = _offer_dataset(dataset, classes)
+    with tempfile.TemporaryDirectory(prefix="segbench-score-") as folder:
+        directory = Path(out).absolute() if out is not None else Path(folder)
+        return score_masks(named, dataset=name, data=data, split=split, catalog=catalog, directory=directory, options=options)
+
+
+def _offer_dataset(dataset: Any, classes: Sequence[str] | None) -> tuple[Catalog, str]:
+    name = _dataset(dataset, classes)
+    if name is None:
+        raise ConfigError("masks are scored against a dataset: name one, or give a dataset object.")
+    return load_catalog(), name
 
 
 def _models(models: Any) -> list[str] | None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from segbench.errors import PluginError
+from segbench.networks.foreign import seeded
 from segbench.networks.network import Network, build_network, deploy, input_channels
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.input_sizes import trial_size
@@ -19,7 +20,8 @@ _EXAMPLE_SIDE = 32
 
 def derive_model(derivation: Derivation, bases: Sequence[Network], task: Task, options: Options) -> nn.Module:
     """The model derived from these networks, which may be changed by it."""
-    model = resolve(derivation.make)(_base_modules(derivation, bases), _example_inputs(bases, task), task, options)
+    with seeded(None, f"'{derivation.kind}'"):
+        model = resolve(derivation.make)(_base_modules(derivation, bases), _example_inputs(bases, task), task, options)
     return _require_module(model, derivation)
 
 
@@ -32,8 +34,7 @@ def rebuild_network(chosen: Chosen[ModelSpec], task: Task, state: Mapping[str, T
     """The derived network whose state a checkpoint holds, without that state's values."""
     derivation = chosen.spec.derives
     assert derivation is not None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed, f"'{derivation.kind}'"):
         bases = untrained_bases(chosen.parts, task)
         model = _require_module(resolve(derivation.rebuild)(_base_modules(derivation, bases), state, task, chosen.options), derivation)
     return Network(model, chosen.spec, task.num_classes, channels=input_channels(chosen.spec, task))

@@ -17,6 +17,7 @@ from segbench.data.transforms import evaluation_size, resize_image
 from segbench.data.window import Window
 from segbench.errors import ConfigError, DataError, SegbenchError
 from segbench.measure.quality.mapped import MappedClasses
+from segbench.networks.finite import NonFinite, unordered
 from segbench.networks.network import resize_logits
 from segbench.prediction.masks import gap_id, mask_writer, to_ids
 from segbench.prediction.overlays import write_overlay
@@ -183,12 +184,15 @@ class _ImagePredictor:
         writer = mask_writer(self.out / "masks", name, scene.size, task, raster=scene.raster, georeference=scene.georeference)
         classes = task.num_classes + 1  # the last one counts what is predicted as a class without counterpart
         counts = torch.zeros(classes, dtype=torch.int64)
-        gaps = 0
+        gaps = nonfinite = 0
         gap = gap_id(task)
         try:
             for window, logits in self._pieces(scene, grid, size):
-                labels = self.classes.prediction(self.classes.logits(logits).max(dim=0).indices.cpu())
+                highest, chosen = self.classes.logits(logits).max(dim=0)
+                labels = self.classes.prediction(chosen.cpu())
                 missing = scene.missing(window) if gap is not None else None
+                bad = unordered(highest).cpu()
+                nonfinite += int((bad if missing is None else bad & ~missing).sum())
                 if missing is not None:
                     counts += torch.bincount(labels[~missing], minlength=classes)
                     gaps += int(missing.sum())
@@ -198,6 +202,8 @@ class _ImagePredictor:
                 if self.predictor.class_map is not None and gap is not None:
                     labels[labels == task.num_classes] = gap
                 writer.write(window, to_ids(labels, task))
+            if nonfinite:
+                raise DataError(f"{NonFinite(nonfinite, 1)}: no class is the highest there, so that no mask was written.")
             writer.finish()
         except BaseException:
             writer.discard()

@@ -193,6 +193,7 @@ class Quality(Record):
         None, description="share, 0 to 1: the same with the boundaries of the uncut prediction, of which ignored pixels are left out then"
     )
     ece: float | None = Field(None, description="share, 0 to 1: expected calibration error")
+    ece_reason: str | None = Field(None, description="why there is no calibration, where the network gives no probabilities")
     pixel_accuracy: float | None = Field(None, description="share, 0 to 1, of right pixels")
     mean_accuracy: float | None = Field(None, description="share, 0 to 1: mean over the classes of their recall")
     headline_class: str | None = Field(None, description="the class that the task is about")
@@ -378,6 +379,7 @@ class Deployment(Record):
     error: str | None = Field(None, description="why something is missing")
     error_kind: str | None = Field(None, description="refused: the backend cannot take this model")
     fingerprint: str | None = Field(None, description="of what drift and quality depend on")
+    code_notes: list[str] = Field(default_factory=list, description="what was noticed of the model's own code while it was timed")
 
 
 class ModuleCost(Record):
@@ -445,7 +447,9 @@ class CellResult(Record):
     """One trained or derived model with everything measured on it."""
 
     id: str = Field(description="unique in the run; also the name of its files")
-    kind: str = Field("train", description="train, or how it was made of the cells in needs; masks: a folder of masks, no network")
+    kind: str = Field(
+        "train", description="train, given (it came with its weights), or how it was made of the cells in needs; masks: a folder of masks"
+    )
     needs: list[str] = Field(default_factory=list, description="ids of the cells that it is made of")
     model: str = Field(description="name with options, as the user wrote it")
     short_name: str | None = Field(None, description="what the user calls the model in reports; null: nothing, its name stands there")
@@ -468,7 +472,9 @@ class CellResult(Record):
     params_trained: int | None = Field(None, description="parameters while training, auxiliary heads included")
     params_trainable: int | None = Field(None, description="parameters that training changes")
     params_per_part: dict[str, int] = Field(default_factory=dict, description="parameters of encoder, context, decoder, head, ..")
-    size_mb: float | None = Field(None, description="MB of 2**20 bytes: the parameters as 32-bit floats")
+    size_mb: float | None = Field(
+        None, description="MB of 2**20 bytes: the parameters as 32-bit floats; of a model that is a file, the file itself"
+    )
     macs: int | None = Field(
         None, description="multiply-adds of convolutions, linear layers and matrix products for one image of input_shape"
     )
@@ -480,6 +486,7 @@ class CellResult(Record):
     input_shape: list[list[int]] | None = Field(
         None, description="at which costs were counted: one shape for each input: batch, channels, height, width"
     )
+    counts_missing: str | None = Field(None, description="why params or macs could not be counted; null: they were")
     auxiliary_kept: str | None = Field(
         None, description="auxiliary outputs whose modules are counted and measured too, with the reason; null: there are none"
     )
@@ -493,6 +500,16 @@ class CellResult(Record):
     artifacts: Artifacts = Field(default_factory=Artifacts, description="files of this cell")
     overhead_seconds: float | None = Field(None, description="of starting, saving and waiting")
     notes: list[str] = Field(default_factory=list, description="remarks for the reader")
+    code_notes: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="what was noticed of the model's own code, by stage: changed inputs or settings of the process, ..",
+    )
+
+    @property
+    def all_notes(self) -> list[str]:
+        """Remarks for the reader, those on the model's own code included, each once."""
+        code = [*self.code_notes.values(), *(deployment.code_notes for deployment in self.deployments)]
+        return list(dict.fromkeys([*self.notes, *(note for notes in code for note in notes)]))
 
     _identity: str | None = PrivateAttr(None)
     _dataset_identity: str | None = PrivateAttr(None)

@@ -8,6 +8,9 @@ from dataclasses import replace
 from segbench.networks.checkpoint_meta import read_meta
 from segbench.networks.checkpoints import Checkpoint, write_checkpoint
 from segbench.networks.load import derive_network
+from segbench.networks.network import build_network
+from segbench.plugin.inputs import with_classes
+from segbench.plugin.specs import GivenWeights, resolve
 from segbench.results.records import Training
 from segbench.results.training_epochs import median_speed, speed_notes
 from segbench.training.diagnosis import diagnose
@@ -52,6 +55,22 @@ def record(session: Session, *, peak_memory_mb: float | None) -> Training:
         diagnosis=diagnose(state.history, settings),
     )
     return training.model_copy(update={"notes": [*notes, *speed_notes(training)]})
+
+
+def keep_given_weights(job: Job, *, device: str) -> Training:
+    """Write the ``best.pt`` of a model that comes with its weights. Raises what its ``build`` raises."""
+    spec = job.model.spec
+    assert spec.given is not None
+    given: GivenWeights = resolve(spec.given)(job.model_task, job.model.options)
+    network = build_network(spec, job.model_task, job.model.options, seed=job.seed)
+    meta = replace(
+        describe_job(job),
+        loss=None,
+        task=with_classes(job.task, job.model_task.class_names),
+        dataset=given.trained_on,
+    )
+    write_checkpoint(job.directory / "best.pt", Checkpoint(network.model.state_dict(), meta, job.identity, {}))
+    return Training(epochs_run=0, select_on=job.settings.train.select_on, device=device, notes=["its weights are as given"])
 
 
 def assemble(job: Job, *, names: str, device: str) -> Training:

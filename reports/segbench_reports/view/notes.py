@@ -115,9 +115,11 @@ def _turns(race: RaceRecord) -> str:
 
 def _cell_notes(cell: CellResult, table: Table) -> list[str]:
     name = cell_name(cell, table.axes)
-    notes = list(cell.notes)
+    notes = cell.all_notes
     if cell.early_fusion:
         notes.append("all inputs are concatenated by channel (early fusion)")
+    if cell.counts_missing:
+        notes.append(cell.counts_missing)
     if cell.training and cell.training.protocol_changed:
         notes.append(f"protocol changed: {cell.training.protocol_changed}")
     deployed = deployment(cell)

@@ -64,6 +64,14 @@ def test_a_module_and_a_function_are_trained_on_a_dataset_object(tmp_path: Path)
     assert {cell.quality.split for cell in again.cells if cell.quality} == {"train"}
 
 
+def test_masks_are_scored_on_a_dataset_object(tmp_path: Path) -> None:
+    for index in range(12):
+        Image.fromarray(Squares()[index][1].numpy().astype(np.uint8)).save(tmp_path / f"{index}.png")
+    parts = {"test": Squares()}
+    result = segbench.score({"right": tmp_path}, parts, split="test")
+    assert [(cell.model, cell.quality.miou) for cell in result.cells if cell.quality] == [("right", 1.0)]
+
+
 def test_objects_reach_worker_processes_with_their_identity() -> None:
     objects.offer(model_object(Net(), "mine"))
     content = objects.payload()

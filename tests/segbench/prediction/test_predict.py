@@ -371,3 +371,17 @@ def test_data_errors_are_the_images_and_others_are_everybodys(
     assert done.failed == {"a": "odd"}
     with pytest.raises(ConfigError, match="the runtime is gone"):
         _run(predictor_of(logits=logits), photo("b.png", (9, 9)), tmp_path / "out")
+
+
+def test_an_image_whose_logits_are_no_numbers_gets_no_mask(predictor_of: Any, photo: Any, tmp_path: Path) -> None:
+    def logits(images: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        values = torch.cat([-images[0][:, :1], images[0][:, :1]], dim=1)
+        return torch.where(images[0].mean() > 0.5, torch.full_like(values, float("nan")), values)
+
+    bright = photo("bright.png")
+    Image.new("RGB", (30, 20), (255, 255, 255)).save(bright)
+    photo("dark.png")
+    done = _run(predictor_of(logits=logits), tmp_path / "images", tmp_path / "out", OWN)
+    assert list(done.failed) == ["bright"]
+    assert done.failed["bright"].startswith("the logits of 600 pixels in 1 image are no finite numbers: no class is the highest there")
+    assert [path.name for path in (tmp_path / "out" / "masks").iterdir()] == ["dark.png"]

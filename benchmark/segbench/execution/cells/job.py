@@ -15,18 +15,20 @@ import torch
 
 from segbench.config.settings import Settings
 from segbench.data.selection import find_dataset, overlapping, same_dataset, scored_split
-from segbench.errors import CheckpointError, DataError
+from segbench.errors import CheckpointError, DataError, PluginError
 from segbench.execution.events import Emit, Fields
 from segbench.execution.jobs import CellJob
 from segbench.execution.plan.cell import measured_size
-from segbench.networks.network import DeployedNetwork, build_network, deploy
+from segbench.execution.plan.sources import given_weights, trains
+from segbench.networks.foreign import collected_remarks, remark, unchanged_process
+from segbench.networks.network import DeployedNetwork, Network, build_network, deploy, resize_logits
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.class_map import ClassMap, match_classes
 from segbench.plugin.inputs import InputPlan, plan_inputs
 from segbench.plugin.registry import Catalog, load_catalog
-from segbench.plugin.specs import DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task
+from segbench.plugin.specs import Counts, DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task, resolve
 from segbench.results.records import Quality, Training
-from segbench.util.image_size import format_size, parse_size
+from segbench.util.image_size import Size, format_size, parse_size
 from segbench.util.sequences import evenly_spaced
 from segbench.util.value_range import ValueRange, unlike, value_range
 
@@ -101,7 +103,8 @@ class Setup:
 
 def set_up(job: CellJob, emit: Emit, catalog: Catalog | None = None) -> Setup:
     """Look up what a job names."""
-    catalog = catalog or load_catalog()
+    with unchanged_process("importing plugins"):
+        catalog = catalog or load_catalog()
     model = catalog.model(job.model, job.model_options, parts=job.model_parts)
     dataset = find_dataset(catalog, job.dataset)
     task = dataset.spec.make_task(dataset.options, job.root)
@@ -118,17 +121,29 @@ def run(job: CellJob, emit: Emit, catalog: Catalog | None = None) -> float:
     """
     started = time.perf_counter()
     with stage("plan"):
-        setup = set_up(job, emit, catalog)
+        with collected_remarks() as early:
+            setup = set_up(job, emit, catalog)
         _set_threads(setup)
     work = 0.0
     for name in job.stages:
         with stage(name):
             emit("stage", {"stage": name})
             begun = time.perf_counter()
-            result = _STAGES[name](setup, emit)
+            result = _with_notes(name, setup, emit, early)
             work += time.perf_counter() - begun if name in ("train", "evaluate") else 0.0
             emit("result", {"stage": name, **result})
     return time.perf_counter() - started - work
+
+
+def _with_notes(name: str, setup: Setup, emit: Emit, early: Sequence[str]) -> Fields:
+    """A stage's result with what was noticed of the plugin's code; where the stage fails that is emitted by itself."""
+    try:
+        with collected_remarks() as remarks, unchanged_process(f"a later call during '{name}'"):
+            result = _STAGES[name](setup, emit)
+    except BaseException:
+        emit("result", {"stage": name, "notes": [*early, *remarks]})
+        raise
+    return {**result, "notes": [*early, *remarks]}
 
 
 @contextmanager
@@ -148,7 +163,7 @@ def _train(setup: Setup, emit: Emit) -> Fields:
     settings = setup.settings
     select_on = settings.train.select_on
     assert setup.loss is not None
-    if setup.model.spec.derives is not None and not setup.model.spec.derives.trains:
+    if not trains(setup.model):
         return _assemble(setup)
     teachers = setup.sources("teacher")
     training: Training = fit(
@@ -174,8 +189,8 @@ def _train(setup: Setup, emit: Emit) -> Fields:
 
 
 def _assemble(setup: Setup) -> Fields:
-    """Put a model together that needs no training."""
-    from segbench.training.record import assemble
+    """Write the checkpoint of a model that needs no training."""
+    from segbench.training.record import assemble, keep_given_weights
     from segbench.training.session import Job
 
     assert setup.loss is not None
@@ -194,6 +209,8 @@ def _assemble(setup: Setup) -> Fields:
         dataset=str(setup.dataset),
         parts=setup.sources("part"),
     )
+    if setup.model.spec.given is not None:
+        return {"training": keep_given_weights(job, device=setup.device).model_dump()}
     names = ", ".join(str(part) for part in setup.model.parts)
     return {"training": assemble(job, names=names, device=setup.device).model_dump()}
 
@@ -206,6 +223,7 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
     samples = setup.samples(split)
     trained = trained_network(setup)
     class_map = class_map_of(setup, trained.meta.task)
+    uncalibrated = why_uncalibrated(trained)
     if setup.job.checkpoint is not None and trained.meta.value_ranges is not None and not setup.settings.eval.any_values:
         require_trained_values(samples, trained.meta.value_ranges, f"'{split}' of dataset '{setup.dataset}'")
     wanted = evenly_spaced(len(samples), setup.settings.eval.pictures)
@@ -214,12 +232,20 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
         samples,
         task=setup.task,
         plan=trained.plan,
-        settings=setup.settings,
+        settings=_without_calibration(setup.settings) if uncalibrated else setup.settings,
         device=setup.device,
         want_pictures=wanted,
         detailed=True,
+        twice=True,
         class_map=class_map,
     )
+    done.nonfinite.require_none(f"'{split}'")
+    if done.differing is not None:
+        remark(
+            f"two passes over one image differ, in logits by up to {done.differing:.3g}: is dropout or noise active in eval mode? "
+            "Scores are of one pass"
+        )
+    _require_same_deployed(setup, trained.network)
     confusions = setup.directory / "confusions" / f"{setup.job.cell}.npz"
     save_confusions(confusions, done, setup.groups(split, len(samples)))
     folder = setup.directory / "predictions" / setup.job.cell
@@ -230,6 +256,7 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
         prediction_panel(samples[index], prediction, setup.task).save(path)
         pictures.append(path.relative_to(setup.directory).as_posix())
     quality = scored(setup, done, split, trained_on=trained.meta.dataset, class_map=class_map)
+    quality = quality.model_copy(update={"ece_reason": uncalibrated}) if uncalibrated else quality
     return {
         "quality": quality.model_dump(),
         "artifacts": {
@@ -239,6 +266,36 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
             "predictions": pictures,
         },
     }
+
+
+def _require_same_deployed(setup: Setup, network: Network) -> None:
+    """Raise :class:`PluginError` where the spec's ``deployed`` makes another network of the trained one: costs would be of that."""
+    if not setup.model.spec.deployed:
+        return
+    from segbench.measure.drift import DriftMeter, differs_from_network
+
+    size, meter = measured_size(setup.settings), DriftMeter()
+    inputs = example_inputs(setup.inputs, size, batch_size=1, device=setup.device)
+    network = network.to(setup.device).eval()
+    with torch.no_grad():
+        trained = resize_logits(network(*inputs)["logits"], size)
+        meter.add(deploy(network)(*inputs), trained)
+    drift = meter.result(size)
+    if bool(trained.isfinite().all()) and differs_from_network(drift):
+        raise PluginError(
+            f"model '{setup.model.spec.name}': 'deployed' gives other logits than the trained network (off by up to {drift.max_abs:.3g}), "
+            "so that what is timed would not be what is scored. Let it keep the network's weights and modules."
+        )
+
+
+def why_uncalibrated(trained: LoadedNetwork) -> str:
+    """The reason why a network's probabilities mean nothing; empty where they are its own."""
+    given = given_weights(trained.model, trained.model_task)
+    return given.uncalibrated if given else ""
+
+
+def _without_calibration(settings: Settings) -> Settings:
+    return settings.model_copy(update={"eval": settings.eval.model_copy(update={"calibration": False})})
 
 
 def class_map_of(setup: Setup, own: Task) -> ClassMap | None:
@@ -299,6 +356,8 @@ def _profile(setup: Setup, emit: Emit) -> Fields:
     from segbench.measure.counts import profile_network
 
     size = measured_size(setup.settings)
+    if counts := declared_counts(setup, size):
+        return {"profile": _counted_elsewhere(setup, counts, size)}
     network = build_network(setup.model.spec, setup.model_task, setup.model.options, seed=0)
     inputs = example_inputs(setup.inputs, size, batch_size=1)
     # a plugin's deployed() may take parts off in place: what was trained is counted on a copy
@@ -312,6 +371,32 @@ def _profile(setup: Setup, emit: Emit) -> Fields:
     parts = {part: tuple(f"network.model.{prefix}" for prefix in prefixes) for part, prefixes in setup.model.spec.parts.items()}
     fields = profile_network(deployed, inputs, parts=parts, trained=trained).fields()
     return {"profile": {**fields, "macs_at_sizes": _macs_at_sizes(setup, deployed)}}
+
+
+def declared_counts(setup: Setup, size: Size) -> Counts | None:
+    """The model's own counts for one image of ``size``; None where its operations run in PyTorch and are counted there."""
+    spec = setup.model.spec
+    counts: Counts | None = resolve(spec.counts)(setup.model_task, setup.model.options, size) if spec.counts else None
+    return counts
+
+
+def _counted_elsewhere(setup: Setup, counts: Counts, size: Size) -> Fields:
+    at_sizes = {text: declared_counts(setup, parse_size(text)) for text in setup.settings.measure.input_sizes or ()}
+    return {
+        "params": counts.params,
+        "params_trained": counts.params,
+        "params_trainable": None if counts.params is None else 0,
+        "params_per_part": {},
+        "size_mb": counts.size_mb,
+        "macs": counts.macs,
+        "macs_at_sizes": {format_size(parse_size(text)): one.macs for text, one in at_sizes.items() if one and one.macs is not None},
+        "flops": None if counts.macs is None else 2 * counts.macs,
+        "fvcore_flops": None,
+        "fvcore_error": "its operations do not run in PyTorch modules",
+        "uncounted_ops": None,
+        "input_shape": [[1, channels, *size] for channels in setup.inputs.channels],
+        "counts_missing": counts.missing or None,
+    }
 
 
 def _macs_at_sizes(setup: Setup, network: DeployedNetwork) -> dict[str, int]:

@@ -62,7 +62,7 @@ def run_cell(session: RunSession, cell: Cell, profiles: dict[str, Mapping[str, A
         session.put(row)
     session.listener.on(CellStarted(cell.describe(), todo.stages, todo.reason))
     row = execute_cell(session, cell, row, todo)
-    if row.params is not None:
+    if row.input_shape is not None:
         profiles.setdefault(cell.fingerprints["measure"], _profile_of(row))
     session.put(row)
     session.listener.on(CellEnded(cell.describe(), row))
@@ -109,6 +109,8 @@ def _attempt(session: RunSession, cell: Cell, row: CellResult, todo: StagePlan, 
     def on_event(event: Event) -> None:
         if isinstance(event, StageResult):
             updates.update(_stage_fields(event))
+            if event.notes is not None:
+                updates["code_notes"] = {**updates.get("code_notes", row.code_notes), event.stage: list(event.notes)}
             if event.training is not None:
                 updates["training"].protocol_changed = departure(settings, cell) or None
             session.store.write_cell(row.model_copy(update={**updates, "status": "pending"}))

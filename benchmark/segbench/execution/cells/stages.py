@@ -32,7 +32,7 @@ def plan_stages(cell: Cell, old: CellResult | None, directory: Path) -> StagePla
         return StagePlan(("profile", "train", "evaluate"), f"re-run: {_why(cell, old, 'train')}", restart=True)
     stages = []
     reasons = []
-    if changed["measure"] or old.params is None:
+    if changed["measure"] or old.input_shape is None:
         stages.append("profile")
     if not trained or _failed(old, "train"):
         stages += ["train", "evaluate"]
@@ -59,6 +59,7 @@ def carried_over(cell: Cell, old: CellResult | None, todo: StagePlan, blank: Cel
         fields["quality"] = old.quality
         fields["artifacts"] = old.artifacts
         fields["overhead_seconds"] = old.overhead_seconds
+    fields["code_notes"] = {name: notes for name, notes in old.code_notes.items() if name not in todo.stages}
     fields["deployments"] = _deployments(cell, old, todo)
     if old.fingerprints.get("measure") == cell.fingerprints["measure"]:
         fields |= {"modules": old.modules, "training_cost": old.training_cost, "cost_notes": old.cost_notes}
@@ -100,6 +101,7 @@ PROFILE_FIELDS = (
     "fvcore_error",
     "uncounted_ops",
     "input_shape",
+    "counts_missing",
 )
 
 

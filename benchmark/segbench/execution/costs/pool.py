@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.execution.costs.contender_process import BackendModel, Command, RemoteContender, Workload, contender_model, file_key
+from segbench.execution.costs.contender_process import BackendModel, Command, Observed, RemoteContender, Workload, contender_model, file_key
 from segbench.execution.costs.export import export_for_race
 from segbench.execution.costs.reference_network import REFERENCE, ReferenceModel
 from segbench.execution.events import Fields
 from segbench.execution.jobs import CellJob, ContenderJob, CostJob, RaceExportJob, RaceFile, ReferenceJob, StepMemory, cell_job
 from segbench.execution.plan.cell import Cell
-from segbench.execution.plan.sources import trains
+from segbench.execution.plan.sources import why_untrained
 from segbench.execution.workers import Outcome, Worker, Workers, describe_error
 from segbench.measure.contender import Contender
 from segbench.measure.memory import join_processes, processes_needed
@@ -84,6 +84,7 @@ class ContenderPool:
         self.inline = inline
         self.running: dict[str, Worker] = {}
         self._contenders: dict[str, AtWorkload] = {}
+        self._models: dict[str, BackendModel] = {}
         self._entries: dict[str, tuple[RaceEntry, Mapping[str, Path]]] = {}
         self._shuffler = random.Random(0)
         self._reference_threads: int | None = None
@@ -168,6 +169,7 @@ class ContenderPool:
         if self.inline:
             with _as_runtime_error():
                 model = contender_model(self._contender_job(entry, files), self.catalog)
+            self._models[entry.key] = model
             self._contenders[entry.key] = lambda workload: _inline(model, entry.key, workload)
             return
         worker = self._start(entry, files, "latency")
@@ -237,12 +239,22 @@ class ContenderPool:
                 seconds[key] = ask(worker, Command("idle"))
         return seconds
 
+    def observed(self, key: str) -> Observed:
+        """What was noticed of a contender's code so far; nothing where its process has ended."""
+        if key in self._models:
+            return self._models[key].observed()
+        with contextlib.suppress(RuntimeError):
+            observed: Observed = ask(self.running[key], Command("observed"))
+            return observed
+        return Observed()
+
     def close(self) -> None:
         """End all contenders and remove what was exported for them."""
         for worker in self._workers():
             worker.end()
         self.running.clear()
         self._contenders.clear()
+        self._models.clear()
         self._entries.clear()
         self._reference_worker = self._reference = self._reference_threads = None
         shutil.rmtree(self._exports, ignore_errors=True)
@@ -255,8 +267,8 @@ class ContenderPool:
         return [*self.running.values(), *([self._reference_worker] if self._reference_worker else [])]
 
     def _with_training_step(self, memory: Memory, entry: RaceEntry) -> Memory:
-        if not trains(entry.cell.model):
-            return memory.model_copy(update={"notes": ["no training step: it is put together of trained models"]})
+        if untrained := why_untrained(entry.cell.model):
+            return memory.model_copy(update={"notes": [f"no training step: {untrained}"]})
         outcome = self.workers.run(
             "segbench.execution.costs.training_step:training_step_memory",
             CostJob(cell=self._cell_job(entry), threads=_threads(entry)),

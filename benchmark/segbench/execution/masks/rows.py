@@ -19,9 +19,9 @@ from segbench.execution.masks.subjects import MaskOptions, MaskSubject
 from segbench.measure.quality.evaluate import Evaluation
 from segbench.measure.quality.scores import image_scores, score
 from segbench.plugin.choice import slug
-from segbench.plugin.class_map import NO_COUNTERPART
 from segbench.results.readings import MASKS, part_of_split
 from segbench.results.records import Artifacts, CellResult, Quality
+from segbench.results.scored_classes import NO_COUNTERPART
 from segbench.util.sequences import counted, evenly_spaced, listed
 
 NO_NETWORK = (

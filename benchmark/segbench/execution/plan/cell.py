@@ -16,6 +16,7 @@ from segbench.plugin.choice import format_value, slug
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Task
+from segbench.results.deployments import EAGER
 from segbench.results.readings import quick_try
 from segbench.results.records import CellResult
 from segbench.util.folds import parse_fold
@@ -116,6 +117,16 @@ class Cell:
     def scored_split(self) -> str:
         """The split that quality is computed on."""
         return scored_split(self.dataset, self.settings)
+
+
+def refused_form(model: Chosen[ModelSpec], backend: Chosen[BackendSpec]) -> str:
+    """The reason why a model is not deployed through a backend, whatever that can do; empty where it may be tried.
+
+    What runs outside of PyTorch is an exported form already: no other form of it can be made, and a cast would change nothing.
+    """
+    if model.spec.counts is None or str(backend) == EAGER:
+        return ""
+    return f"{model.spec.name} runs as it is, which '{EAGER}' stands for: no other form is made of it"
 
 
 def cell_id(model: Chosen[Any], loss: Chosen[Any], recipe: str, variation: SettingValues, seed: int) -> str:

@@ -23,6 +23,8 @@ _ADDED_EVAL = set(_ADDED_EVAL_DEFAULTS)
 _CODE = "plugin"
 """Ingredient that identifies a spec's code: ``package==version``, or its definition and files."""
 _SHOWN_FILES = 3
+_FILES = ("weights", "teacher", "path")
+"""Options that may name a file, whose content counts in place of its name."""
 
 
 def fingerprint(ingredients: Ingredients) -> str:
@@ -175,7 +177,7 @@ def _unused(settings: Settings) -> set[str]:
 
 def ingredients_of(chosen: Chosen[Any]) -> Ingredients:
     """A plugin's part: name, options (a weights file by its content), and the code by its version or by the files that it reaches."""
-    options = {key: content_of(value) if key in ("weights", "teacher") else value for key, value in chosen.options.values().items()}
+    options = {key: content_of(value) if key in _FILES else value for key, value in chosen.options.values().items()}
     parts = {"parts": [ingredients_of(part) for part in chosen.parts]} if chosen.parts else {}
     return {"name": chosen.choice.name, **options, _CODE: chosen.code.record, **parts}
 

@@ -30,6 +30,7 @@ from segbench.execution.plan.sources import (
     choose_model,
     find_network,
     find_source,
+    given_weights,
     kind_of,
     notes_of,
     refuse_other_task,
@@ -38,13 +39,13 @@ from segbench.execution.plan.sources import (
 from segbench.networks.checkpoint_meta import read_meta, require_weights
 from segbench.plugin.choice import Choice, parse_choice, slug
 from segbench.plugin.chosen import Chosen
-from segbench.plugin.class_map import match_classes
+from segbench.plugin.class_map import ClassMap, format_class_map, match_classes, parse_class_map
 from segbench.plugin.input_sizes import largest_image, network_size
-from segbench.plugin.inputs import plan_inputs
+from segbench.plugin.inputs import plan_inputs, with_classes
 from segbench.plugin.options import describe
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Normalisation, Recipe, Task, resolve
-from segbench.util.image_size import parse_growing_size, parse_size
+from segbench.util.image_size import format_size, parse_growing_size, parse_size
 from segbench.util.packages import installed_version
 from segbench.util.sequences import counted
 
@@ -115,6 +116,7 @@ def make_plan(
         for axes in _axes(config, catalog, recipe, _with_start(config.settings(recipe, variation), complete=complete))
         for seed in config.seeds
     ]
+    entries = _with_class_maps(_without_repeats(entries), task)
     # models outermost, so that a model's cells stand together
     order = {str(chosen): i for i, chosen in enumerate(models)}
     entries.sort(key=lambda entry: order[str(entry.model)])
@@ -123,17 +125,63 @@ def make_plan(
     )
     cells = layout.cells()
     if complete:
-        _check_class_maps(cells, task, dataset)
+        _check_class_maps(cells, dataset)
+    for cell in cells:
+        _refuse_larger_than_fixed(cell)
     for chosen in _distinct([c.model for c in cells]) + _distinct([c.loss for c in cells]):
         cell = next(c for c in cells if c.model is chosen or c.loss is chosen)
         _check(chosen, cell.model_task if isinstance(chosen.spec, ModelSpec) else task)
     return Plan(config, tuple(cells), dataset, task, root, digest, by_model=by_model)
 
 
-def _check_class_maps(cells: Sequence[Cell], task: Task, dataset: Chosen[DatasetSpec]) -> None:
-    """Raise :class:`ConfigError` for an ``eval.class_map`` that does not fit networks that this run trains itself."""
-    for text in dict.fromkeys(cell.settings.eval.class_map for cell in cells):
-        match_classes(task.class_names, task.class_names, text, source="the network", target=f"dataset '{dataset}'")
+def _check_class_maps(cells: Sequence[Cell], dataset: Chosen[DatasetSpec]) -> None:
+    """Raise :class:`ConfigError` for classes that are not the dataset's and that no ``eval.class_map`` explains."""
+    for cell in cells:
+        _class_map_of(cell.model, cell.model_task, cell.task, cell.settings, dataset)
+
+
+def _class_map_of(model: Chosen[ModelSpec], model_task: Task, task: Task, settings: Settings, dataset: Chosen[DatasetSpec]) -> ClassMap:
+    source = f"'{model}'" if model.spec.given is not None else "the network"
+    return match_classes(model_task.class_names, task.class_names, settings.eval.class_map, source=source, target=f"dataset '{dataset}'")
+
+
+def _without_repeats(entries: Sequence[_Entry]) -> list[_Entry]:
+    """One entry for a model that comes with its weights under each setting: neither losses nor seeds change anything about it."""
+    kept: dict[object, _Entry] = {}
+    for entry in entries:
+        given = entry.model.spec.given is not None
+        kept.setdefault((str(entry.model), *entry.rest[:2]) if given else entry.key, entry)
+    return list(kept.values())
+
+
+def _with_class_maps(entries: Sequence[_Entry], task: Task) -> list[_Entry]:
+    """Entries whose class map holds only what concerns their own network, in a run of networks with different classes.
+
+    A class that no network has stays in all of the maps, so that it is refused with the names that it may be.
+    """
+    own = [set(plan_inputs(entry.model.spec, task, entry.model.options)[1].class_names) for entry in entries]
+    known = set().union(*own)
+    if all(names == known for names in own):
+        return list(entries)
+    changed = []
+    for entry, names in zip(entries, own, strict=True):
+        text = entry.settings.eval.class_map
+        pairs = [pair for pair in parse_class_map(text) if pair[0] is None or pair[0] in names or pair[0] not in known] if text else []
+        settings = entry.settings.eval.model_copy(update={"class_map": format_class_map(pairs) or None})
+        changed.append(replace(entry, settings=entry.settings.model_copy(update={"eval": settings})))
+    return changed
+
+
+def _refuse_larger_than_fixed(cell: Cell) -> None:
+    """Raise :class:`ConfigError` where a network of one size is to be measured at a larger one."""
+    fixed, size = given_weights(cell.model, cell.model_task), cell.measured_size
+    if fixed is None or fixed.fixed_size is None or all(a <= b for a, b in zip(size, fixed.fixed_size, strict=True)):
+        return
+    own = format_size(fixed.fixed_size)
+    raise ConfigError(
+        f"{cell.model} takes images of {own} and none larger, and its costs would be measured at {format_size(size)}. "
+        f"Give --set eval.image_size={own}; for large images in tiles, --set eval.tile={own} and --set measure.input_size={own}."
+    )
 
 
 _Axes = tuple[Chosen[ModelSpec], Chosen[LossSpec], Recipe, Settings]
@@ -212,7 +260,13 @@ class _Layout:
                 sources.append(source)
                 chained[f"{request.role} {len(sources)}"] = link
         kind = kind_of(entry.model, entry.loss)
-        return Sources(kind, tuple(sources), notes_of(entry.model, entry.loss), chained)
+        notes = notes_of(entry.model, entry.loss)
+        _, model_task = plan_inputs(entry.model.spec, self.task, entry.model.options)
+        if given := given_weights(entry.model, model_task):
+            chained["weights"] = given.digest
+            mapped = _class_map_of(entry.model, model_task, self.task, entry.settings, self.dataset).notes() if self.complete else ()
+            notes = (*notes, *given.notes, *mapped)
+        return Sources(kind, tuple(sources), notes, chained)
 
     def _source(self, request: SourceRequest, entry: _Entry) -> tuple[Source | None, Any]:
         try:
@@ -229,6 +283,7 @@ class _Layout:
         if source in self.under_way:
             raise ConfigError(f"{request.what} '{request.name}' is the cell {entry.id} itself, or made from it.")
         needed = self._make(source)
+        refuse_other_task(request.what, request.name, self.task, with_classes(self.task, needed.model_task.class_names))
         _refuse_other_inputs(request, entry, self.task, needed.inputs.groups)
         return Source(request.name, request.role, cell=needed.id), needed.fingerprints["train"]
 

@@ -19,7 +19,7 @@ from segbench.plugin.chosen import Chosen, PartRecord
 from segbench.plugin.derived import part_names
 from segbench.plugin.options import describe
 from segbench.plugin.registry import Catalog
-from segbench.plugin.specs import Derivation, LossSpec, ModelSpec, Task, resolve
+from segbench.plugin.specs import Derivation, GivenWeights, LossSpec, ModelSpec, Task, resolve
 from segbench.results.store import no_run
 from segbench.util.plain_data import Plain
 from segbench.util.sequences import counted
@@ -299,14 +299,30 @@ def _missing(request: SourceRequest, key: Key, keys: Collection[Key]) -> str:
 
 
 def trains(model: Chosen[ModelSpec]) -> bool:
-    """True for a model that the recipe trains, False for one that is only put together of trained ones."""
-    return model.spec.derives is None or model.spec.derives.trains
+    """True for a model that the recipe trains."""
+    return not why_untrained(model)
+
+
+def why_untrained(model: Chosen[ModelSpec]) -> str:
+    """The reason why the recipe does not train a model; empty where it does."""
+    if model.spec.given is not None:
+        return "its weights are as given"
+    derives = model.spec.derives
+    return "it is put together from trained models and not trained itself" if derives is not None and not derives.trains else ""
+
+
+def given_weights(model: Chosen[ModelSpec], task: Task) -> GivenWeights | None:
+    """What is known of the weights that a model comes with, on the task as it sees it; None for a model without."""
+    given: GivenWeights | None = resolve(model.spec.given)(task, model.options) if model.spec.given is not None else None
+    return given
 
 
 def kind_of(model: Chosen[ModelSpec], loss: Chosen[LossSpec]) -> str:
     """The kind of a cell's row."""
     if model.spec.derives is not None:
         return model.spec.derives.kind
+    if model.spec.given is not None:
+        return "given"
     return "distill" if loss.spec.distils else "train"
 
 
