@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from segbench import ModelSpec, Options, hookimpl, option
+from segbench_plugins.models import smp, timm, torchvision, transformers
 
 RECONSTRUCTION = "the text of a guide on efficient flood segmentation, which gives no code of any layer"
 """What both flood networks were made from: their layers are chosen here, so that claims about them are judged of this reconstruction."""
@@ -82,12 +83,16 @@ class FileOptions(Options):
 
 @hookimpl
 def segbench_models() -> Iterable[ModelSpec]:
-    """The four built-in models, and files of networks."""
+    """The four networks that are written here, those of four libraries by name, and files of networks."""
     return [
         _deeplab("deeplab-original", "DeepLabV3+ on MobileNetV3-Small: wide ASPP, one skip, plain decoder", DeepLabOptions),
         _deeplab("deeplab-optimized", "the same at half the width, with a second skip and a separable decoder", DeepLabOptimizedOptions),
         _flood("flood-original", "radar and optical through one ResNet-50; ASPP, CBAM, two decoders", "build_original", FloodOptions),
         _flood("flood-efficient", "the same plan on ResNet-34 with pooled attention and no ASPP", "build_efficient", FloodEfficientOptions),
+        smp.SPEC,
+        torchvision.SPEC,
+        transformers.SPEC,
+        timm.SPEC,
         _file(),
     ]
 
