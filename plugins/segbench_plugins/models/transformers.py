@@ -1,6 +1,6 @@
-"""Segmentation networks of transformers by name (https://huggingface.co/docs/transformers/tasks/semantic_segmentation). Extra ``transformers``.
+"""Segmentation networks of transformers by name (https://huggingface.co/docs/transformers/tasks/semantic_segmentation).
 
-The library is imported where a network is built or checked, not before: what depends on the options is read from ``config.json``.
+It needs the extra ``transformers``. The library is imported where a network is built or checked, not before: what depends on the options is read from ``config.json``.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def _load(auto: Any, name: str, config: Any, family: Family) -> Any:
         )
     if any(key.startswith(family.encoder) for key in random):
         raise CheckpointError(
-            f"the weights of '{name}' lack a part of the encoder ({sorted(random)[0]}). Set pretrained=false for random ones."
+            f"the weights of '{name}' lack a part of the encoder ({min(random)}). Set pretrained=false for random ones."
         )
     return network
 
