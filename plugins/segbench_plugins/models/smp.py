@@ -77,7 +77,8 @@ def check(task: Task, options: SmpOptions) -> list[str]:
 
 def normalise(task: Task, options: SmpOptions) -> dict[str, Normalisation] | None:
     """The mean and deviation that the encoder's weights were trained with, for a colour image; None from scratch."""
-    if options.weights is None or not is_rgb(task):
+    missing = missing_package("segmentation_models_pytorch", "segmentation-models-pytorch", "smp")
+    if missing or options.weights is None or not is_rgb(task):
         return None
     from segmentation_models_pytorch.encoders import get_preprocessing_params
 
