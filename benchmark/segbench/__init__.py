@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         single_timing,
     )
     from segbench.results.records import (
+        AS_GIVEN,
         Ablation,
         AblationStep,
         CellResult,
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
         Epoch,
         Family,
         Latency,
+        LoadedWeights,
         Memory,
         ModuleCost,
         ModuleCosts,
@@ -134,9 +136,9 @@ _HOMES = {
     "results.scored_classes": "AveragedClasses averaged_classes counted_classes missing_headline nothing_learned only_class",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
-        "Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency Memory ModuleCost "
-        "ModuleCosts ModuleLatency Quality RaceContender RaceGroup RaceRecord ReferenceLatency ReferenceRecord RunResult SeedSummary "
-        "TaskRecord Training TrainingCost Verdict VerificationRecord"
+        "AS_GIVEN Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency "
+        "LoadedWeights Memory ModuleCost ModuleCosts ModuleLatency Quality RaceContender RaceGroup RaceRecord ReferenceLatency "
+        "ReferenceRecord RunResult SeedSummary TaskRecord Training TrainingCost Verdict VerificationRecord"
     ),
     "plugin.specs": (
         "IGNORE_INDEX BackendSpec Claim Conversion ConverterSpec DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec "
@@ -147,6 +149,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "AS_GIVEN",
     "IGNORE_INDEX",
     "IMAGE_SUFFIXES",
     "METRICS",
@@ -185,6 +188,7 @@ __all__ = [
     "ImageFile",
     "JudgedClaim",
     "Latency",
+    "LoadedWeights",
     "LossBatch",
     "LossFormula",
     "LossSpec",

@@ -9,6 +9,7 @@ from segbench.config.settings import Settings
 from segbench.data.folds import pooled_splits
 from segbench.data.selection import scored_split
 from segbench.errors import DataError
+from segbench.execution.plan.cell import Cell
 from segbench.execution.plan.plan import Plan
 from segbench.plugin.specs import Problem
 from segbench.util.image_size import parse_growing_size, parse_size
@@ -32,6 +33,7 @@ def check_data(plan: Plan, *, training: bool = True) -> list[str]:
         return []
     from segbench.data.check import census_of  # it needs torch, which a plan does not
 
+    training = training and any(map(_needs_training_split, plan.cells))
     settings = plan.cells[0].settings
     data = settings.data
     trained = settings.train.split if training and data.fold is None else None  # one census for all folds, which name splits of their own
@@ -52,7 +54,7 @@ def check_data(plan: Plan, *, training: bool = True) -> list[str]:
             f"the data of '{plan.dataset}' cannot be used as it is. {' '.join(errors[:_MOST_NAMED])}{more} "
             f"The whole census: segbench data check '{plan.dataset}' --data DIR"
         )
-    scale = [scale_note(report.splits, settings)] if training else []
+    scale = [scale_note(report.splits, settings)] if training and not settings.train.as_given else []
     return [f"data: {_text(problem)}" for problem in report.problems] + [text for text in scale if text]
 
 
@@ -81,9 +83,14 @@ def _splits(plan: Plan, *, training: bool) -> list[str]:
         if cell.settings.data.fold is not None:
             used += pooled_splits(plan.dataset)
             continue
-        train = [cell.settings.train.split, cell.settings.train.select_on] if training else []
+        train = [cell.settings.train.split, cell.settings.train.select_on] if training and _needs_training_split(cell) else []
         used += [name for name in (*train, scored_split(plan.dataset, cell.settings)) if name is not None]
     return [name for name in names if name in used]
+
+
+def _needs_training_split(cell: Cell) -> bool:
+    """True for a cell that is trained, and for one as given whose inputs' mean and deviation are taken from the training split."""
+    return not cell.as_given or bool(cell.inputs.missing_normalisation())
 
 
 def _text(problem: Problem) -> str:

@@ -118,6 +118,8 @@ def _cell_notes(cell: CellResult, table: Table) -> list[str]:
     notes = list(cell.notes)
     if cell.early_fusion:
         notes.append("all inputs are concatenated by channel (early fusion)")
+    if cell.training and cell.training.start_words:
+        notes.append(cell.training.start_words)
     if cell.training and cell.training.protocol_changed:
         notes.append(f"protocol changed: {cell.training.protocol_changed}")
     deployed = deployment(cell)

@@ -33,6 +33,7 @@ from segbench.util.value_range import ValueRange, unlike, value_range
 if TYPE_CHECKING:
     from segbench.measure.quality.evaluate import Evaluation
     from segbench.networks.load import LoadedNetwork
+    from segbench.training.session import Job as TrainingJob
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,8 @@ def _train(setup: Setup, emit: Emit) -> Fields:
     assert setup.loss is not None
     if setup.model.spec.derives is not None and not setup.model.spec.derives.trains:
         return _assemble(setup)
+    if settings.train.as_given:
+        return _take_as_given(setup)
     teachers = setup.sources("teacher")
     training: Training = fit(
         model=setup.model,
@@ -169,6 +172,8 @@ def _train(setup: Setup, emit: Emit) -> Fields:
         dataset=str(setup.dataset),
         parts=setup.sources("part"),
         teacher=teachers[0] if teachers else None,
+        weights=setup.job.weights,
+        partial_weights=setup.job.partial_weights,
     )
     return {"training": training.model_dump()}
 
@@ -176,10 +181,24 @@ def _train(setup: Setup, emit: Emit) -> Fields:
 def _assemble(setup: Setup) -> Fields:
     """Put a model together that needs no training."""
     from segbench.training.record import assemble
+
+    names = ", ".join(str(part) for part in setup.model.parts)
+    return {"training": assemble(_untrained_job(setup), names=names, device=setup.device).model_dump()}
+
+
+def _take_as_given(setup: Setup) -> Fields:
+    """Take a model as its weights are."""
+    from segbench.training.record import take_as_given
+
+    return {"training": take_as_given(_untrained_job(setup), device=setup.device).model_dump()}
+
+
+def _untrained_job(setup: Setup) -> TrainingJob:
+    """The inputs of a training that does not take place."""
     from segbench.training.session import Job
 
     assert setup.loss is not None
-    job = Job(
+    return Job(
         model=setup.model,
         loss=setup.loss,
         task=setup.task,
@@ -193,9 +212,9 @@ def _assemble(setup: Setup) -> Fields:
         identity=setup.job.identity,
         dataset=str(setup.dataset),
         parts=setup.sources("part"),
+        weights=setup.job.weights,
+        partial_weights=setup.job.partial_weights,
     )
-    names = ", ".join(str(part) for part in setup.model.parts)
-    return {"training": assemble(job, names=names, device=setup.device).model_dump()}
 
 
 def _evaluate(setup: Setup, emit: Emit) -> Fields:
@@ -206,7 +225,8 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
     samples = setup.samples(split)
     trained = trained_network(setup)
     class_map = class_map_of(setup, trained.meta.task)
-    if setup.job.checkpoint is not None and trained.meta.value_ranges is not None and not setup.settings.eval.any_values:
+    trained_elsewhere = setup.job.checkpoint is not None or setup.settings.train.as_given
+    if trained_elsewhere and trained.meta.value_ranges is not None and not setup.settings.eval.any_values:
         require_trained_values(samples, trained.meta.value_ranges, f"'{split}' of dataset '{setup.dataset}'")
     wanted = evenly_spaced(len(samples), setup.settings.eval.pictures)
     done = evaluate(
