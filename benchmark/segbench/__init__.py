@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         UnknownNameError,
         did_you_mean,
     )
+    from segbench.networks.weights_file import WeightsFile, read_weights
     from segbench.plugin.choice import Choice, parse_choice, slug
     from segbench.plugin.hookspecs import hookimpl
     from segbench.plugin.options import NoOptions, Options, option
@@ -127,6 +128,7 @@ _HOMES = {
     "analysis.statistics.timing": "ratio_of",
     "data.reader.facts": "FileFacts collect_facts",
     "data.reader.read": "IMAGE_SUFFIXES ImageFile MaskFile read_image read_mask",
+    "networks.weights_file": "WeightsFile read_weights",
     "plugin.hookspecs": "hookimpl",
     "plugin.choice": "Choice parse_choice slug",
     "plugin.options": "NoOptions Options option",
@@ -235,6 +237,7 @@ __all__ = [
     "UnknownNameError",
     "Verdict",
     "VerificationRecord",
+    "WeightsFile",
     "__version__",
     "across_datasets",
     "across_folds",
@@ -262,6 +265,7 @@ __all__ = [
     "ratio_of",
     "read_image",
     "read_mask",
+    "read_weights",
     "row_words",
     "shown_deployment",
     "single_timing",

@@ -16,7 +16,7 @@ def foreign_format(path: Path) -> str:
         return "it is empty."
     if start[:2] == b"PK":
         return _foreign_archive(path)
-    if start[:1] == b"\x80" or starts_as_safetensors(start):  # the pickle of torch before 1.6
+    if starts_as_pickle(start) or starts_as_safetensors(start):
         return ""
     if start[:4] == b"\x89HDF":
         return "it is an HDF5 file (Keras), whose weights are not of a torch network."
@@ -29,6 +29,11 @@ def first_bytes(path: Path) -> bytes:
     """The beginning of a file, by which its format is told."""
     with path.open("rb") as file:
         return file.read(_FIRST_BYTES)
+
+
+def starts_as_pickle(start: bytes) -> bool:
+    """True for a pickle, which is what torch before 1.6 wrote."""
+    return start[:1] == b"\x80"
 
 
 def starts_as_safetensors(start: bytes) -> bool:

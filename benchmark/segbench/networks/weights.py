@@ -51,8 +51,13 @@ class Fit:
         return [
             *(f"'{name}' {why}" for name, why in self.faults.items()),
             *(f"'{name}' is missing" for name in self.missing),
-            *(f"'{name}' is not known to the model{did_you_mean(name, self.missing).rstrip('?')}" for name in self.left_over),
+            *(f"'{name}' is not known to the model{_near(name, self.missing)}" for name in self.left_over),
         ]
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    near = did_you_mean(name, known).strip()
+    return f" ({near[0].lower()}{near[1:]})" if near else ""
 
 
 def load_weights(
@@ -109,7 +114,8 @@ def require_fit(fit: Fit, path: Path, *, partial: bool, subject: str) -> None:
     if damaged:
         raise CheckpointError(f"{path} is damaged: {first_faults(damaged)}. Give a file whose training did not diverge.")
     if not fit.values:
-        names = [next(iter(group), "none") for group in (fit.left_over, fit.missing or tuple(fit.faults))]
+        absent = fit.missing or tuple(fit.faults) or ("none",)
+        names = [next(iter(fit.state.tensors)), min(absent, key=lambda name: "." not in name)]
         raise CheckpointError(
             f"{path} is of another network than {subject}: none of its {counted(len(fit.state.tensors), 'tensor')} fits "
             f"(in the file: '{names[0]}', ..; in the network: '{names[1]}', ..). Give the weights of this network."
@@ -170,7 +176,8 @@ def _best_prefixes(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> 
         return sum(_size(a) for a, b in pairs if _same_shape(a, b)), len(pairs), -bool(removed) - bool(added)
 
     rules = [(removed, added) for removed in _prefixes(tensors) for added in _prefixes(own) if not removed or removed != added]
-    return max(rules, key=quality)
+    best = max(rules, key=quality)
+    return best if quality(best)[0] else ("", "")
 
 
 def _prefixes(names: Collection[str]) -> list[str]:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from segbench.errors import CheckpointError
 from segbench.networks.checkpoint_meta import CheckpointMeta, parse_meta
-from segbench.networks.file_format import first_bytes, foreign_format, starts_as_safetensors
+from segbench.networks.file_format import first_bytes, foreign_format, starts_as_pickle, starts_as_safetensors
 from segbench.util.sequences import first_line
 
 FORMAT = 1
@@ -107,7 +107,8 @@ def _read_torch(path: Path, *, mapped: bool) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         if "global" not in str(error).lower():
-            raise CheckpointError(f"{path} is damaged, or no checkpoint") from error
+            pickled = ": it is a pickle that could run code: refused. Save tensors with torch.save, or as safetensors."
+            raise CheckpointError(f"{path} is damaged, or no checkpoint{pickled if starts_as_pickle(first_bytes(path)) else ''}") from error
         name = re.search(r"GLOBAL ([\w.]+)", str(error))
         held = f" (an object of {name[1]})" if name else ""
         raise CheckpointError(

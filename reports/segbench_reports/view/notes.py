@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segbench import CellResult, RaceRecord, RunResult
+from segbench import AS_GIVEN, CellResult, RaceRecord, RunResult
 from segbench_reports.text import numbers
 from segbench_reports.text.verdicts import NOT_SHOWN, NOT_SHOWN_NOTE
 from segbench_reports.view.cells import EAGER, cell_name, deployment, scored_splits, single_latency, throughput
@@ -71,6 +71,8 @@ def _shared_setting(result: RunResult, key: str, text: str) -> str:
     if len(values) != 1:
         return ""
     value = values.pop()
+    if key == "epochs" and value == "0":
+        return AS_GIVEN
     return numbers.counted(int(value), "epoch") if key == "epochs" and value.isdigit() else text.format(value)
 
 
