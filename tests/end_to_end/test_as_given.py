@@ -49,7 +49,7 @@ def test_weights_from_elsewhere_score_as_the_cell_that_trained_them(bench: Any, 
     assert cell.quality is not None
     assert trained[0].quality is not None
     assert (cell.id, cell.status, cell.loss, cell.label) == (GIVEN, "ok", None, "dot | as given")
-    assert cell.quality.confusion == trained[0].quality.confusion
+    assert (cell.quality.miou, cell.quality.iou_per_class) == (trained[0].quality.miou, trained[0].quality.iou_per_class)
     assert cell.training is not None
     assert (cell.training.as_given, cell.training.epochs_run, cell.training.history, cell.training.diagnosis) == (True, 0, [], [])
     assert (cell.training.seconds, cell.training.precision, cell.training.best_epoch) == (None, None, None)
@@ -65,7 +65,7 @@ def test_weights_from_elsewhere_score_as_the_cell_that_trained_them(bench: Any, 
 
 def test_only_other_weights_are_scored_again(bench: Any, weights: Path) -> None:
     given(bench, weights)
-    given(bench, weights, "train.lr=0.5", "train.batch_size=3", losses="focal")
+    given(bench, weights, "train.lr=0.5", "train.patience=3", losses="focal")
     assert bench.heard.of("kept")
     moved = weights.rename(weights.with_name("moved.pth"))
     given(bench, moved)
@@ -74,7 +74,7 @@ def test_only_other_weights_are_scored_again(bench: Any, weights: Path) -> None:
     content["state_dict"]["module.head.bias"] += 1
     torch.save(content, moved)
     given(bench, moved)
-    assert bench.heard.reasons[GIVEN].startswith('re-run: weights "sha256:')
+    assert bench.heard.reasons[GIVEN].startswith("re-run: weights sha256:")
     # the written configuration runs the same again
     again = load_config(bench.directory / "config.toml")
     assert (dict(again.weights), again.overrides["train"]["epochs"]) == ({"dot": str(moved)}, 0)
@@ -100,7 +100,7 @@ def test_a_network_of_its_own_weights_is_scored_beside_a_trained_one(bench: Any)
 
 def test_training_starts_from_the_file(bench: Any, trained: tuple[CellResult, Path], weights: Path) -> None:
     (cell,) = bench.run(sets=[*QUICK, "train.lr=1e-12"], weights=(f"dot={weights}",)).cells
-    assert cell.quality.confusion == trained[0].quality.confusion
+    assert (cell.quality.miou, cell.quality.iou_per_class) == (trained[0].quality.miou, trained[0].quality.iou_per_class)
     assert (cell.training.as_given, cell.training.epochs_run, cell.training.weights.share) == (False, 1, 1.0)
     assert cell.training.start_words.startswith("started from weights from net.pth")
 

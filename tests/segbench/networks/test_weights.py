@@ -118,8 +118,8 @@ def test_what_does_not_fit_is_named_with_near_misses_and_both_shapes(state: Stat
     del content["head.weight"]
     assert fault(prefixed("module.", content), tmp_path) == (
         "w.pth does not fit net (the prefix 'module.' was removed): 'body.0.bias' has shape (5,) instead of (4,); "
-        "'head.weight' is missing; 'module.head.wieght' is not known to the model (did you mean 'head.weight'?). Give the weights of this very network, or "
-        "--partial-weights to load the 73.3 % of its values that fit."
+        "'head.weight' is missing; 'module.head.wieght' is not known to the model (did you mean 'head.weight'?). "
+        "Give the weights of this very network, or --partial-weights to load the 73.3 % of its values that fit."
     )
 
 

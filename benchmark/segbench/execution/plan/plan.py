@@ -165,7 +165,7 @@ class _Entry:
     def id(self) -> str:
         if self.by_model:
             return slug(str(self.model), limit=150)
-        loss = slug(AS_GIVEN) if self.settings.train.as_given else self.loss
+        loss = AS_GIVEN.replace(" ", "-") if self.settings.train.as_given else self.loss
         return cell_id(self.model, loss, self.recipe.name, self.variation, self.seed)
 
 
