@@ -89,6 +89,16 @@ def test_a_checkpoint_of_segbench_brings_its_history(bench: Any, trained: tuple[
     assert (seen.quality.miou, seen.quality.training_score is not None) == (None, True)
 
 
+def test_nothing_is_said_of_the_training_of_weights_from_elsewhere(bench: Any, weights: Path, segbench: Any) -> None:
+    (cell,) = given(bench, weights, "eval.split=val").cells
+    assert cell.quality is not None
+    assert cell.quality.selected_on is None
+    checkpoint = bench.directory / "checkpoints" / GIVEN / "best.pt"
+    answer = segbench("evaluate", "--checkpoint", checkpoint, "--dataset", "dots", "--split", "val", "--json")
+    (again,) = json.loads(answer.out)["cells"]
+    assert (again["quality"]["miou"], again["quality"]["selected_on"]) == (cell.quality.miou, None)
+
+
 def test_a_network_of_its_own_weights_is_scored_beside_a_trained_one(bench: Any) -> None:
     result = bench.run(sets=QUICK, losses="ce,focal", vary=("train.epochs=0,1",))
     assert [cell.label for cell in result.cells] == [

@@ -94,9 +94,10 @@ def notes_on_classes(meta: CheckpointMeta, plan: Plan, *, source: str) -> tuple[
 
 def _history(meta: CheckpointMeta) -> list[str]:
     """Settings that name the splits on which the checkpoint was trained and selected, so that a score on them is recognised as such."""
-    if meta.train_split is None:  # written before this was kept
-        return []
-    return [f"train.split={meta.train_split}", f"train.select_on={meta.select_on or 'none'}"]
+    given = ["train.epochs=0"] if meta.as_given else []
+    if meta.train_split is None:  # of weights from elsewhere, or written before this was kept
+        return given
+    return [*given, f"train.split={meta.train_split}", f"train.select_on={meta.select_on or 'none'}"]
 
 
 def _as_trained(cell: CellResult, meta: CheckpointMeta) -> CellResult:

@@ -21,7 +21,7 @@ FOREIGN_WEIGHTS = (
     "Weights from elsewhere are scored with 'segbench run --models MODEL --weights MODEL=FILE --epochs 0', and used like a cell's then."
 )
 _NO_DOWNLOAD = {"pretrained": False, "weights": None}
-_LEFT_OUT_TOGETHER = {"model_parts": (), "train_split": ("select_on",), "epoch": ("val_miou",), "value_ranges": ()}
+_LEFT_OUT_TOGETHER = {"model_parts": (), "train_split": ("select_on",), "epoch": ("val_miou",), "value_ranges": (), "as_given": ()}
 """Keys that a file lacks where they are None, with those that it lacks beside them."""
 
 
@@ -30,7 +30,8 @@ class CheckpointMeta:
     """The ``meta`` of a checkpoint: model, options, task, input plan and normalisation, image size (height, width), training.
 
     ``train_split`` and ``value_ranges`` (of the training split, by input) are None in files that were written before they were recorded,
-    ``epoch`` where no epoch was trained.
+    ``epoch`` where no epoch was trained. ``as_given``: the weights came from elsewhere, what is None of their
+    training is unknown.
     """
 
     model: str
@@ -50,6 +51,7 @@ class CheckpointMeta:
     epoch: int | None = None
     val_miou: float | None = None
     value_ranges: Mapping[str, ValueRange] | None = None
+    as_given: bool | None = None
     further: Mapping[str, object] = field(default_factory=dict)
     """keys of other versions"""
 

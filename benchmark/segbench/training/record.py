@@ -89,7 +89,7 @@ def _meta_as_given(job: Job, source: CheckpointMeta | None) -> CheckpointMeta:
     """What the weights' own file says of their training and classes; nothing is claimed where it does not say."""
     own = describe_job(job)
     if source is None:
-        return replace(own, loss=None, dataset=None, train_split=None, select_on=None)
+        return replace(own, loss=None, dataset=None, train_split=None, select_on=None, as_given=True)
     history = ("loss", "dataset", "train_split", "select_on", "epoch", "val_miou", "value_ranges")
     known = {name: getattr(source, name) for name in history}
-    return replace(own, task=replace(own.task, class_names=source.task.class_names), **known)
+    return replace(own, task=replace(own.task, class_names=source.task.class_names), as_given=True, **known)

@@ -294,7 +294,8 @@ def scored(setup: Setup, done: Evaluation, split: str, *, trained_on: str | None
     from segbench.measure.quality.scores import score
 
     train = setup.settings.train
-    seen = same_dataset(trained_on, setup.dataset)
+    # old checkpoints of segbench do not say on what they were trained: on this dataset; what others were trained on is not known
+    seen = same_dataset(trained_on, setup.dataset) and not (train.as_given and trained_on is None)
     quality: Quality = score(
         done.matrices,
         class_names=class_map.class_names if class_map else setup.task.class_names,
