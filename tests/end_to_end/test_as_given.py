@@ -110,6 +110,7 @@ def test_a_network_of_its_own_weights_is_scored_beside_a_trained_one(bench: Any)
 
 def test_training_starts_from_the_file(bench: Any, trained: tuple[CellResult, Path], weights: Path) -> None:
     (cell,) = bench.run(sets=[*QUICK, "train.lr=1e-12"], weights=(f"dot={weights}",)).cells
+    assert trained[0].quality is not None
     assert (cell.quality.miou, cell.quality.iou_per_class) == (trained[0].quality.miou, trained[0].quality.iou_per_class)
     assert (cell.training.as_given, cell.training.epochs_run, cell.training.weights.share) == (False, 1, 1.0)
     assert cell.training.start_words.startswith("started from weights from net.pth")
