@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from segbench.execution.api import evaluate, profile, run, score
     from segbench.measure.macs import count_macs
+    from segbench.networks.weights_file import WeightsFile, read_weights
     from segbench.plugin.choice import Choice, parse_choice, slug
     from segbench.plugin.hookspecs import hookimpl
     from segbench.plugin.options import NoOptions, Options, option
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
         single_timing,
     )
     from segbench.results.records import (
+        AS_GIVEN,
         Ablation,
         AblationStep,
         CellResult,
@@ -90,6 +92,7 @@ if TYPE_CHECKING:
         Epoch,
         Family,
         Latency,
+        LoadedWeights,
         Memory,
         ModuleCost,
         ModuleCosts,
@@ -135,6 +138,7 @@ _HOMES = {
     "data.reader.facts": "FileFacts collect_facts",
     "measure.macs": "count_macs",
     "data.reader.read": "IMAGE_SUFFIXES ImageFile MaskFile read_image read_mask",
+    "networks.weights_file": "WeightsFile read_weights",
     "plugin.hookspecs": "hookimpl",
     "plugin.choice": "Choice parse_choice slug",
     "plugin.options": "NoOptions Options option",
@@ -144,9 +148,9 @@ _HOMES = {
     "results.scored_classes": "AveragedClasses averaged_classes counted_classes missing_headline nothing_learned only_class",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
-        "Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency Memory ModuleCost "
-        "ModuleCosts ModuleLatency Quality RaceContender RaceGroup RaceRecord ReferenceLatency ReferenceRecord RunResult SeedSummary "
-        "TaskRecord Training TrainingCost Verdict VerificationRecord"
+        "AS_GIVEN Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency "
+        "LoadedWeights Memory ModuleCost ModuleCosts ModuleLatency Quality RaceContender RaceGroup RaceRecord ReferenceLatency "
+        "ReferenceRecord RunResult SeedSummary TaskRecord Training TrainingCost Verdict VerificationRecord"
     ),
     "plugin.specs": (
         "IGNORE_INDEX BackendSpec Claim Conversion ConverterSpec Counts DatasetSpec Derivation Download GivenWeights LossBatch LossFormula "
@@ -160,6 +164,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "AS_GIVEN",
     "IGNORE_INDEX",
     "IMAGE_SUFFIXES",
     "METRICS",
@@ -200,6 +205,7 @@ __all__ = [
     "ImageFile",
     "JudgedClaim",
     "Latency",
+    "LoadedWeights",
     "LossBatch",
     "LossFormula",
     "LossSpec",
@@ -246,6 +252,7 @@ __all__ = [
     "UnknownNameError",
     "Verdict",
     "VerificationRecord",
+    "WeightsFile",
     "__version__",
     "across_datasets",
     "across_folds",
@@ -280,6 +287,7 @@ __all__ = [
     "ratio_of",
     "read_image",
     "read_mask",
+    "read_weights",
     "row_words",
     "run",
     "score",

@@ -73,7 +73,7 @@ class DataSettings(Section):
 class TrainSettings(Section):
     """``[train]``."""
 
-    epochs: Positive = 50
+    epochs: int = Field(50, ge=0, description="0: nothing is trained, the network is taken as its weights are")
     batch_size: Positive = 8
     image_size: SizeText = Field(512, description="N, HxW, or growing: 256@0,512@0.5")
     lr: float = Field(1e-4, gt=0.0)
@@ -91,7 +91,7 @@ class TrainSettings(Section):
     workers: int | Literal["auto"] = "auto"
     split: str = "train"
     select_on: str | None = Field("val", description="split that chooses the best checkpoint; none: the last one is kept")
-    init_from: str | None = Field(None, description="checkpoint to start from")
+    init_from: str | None = Field(None, description="trained network or file of weights to start from")
     channels_last: bool = False
     compile: bool = False
     deterministic: bool = False
@@ -102,6 +102,11 @@ class TrainSettings(Section):
     def _size(cls, value: SizeText) -> SizeText:
         _as_value_error(parse_growing_size, value)
         return value
+
+    @property
+    def as_given(self) -> bool:
+        """True where nothing is trained: the network is taken as its weights are."""
+        return self.epochs == 0
 
     @field_validator("workers")
     @classmethod

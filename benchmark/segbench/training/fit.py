@@ -57,17 +57,20 @@ def fit(
     dataset: str | None = None,
     parts: tuple[Path, ...] = (),
     teacher: Path | None = None,
+    weights: Path | None = None,
+    partial_weights: bool = False,
 ) -> Training:
     """Train, validate, and keep ``best.pt`` and ``last.pt`` in ``directory``; resume where ``last.pt`` has the same ``identity``.
 
     Without ``val_samples`` the last epoch is the best. Emits ``"epoch"`` (the keys of :class:`~segbench.results.records.Epoch`, ``epochs``,
     ``eta_seconds``) and a few times a second ``"batch"``. ``pictures`` is the folder for pictures every ``eval.pictures_every`` epochs,
-    ``dataset`` the dataset's name in checkpoints, ``parts`` and ``teacher`` the checkpoints that the model is made of and learns from.
+    ``dataset`` the dataset's name in checkpoints, ``parts`` and ``teacher`` the checkpoints that the model is made of and learns from,
+    ``weights`` a file that it starts from, of which with ``partial_weights`` some may be missing.
 
     Raises :class:`~segbench.training.failures.NonFiniteLossError` where the loss is no number, :class:`~segbench.errors.CheckpointError`,
     :class:`~segbench.errors.DataError`; running out of memory surfaces as torch raises it (``failures.is_out_of_memory``).
     """
-    destinations = (directory, identity, pictures, dataset, parts, teacher)
+    destinations = (directory, identity, pictures, dataset, parts, teacher, weights, partial_weights)
     job = Job(model, loss, task, model_task, plan, train_samples, val_samples, settings, seed, *destinations)
     return run_in_processes(train, job, emit, world_size=settings.execute.devices, device=device)
 

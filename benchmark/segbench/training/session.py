@@ -12,12 +12,13 @@ from lightning_fabric import Fabric
 
 from segbench.config.settings import Settings
 from segbench.errors import CheckpointError, TrainingError
-from segbench.networks.checkpoint_meta import CheckpointMeta
-from segbench.networks.checkpoints import Checkpoint, differing_keys, init_from, load_model_state, plain, read_checkpoint, write_checkpoint
+from segbench.networks.checkpoint_meta import CheckpointMeta, options_without_download
+from segbench.networks.checkpoints import Checkpoint, differing_keys, load_model_state, plain, read_checkpoint, write_checkpoint
 from segbench.networks.derive import rebuild_network
 from segbench.networks.load import derive_network
 from segbench.networks.losses import AppliedLoss, build_loss
 from segbench.networks.network import Network, build_network
+from segbench.networks.weights import load_weights, start_from
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import LossSpec, ModelSpec, Sample, Task
@@ -52,6 +53,9 @@ class Job:
     parts: tuple[Path, ...] = ()
     """checkpoints of what a derived model is made of; without them its architecture is built with fresh weights"""
     teacher: Path | None = None
+    weights: Path | None = None
+    """file of weights that the model starts from, or is taken with where nothing is trained"""
+    partial_weights: bool = False
 
 
 @dataclass
@@ -68,6 +72,8 @@ class State:
     stopped: str | None = None
     notes: list[str] = field(default_factory=list)
     nondeterministic: list[str] = field(default_factory=list)
+    weights: dict[str, Any] | None = None
+    """what was loaded from the job's file of weights, as the record of the training has it"""
 
     def to_dict(self) -> dict[str, Any]:
         values = asdict(self)
@@ -179,7 +185,7 @@ def open_session(job: Job, process: ProcessRank) -> Session:
     precision = choose_precision(settings.precision, device)
     fabric = make_fabric(process, precision)
     previous, notes = _read_previous(job)
-    network = _build_network(job, previous)
+    network = build_job_network(job, previous)
     loss = build_loss(
         job.loss,
         job.task,
@@ -188,8 +194,12 @@ def open_session(job: Job, process: ProcessRank) -> Session:
         device=device,
         teacher=load_teacher(job.teacher, task=job.task, plan=job.plan, device=device) if job.teacher else None,
     )
-    if previous is None and settings.init_from:
-        notes += init_from(Path(settings.init_from), network.model, head=job.model.spec.head, class_names=job.task.class_names)
+    loaded = None
+    if previous is None and job.weights:
+        record, _ = load_weights(network.model, job.weights, partial=job.partial_weights, subject=str(job.model))
+        loaded = record.model_dump()
+    elif previous is None and settings.init_from:
+        notes += start_from(Path(settings.init_from), network.model, head=job.model.spec.head, class_names=job.task.class_names)
     if settings.channels_last:
         network.to(memory_format=torch.channels_last)
     network.to(device)
@@ -199,7 +209,7 @@ def open_session(job: Job, process: ProcessRank) -> Session:
     _require_trainable(network, loss, settings.epochs)
     optimizer = build_optimizer([*network.parameters(), *loss.parameters()], settings, device=device)
     wrapped, own_optimizer = fabric.setup(network, optimizer)
-    state = State(Stopping(settings.patience), notes=notes)
+    state = State(Stopping(settings.patience), notes=notes, weights=loaded)
     session = Session(job, process, fabric, precision, network, wrapped, loss, own_optimizer, state)
     if previous is not None:
         session.restore(previous)
@@ -217,10 +227,12 @@ def _require_trainable(network: Network, loss: AppliedLoss, epochs: int) -> None
     raise TrainingError(f"{fault}: there is nothing to train in {counted(epochs, 'epoch')}. {remedy}.")
 
 
-def _build_network(job: Job, previous: Checkpoint | None) -> Network:
+def build_job_network(job: Job, previous: Checkpoint | None = None) -> Network:
     """A fresh network, or one derived from trained ones, which resuming does not need any more."""
     if job.model.spec.derives is None or not job.parts:
-        return build_network(job.model.spec, job.model_task, job.model.options, seed=job.seed)
+        # no pretrained weights are fetched only to be overwritten
+        options = options_without_download(job.model.options) if job.weights and not job.partial_weights else job.model.options
+        return build_network(job.model.spec, job.model_task, options, seed=job.seed)
     if previous is not None:
         return rebuild_network(job.model, job.model_task, previous.model_state, seed=job.seed)
     return derive_network(job.model, job.model_task, job.parts)

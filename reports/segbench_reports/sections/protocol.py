@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from segbench import CellResult, RunResult
+from segbench import AS_GIVEN, CellResult, RunResult
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import folded, grid
@@ -40,6 +40,11 @@ def _setting(section: str, key: str) -> Reader:
     return read
 
 
+def _trained(key: str) -> Reader:
+    """A setting of the training, of which a network that was taken as given had none here."""
+    return lambda cell: "" if cell.is_as_given else _setting("train", key)(cell)
+
+
 def _scored(cell: CellResult) -> str:
     if cell.quality is None:
         return ""
@@ -56,7 +61,8 @@ def _evaluated_at(cell: CellResult) -> str:
         return f"tiles of {tile}, overlap {_setting('eval', 'overlap')(cell)}"
     if resize == "none":
         return "each image's own size"
-    return f"{size if size not in ('', 'none') else 'as trained'}, {resize}"
+    trained = _setting("train", "image_size")(cell) if cell.is_as_given else "as trained"
+    return f"{size if size not in ('', 'none') else trained}, {resize}"
 
 
 def _augmented(cell: CellResult) -> str:
@@ -99,15 +105,15 @@ _LINES: dict[str, Reader] = {
     "dataset": lambda cell: cell.dataset_identity or "",
     "recipe": lambda cell: cell.recipe or "",
     "loss": lambda cell: cell.loss or "",
-    "trained on split": _setting("train", "split"),
-    "checkpoint chosen on split": _setting("train", "select_on"),
+    "trained on split": _trained("split"),
+    "checkpoint chosen on split": _trained("select_on"),
     "scored on split": _scored,
-    "image size, training": _setting("train", "image_size"),
+    "image size, training": _trained("image_size"),
     "image size, evaluation": _evaluated_at,
     "test-time augmentation": _augmented,
-    "epochs": _setting("train", "epochs"),
+    "epochs": lambda cell: f"0, {AS_GIVEN}" if cell.is_as_given else _setting("train", "epochs")(cell),
     "batch size": _batch,
-    "optimiser": lambda cell: "AdamW" if cell.resolved.get("train") else "",
+    "optimiser": lambda cell: "AdamW" if cell.resolved.get("train") and not cell.is_as_given else "",
     "learning rate": _setting("train", "lr"),
     "schedule": _setting("train", "schedule"),
     "weight decay": _setting("train", "weight_decay"),

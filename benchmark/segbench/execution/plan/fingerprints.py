@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.config.settings import MeasureSettings, Settings
-from segbench.execution.plan.cell import Cell, Ingredients, measured_size
+from segbench.execution.plan.cell import USED_AS_GIVEN, Cell, Ingredients, StartingWeights, measured_size
 from segbench.plugin.choice import format_value
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Task
@@ -105,22 +105,36 @@ def train_ingredients(
     digest: str,
     *,
     made_from: Ingredients | None = None,
+    weights: StartingWeights | None = None,
 ) -> Ingredients:
-    """Ingredients that change the trained weights; ``made_from`` are fingerprints or digests of the trained weights that it starts from."""
+    """Ingredients that change the trained weights; ``made_from`` are fingerprints or digests of the trained weights that it starts from.
+
+    Where nothing is trained, loss and most settings of ``[train]`` change nothing.
+    """
     # workers, cache and validation batch size change no result; the validation's sizes are recorded with the training instead, so
     # that another evaluation size does not cost a night of training
+    as_given = settings.train.as_given
+    train = settings.train.model_dump(include=set(USED_AS_GIVEN) if as_given else None, exclude={"workers", "oom"})
     return {
         "model": ingredients_of(model),
-        "loss": ingredients_of(loss),
+        **({} if as_given else {"loss": ingredients_of(loss)}),
         "dataset": {**ingredients_of(dataset), "digest": digest},
         "normalisation": settings.data.model_dump()["normalisation"],
         **data_ingredients(settings),
-        "train": {**settings.train.model_dump(exclude={"workers", "oom"}), "init_from": content_of(settings.train.init_from)},
+        "train": {**train, "init_from": content_of(settings.train.init_from)},
         "eval.every": settings.eval.every,
         "devices": settings.execute.devices,
         "seed": seed,
+        **_weights_ingredients(weights),
         **({"made from": dict(made_from)} if made_from else {}),
     }
+
+
+def _weights_ingredients(weights: StartingWeights | None) -> dict[str, Plain]:
+    """The file of weights by its content, and whether it may be partial; nothing where there is none, as it was before there could be."""
+    if weights is None:
+        return {}
+    return {"weights": content_of(str(weights.file)), **({"partial weights": True} if weights.partial else {})}
 
 
 def data_ingredients(settings: Settings) -> dict[str, Plain]:
