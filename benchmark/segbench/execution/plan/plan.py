@@ -259,7 +259,7 @@ class _Layout:
                 entry,
                 backends=self.backends,
                 origin=self._origin(entry),
-                weights=self.weights.get(str(entry.model)),
+                weights=self.weights.get(entry.model.choice.labelled_text),
                 complete=self.complete,
             )
             self.cells_by_key[key] = cell
@@ -443,7 +443,7 @@ def _axes(config: RunConfig, catalog: Catalog, recipe: Recipe, settings: Setting
         if own.train.as_given:  # no loss takes part: one cell for all of them
             axes.append((model, catalog.loss(losses[0]), recipe, own))
         else:
-            axes += [(model, catalog.loss(_taught(config, catalog, text, loss)), recipe, own) for loss in losses]
+            axes += [(model, catalog.loss(_taught(config, catalog, str(model), loss)), recipe, own) for loss in losses]
     return axes
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def files_by_model(config: RunConfig) -> dict[str, str]:
-    """The file that ``--weights`` gives each model; a model is named as in ``--models``, or by its name alone where that is of one only.
+    """The file that ``--weights`` gives each model; a model is named as in ``--models``, by its label, or by its name alone where that is of one only.
 
     Raises :class:`ConfigError` for a name that no model of the run has.
     """
@@ -34,7 +34,9 @@ def files_by_model(config: RunConfig) -> dict[str, str]:
 
 
 def _model_named(name: str, models: Sequence[str]) -> str:
-    fitting = [model for model in models if model == name] or [model for model in models if parse_choice(model).name == name]
+    choices = {model: parse_choice(model, labels=True) for model in models}
+    fitting = [model for model, choice in choices.items() if name in (model, choice.label, str(choice))]
+    fitting = fitting or [model for model, choice in choices.items() if choice.name == name]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
