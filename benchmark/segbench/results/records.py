@@ -135,6 +135,8 @@ class Training(Record):
         None, description="batches in one step of the optimiser: one large batch only where the loss is a mean over pixels"
     )
     world_size: int | None = Field(None, description="processes that trained together")
+    optimizer: str | None = Field(None, description="the optimiser's class, and its momentum where it has one; null: AdamW")
+    trainable_params: int | None = Field(None, description="parameters that were trained, without frozen ones")
     stopped: str | None = Field(None, description="why it stopped before the last epoch")
     nondeterministic: list[str] = Field(default_factory=list, description="operations that are not deterministic on this device")
     protocol_changed: str | None = Field(None, description="what was changed on the way, such as a halved batch")

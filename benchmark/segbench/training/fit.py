@@ -111,7 +111,7 @@ def train_epoch(session: Session, loader: TrainLoader, events: ProgressEvents) -
     epoch, size = state.epochs_done, size_at(parse_growing_size(settings.image_size), state.epochs_done / settings.epochs)
     seed_everything(job.seed, epoch, process.rank)
     loader.set_epoch(epoch, size)
-    session.network.train()
+    session.start_training()
     # on the CPU reading each loss is free; elsewhere it would make the device wait
     every = 1 if process.device == "cpu" and process.world_size == 1 else 20
     meter = Meter(process, job.task.num_classes, job.task.ignore_index, epoch + 1, every, session.precision)
@@ -120,7 +120,7 @@ def train_epoch(session: Session, loader: TrainLoader, events: ProgressEvents) -
     for group in _groups(loader, settings.accumulate):
         progress = Progress(epoch, settings.epochs, state.steps_done, steps * settings.epochs)
         rate = rate_at(settings.schedule, lr=settings.lr, step=progress.step, steps=progress.steps)
-        lr = set_rate(session.optimizer, rate, factor=state.plateau.factor)
+        lr = set_rate(session.optimizer, rate, factor=state.plateau.factor, momentum=settings.momentum)
         norm = optimise(session, group, progress, meter)
         meter.step(norm, lr)
         state.steps_done += 1
@@ -129,6 +129,8 @@ def train_epoch(session: Session, loader: TrainLoader, events: ProgressEvents) -
     seconds = time.perf_counter() - started
     other_cpu_share, other_gpu_processes = bystanders.seen()
     average_buffers(session.network, process)
+    if session.average is not None:
+        average_buffers(session.average, process)
     images = int(total(torch.tensor(meter.images), process))
     state.seconds += seconds
     return Epoch(
@@ -170,6 +172,7 @@ def optimise(session: Session, group: Sequence[TrainBatch], progress: Progress, 
     norm = fabric.clip_gradients(session.wrapped, session.optimizer, max_norm=math.inf if clip is None else clip, error_if_nonfinite=False)
     session.optimizer.step()
     session.optimizer.zero_grad()
+    session.update_average(progress.step + 1)
     assert norm is not None
     return norm
 

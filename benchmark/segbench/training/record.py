@@ -45,6 +45,8 @@ def record(session: Session, *, peak_memory_mb: float | None) -> Training:
         batch_size=settings.batch_size,
         accumulate=settings.accumulate,
         world_size=process.world_size,
+        optimizer=session.optimizer_name,
+        trainable_params=session.trainable_params,
         stopped=state.stopped,
         nondeterministic=state.nondeterministic,
         notes=notes,

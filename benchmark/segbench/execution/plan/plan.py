@@ -35,6 +35,7 @@ from segbench.execution.plan.sources import (
     refuse_other_task,
     requested_sources,
 )
+from segbench.execution.plan.training import refuse_training
 from segbench.networks.checkpoint_meta import read_meta, require_weights
 from segbench.plugin.choice import Choice, parse_choice, slug
 from segbench.plugin.chosen import Chosen
@@ -286,6 +287,8 @@ def _cell(
     model, loss, settings, seed = entry.model, entry.loss, entry.settings, entry.seed
     _refuse_scales_of_fixed_forms(settings, backends)
     _refuse_sizes(model.spec, settings)
+    if model.spec.derives is None or model.spec.derives.trains:
+        refuse_training(model.spec, settings.train)
     inputs, model_task = plan_inputs(model.spec, task, model.options)
     normalisation = {name: Normalisation(norm.mean, norm.std, norm.scale) for name, norm in settings.data.normalisation.items()}
     inputs = inputs.with_normalisation(normalisation)
