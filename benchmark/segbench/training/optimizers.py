@@ -41,7 +41,7 @@ def check_optimizer(settings: TrainSettings) -> None:
 def _check_name(name: str) -> None:
     from timm.optim import list_optimizers
 
-    known = ["nesterov", *(one for one in list_optimizers() if one != "momentum")]
+    known = [one for one in list_optimizers() if one != "momentum"]
     if name not in known:
         usual = f"Usual ones: {', '.join(_USUAL)} (docs/training.md)."
         raise ConfigError(f"train.optimizer = {name}: no such optimizer.{did_you_mean(name, known)} {usual}")
