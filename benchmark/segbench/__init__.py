@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         did_you_mean,
     )
     from segbench.plugin.choice import Choice, parse_choice, slug
+    from segbench.plugin.class_weights import WeightRule
     from segbench.plugin.hookspecs import hookimpl
     from segbench.plugin.options import NoOptions, Options, option
     from segbench.plugin.specs import (
@@ -126,6 +127,7 @@ _HOMES = {
     "data.reader.facts": "FileFacts collect_facts",
     "data.reader.read": "IMAGE_SUFFIXES ImageFile MaskFile read_image read_mask",
     "plugin.hookspecs": "hookimpl",
+    "plugin.class_weights": "WeightRule",
     "plugin.choice": "Choice parse_choice slug",
     "plugin.options": "NoOptions Options option",
     "results.claims": "JudgedClaim claims_of_run claims_tested count_verdicts judged_claims row_words with_claim_verdicts",
@@ -231,6 +233,7 @@ __all__ = [
     "UnknownNameError",
     "Verdict",
     "VerificationRecord",
+    "WeightRule",
     "__version__",
     "across_datasets",
     "across_folds",

@@ -117,6 +117,15 @@ class Diagnosis(Record):
     source: str = Field("", description="who says so")
 
 
+class ClassWeights(Record):
+    """Weights of classes that a loss computed by a rule, in the order of the task's classes."""
+
+    rule: str = Field(description="inverse (frequency) or effective (number of pixels, Cui et al., CVPR 2019)")
+    beta: float | None = Field(None, description="of the effective number: (N - 1) / N with N pixels of a class on average")
+    pixels: list[int] = Field(description="labelled pixels of each class in the training split")
+    weights: list[float] = Field(description="weight of each class; their mean over the pixels is 1")
+
+
 class Training(Record):
     """How training went. ``seconds`` is training time without validation; ``peak_memory_mb`` is of the whole training stage."""
 
@@ -136,6 +145,10 @@ class Training(Record):
     )
     world_size: int | None = Field(None, description="processes that trained together")
     optimizer: str | None = Field(None, description="the optimiser's class, and its momentum where it has one; null: AdamW")
+    class_weights: list[ClassWeights] = Field(
+        default_factory=list,
+        description="weights that the loss computed from the training split; empty where it has numbers, or none",
+    )
     trainable_params: int | None = Field(None, description="parameters that were trained, without frozen ones")
     stopped: str | None = Field(None, description="why it stopped before the last epoch")
     nondeterministic: list[str] = Field(default_factory=list, description="operations that are not deterministic on this device")

@@ -14,6 +14,7 @@ import torch
 from segbench.config.settings import Settings
 from segbench.data.batches import TrainBatch
 from segbench.data.channel_statistics import value_ranges
+from segbench.data.class_pixels import ClassPixels
 from segbench.data.loaders import TrainLoader, train_loader
 from segbench.measure.memory import PeakMemory
 from segbench.networks.losses import valid_pixels
@@ -56,17 +57,19 @@ def fit(
     dataset: str | None = None,
     parts: tuple[Path, ...] = (),
     teacher: Path | None = None,
+    class_pixels: ClassPixels | None = None,
 ) -> Training:
     """Train, validate, and keep ``best.pt`` and ``last.pt`` in ``directory``; resume where ``last.pt`` has the same ``identity``.
 
     Without ``val_samples`` the last epoch is the best. Emits ``"epoch"`` (the keys of :class:`~segbench.results.records.Epoch`, ``epochs``,
     ``eta_seconds``) and a few times a second ``"batch"``. ``pictures`` is the folder for pictures every ``eval.pictures_every`` epochs,
-    ``dataset`` the dataset's name in checkpoints, ``parts`` and ``teacher`` the checkpoints that the model is made of and learns from.
+    ``dataset`` the dataset's name in checkpoints, ``parts`` and ``teacher`` the checkpoints that the model is made of and learns from,
+    ``class_pixels`` the pixels (images, classes) of the training split, which class weights by a rule and balanced sampling need.
 
     Raises :class:`~segbench.training.failures.NonFiniteLossError` where the loss is no number, :class:`~segbench.errors.CheckpointError`,
     :class:`~segbench.errors.DataError`; running out of memory surfaces as torch raises it (``failures.is_out_of_memory``).
     """
-    destinations = (directory, identity, pictures, dataset, parts, teacher)
+    destinations = (directory, identity, pictures, dataset, parts, teacher, class_pixels)
     job = Job(model, loss, task, model_task, plan, train_samples, val_samples, settings, seed, *destinations)
     return run_in_processes(train, job, emit, world_size=settings.execute.devices, device=device)
 
@@ -84,6 +87,7 @@ def train(job: Job, process: ProcessRank, emit: Emit) -> Training:
             plan=job.plan,
             settings=settings,
             prepare=session.loss.prepare,
+            class_pixels=job.class_pixels,
             seed=job.seed,
             rank=process.rank,
             world_size=process.world_size,

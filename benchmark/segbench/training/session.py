@@ -11,7 +11,8 @@ import torch
 from lightning_fabric import Fabric
 
 from segbench.config.settings import Settings
-from segbench.errors import CheckpointError
+from segbench.data.class_pixels import ClassPixels
+from segbench.errors import CheckpointError, TrainingError
 from segbench.networks.checkpoint_meta import CheckpointMeta
 from segbench.networks.checkpoints import Checkpoint, differing_keys, init_from, load_model_state, plain, read_checkpoint, write_checkpoint
 from segbench.networks.derive import rebuild_network
@@ -19,9 +20,10 @@ from segbench.networks.load import derive_network
 from segbench.networks.losses import AppliedLoss, build_loss
 from segbench.networks.network import Network, build_network
 from segbench.plugin.chosen import Chosen
+from segbench.plugin.class_weights import has_rules, with_class_weights
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import LossSpec, ModelSpec, Sample, Task
-from segbench.results.records import Epoch
+from segbench.results.records import ClassWeights, Epoch
 from segbench.training.distributed import Precision, choose_precision, make_fabric
 from segbench.training.frozen import freeze, hold_in_eval
 from segbench.training.optimizers import build_optimizer, describe_optimizer, parameter_groups, rate_notes
@@ -53,6 +55,8 @@ class Job:
     parts: tuple[Path, ...] = ()
     """checkpoints of what a derived model is made of; without them its architecture is built with fresh weights"""
     teacher: Path | None = None
+    class_pixels: ClassPixels | None = None
+    """pixels of each class in each training image, where the loss or the sampler asks for them"""
 
 
 @dataclass
@@ -106,6 +110,7 @@ class Session:
     """modules that stay in eval mode while the others are trained"""
     average: Any = None
     """the moving average of the network (``ModelEmaV3``), where ``train.ema`` asks for one"""
+    class_weights: Sequence[ClassWeights] = ()
     value_ranges: Mapping[str, ValueRange] | None = None
 
     @property
@@ -211,8 +216,9 @@ def open_session(job: Job, process: ProcessRank) -> Session:
     fabric = make_fabric(process, precision)
     previous, notes = _read_previous(job)
     network = _build_network(job, previous)
+    chosen_loss, weights = _numeric_loss(job)
     loss = build_loss(
-        job.loss,
+        chosen_loss,
         job.task,
         aux_weights=job.model.spec.aux_weights,
         seed=job.seed,
@@ -235,11 +241,22 @@ def open_session(job: Job, process: ProcessRank) -> Session:
     optimizer_name = describe_optimizer(optimizer, settings)
     wrapped, own_optimizer = fabric.setup(network, optimizer)
     state = State(Stopping(settings.patience), notes=[*notes, *rate_notes(settings)])
-    session = Session(job, process, fabric, precision, network, wrapped, loss, own_optimizer, state, optimizer_name, frozen, average)
+    session = Session(
+        job, process, fabric, precision, network, wrapped, loss, own_optimizer, state, optimizer_name, frozen, average, weights
+    )
     if previous is not None:
         session.restore(previous)
     barrier(process)
     return session
+
+
+def _numeric_loss(job: Job) -> tuple[Chosen[LossSpec], list[ClassWeights]]:
+    """The loss with class weights in numbers, and those that were computed for it."""
+    if job.class_pixels is not None:
+        return with_class_weights(job.loss, job.class_pixels.sum(axis=0).tolist())
+    if has_rules(job.loss, job.task.num_classes):
+        raise TrainingError(f"loss '{job.loss}' computes class weights, and the pixels of the training split were not counted")
+    return job.loss, []
 
 
 def _moving_average(network: Network, decay: float) -> Any:

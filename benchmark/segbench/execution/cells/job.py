@@ -143,6 +143,7 @@ def stage(name: str) -> Iterator[None]:
 
 
 def _train(setup: Setup, emit: Emit) -> Fields:
+    from segbench.execution.cells.class_pixels import needed_class_pixels
     from segbench.training.fit import fit
 
     settings = setup.settings
@@ -150,14 +151,14 @@ def _train(setup: Setup, emit: Emit) -> Fields:
     assert setup.loss is not None
     if setup.model.spec.derives is not None and not setup.model.spec.derives.trains:
         return _assemble(setup)
-    teachers = setup.sources("teacher")
+    teachers, samples = setup.sources("teacher"), setup.training_samples()
     training: Training = fit(
         model=setup.model,
         loss=setup.loss,
         task=setup.task,
         model_task=setup.model_task,
         plan=setup.inputs,
-        train_samples=setup.training_samples(),
+        train_samples=samples,
         val_samples=setup.samples(select_on) if select_on else None,
         settings=settings,
         seed=setup.job.seed,
@@ -169,6 +170,7 @@ def _train(setup: Setup, emit: Emit) -> Fields:
         dataset=str(setup.dataset),
         parts=setup.sources("part"),
         teacher=teachers[0] if teachers else None,
+        class_pixels=needed_class_pixels(setup, samples),
     )
     return {"training": training.model_dump()}
 
