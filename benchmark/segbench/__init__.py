@@ -78,6 +78,7 @@ if TYPE_CHECKING:
         Ablation,
         AblationStep,
         CellResult,
+        ClassWeights,
         Comparison,
         ConfigRecord,
         Deployment,
@@ -136,9 +137,9 @@ _HOMES = {
     "results.scored_classes": "AveragedClasses averaged_classes counted_classes missing_headline nothing_learned only_class",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
-        "Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency Memory ModuleCost "
-        "ModuleCosts ModuleLatency Quality RaceContender RaceGroup RaceRecord ReferenceLatency ReferenceRecord RunResult SeedSummary "
-        "TaskRecord Training TrainingCost Verdict VerificationRecord"
+        "Ablation AblationStep CellResult ClassWeights Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency Memory "
+        "ModuleCost ModuleCosts ModuleLatency Quality RaceContender RaceGroup RaceRecord ReferenceLatency ReferenceRecord RunResult "
+        "SeedSummary TaskRecord Training TrainingCost Verdict VerificationRecord"
     ),
     "plugin.specs": (
         "IGNORE_INDEX BackendSpec Claim Conversion ConverterSpec DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec "
@@ -163,6 +164,7 @@ __all__ = [
     "CheckpointError",
     "Choice",
     "Claim",
+    "ClassWeights",
     "Comparison",
     "ConfigError",
     "ConfigRecord",

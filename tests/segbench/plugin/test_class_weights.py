@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -28,7 +29,7 @@ def test_the_mean_weight_of_a_pixel_is_1_and_rarer_classes_weigh_more(rule: Weig
     assert sum(n * w for n, w in zip(pixels, weights, strict=True)) == pytest.approx(sum(pixels))
     assert all((weight == 0) == (count == 0) for count, weight in zip(pixels, weights, strict=True))
     present = sorted((count, weight) for count, weight in zip(pixels, weights, strict=True) if count)
-    assert all(b[1] < a[1] or a[0] == b[0] for a, b in zip(present, present[1:], strict=False))
+    assert all(b[1] < a[1] or a[0] == b[0] for a, b in itertools.pairwise(present))
     assert all(math.isfinite(weight) for weight in weights)
 
 
