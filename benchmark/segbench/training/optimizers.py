@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -39,9 +40,7 @@ def check_optimizer(settings: TrainSettings) -> None:
 
 
 def _check_name(name: str) -> None:
-    from timm.optim import list_optimizers
-
-    known = [one for one in list_optimizers() if one != "momentum"]
+    known: list[str] = [one for one in _timm().list_optimizers() if one != "momentum"]
     if name not in known:
         usual = f"Usual ones: {', '.join(_USUAL)} (docs/training.md)."
         raise ConfigError(f"train.optimizer = {name}: no such optimizer.{did_you_mean(name, known)} {usual}")
@@ -54,9 +53,11 @@ def _check_name(name: str) -> None:
 
 
 def _timm_info(name: str) -> Any:
-    from timm.optim import get_optimizer_info
+    return _timm().get_optimizer_info(_TIMM_NAMES.get(name, name))
 
-    return get_optimizer_info(_TIMM_NAMES.get(name, name))
+
+def _timm() -> Any:
+    return importlib.import_module("timm.optim")  # it loads all of timm, which AdamW does not need
 
 
 def parameter_groups(
@@ -108,9 +109,7 @@ def build_optimizer(parameters: Iterable[nn.Parameter] | Iterable[Group], settin
 
 
 def _from_timm(name: str, trained: list[Any], *, lr: float, weight_decay: float, momentum: float | None) -> Any:
-    from timm.optim import create_optimizer_v2
-
-    return create_optimizer_v2(
+    return _timm().create_optimizer_v2(
         trained,
         opt=_TIMM_NAMES.get(name, name),
         lr=lr,

@@ -90,7 +90,8 @@ def _optimiser(cell: CellResult) -> str:
 
 
 def _weight_decay(cell: CellResult) -> str:
-    return _setting("train", "weight_decay")(cell) + _unusual(cell, "decay_norms", True, ", none on norms and biases")
+    decay = _setting("train", "weight_decay")(cell)
+    return decay and decay + _unusual(cell, "decay_norms", True, ", none on norms and biases")
 
 
 def _frozen(cell: CellResult) -> str:

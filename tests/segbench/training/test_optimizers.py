@@ -80,7 +80,9 @@ def stepped(name: str, **settings: Any) -> tuple[float, str]:
     ],
 )
 def test_one_step_by_hand(settings: dict[str, Any], expected: tuple[float, str]) -> None:
-    assert stepped(**settings) == (pytest.approx(expected[0], abs=1e-6), expected[1])
+    weight, name = stepped(**settings)
+    assert weight == pytest.approx(expected[0], abs=1e-6)
+    assert name == expected[1]
 
 
 def test_onecycle_moves_momentum_unless_it_is_fixed() -> None:
