@@ -265,7 +265,7 @@ def _moving_average(network: Network, decay: float) -> Any:
     After step n the decay is ``min(decay, 1 - n ** (-2/3))``, so that the first step's weights take the place of the untrained ones
     and short trainings do not end with an average of their beginning.
     """
-    from timm.utils import ModelEmaV3
+    from timm.utils.model_ema import ModelEmaV3
 
     average = ModelEmaV3(network, decay=decay, use_warmup=True)
     average.requires_grad_(False)

@@ -9,7 +9,8 @@ from segbench import CellResult, ClassWeights, RunResult
 from segbench_reports.sections.protocol import protocol
 
 UNUSUAL: dict[str, Any] = {
-    "optimizer": "sgd", "encoder_lr": 0.1, "weight_decay": 1e-4, "decay_norms": False, "freeze": ["encoder", "decoder.0"], "ema": 0.99, "sampler": "balanced",
+    "optimizer": "sgd", "encoder_lr": 0.1, "weight_decay": 1e-4,
+    "decay_norms": False, "freeze": ["encoder", "decoder.0"], "ema": 0.99, "sampler": "balanced",
 }  # fmt: skip
 
 
