@@ -170,7 +170,7 @@ def _train(setup: Setup, emit: Emit) -> Fields:
         dataset=str(setup.dataset),
         parts=setup.sources("part"),
         teacher=teachers[0] if teachers else None,
-        class_pixels=needed_class_pixels(setup, samples),
+        class_pixels=needed_class_pixels(setup.job, samples, loss=setup.loss, dataset=setup.dataset, task=setup.task),
     )
     return {"training": training.model_dump()}
 
