@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segbench.data.class_pixels import ClassPixels
 from segbench.errors import DataError
 from segbench.execution.cells.class_pixels import FILE, needed_class_pixels
 from segbench.execution.cells.job import Setup, set_up
@@ -22,10 +23,10 @@ class Unread(Sequence[Sample]):
     """A split that may not be read."""
 
     def __init__(self, count: int) -> None:
-        self.count = count
+        self.length = count
 
     def __len__(self) -> int:
-        return self.count
+        return self.length
 
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
         raise AssertionError("the split is read again")
@@ -37,29 +38,34 @@ def setup(bench: Any, *, digest: str = "", **flags: Any) -> Setup:
     return set_up(job, lambda *_: None, bench.catalog)
 
 
+def needed(made: Setup, samples: Sequence[Sample]) -> ClassPixels | None:
+    assert made.loss is not None
+    return needed_class_pixels(made.job, samples, loss=made.loss, dataset=made.dataset, task=made.task)
+
+
 def test_nobody_asks_and_nothing_is_counted(bench: Any) -> None:
-    assert needed_class_pixels(setup(bench, losses="focal"), Unread(3)) is None
+    assert needed(setup(bench, losses="focal"), Unread(3)) is None
 
 
 def test_counts_are_stored_for_the_other_cells_and_belong_to_the_data(bench: Any) -> None:
     first = setup(bench, losses="ce[weights=auto]")
     samples = first.samples("train")
-    pixels = needed_class_pixels(first, samples)
+    pixels = needed(first, samples)
     assert pixels is not None
     valid = [int((sample.mask != first.task.ignore_index).sum()) for sample in samples]
     assert pixels.sum(axis=1).tolist() == valid
-    again = needed_class_pixels(setup(bench, losses="focal", sets=["train.sampler=balanced"]), Unread(len(samples)))
+    again = needed(setup(bench, losses="focal", sets=["train.sampler=balanced"]), Unread(len(samples)))
+    assert again is not None
     assert np.array_equal(pixels, again)
     for changed in (setup(bench, losses="ce[weights=auto]", digest="other"), replace(first, task=replace(first.task, ignore_index=254))):
         with pytest.raises(DataError, match="read again"):
-            needed_class_pixels(changed, Unread(len(samples)))
+            needed(changed, Unread(len(samples)))
     assert json.loads((bench.directory / FILE).read_text())["pixels"] == pixels.tolist()
 
 
 def test_a_run_records_the_weights_that_it_used(bench: Any) -> None:
-    (cell,) = bench.run(
-        models="dot", losses="ce[weights=inverse]", sets=["execute.where=inline", "measure.latency=false", "measure.memory=false"]
-    ).cells
+    sets = ["execute.where=inline", "measure.latency=false", "measure.memory=false"]
+    (cell,) = bench.run(models="dot", losses="ce[weights=inverse]", sets=sets).cells
     (used,) = cell.training.class_weights
     counted = np.asarray(json.loads((bench.directory / FILE).read_text())["pixels"]).sum(axis=0)
     present = counted > 0
