@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from segbench.measure.macs import count_macs
     from segbench.networks.weights_file import WeightsFile, read_weights
     from segbench.plugin.choice import Choice, parse_choice, slug
+    from segbench.plugin.class_weights import WeightRule
     from segbench.plugin.hookspecs import hookimpl
     from segbench.plugin.options import NoOptions, Options, option
     from segbench.plugin.specs import (
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
         Ablation,
         AblationStep,
         CellResult,
+        ClassWeights,
         Comparison,
         ConfigRecord,
         Deployment,
@@ -140,6 +142,7 @@ _HOMES = {
     "data.reader.read": "IMAGE_SUFFIXES ImageFile MaskFile read_image read_mask",
     "networks.weights_file": "WeightsFile read_weights",
     "plugin.hookspecs": "hookimpl",
+    "plugin.class_weights": "WeightRule",
     "plugin.choice": "Choice parse_choice slug",
     "plugin.options": "NoOptions Options option",
     "results.claims": "JudgedClaim claims_of_run claims_tested count_verdicts judged_claims row_words with_claim_verdicts",
@@ -148,7 +151,7 @@ _HOMES = {
     "results.scored_classes": "AveragedClasses averaged_classes counted_classes missing_headline nothing_learned only_class",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
-        "AS_GIVEN Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency "
+        "AS_GIVEN Ablation AblationStep CellResult ClassWeights Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency "
         "LoadedWeights Memory ModuleCost ModuleCosts ModuleLatency Quality RaceContender RaceGroup RaceRecord ReferenceLatency "
         "ReferenceRecord RunResult SeedSummary TaskRecord Training TrainingCost Verdict VerificationRecord"
     ),
@@ -179,6 +182,7 @@ __all__ = [
     "CheckpointError",
     "Choice",
     "Claim",
+    "ClassWeights",
     "Comparison",
     "ConfigError",
     "ConfigRecord",
@@ -252,6 +256,7 @@ __all__ = [
     "UnknownNameError",
     "Verdict",
     "VerificationRecord",
+    "WeightRule",
     "WeightsFile",
     "__version__",
     "across_datasets",

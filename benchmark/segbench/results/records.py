@@ -120,6 +120,15 @@ class Diagnosis(Record):
     source: str = Field("", description="who says so")
 
 
+class ClassWeights(Record):
+    """Weights of classes that a loss computed by a rule, in the order of the task's classes."""
+
+    rule: str = Field(description="inverse (frequency) or effective (number of pixels, Cui et al., CVPR 2019)")
+    beta: float | None = Field(None, description="of the effective number: (N - 1) / N with N pixels of a class on average")
+    pixels: list[int] = Field(description="labelled pixels of each class in the training split")
+    weights: list[float] = Field(description="weight of each class; their mean over the pixels is 1")
+
+
 class LoadedWeights(Record):
     """What a network took from a file of weights."""
 
@@ -177,6 +186,12 @@ class Training(Record):
         None, description="batches in one step of the optimiser: one large batch only where the loss is a mean over pixels"
     )
     world_size: int | None = Field(None, description="processes that trained together")
+    optimizer: str | None = Field(None, description="the optimiser's class, and its momentum where it has one; null: AdamW")
+    class_weights: list[ClassWeights] = Field(
+        default_factory=list,
+        description="weights that the loss computed from the training split; empty where it has numbers, or none",
+    )
+    trainable_params: int | None = Field(None, description="parameters that were trained, without frozen ones")
     stopped: str | None = Field(None, description="why it stopped before the last epoch")
     nondeterministic: list[str] = Field(default_factory=list, description="operations that are not deterministic on this device")
     protocol_changed: str | None = Field(None, description="what was changed on the way, such as a halved batch")

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from segbench.data.class_pixels import balanced_shares, sampling_note
 from segbench.networks.checkpoint_meta import CheckpointMeta, read_meta
 from segbench.networks.checkpoints import Checkpoint, write_checkpoint
 from segbench.networks.load import derive_network
@@ -34,6 +35,8 @@ def record(session: Session, *, peak_memory_mb: float | None) -> Training:
             f"{process.world_size} processes: batch normalisation sees each process's own {counted(settings.batch_size, 'image')}, "
             "running statistics are averaged after each epoch"
         )
+    if settings.sampler == "balanced" and job.class_pixels is not None:
+        notes.append(sampling_note(balanced_shares(job.class_pixels)))
     if job.val_samples is None and settings.patience is not None:
         notes.append("train.patience has no effect without a validation split (train.select_on)")
     training = Training(
@@ -50,6 +53,9 @@ def record(session: Session, *, peak_memory_mb: float | None) -> Training:
         batch_size=settings.batch_size,
         accumulate=settings.accumulate,
         world_size=process.world_size,
+        optimizer=session.optimizer_name,
+        class_weights=list(session.class_weights),
+        trainable_params=session.trainable_params,
         stopped=state.stopped,
         nondeterministic=state.nondeterministic,
         notes=notes,

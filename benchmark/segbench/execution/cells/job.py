@@ -159,6 +159,7 @@ def stage(name: str) -> Iterator[None]:
 
 
 def _train(setup: Setup, emit: Emit) -> Fields:
+    from segbench.execution.cells.class_pixels import needed_class_pixels
     from segbench.training.fit import fit
 
     settings = setup.settings
@@ -168,14 +169,14 @@ def _train(setup: Setup, emit: Emit) -> Fields:
         return _assemble(setup)
     if settings.train.as_given:
         return _take_as_given(setup)
-    teachers = setup.sources("teacher")
+    teachers, samples = setup.sources("teacher"), setup.training_samples()
     training: Training = fit(
         model=setup.model,
         loss=setup.loss,
         task=setup.task,
         model_task=setup.model_task,
         plan=setup.inputs,
-        train_samples=setup.training_samples(),
+        train_samples=samples,
         val_samples=setup.samples(select_on) if select_on else None,
         settings=settings,
         seed=setup.job.seed,
@@ -189,6 +190,7 @@ def _train(setup: Setup, emit: Emit) -> Fields:
         teacher=teachers[0] if teachers else None,
         weights=setup.job.weights,
         partial_weights=setup.job.partial_weights,
+        class_pixels=needed_class_pixels(setup.job, samples, loss=setup.loss, dataset=setup.dataset, task=setup.task),
     )
     return {"training": training.model_dump()}
 

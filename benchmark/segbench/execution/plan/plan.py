@@ -36,6 +36,7 @@ from segbench.execution.plan.sources import (
     refuse_other_task,
     requested_sources,
 )
+from segbench.execution.plan.training import refuse_training
 from segbench.execution.plan.weights import check_weights, files_by_model, history, inputs_as_trained, meta_of, starting_weights
 from segbench.networks.checkpoint_meta import read_meta, require_weights
 from segbench.plugin.choice import Choice, parse_choice, slug
@@ -358,6 +359,8 @@ def _cell(
     model, loss, settings, seed = entry.model, entry.loss, entry.settings, entry.seed
     _refuse_scales_of_fixed_forms(settings, backends)
     _refuse_sizes(model.spec, settings)
+    if model.spec.derives is None or model.spec.derives.trains:
+        refuse_training(model.spec, settings.train)
     inputs, model_task = plan_inputs(model.spec, task, model.options)
     normalisation = {name: Normalisation(norm.mean, norm.std, norm.scale) for name, norm in settings.data.normalisation.items()}
     if weights is not None and settings.train.as_given and (meta := meta_of(weights, complete=complete)) is not None:
