@@ -118,9 +118,8 @@ def train_ingredients(
     # workers, cache and validation batch size change no result; the validation's sizes are recorded with the training instead, so
     # that another evaluation size does not cost a night of training
     as_given = settings.train.as_given
-    train = settings.train.model_dump(
-        include=set(USED_AS_GIVEN) if as_given else None, exclude={"workers", "oom", *_at_default(settings.train, _ADDED_TRAIN)}
-    )
+    unused = {"workers", "oom", *_at_default(settings.train, _ADDED_TRAIN)}
+    train = settings.train.model_dump(include=set(USED_AS_GIVEN) if as_given else None, exclude=unused)
     return {
         "model": ingredients_of(model),
         **({} if as_given else {"loss": ingredients_of(loss)}),

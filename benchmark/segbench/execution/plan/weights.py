@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def files_by_model(config: RunConfig) -> dict[str, str]:
-    """The file that ``--weights`` gives each model; a model is named as in ``--models``, by its label, or by its name alone where that is of one only.
+    """The file that ``--weights`` gives each model; named as in ``--models``, by its label, or by its name alone.
 
     Raises :class:`ConfigError` for a name that no model of the run has.
     """
