@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     )
     from segbench.execution.api import evaluate, profile, run, score
     from segbench.measure.macs import count_macs
+    from segbench.networks.weights_file import WeightsFile, read_weights
     from segbench.plugin.choice import Choice, parse_choice, slug
+    from segbench.plugin.class_weights import WeightRule
     from segbench.plugin.hookspecs import hookimpl
     from segbench.plugin.options import NoOptions, Options, option
     from segbench.plugin.specs import (
@@ -79,9 +81,11 @@ if TYPE_CHECKING:
         single_timing,
     )
     from segbench.results.records import (
+        AS_GIVEN,
         Ablation,
         AblationStep,
         CellResult,
+        ClassWeights,
         Comparison,
         ConfigRecord,
         Deployment,
@@ -90,6 +94,7 @@ if TYPE_CHECKING:
         Epoch,
         Family,
         Latency,
+        LoadedWeights,
         Memory,
         ModuleCost,
         ModuleCosts,
@@ -135,7 +140,9 @@ _HOMES = {
     "data.reader.facts": "FileFacts collect_facts",
     "measure.macs": "count_macs",
     "data.reader.read": "IMAGE_SUFFIXES ImageFile MaskFile read_image read_mask",
+    "networks.weights_file": "WeightsFile read_weights",
     "plugin.hookspecs": "hookimpl",
+    "plugin.class_weights": "WeightRule",
     "plugin.choice": "Choice parse_choice slug",
     "plugin.options": "NoOptions Options option",
     "results.claims": "JudgedClaim claims_of_run claims_tested count_verdicts judged_claims row_words with_claim_verdicts",
@@ -144,9 +151,9 @@ _HOMES = {
     "results.scored_classes": "AveragedClasses averaged_classes counted_classes missing_headline nothing_learned only_class",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
-        "Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency Memory ModuleCost "
-        "ModuleCosts ModuleLatency Quality RaceContender RaceGroup RaceRecord ReferenceLatency ReferenceRecord RunResult SeedSummary "
-        "TaskRecord Training TrainingCost Verdict VerificationRecord"
+        "AS_GIVEN Ablation AblationStep CellResult ClassWeights Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency "
+        "LoadedWeights Memory ModuleCost ModuleCosts ModuleLatency Quality RaceContender RaceGroup RaceRecord ReferenceLatency "
+        "ReferenceRecord RunResult SeedSummary TaskRecord Training TrainingCost Verdict VerificationRecord"
     ),
     "plugin.specs": (
         "IGNORE_INDEX BackendSpec Claim Conversion ConverterSpec Counts DatasetSpec Derivation Download GivenWeights LossBatch LossFormula "
@@ -160,6 +167,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "AS_GIVEN",
     "IGNORE_INDEX",
     "IMAGE_SUFFIXES",
     "METRICS",
@@ -174,6 +182,7 @@ __all__ = [
     "CheckpointError",
     "Choice",
     "Claim",
+    "ClassWeights",
     "Comparison",
     "ConfigError",
     "ConfigRecord",
@@ -200,6 +209,7 @@ __all__ = [
     "ImageFile",
     "JudgedClaim",
     "Latency",
+    "LoadedWeights",
     "LossBatch",
     "LossFormula",
     "LossSpec",
@@ -246,6 +256,8 @@ __all__ = [
     "UnknownNameError",
     "Verdict",
     "VerificationRecord",
+    "WeightRule",
+    "WeightsFile",
     "__version__",
     "across_datasets",
     "across_folds",
@@ -280,6 +292,7 @@ __all__ = [
     "ratio_of",
     "read_image",
     "read_mask",
+    "read_weights",
     "row_words",
     "run",
     "score",

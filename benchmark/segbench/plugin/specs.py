@@ -362,6 +362,9 @@ class LossSpec(_BuiltSpec):
     prepare           ``prepare(mask) -> {name: tensor}``, run in the loader's worker after geometry; fills ``batch.extras``
     check             ``check(task, options) -> [what is missing, ..]``, called at planning
     formula           :class:`LossFormula`, which ``segbench check`` holds the loss against
+    class_weights     ``class_weights(options, weights_of) -> options`` with numbers in place of rules, before ``build``:
+                      ``weights_of("auto")`` gives one weight per class, computed from the training split (:data:`WeightRule` is the
+                      type of such an option). A loss without rules among its options calls it never
     distils           the loss learns from a trained network: its option ``loss`` names another loss, ``teacher`` the network, and it is
                       built by ``build(task, options, inner, teacher)`` with ``inner(outputs, batch, progress) -> scalar`` (a module) and
                       ``teacher(inputs, size) -> logits`` (N, K, *size) float32, without a graph. Needs takes = "batch"
@@ -371,6 +374,7 @@ class LossSpec(_BuiltSpec):
     prepare: Ref | None = None
     check: Ref | None = None
     formula: LossFormula | None = None
+    class_weights: Ref | None = None
     distils: bool = False
 
 

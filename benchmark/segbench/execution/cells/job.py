@@ -35,6 +35,7 @@ from segbench.util.value_range import ValueRange, unlike, value_range
 if TYPE_CHECKING:
     from segbench.measure.quality.evaluate import Evaluation
     from segbench.networks.load import LoadedNetwork
+    from segbench.training.session import Job as TrainingJob
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ def stage(name: str) -> Iterator[None]:
 
 
 def _train(setup: Setup, emit: Emit) -> Fields:
+    from segbench.execution.cells.class_pixels import needed_class_pixels
     from segbench.training.fit import fit
 
     settings = setup.settings
@@ -165,14 +167,16 @@ def _train(setup: Setup, emit: Emit) -> Fields:
     assert setup.loss is not None
     if not trains(setup.model):
         return _assemble(setup)
-    teachers = setup.sources("teacher")
+    if settings.train.as_given:
+        return _take_as_given(setup)
+    teachers, samples = setup.sources("teacher"), setup.training_samples()
     training: Training = fit(
         model=setup.model,
         loss=setup.loss,
         task=setup.task,
         model_task=setup.model_task,
         plan=setup.inputs,
-        train_samples=setup.training_samples(),
+        train_samples=samples,
         val_samples=setup.samples(select_on) if select_on else None,
         settings=settings,
         seed=setup.job.seed,
@@ -184,17 +188,36 @@ def _train(setup: Setup, emit: Emit) -> Fields:
         dataset=str(setup.dataset),
         parts=setup.sources("part"),
         teacher=teachers[0] if teachers else None,
+        weights=setup.job.weights,
+        partial_weights=setup.job.partial_weights,
+        class_pixels=needed_class_pixels(setup.job, samples, loss=setup.loss, dataset=setup.dataset, task=setup.task),
     )
     return {"training": training.model_dump()}
 
 
 def _assemble(setup: Setup) -> Fields:
-    """Write the checkpoint of a model that needs no training."""
+    """Put a model together that needs no training."""
     from segbench.training.record import assemble, keep_given_weights
+
+    if setup.model.spec.given is not None:
+        return {"training": keep_given_weights(_untrained_job(setup), device=setup.device).model_dump()}
+    names = ", ".join(str(part) for part in setup.model.parts)
+    return {"training": assemble(_untrained_job(setup), names=names, device=setup.device).model_dump()}
+
+
+def _take_as_given(setup: Setup) -> Fields:
+    """Take a model as its weights are."""
+    from segbench.training.record import take_as_given
+
+    return {"training": take_as_given(_untrained_job(setup), device=setup.device).model_dump()}
+
+
+def _untrained_job(setup: Setup) -> TrainingJob:
+    """The inputs of a training that does not take place."""
     from segbench.training.session import Job
 
     assert setup.loss is not None
-    job = Job(
+    return Job(
         model=setup.model,
         loss=setup.loss,
         task=setup.task,
@@ -208,11 +231,9 @@ def _assemble(setup: Setup) -> Fields:
         identity=setup.job.identity,
         dataset=str(setup.dataset),
         parts=setup.sources("part"),
+        weights=setup.job.weights,
+        partial_weights=setup.job.partial_weights,
     )
-    if setup.model.spec.given is not None:
-        return {"training": keep_given_weights(job, device=setup.device).model_dump()}
-    names = ", ".join(str(part) for part in setup.model.parts)
-    return {"training": assemble(job, names=names, device=setup.device).model_dump()}
 
 
 def _evaluate(setup: Setup, emit: Emit) -> Fields:
@@ -224,7 +245,8 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
     trained = trained_network(setup)
     class_map = class_map_of(setup, trained.meta.task)
     uncalibrated = why_uncalibrated(trained)
-    if setup.job.checkpoint is not None and trained.meta.value_ranges is not None and not setup.settings.eval.any_values:
+    trained_elsewhere = setup.job.checkpoint is not None or setup.settings.train.as_given
+    if trained_elsewhere and trained.meta.value_ranges is not None and not setup.settings.eval.any_values:
         require_trained_values(samples, trained.meta.value_ranges, f"'{split}' of dataset '{setup.dataset}'")
     wanted = evenly_spaced(len(samples), setup.settings.eval.pictures)
     done = evaluate(
@@ -331,7 +353,8 @@ def scored(setup: Setup, done: Evaluation, split: str, *, trained_on: str | None
     from segbench.measure.quality.scores import score
 
     train = setup.settings.train
-    seen = same_dataset(trained_on, setup.dataset)
+    # old checkpoints of segbench do not say on what they were trained: on this dataset; what others were trained on is not known
+    seen = same_dataset(trained_on, setup.dataset) and not (train.as_given and trained_on is None)
     quality: Quality = score(
         done.matrices,
         class_names=class_map.class_names if class_map else setup.task.class_names,

@@ -253,16 +253,19 @@ class SourceRequest:
 
 
 def requested_sources(
-    model: Chosen[ModelSpec], loss: Chosen[LossSpec], rest: tuple[str, str, int], models: Collection[str]
+    model: Chosen[ModelSpec], loss: Chosen[LossSpec], rest: tuple[str, str, int], models: Collection[str], *, as_given: bool = False
 ) -> list[SourceRequest]:
-    """Trained networks that a cell is made from; ``rest`` is its recipe, variation and seed, ``models`` are all installed models' names."""
+    """Trained networks that a cell is made from; ``rest`` is its recipe, variation and seed, ``models`` are all installed models' names.
+
+    A model that is taken ``as_given`` learns from no teacher.
+    """
     requests = []
     # the teacher itself learned from labels alone: it may be a member of what its students are members of
     losses = [str(loss), *(str(part) for part in loss.parts)]
     for name in part_names(model) if model.spec.derives is not None else ():
         keys = () if names_network(name, models) else tuple((name, text, *rest) for text in losses)
         requests.append(SourceRequest("part", name, f"{model.spec.name} of", keys))
-    if loss.spec.distils and trains(model):
+    if loss.spec.distils and trains(model) and not as_given:
         name = str(loss.options.values()["teacher"] or "")
         keys = () if names_network(name, models) else ((name, str(loss.parts[0]), *rest),)
         requests.append(SourceRequest("teacher", name, "teacher", keys))
@@ -317,24 +320,24 @@ def given_weights(model: Chosen[ModelSpec], task: Task) -> GivenWeights | None:
     return given
 
 
-def kind_of(model: Chosen[ModelSpec], loss: Chosen[LossSpec]) -> str:
+def kind_of(model: Chosen[ModelSpec], loss: Chosen[LossSpec], *, as_given: bool = False) -> str:
     """The kind of a cell's row."""
     if model.spec.derives is not None:
         return model.spec.derives.kind
     if model.spec.given is not None:
         return "given"
-    return "distill" if loss.spec.distils else "train"
+    return "distill" if loss.spec.distils and not as_given else "train"
 
 
-def notes_of(model: Chosen[ModelSpec], loss: Chosen[LossSpec]) -> tuple[str, ...]:
+def notes_of(model: Chosen[ModelSpec], loss: Chosen[LossSpec], *, as_given: bool = False) -> tuple[str, ...]:
     """Notes on the trained networks that a cell is made from."""
     notes = []
     derivation: Derivation | None = model.spec.derives
     if derivation is not None:
         # a score that took twice the training must not pass as one of the architecture
-        longer = ", then trained on: its epochs come on top of those of what it is made of" if derivation.trains else ""
+        longer = ", then trained on: its epochs come on top of those of what it is made of" if derivation.trains and not as_given else ""
         notes.append(f"{resolve(derivation.describe)(model.options)} {', '.join(part_names(model))}{longer}")
-    if loss.spec.distils and trains(model):
+    if loss.spec.distils and trains(model) and not as_given:
         options = loss.options.values()
         settings = ", ".join(f"{key} {value:g}" for key, value in options.items() if isinstance(value, float))
         notes.append(f"distilled from {options['teacher']} ({settings})")
