@@ -24,7 +24,7 @@ from torch.utils import flop_counter
 from segbench.errors import SegbenchError
 from segbench.measure.mac_watch import MacWatch, Watched
 from segbench.measure.meta_device import evaluating, meta_inputs, meta_twin, tensors_of
-from segbench.util.sequences import some_of
+from segbench.util.sequences import first_line, some_of
 
 Shape = Sequence[int]
 
@@ -74,7 +74,12 @@ def trace_macs(network: nn.Module, inputs: tuple[Tensor, ...]) -> MacCount:
     try:
         watched = _watch(meta_twin(network), meta_inputs(inputs))
     except Exception:  # foreign code on an unusual device may raise anything; if the fault is real, the next line raises it again
-        watched = _watch(network, inputs)
+        try:
+            watched = _watch(network, inputs)
+        except Exception as error:
+            with evaluating(network):
+                network(*inputs)  # raises where the fault is the network's own
+            return MacCount(0, (f"the pass fails where it is watched ({type(error).__name__}: {first_line(error)})",))
     hidden = _hidden_weights(network, inputs, watched)
     reasons = list(watched.reasons)
     if hidden:
