@@ -34,6 +34,7 @@ class Watched:
     modules_not_counted  names of the modules in whose own ``forward`` that happened
     modules_run          names of the modules that were called
     idle_weights         names of weights that met no input in any operation
+    unseen               part of the pass ran where the dispatcher does not show it, in unknown modules
     weights_elsewhere    numbers in buffers and plain tensors that products took as weights
     """
 
@@ -42,6 +43,7 @@ class Watched:
     modules_not_counted: frozenset[str]
     modules_run: frozenset[str]
     idle_weights: tuple[str, ...]
+    unseen: bool
     weights_elsewhere: int
 
 
@@ -113,7 +115,8 @@ class MacWatch:
         """What the pass showed."""
         tallies = self._tallies
         reasons = [f"operator {name} ({times} {'call' if times == 1 else 'calls'}) has no formula" for name, times in tallies.uncounted.items()]
-        if any(stranger.cdata not in self._held for stranger in self.strangers):
+        unseen = any(stranger.cdata not in self._held for stranger in self.strangers)
+        if unseen:
             reasons.append("part of the pass runs where torch does not show it (another thread or another library)")
         numbers = (name for name, tensor in self._state.items() if tensor.is_floating_point() or tensor.is_complex())
         return Watched(
@@ -122,6 +125,7 @@ class MacWatch:
             modules_not_counted=frozenset(tallies.uncounted_in),
             modules_run=frozenset(tallies.run),
             idle_weights=tuple(name for name in numbers if name not in tallies.met),
+            unseen=unseen,
             weights_elsewhere=sum(tallies.elsewhere.values()),
         )
 

@@ -36,7 +36,7 @@ class MacCount:
     counted           what was counted: all of it where ``not_counted`` is empty, else a lower bound
     not_counted       reasons why there is more, each a clause for readers
     per_module        what each module computes by itself, without its children, by dotted name ("" is the network); None where part of that
-                      is not counted
+                      is not counted; empty where it is not known whose part is missing
     weights_elsewhere numbers that products take as weights although they are no parameters: in buffers and plain tensors
     """
 
@@ -89,7 +89,7 @@ def trace_macs(network: nn.Module, inputs: tuple[Tensor, ...]) -> MacCount:
         )
     unknown = watched.modules_not_counted | {name.rpartition(".")[0] for name in hidden}
     per_module = {name: None if name in unknown else macs for name, macs in {**dict.fromkeys(unknown, 0), **watched.per_module}.items()}
-    return MacCount(sum(watched.per_module.values()), tuple(reasons), per_module, watched.weights_elsewhere)
+    return MacCount(sum(watched.per_module.values()), tuple(reasons), {} if watched.unseen else per_module, watched.weights_elsewhere)
 
 
 def _watch(network: nn.Module, inputs: tuple[Tensor, ...]) -> Watched:

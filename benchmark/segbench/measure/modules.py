@@ -78,7 +78,7 @@ def measure_modules(
         )
         for name, module in network.named_modules()
     ]
-    rows = _mark_unexplained([row for row in rows if row.params or row.macs or row.ms])
+    rows = _mark_unexplained([row for row in rows if row.params or row.macs or row.ms or (macs and row.macs is None)])
     return ModuleCosts(
         input_shape=[list(tensor.shape) for tensor in inputs],
         device=str(device),
