@@ -357,7 +357,7 @@ METRICS = MetricTable(
             words="parameters",
             meaning=(
                 "**params**: parameters of the model as deployed, in millions (10⁶); auxiliary heads that only training needs are left out, "
-                "weights that are kept in buffers are included."
+                "weights in buffers are included."
             ),
             readings=readings.params,
             shown=readings.shown_params,
