@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         UnknownNameError,
         did_you_mean,
     )
+    from segbench.execution.api import evaluate, profile, run, score
     from segbench.plugin.choice import Choice, parse_choice, slug
     from segbench.plugin.hookspecs import hookimpl
     from segbench.plugin.options import NoOptions, Options, option
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
         half_interval,
         not_comparable,
         only_class_of,
+        only_masks,
         shown_deployment,
         single_timing,
     )
@@ -112,6 +114,9 @@ if TYPE_CHECKING:
         nothing_learned,
         only_class,
     )
+    from segbench.results.store import load_run
+    from segbench.util.named_colours import named_colour
+    from segbench.util.near_misses import near_miss
     from segbench.util.sequences import counted, first_line
 
 __version__ = "0.1.0"
@@ -121,6 +126,7 @@ _HOMES = {
         "BackendError CheckpointError ConfigError DataError DeviceError OptionError PluginError SegbenchError StoreError TrainingError "
         "UnknownNameError did_you_mean"
     ),
+    "execution.api": "evaluate profile run score",
     "analysis.several_runs": "DatasetRow DatasetSummary FoldSummary PairTest across_datasets across_folds",
     "analysis.statistics.timing": "ratio_of",
     "data.reader.facts": "FileFacts collect_facts",
@@ -130,7 +136,7 @@ _HOMES = {
     "plugin.options": "NoOptions Options option",
     "results.claims": "JudgedClaim claims_of_run claims_tested count_verdicts judged_claims row_words with_claim_verdicts",
     "results.metrics": "METRICS ChangeRow Metric TableColumn metric",
-    "results.readings": "ShownValue batch_timing half_interval not_comparable only_class_of shown_deployment single_timing",
+    "results.readings": "ShownValue batch_timing half_interval not_comparable only_class_of only_masks shown_deployment single_timing",
     "results.scored_classes": "AveragedClasses averaged_classes counted_classes missing_headline nothing_learned only_class",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
@@ -142,6 +148,9 @@ _HOMES = {
         "IGNORE_INDEX BackendSpec Claim Conversion ConverterSpec DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec "
         "Normalisation Problem Progress Recipe Reporter ReportTarget Sample Target Task"
     ),
+    "results.store": "load_run",
+    "util.named_colours": "named_colour",
+    "util.near_misses": "near_miss",
     "util.sequences": "counted first_line",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -243,22 +252,30 @@ __all__ = [
     "counted",
     "counted_classes",
     "did_you_mean",
+    "evaluate",
     "first_line",
     "half_interval",
     "hookimpl",
     "judged_claims",
+    "load_run",
     "metric",
     "missing_headline",
+    "named_colour",
+    "near_miss",
     "not_comparable",
     "nothing_learned",
     "only_class",
     "only_class_of",
+    "only_masks",
     "option",
     "parse_choice",
+    "profile",
     "ratio_of",
     "read_image",
     "read_mask",
     "row_words",
+    "run",
+    "score",
     "shown_deployment",
     "single_timing",
     "slug",

@@ -44,6 +44,7 @@ def segbench_reporters() -> Iterable[Reporter]:
             summary="one row per cell and deployed form, raw numbers, for spreadsheets and scripts",
             render="segbench_reports.formats.csv:render",
             suffix="csv",
+            whole_names=True,
         ),
         Reporter(
             name="json",
@@ -51,5 +52,6 @@ def segbench_reporters() -> Iterable[Reporter]:
             render="segbench_reports.formats.json:render",
             comparison="segbench_reports.comparison.json_text:render",
             suffix="json",
+            whole_names=True,
         ),
     ]

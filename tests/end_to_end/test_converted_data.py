@@ -51,7 +51,9 @@ def test_converted_annotations_are_a_dataset_by_their_folder(
     ]
     assert segbench("data", "check", "pets") == 0
     checked = capsys.readouterr().out
-    assert "10.417% of labelled pixels, in 12 samples" in checked, "20 * 16 of 64 * 48 pixels"
+    assert "  square      10.417%   100%  10.417%   100%" in checked, "20 * 16 of 64 * 48 pixels in each image"
+    assert "dataset.toml" not in checked, "it is read"
+    assert "pets can be used" in checked
     assert "0 errors, 0 warnings" in checked
     assert segbench("data", "preview", "pets", "--split", "val", "--count", "2") == 0
     assert (tmp_path / "preview.png").is_file()

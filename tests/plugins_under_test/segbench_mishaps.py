@@ -318,6 +318,7 @@ class FrozenOptions(Options):
     dynamic: bool = option(False, help="takes any size, or says so")
     only: int = option(0, help="width above which a dynamic form computes something else")
     calibrates: bool = option(False, help="asks for calibration images, and keeps how many there were beside the file")
+    precision: Literal["fp32", "bf16"] = option("fp32", help="what it says of its arithmetic")
 
 
 def _calibrates(options: FrozenOptions) -> bool:
@@ -372,7 +373,7 @@ def segbench_backends() -> Iterable[BackendSpec]:
             export=export_frozen,
             load=load_frozen,
             options=FrozenOptions,
-            precisions=("fp32",),
+            precisions=("fp32", "bf16"),
             calibrates=_calibrates,
             check=_missing,
             package="torch",

@@ -24,6 +24,7 @@ COMMANDS = {
     "watch": "Look on while a run is at work, also from another shell.",
     "ablate": "Walk from one model to another, one option at a time.",
     "evaluate": "Score trained cells or a checkpoint again, on any split or size.",
+    "score": "Score folders of predicted masks, whatever made them.",
     "predict": "Masks and overlays of images, by a trained cell or an exported file.",
     "export": "Write a model as a file to be shipped, with its metadata.",
     "compare": "Hold two runs against each other, and gate on regressions.",

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from segbench.util.sequences import counted
-
-_MOST_GROUPS = 12
 
 
 @click.group(name="data", short_help="Check, preview, fetch or convert a dataset.")
@@ -26,24 +24,23 @@ def command() -> None:
 def check(dataset: str, data: Path | None, as_json: bool) -> int:
     """Read every sample of DATASET: a census of each split, and what is wrong. Exit 1 where something makes a run impossible."""
     chosen, task, root = _open_dataset(dataset, data)
+    from segbench.cli.census_text import class_lines, split_lines, unused_lines
     from segbench.data.check import census_of
     from segbench.data.digest import data_digest
+    from segbench.data.problem_text import problem_sentences
 
     report = census_of(chosen, task, root, digest=data_digest(root))
     if as_json:
         click.echo(json.dumps(report.to_record(), indent=1))
         return 0 if report.ok else 1
-    for split in report.splits:
-        _print_split(split, task)
-    _print_unused(report.unused)
-    order = {"error": 0, "warning": 1}
-    for problem in sorted(report.problems, key=lambda p: order[p.severity]):
-        where = f"{problem.where}: " if problem.where else ""
-        click.echo(f"{problem.severity.upper()}: {where}{problem.message}")
-    errors = sum(problem.severity == "error" for problem in report.problems)
-    warnings = len(report.problems) - errors
+    sentences = problem_sentences(report.problems)
+    lines = [line for split in report.splits for line in split_lines(split)]
+    lines += [*class_lines(report.splits, task), *unused_lines(report.unused)]
+    lines += [f"{severity.upper()}: {sentence}" for sentence, severity in sentences.items()]
+    errors = list(sentences.values()).count("error")
     verdict = "can be used" if report.ok else "cannot be used as it is"
-    click.echo(f"{chosen} {verdict}: {counted(errors, 'error')}, {counted(warnings, 'warning')}.")
+    lines.append(f"{dataset} {verdict}: {counted(errors, 'error')}, {counted(len(sentences) - errors, 'warning')}.")
+    click.echo("\n".join(lines))
     return 0 if report.ok else 1
 
 
@@ -133,49 +130,6 @@ def _open_dataset(dataset: str, data: Path | None) -> tuple[Any, Any, Path | Non
     chosen = load_catalog().dataset(str(config.dataset))
     root = data_root(config, chosen)
     return chosen, chosen.spec.make_task(chosen.options, root), root
-
-
-def _print_split(split: Any, task: Any) -> None:
-    sizes = sorted(split.sizes.items(), key=lambda item: -item[1])
-    sizes_text = ", ".join(f"{size} ({count})" for size, count in sizes[:3]) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else "")
-    files = f" from {counted(split.files, 'file')}" if split.files else ""
-    click.echo(f"{split.split}: {counted(split.samples, 'sample')}{files}, labels {sizes_text or '-'}")
-    for name, dtypes in split.dtypes.items():
-        low, high = split.ranges.get(name, (None, None))
-        values = f", values {low:g} to {high:g}" if low is not None else ""
-        stored = ", ".join(dtypes) if len(dtypes) == 1 else ", ".join(f"{dtype} ({count})" for dtype, count in dtypes.items())
-        missing = f", {split.missing_share[name]:.3%} missing" if split.missing_share.get(name) else ""
-        click.echo(f"  {name}: {stored}{values}{missing}")
-    for line in _remarks(split):
-        click.echo(f"  {line}")
-    if split.ignored_share is not None:
-        click.echo(f"  ignored {split.ignored_share:.2%}")
-    width = max(len(name) for name in task.class_names)
-    for name, share, count in zip(task.class_names, split.class_shares, split.class_samples, strict=False):
-        within = f"{count / split.read:.0%}" if split.read else "-"
-        click.echo(f"  {name:<{width}} {share:8.3%} of labelled pixels, in {counted(count, 'sample')} ({within})")
-
-
-def _remarks(split: Any) -> Iterator[str]:
-    """Lines on orientation tags, missing data, pages and palettes of a split's files, where there are some."""
-    if split.orientations:
-        tags = ", ".join(f"{tag} ({counted(count, 'image')})" for tag, count in split.orientations.items())
-        yield f"orientation tags: {tags}; applied to the images, not to the masks"
-    if split.nodata_share:
-        yield f"no data: {split.nodata_share:.3%} of the image pixels"
-    if split.pages:
-        yield "pages: " + ", ".join(f"{pages} ({counted(count, 'file')})" for pages, count in split.pages.items())
-    if split.palettes:
-        yield f"masks with colours: {counted(split.palettes, 'palette')}{'' if split.palettes == 1 else ' that differ'}"
-
-
-def _print_unused(unused: Sequence[Any]) -> None:
-    if unused:
-        click.echo(f"not used: {counted(sum(group.count for group in unused), 'file')}")
-    for group in unused[:_MOST_GROUPS]:
-        click.echo(f"  {group.where}: {counted(group.count, 'file')} such as {group.example} ({group.reason})")
-    if len(unused) > _MOST_GROUPS:
-        click.echo(f"  and {counted(len(unused) - _MOST_GROUPS, 'more group')} (--json has all)")
 
 
 def _download_bar() -> Any:

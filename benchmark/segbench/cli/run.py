@@ -26,7 +26,9 @@ _FLAGS = {
 
 
 @click.command(name="run", short_help="Train, score and measure models, and compare them.")
-@click.option("--models", metavar="A,B[..]", help="Models, with options in brackets.  [default: the DeepLab pair]")
+@click.option(
+    "--models", metavar="A,B[..]", help="Models, with options in brackets, and with labels as in lite=NAME.  [default: the DeepLab pair]"
+)
 @click.option("--losses", metavar="A,B[..]", help="Losses.  [default: the recipe's]")
 @click.option("--dataset", metavar="NAME", help="Dataset.  [default: the embedded one that fits the models]")
 @click.option("--datasets", metavar="A,B[..]", help="Several datasets, each a run of its own, and an overview over them.")
@@ -88,8 +90,10 @@ def print_plan(config: RunConfig, *, verbose: bool = False) -> int:
     from segbench.plugin.registry import load_catalog
 
     catalog = load_catalog()
-    cells = preview(config, catalog=catalog)
+    cells, noticed = preview(config, catalog=catalog)
     _say_recipe(make_plan(config, catalog))
+    for text in noticed:
+        click.echo(text, err=True)
     click.echo(f"{counted(len(cells), 'cell')} on {cells[0][0].dataset}:")
     for cell, stages in cells:
         notes = [f"after {', '.join(cell.origin.needs)}"] if cell.origin.needs else []

@@ -126,17 +126,17 @@ def _refuse_two_ways(top: Mapping[str, Any]) -> None:
         raise ConfigError("Both one dataset and several were given: leave out --dataset (in a file: dataset) or --datasets.")
 
 
-def _folders(texts: Sequence[str], datasets: Iterable[str]) -> dict[str, str]:
+def _folders(texts: Sequence[str], datasets: Mapping[str, str | None]) -> dict[str, str]:
     """The folder of each dataset from texts ``name=DIR`` or ``a=DIR,b=DIR``."""
     known = list(datasets)
     folders: dict[str, str] = {}
     for text in texts:
-        if len(known) == 1 and _named_folder(text, known) is None:
+        if len(known) == 1 and _named_folder(text, datasets) is None:
             folders[known[0]] = text
             continue
         last = ""
         for part in split_outside(text):
-            pair = _named_folder(part, known)
+            pair = _named_folder(part, datasets)
             if pair is not None:
                 last, folder = pair
                 if last in folders:
@@ -153,13 +153,18 @@ def _folders(texts: Sequence[str], datasets: Iterable[str]) -> dict[str, str]:
     return folders
 
 
-def _named_folder(text: str, known: Sequence[str]) -> tuple[str, str] | None:
-    """The dataset and folder of ``name=DIR``; the name may leave options out where only one dataset has it. None for another text."""
+def _named_folder(text: str, datasets: Mapping[str, str | None]) -> tuple[str, str] | None:
+    """The dataset and folder of ``name=DIR``; None for another text.
+
+    The name may leave options out where only one dataset has it, or only one that has no folder yet.
+    """
     name, *rest = split_outside(text, "=")
     if not rest:
         return None
-    fitting = [dataset for dataset in known if dataset == _plain_name(name)]
-    fitting = fitting or [dataset for dataset in known if parse_choice(dataset).name == name.strip()]
+    fitting = [dataset for dataset in datasets if dataset == _plain_name(name)]
+    fitting = fitting or [dataset for dataset in datasets if parse_choice(dataset).name == name.strip()]
+    without = [dataset for dataset in fitting if datasets[dataset] is None]
+    fitting = without if len(fitting) > 1 and len(without) == 1 else fitting
     if len(fitting) > 1:
         raise ConfigError(f"--data '{text}' fits {len(fitting)} datasets: write the whole name, such as '{fitting[0]}=DIR'.")
     return (fitting[0], "=".join(rest)) if fitting else None
@@ -357,8 +362,14 @@ def _axis(name: str, value: Any, where: str) -> Any:
 
 
 def _choices(value: Any, name: str, where: str) -> tuple[str, ...]:
-    texts = [str(c) for c in parse_choices(value)] if isinstance(value, str) else [str(parse_choice(t)) for t in _texts(value, name, where)]
-    return _distinct(texts, name, where)
+    labels = name == "models"
+    if isinstance(value, str):
+        choices = parse_choices(value, labels=labels)
+    else:
+        choices = [parse_choice(text, labels=labels) for text in _texts(value, name, where)]
+    _distinct([str(choice) for choice in choices], name, where)
+    _distinct([choice.label for choice in choices if choice.label], name, where)
+    return tuple(choice.labelled_text for choice in choices)
 
 
 def _texts(value: Any, name: str, where: str) -> list[str]:
@@ -369,12 +380,18 @@ def _texts(value: Any, name: str, where: str) -> list[str]:
 
 
 def _datasets(value: Any, where: str) -> dict[str, str | None]:
-    """Names, or a table of names and folders."""
+    """Names, or a table of names and folders. A folder that describes itself stands for its dataset."""
     if not isinstance(value, Mapping):
-        return dict.fromkeys(_choices(value, "datasets", where))
+        value = dict.fromkeys(_texts(value, "datasets", where), "")
     if not value or not all(isinstance(folder, str) for folder in value.values()):
         raise ConfigError(f"{where}: datasets = {value!r} does not fit: expected a list of names, or a table of names and their folders")
-    return dict(zip(_choices(list(value), "datasets", where), (folder or None for folder in value.values()), strict=True))
+    folders: dict[str, str | None] = {}
+    for text, folder in value.items():
+        in_folder = dataset_in_folder(text)
+        choice, own = in_folder or (parse_choice(text), None)
+        _distinct([*folders, str(choice)], "datasets", where)
+        folders[str(choice)] = folder or (str(own) if own else None)
+    return folders
 
 
 def _folds(value: Any, where: str) -> int:

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,6 +25,9 @@ from segbench.util.sequences import evenly_spaced
 
 CensusProgress = Callable[[str, int, int], None]
 """``progress(split, samples read, samples in all)``."""
+
+USUAL_NODATA = (-9999.0, -99999.0, -32767.0, -32768.0, -3.4028234663852886e38, -1.7976931348623157e308)
+"""Lowest values by which GIS tools mark missing pixels."""
 
 _WAITING = 64  # samples that may be read ahead of the one that is counted
 
@@ -115,6 +120,7 @@ class SplitCount:
     dtypes: dict[str, Counter[str]] = field(default_factory=dict)
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     extremes: dict[str, list[tuple[float, str]]] = field(default_factory=dict)  # input -> largest absolute value and id of each image
+    undeclared: dict[str, dict[float, list[str]]] = field(default_factory=dict)  # input -> usual mark of missing pixels -> ids
     faults: dict[str, list[str]] = field(default_factory=dict)  # message -> ids
     unreadable: dict[str, str] = field(default_factory=dict)  # id -> reason
     contents: dict[str, str] = field(default_factory=dict)  # digest of the inputs -> id; constant pictures left out
@@ -158,8 +164,11 @@ class SplitCount:
         if one.low is not None and one.high is not None:
             low, high = self.ranges.get(name, (one.low, one.high))
             self.ranges[name] = (min(low, one.low), max(high, one.high))
+            marked = one.low in USUAL_NODATA
+            if marked:
+                self.undeclared.setdefault(name, {}).setdefault(one.low, []).append(id)
             if one.low != one.high:
-                self.extremes.setdefault(name, []).append((max(abs(one.low), abs(one.high)), id))
+                self.extremes.setdefault(name, []).append((max(0.0 if marked else abs(one.low), abs(one.high)), id))
         self.values[name] += one.values
         self.missing[name] += one.missing
 
@@ -263,16 +272,25 @@ def _examine(samples: Sequence[Sample], index: int, names: Sequence[str] | None,
     inputs = {name: _see_input(image, dtype) for (name, image), dtype in zip(images, own, strict=True)}
     return SeenSample(
         id=sample.id,
-        faults=tuple(_find_faults(sample, task)),
+        faults=tuple(_find_faults(sample, task, stored)),
         digest=_image_digest(sample),
         constant=all(one.low == one.high for one in inputs.values()),
-        structure=structure(images[0][1].numpy()) if images and images[0][1].ndim == 3 else None,
+        structure=structure(_without_marks(images[0][1].numpy(), inputs[images[0][0]].low)) if images and images[0][1].ndim == 3 else None,
         inputs=inputs,
         size="x".join(map(str, sample.mask.shape)),
         pixels=sample.mask.numel(),
         labels=count_values(sample.mask),
         facts=tuple(facts),
     )
+
+
+def _without_marks(image: npt.NDArray[Any], low: float | None) -> npt.NDArray[Any]:
+    """An image with NaN in place of a usual mark of missing pixels, whose size would hide everything else."""
+    if low not in USUAL_NODATA:
+        return image
+    values = image.astype(np.float32)
+    marked: npt.NDArray[Any] = np.where(values == np.float32(low), np.float32(np.nan), values)
+    return marked
 
 
 def _see_input(image: Tensor, dtype: str) -> SeenInput:
@@ -287,7 +305,7 @@ def _see_input(image: Tensor, dtype: str) -> SeenInput:
     return SeenInput(dtype, values.size, missing, low, high)
 
 
-def _find_faults(sample: Sample, task: Task) -> Iterator[str]:
+def _find_faults(sample: Sample, task: Task, images: Sequence[FileFacts]) -> Iterator[str]:
     if set(sample.inputs) != set(task.inputs):
         yield f"has the inputs {', '.join(sample.inputs)}, but the task declares {', '.join(task.inputs)}"
     if sample.mask.dtype != torch.int64 or sample.mask.ndim != 2:
@@ -298,7 +316,19 @@ def _find_faults(sample: Sample, task: Task) -> Iterator[str]:
         if image.ndim != 3 or image.shape[0] != task.inputs.get(name, image.shape[0]):
             yield f"has '{name}' with the shape {tuple(image.shape)} instead of ({task.inputs.get(name)}, height, width)"
         elif image.shape[1:] != sample.mask.shape:
-            yield f"has '{name}' of {_size_text(image)} pixels, but a label of {_size_text(sample.mask)}"
+            advice = _advice_on_sizes(image, sample.mask, images)
+            yield f"has '{name}' of {_size_text(image)} pixels, but a label of {_size_text(sample.mask)}{advice}"
+
+
+def _advice_on_sizes(image: Tensor, mask: Tensor, images: Sequence[FileFacts]) -> str:
+    """What to do where an image was turned by its orientation tag, but its mask was not; else empty."""
+    tag = next((facts.orientation for facts in images if facts.orientation in (5, 6, 7, 8)), None)
+    if tag is None or image.shape[1:] != mask.shape[::-1]:
+        return ""
+    return (
+        f": the image's orientation tag (EXIF {tag}) is applied, and the mask was drawn on the pixels as they are stored. Remove the "
+        "tag of the image (exiftool -Orientation= FILE), or turn the mask as viewers turn the image"
+    )
 
 
 def _image_digest(sample: Sample) -> str:

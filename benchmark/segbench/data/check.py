@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from segbench.config.dataset_file import DATASET_FILE
 from segbench.data.census import CensusProgress, SplitCount, SplitStatistics, count_split, reason
 from segbench.data.check_labels import Remedies
 from segbench.data.problems import (
@@ -25,6 +26,7 @@ from segbench.data.problems import (
     problems_of_ranges,
     problems_of_split,
     problems_of_training,
+    problems_of_undeclared,
 )
 from segbench.data.reader.read import IMAGE_SUFFIXES, reader_identity
 from segbench.plugin.chosen import Chosen
@@ -34,7 +36,7 @@ from segbench.util.cache_dir import user_cache
 from segbench.util.files import replacing
 from segbench.util.sequences import counted
 
-_FORMAT = 4  # of a census that is kept in the user's cache; raised when the check changes
+_FORMAT = 7  # of a census that is kept in the user's cache; raised when the check changes
 
 
 @dataclass(frozen=True)
@@ -152,15 +154,20 @@ def check_dataset(
     )  # where palettes disagree no index means a class: no value is explained
     problems += [problem for count in counts for problem in problems_of_split(count, task, remedies, advice=advice)]
     train = next((count for count in counts if count.split == trained), None)
-    problems += [*problems_of_training(train, task, remedies), *of_masks]
+    problems += [*problems_of_training(train, task, remedies, declared=_labels_are_declared(options)), *of_masks]
     if folds:
         problems += problems_between_folds(counts, _scenes(spec, options, root, counts))
     else:
         problems += problems_between_splits(counts, train, spec.unions, task, remedies)
     problems += problems_of_dtypes(counts)
-    problems += [problem for count in counts for problem in problems_of_ranges(count)]
+    problems += [problem for count in counts for problem in (*problems_of_ranges(count), *problems_of_undeclared(count))]
     unused = () if splits is not None else tuple(_unused(spec, options, root, counts))
     return DataReport(spec.name, tuple(dict.fromkeys(problems)), tuple(count.statistics(task) for count in counts), unused)
+
+
+def _labels_are_declared(options: Options) -> bool:
+    """True where options give stored values or colours their classes."""
+    return any(getattr(options, name, None) for name in ("value_map", "colours", "reduce_zero"))
 
 
 def _run_own_check(spec: DatasetSpec, options: Options, root: Path | None) -> list[Problem]:
@@ -180,7 +187,7 @@ def _open_split(spec: DatasetSpec, options: Options, root: Path | None, split: s
         problems.append(Problem(f"split '{split}' is empty", where=split))
     except Exception as error:  # as above
         text = reason(error)
-        if not any(problem.where == split or problem.message in text for problem in problems):
+        if not any(problem.where in ("", split) and (problem.where or problem.message in text) for problem in problems):
             problems.append(Problem(text, where=split))
     return None
 
@@ -217,6 +224,8 @@ def _unused(spec: DatasetSpec, options: Options, root: Path | None, counts: Sequ
         return
     groups: dict[tuple[str, str], list[str]] = {}
     for path in _files_below(root):
+        if path == root / DATASET_FILE:
+            continue
         if path in reasons or (not spec.unused and path.resolve() not in read and path.suffix.lower() in IMAGE_SUFFIXES):
             why = reasons.get(path, f"{path.suffix or 'no ending'}: no split reads it")
             groups.setdefault((path.parent.relative_to(root).as_posix(), why), []).append(path.name)

@@ -70,10 +70,20 @@ def advise(outside: Mapping[int, int], seen: set[int], task: Task, remedies: Rem
         return _one_too_many(task, ignored=ignored) + remedies.note("value_map", "ignore")
     if len(labels) == count and labels[0] == 0 and labels[-1] >= count:
         return _as_many(labels, outside, task, ignored=ignored) + remedies.note("value_map")
+    spread = sorted([*labels, task.ignore_index])
+    if ignored and len(spread) == count and spread[0] == 0 and spread[-1] >= count and len(labels) > 1:
+        order = _value_map([(value, index) for index, value in enumerate(spread)], task, ignored=False)
+        return f"With {task.ignore_index} there are as many values as classes: {order} if it is a class too." + remedies.note("value_map")
     if len(outside) == 1 and (value := next(iter(outside))) in (-1, 255):
         unlabelled = _ignore(value, task, ignored=ignored)
         text = f"If it marks unlabelled pixels, declare it ({unlabelled}); if it is a class, give each value its class (value_map)."
         return text + remedies.note("ignore", "value_map")
+    if count == 2 and seen and 0 in seen and len(outside) > 2 * count and min(outside) > 0:
+        objects = _value_map([(0, 0), ("*", 1)], task, ignored=ignored)
+        return (
+            f"If each object has a number of its own (instance ids), all but 0 are one class: {objects}. If the mask was saved as a "
+            "photograph or smoothed, export it again, as PNG and without smoothing." + remedies.note("value_map")
+        )
     if len(outside) > 2 * count:
         return "So many values point to a mask that was saved as a photograph or smoothed: export it again, as PNG and without smoothing."
     return "Name all classes, or map the values to classes (value_map) or to the ignore index." + remedies.note("value_map")

@@ -70,7 +70,7 @@ def part_of_splits(dataset: Chosen[DatasetSpec], split: str, settings: DataSetti
     if split not in (fold.scored, fold.training):
         raise DataError(f"with data.fold = {fold} there is no split '{split}': it trains on '{fold.training}' and scores '{fold.scored}'")
     known = dataset.spec.groups is not None
-    keys = {name: (scenes(name) if known else None) or _ids(load(name)) for name in pooled_splits(dataset)}
+    keys = {name: (scenes(name) if known else None) or sample_ids(load(name)) for name in pooled_splits(dataset)}
     parts = assign([key for each in keys.values() for key in each], fold.parts, what="scene" if known else "image")
     pool = [(name, place, key) for name, each in keys.items() for place, key in enumerate(each)]
     chosen = [entry for entry in pool if (parts[entry[2]] == fold.part) is (split == fold.scored)]
@@ -108,7 +108,8 @@ def fold_note(dataset: Chosen[DatasetSpec], fold: Fold) -> str:
     return f"fold {fold.part} of {fold.parts} of {pool} ({', '.join(pooled_splits(dataset))}): the last checkpoint, none is selected{apart}"
 
 
-def _ids(samples: Sequence[Sample]) -> tuple[str, ...]:
+def sample_ids(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """The ids of a split's samples in order; without reading any where the split knows them."""
     known = getattr(samples, "ids", None)  # the decoded cache knows them without decoding anything
     return tuple(known) if known is not None else tuple(samples[i].id for i in range(len(samples)))
 

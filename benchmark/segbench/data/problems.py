@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -14,8 +15,10 @@ from segbench.util.sequences import counted
 
 _MOST_NAMED = 5  # samples that a message names before it counts the others
 _FEW_SAMPLES = 2
+_FEWEST_TRAINED = 2  # batch normalisation has no deviation of one
 _MOST_COLOURS = 12
 PALETTES_DISAGREE = "palettes disagree"
+_NAMES_AND_NUMBERS = re.compile(r"[^\s(]*[/\\][^\s:,]*|\d+")
 _MANY_OF_A_KIND = 0.1
 _RANGES_APART = 16
 """Ratio between the largest values of two groups of images that shows two scales: 0 to 1 beside 0 to 255, or 8 beside 12 or 16 bits."""
@@ -55,10 +58,15 @@ def problems_of_split(count: SplitCount, task: Task, remedies: Remedies, *, advi
 
 
 def _unreadable(count: SplitCount) -> Iterator[Problem]:
-    reasons = list(count.unreadable.values())
-    more = f" (and {len(reasons) - _MOST_NAMED} more)" if len(reasons) > _MOST_NAMED else ""
-    for position, text in enumerate(reasons[:_MOST_NAMED]):
-        yield Problem(f"{text}{more if position == _MOST_NAMED - 1 else ''}", where=count.split)
+    """Files that cannot be read; of those that differ in names and numbers alone the first, with the number of others."""
+    kinds: dict[str, list[str]] = {}
+    for text in count.unreadable.values():
+        kinds.setdefault(_NAMES_AND_NUMBERS.sub("", text), []).append(text)
+    for first, *others in list(kinds.values())[:_MOST_NAMED]:
+        yield Problem(f"{first}{f' ({len(others)} more like it)' if others else ''}", where=count.split)
+    if len(kinds) > _MOST_NAMED:
+        rest = sum(map(len, list(kinds.values())[_MOST_NAMED:]))
+        yield Problem(f"and {counted(rest, 'more sample')} that cannot be read", where=count.split)
 
 
 def _labels(count: SplitCount, task: Task, advice: str, remedies: Remedies) -> Iterator[Problem]:
@@ -70,7 +78,7 @@ def _labels(count: SplitCount, task: Task, advice: str, remedies: Remedies) -> I
             where=count.split,
         )
     empty = [name for index, name in enumerate(task.class_names) if not count.class_pixels[index]]
-    if empty and len(count.unreadable) < count.read:
+    if empty and not count.outside and len(count.unreadable) < count.read:
         text = f"no label pixel of {', '.join(empty)}: {'it has' if len(empty) == 1 else 'they have'} no IoU here"
         yield Problem(text, "warning", where=count.split)
     if count.ignored > count.pixels / 2:
@@ -85,34 +93,58 @@ def _labels(count: SplitCount, task: Task, advice: str, remedies: Remedies) -> I
         yield Problem(f"{list_ids(count.unlabelled)} without a single labelled pixel", "warning", where=count.split)
 
 
-def problems_of_training(train: SplitCount | None, task: Task, remedies: Remedies) -> Iterator[Problem]:
-    """A training split with labels of a single class, from which nothing can be learnt."""
+def problems_of_training(train: SplitCount | None, task: Task, remedies: Remedies, *, declared: bool = False) -> Iterator[Problem]:
+    """A training split of a single sample, or with labels of a single class, from which nothing can be learnt.
+
+    ``declared``: the options give values or colours their classes, so that labels are not the numbers that masks store.
+    """
+    if train is not None and train.samples < _FEWEST_TRAINED:
+        yield Problem(f"{counted(train.samples, 'sample')}: training needs at least {_FEWEST_TRAINED}", where=train.split)
     if train is None or train.outside or not train.read or len(train.unreadable) == train.read:
         return
     seen = [index for index in range(task.num_classes) if train.class_pixels[index]]
     if len(seen) > 1:
         return
     if not seen:
-        yield Problem("no labelled pixel at all: nothing can be learnt from it", where=train.split)
+        cause = _ignored_by_files(train)
+        text = f". {_remedy_of_ignored(train, cause)}" if cause else ""
+        yield Problem(f"no labelled pixel at all: nothing can be learnt from it{text}", where=train.split)
         return
-    name = task.class_names[seen[0]]
-    yield Problem(
-        f"labels of one class only ({name}): nothing can be learnt from it. {_remedy_of_one_class(train, seen[0], task, remedies)}",
-        where=train.split,
-    )
+    remedy = _remedy_of_one_class(train, seen[0], task, remedies, declared=declared)
+    yield Problem(f"labels of one class only ({task.class_names[seen[0]]}): nothing can be learnt from it. {remedy}", where=train.split)
 
 
-def _remedy_of_one_class(train: SplitCount, seen: int, task: Task, remedies: Remedies) -> str:
-    nodata = next((facts.nodata for facts in train.facts if facts.role == "mask" and facts.nodata is not None and facts.missing), None)
-    if nodata is not None:
-        text = (
-            f"The masks declare {nodata:g} as nodata, so {train.ignored / train.pixels:.1%} of the pixels are ignored. If it is a class, "
+def _ignored_by_files(train: SplitCount) -> FileFacts | None:
+    """A mask of those whose files mark most of what is ignored as no data (nodata, alpha, NaN); None where label values do."""
+    masks = [facts for facts in train.facts if facts.role == "mask" and facts.missing]
+    missing = sum(facts.missing * facts.size[0] * facts.size[1] for facts in masks)
+    return masks[0] if masks and train.ignored / 2 <= missing <= train.ignored * 1.01 else None
+
+
+def _remedy_of_ignored(train: SplitCount, mask: FileFacts) -> str:
+    """What to do about pixels that the masks' files mark as no data."""
+    share = f"{train.ignored / train.pixels:.1%}"
+    if mask.nodata is not None:
+        return f"The masks declare {mask.nodata:g} as nodata, so {share} of the pixels are ignored. If it is a class, "
+    if mask.alpha:
+        return (
+            f"{share} of the pixels are transparent in the masks ({mask.path.name}), so they are ignored. If the transparency is the mask, "
+            "save it as a grey picture; if it means nothing, save the masks without it."
         )
-        if task.num_classes > 2 or not float(nodata).is_integer():  # which class it is, the numbers do not tell
-            return f"{text}say which (value_map).{remedies.note('value_map')}"
-        rest = "" if nodata == task.ignore_index else f",{task.ignore_index}:ignore"
-        return f'{text}say so: value_map="{seen}:{seen},{int(nodata)}:{1 - seen}{rest}".{remedies.note("value_map")}'
-    if train.ignored and seen == 0 and task.num_classes == 2:
+    return f"{share} of the pixels are NaN in the masks ({mask.path.name}), so they are ignored. If they are a class, write its id there."
+
+
+def _remedy_of_one_class(train: SplitCount, seen: int, task: Task, remedies: Remedies, *, declared: bool) -> str:
+    mask = _ignored_by_files(train)
+    if mask is not None:
+        text = _remedy_of_ignored(train, mask)
+        if mask.nodata is None:
+            return text
+        if declared or task.num_classes > 2 or not mask.nodata.is_integer():  # which class it is, the numbers do not tell
+            return f"{text}say which: a rule of value_map that names the value ('*' does not), or its colour.{remedies.note('value_map')}"
+        rest = "" if mask.nodata == task.ignore_index else f",{task.ignore_index}:ignore"
+        return f'{text}say so: value_map="{seen}:{seen},{int(mask.nodata)}:{1 - seen}{rest}".{remedies.note("value_map")}'
+    if train.ignored and seen == 0 and task.num_classes == 2 and not declared:
         return (
             f"{train.ignored / train.pixels:.1%} of the pixels are ignored, for they hold {task.ignore_index}. If the masks are 0 and "
             f'{task.ignore_index} for {task.class_names[0]} and {task.class_names[1]}, say so: value_map="0:0,{task.ignore_index}:1".'
@@ -147,6 +179,14 @@ def problems_of_masks(counts: Sequence[SplitCount], task: Task, remedies: Remedi
         yield Problem(
             f"{counted(len(inverted), 'mask')} of {len(masks)} store white as 0 ({inverted[0].path.name}); their numbers are taken as "
             "stored. Are classes the same in all?",
+            "warning",
+        )
+    turned = [facts for facts in masks if facts.orientation != 1]
+    if turned:
+        yield Problem(
+            f"{counted(len(turned), 'mask')} with an orientation tag ({turned[0].path.name}: EXIF {turned[0].orientation}), which is "
+            "applied to images but never to masks. Where viewers show the mask upright, save it so, without the tag (segbench data preview "
+            "shows how image and mask lie).",
             "warning",
         )
 
@@ -240,7 +280,7 @@ def _shared(first: SplitCount, second: SplitCount) -> Iterator[Problem]:
         many = len(shared) > _MANY_SHARED * min(len(first.contents), len(second.contents))
         yield Problem(
             f"splits '{first.split}' and '{second.split}' share {counted(len(shared), 'image')}: {list_ids(shared)}. "
-            "Scores would be too good.",
+            "Scores would be too good: remove them from one of the two.",
             "error" if many else "warning",
             where=second.split,
         )
@@ -289,6 +329,18 @@ def problems_of_ranges(count: SplitCount) -> Iterator[Problem]:
             yield Problem(
                 f"'{name}' has two scales: values up to {low:g} in {counted(gap, 'image')} ({small}), from {high:g} up in "
                 f"{len(ordered) - gap} ({large}). If the same brightness is another number, convert them to one.",
+                "warning",
+                where=count.split,
+            )
+
+
+def problems_of_undeclared(count: SplitCount) -> Iterator[Problem]:
+    """Usual marks of missing pixels that files do not declare, so that they are trained on as values."""
+    for name, marks in count.undeclared.items():
+        for value, ids in marks.items():
+            yield Problem(
+                f"the lowest value of '{name}' is {value:g} in {list_ids(ids)}: a usual mark of missing pixels, which the files do not "
+                f"declare, so it counts as a value. If it is a mark, declare it: gdal_edit.py -a_nodata {value:.17g} FILE (arrays: NaN).",
                 "warning",
                 where=count.split,
             )

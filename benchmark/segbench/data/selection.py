@@ -80,9 +80,14 @@ def overlapping(dataset: Chosen[DatasetSpec], first: str, second: str) -> bool:
 def same_dataset(trained_on: str | None, dataset: Chosen[DatasetSpec]) -> bool:
     """False where a checkpoint says that it was trained on a dataset of another name, so that it cannot have seen this one's images.
 
-    Options are not compared: other classes are painted on the same images.
+    A folder of the user's has its name in the option ``name``, where both have one. Other options are not compared: other classes are
+    painted on the same images.
     """
-    return trained_on is None or parse_choice(trained_on).name == dataset.choice.name
+    if trained_on is None:
+        return True
+    trained = parse_choice(trained_on)
+    names = {dict(choice.options).get("name") for choice in (trained, dataset.choice)} - {None, ""}
+    return trained.name == dataset.choice.name and len(names) < 2
 
 
 def scored_split(dataset: Chosen[DatasetSpec], settings: Settings) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from segbench.config.settings import Settings
-from segbench.data.folds import pooled_splits
+from segbench.config.settings import DataSettings, Settings
+from segbench.data.folds import part_of_splits, pooled_splits
+from segbench.data.problem_text import problem_sentences
 from segbench.data.selection import scored_split
 from segbench.errors import DataError
 from segbench.execution.plan.plan import Plan
-from segbench.plugin.specs import Problem
+from segbench.plugin.specs import resolve
+from segbench.util.folds import parse_fold
 from segbench.util.image_size import parse_growing_size, parse_size
+from segbench.util.sequences import counted
 
 if TYPE_CHECKING:
     from segbench.data.census import SplitStatistics  # it needs torch, which a plan does not
@@ -26,14 +30,17 @@ _OTHER_SCALE = 1.5
 def check_data(plan: Plan, *, training: bool = True) -> list[str]:
     """Warnings of the census of a plan's data, a sentence each; the census is kept by the data's digest, so that the data is read once.
 
-    Raises :class:`DataError` for what makes every score wrong or every cell fail. Embedded datasets are not looked at.
+    Raises :class:`DataError` for what makes every score wrong or every cell fail. Of embedded datasets only the folds are counted.
     """
-    if plan.dataset.spec.embedded or plan.root is None or not plan.cells:
+    if not plan.cells:
+        return []
+    settings = plan.cells[0].settings
+    data = settings.data
+    if plan.dataset.spec.embedded or plan.root is None:
+        _refuse_too_many_folds(plan, data)
         return []
     from segbench.data.check import census_of  # it needs torch, which a plan does not
 
-    settings = plan.cells[0].settings
-    data = settings.data
     trained = settings.train.split if training and data.fold is None else None  # one census for all folds, which name splits of their own
     report = census_of(
         plan.dataset,
@@ -45,15 +52,30 @@ def check_data(plan: Plan, *, training: bool = True) -> list[str]:
         folds=data.fold is not None,
         most=min(data.limit or MOST_SAMPLES, MOST_SAMPLES),
     )
-    errors = [_text(problem) for problem in report.problems if problem.severity == "error"]
+    sentences = problem_sentences(report.problems)
+    errors = [text for text, severity in sentences.items() if severity == "error"]
     if errors:
-        more = f" (and {len(errors) - _MOST_NAMED} more)" if len(errors) > _MOST_NAMED else ""
-        raise DataError(
-            f"the data of '{plan.dataset}' cannot be used as it is. {' '.join(errors[:_MOST_NAMED])}{more} "
-            f"The whole census: segbench data check '{plan.dataset}' --data DIR"
-        )
+        more = [f"and {counted(len(errors) - _MOST_NAMED, 'more problem')}"] if len(errors) > _MOST_NAMED else []
+        command = f"segbench data check {shlex.quote(str(plan.dataset))} --data {shlex.quote(str(plan.root))}"
+        lines = [f"the data of '{plan.dataset}' cannot be used as it is.", *errors[:_MOST_NAMED], *more, f"The whole census: {command}"]
+        raise DataError("\n  ".join(lines))
+    _refuse_too_many_folds(plan, data)
     scale = [scale_note(report.splits, settings)] if training else []
-    return [f"data: {_text(problem)}" for problem in report.problems] + [text for text in scale if text]
+    return [f"data: {text}" for text in sentences] + [text for text in scale if text]
+
+
+def _refuse_too_many_folds(plan: Plan, data: DataSettings) -> None:
+    """Raise :class:`DataError` where there are fewer scenes or images than folds, before the first fold is trained."""
+    if data.fold is None:
+        return
+    spec, options, root = plan.dataset.spec, plan.dataset.options, plan.root
+    part_of_splits(
+        plan.dataset,
+        parse_fold(str(data.fold)).scored,
+        data,
+        lambda split: resolve(spec.load)(root, split, options),
+        lambda split: resolve(spec.groups)(root, split, options) if spec.groups else None,
+    )
 
 
 def scale_note(splits: Sequence[SplitStatistics], settings: Settings) -> str:
@@ -84,8 +106,3 @@ def _splits(plan: Plan, *, training: bool) -> list[str]:
         train = [cell.settings.train.split, cell.settings.train.select_on] if training else []
         used += [name for name in (*train, scored_split(plan.dataset, cell.settings)) if name is not None]
     return [name for name in names if name in used]
-
-
-def _text(problem: Problem) -> str:
-    text = problem.message if problem.message.endswith((".", "?")) else f"{problem.message}."
-    return f"{problem.where}: {text}" if problem.where else text

@@ -147,6 +147,8 @@ class StageResult:
     quality: Fields | None = None
     artifacts: Fields | None = None
     drift: Fields | None = None
+    notes: tuple[str, ...] | None = None
+    """what the stage noticed of the plugin's code"""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from segbench.analysis.short_names import labelled
 from segbench.errors import SegbenchError
 from segbench.execution.reanalysis import up_to_date
 from segbench.execution.reports import render
@@ -119,7 +120,7 @@ def _write_run_pages(directory: Path, result: RunResult, source: Path, reporter:
     """Write one run's own files: its report, its data, and its tables."""
     directory.mkdir(parents=True)
     target = ReportTarget(directory, run_directory=source, home="../../index.html")
-    (directory / "index.html").write_text(resolve(reporter.render)(result, target), encoding="utf-8")
+    (directory / "index.html").write_text(resolve(reporter.render)(labelled(result), target), encoding="utf-8")
     (directory / "run.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
     names = {spec.name for spec, _ in catalog.specs("reporters")}
     for format, file in _FORMATS.items():

@@ -7,7 +7,10 @@ from pathlib import Path
 from segbench.analysis.claims.judge import judge
 from segbench.analysis.comparisons.confusions import ConfusionFiles
 from segbench.execution.plan.plan import Plan
+from segbench.plugin.chosen import Chosen
 from segbench.plugin.registry import Catalog
+from segbench.plugin.specs import DatasetSpec, Task
+from segbench.results.readings import only_masks
 from segbench.results.records import ConfigRecord, RunResult, TaskRecord, Verdict
 
 
@@ -20,23 +23,32 @@ def config_record(plan: Plan, device: str) -> ConfigRecord:
 
 
 def task_record(plan: Plan) -> TaskRecord:
-    """The task as it stands in ``run.json``: what reports and claims need to know of it."""
-    task = plan.task
+    """The task of a plan as it stands in ``run.json``."""
+    return record_of_task(plan.dataset, plan.task)
+
+
+def record_of_task(dataset: Chosen[DatasetSpec], task: Task) -> TaskRecord:
+    """A dataset's task as it stands in ``run.json``: what reports and claims need to know of it."""
     return TaskRecord(
-        dataset=str(plan.dataset),
-        summary=plan.dataset.spec.summary,
+        dataset=str(dataset),
+        summary=dataset.spec.summary,
         num_classes=task.num_classes,
         class_names=list(task.class_names),
         inputs=dict(task.inputs),
         ignore_index=task.ignore_index,
         palette=[list(colour) for colour in task.palette],
         headline=task.headline,
-        splits=list(plan.dataset.spec.split_names(plan.dataset.options)),
+        splits=list(dataset.spec.split_names(dataset.options)),
     )
 
 
 def judge_claims(result: RunResult, catalog: Catalog, directory: Path | None = None) -> list[Verdict]:
-    """Judge the catalog's published claims on a run; confusion matrices in ``directory`` give the intervals of its scores."""
+    """Judge the catalog's published claims on a run; confusion matrices in ``directory`` give the intervals of its scores.
+
+    Claims are about networks: none is judged on folders of masks alone.
+    """
+    if result.cells and only_masks(result.cells):
+        return []
     models = [spec for spec, _ in catalog.specs("models")]
     defaults = {spec.name: spec.options().values() for spec in models}
     reconstructions = {spec.name: spec.reconstruction for spec in models}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from segbench.analysis.short_names import labelled
 from segbench.errors import ConfigError, SegbenchError
 from segbench.execution.records import judge_claims
 from segbench.plugin.registry import Catalog
@@ -27,7 +28,8 @@ def render(
     """The report's text; pictures go below ``directory``."""
     reporter = catalog.reporter(name)
     target = ReportTarget(directory=directory, run_directory=run_directory, width=width, color=color)
-    text: str = resolve(reporter.render)(result, target)
+    shown = result if reporter.whole_names else labelled(result)
+    text: str = resolve(reporter.render)(shown, target)
     return text
 
 
@@ -59,7 +61,7 @@ def write_overview(runs: Mapping[str, tuple[RunResult, Path]], name: str, catalo
     for folder, (result, source) in runs.items():
         write_report(result, name, catalog, directory=directory / folder, run_directory=source)
     with explained(path):
-        text: str = resolve(reporter.overview)({folder: result for folder, (result, _) in runs.items()}, ReportTarget(directory))
+        text: str = resolve(reporter.overview)({folder: labelled(result) for folder, (result, _) in runs.items()}, ReportTarget(directory))
         write_atomic(path, text.encode())
     return path
 

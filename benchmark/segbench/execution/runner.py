@@ -14,7 +14,7 @@ from segbench.data.digest import data_digest
 from segbench.execution.cells.runner import await_cell, execute_cell, run_cell
 from segbench.execution.cells.stages import StagePlan, plan_stages
 from segbench.execution.data_check import check_data
-from segbench.execution.events import CellEnded, CellStarted, Fanout, Listener, PlanMade, Silent
+from segbench.execution.events import CellEnded, CellStarted, Fanout, Listener, Note, PlanMade, Silent
 from segbench.execution.journal import Journal
 from segbench.execution.normalisation import with_normalisation, with_stored_normalisation
 from segbench.execution.plan.cell import Cell
@@ -58,6 +58,8 @@ def run(
         with Journal(store.directory) as journal:
             session = open_session(plan, catalog, store, device, Fanout(listener or Silent(), journal), command, ablation)
             session.result.warnings += noticed
+            for text in noticed:
+                session.listener.on(Note(None, text))
             return _run(session)
     finally:
         store.close()
@@ -160,16 +162,18 @@ def failures(result: RunResult, *, among: Collection[str] | None = None) -> Sequ
     return [cell for cell in result.cells if cell.status in ("failed", "interrupted") and (among is None or cell.id in among)]
 
 
-def preview(config: RunConfig, *, catalog: Catalog) -> Sequence[tuple[Cell, StagePlan | None]]:
-    """Each cell that a run would go through, and what it would do there; None where nothing has been run yet. Writes nothing.
+def preview(config: RunConfig, *, catalog: Catalog) -> tuple[Sequence[tuple[Cell, StagePlan | None]], Sequence[str]]:
+    """Each cell that a run would go through and what it would do there (None where nothing has been run yet), and warnings of the data.
+
+    Writes nothing.
 
     Raises :class:`DataError` for data that a run would refuse.
     """
     plan = make_plan(config, catalog, digest_of=data_digest, complete=True)
-    check_data(plan)
+    noticed = check_data(plan)
     store = RunStore(output_directory(config, plan.dataset))
     if not (store.directory / "cells").is_dir():
-        return [(cell, None) for cell in plan.cells]
+        return [(cell, None) for cell in plan.cells], noticed
     plan = with_stored_normalisation(plan, catalog, store)
     rows, _ = store.read_cells()
-    return [(cell, plan_stages(cell, rows[cell.id], store.directory) if cell.id in rows else None) for cell in plan.cells]
+    return [(cell, plan_stages(cell, rows[cell.id], store.directory) if cell.id in rows else None) for cell in plan.cells], noticed

@@ -96,7 +96,7 @@ def _part(config: RunConfig, directory: Path, dataset: str, fold: Fold | None) -
     folders = []
     if dataset:
         update["dataset"] = dataset
-        folders.append(slug(dataset))
+        folders.append(_folder_of(dataset))
         if config.datasets[dataset] is not None:
             data["path"] = config.datasets[dataset]
     if fold is not None:
@@ -109,6 +109,11 @@ def _part(config: RunConfig, directory: Path, dataset: str, fold: Fold | None) -
     overrides |= {"data": data} if data else {}
     name = "/".join(folders)
     return PartRun(name, config.model_copy(update={**update, "out": str(directory / name), "overrides": overrides}))
+
+
+def _folder_of(dataset: str) -> str:
+    """The folder of a dataset's runs: by the option ``name`` where it has one, as every converted folder does."""
+    return slug(str(dict(parse_choice(dataset).options).get("name") or dataset))
 
 
 def _anywhere(config: RunConfig) -> RunConfig:

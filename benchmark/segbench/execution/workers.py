@@ -22,6 +22,7 @@ from typing import Any
 from segbench.errors import SegbenchError
 from segbench.execution.events import Emit
 from segbench.measure.contender import quiet_environment
+from segbench.plugin.objects import accept, payload
 from segbench.results.records import ErrorInfo
 from segbench.util.devices import is_out_of_memory
 from segbench.util.processes import Channel, end_with_parent, hidden_main, server_context
@@ -69,7 +70,7 @@ class Workers:
         """Call ``target`` in a process of its own, and do not wait."""
         ours, theirs = self.context.Pipe(duplex=True)
         log.parent.mkdir(parents=True, exist_ok=True)
-        process = self.context.Process(target=_main, args=(target, job, theirs, str(log)), daemon=False)
+        process = self.context.Process(target=_main, args=(target, job, theirs, str(log), payload()), daemon=False)
         with hidden_main():
             process.start()
         theirs.close()
@@ -158,7 +159,7 @@ def _tail(log: Path) -> str:
     return lines[-1][:300] if lines else ""
 
 
-def _main(target: str, job: object, pipe: Connection, log: str) -> None:
+def _main(target: str, job: object, pipe: Connection, log: str, objects: bytes) -> None:
     """First function of a worker process."""
     with contextlib.suppress(OSError, AttributeError):
         os.setpgid(0, 0)
@@ -167,6 +168,7 @@ def _main(target: str, job: object, pipe: Connection, log: str) -> None:
     channel = Channel(pipe)
     end_with_parent(before=lambda: kill_group(os.getpid()))
     try:
+        accept(objects)
         module, _, name = target.partition(":")
         with warnings.catch_warnings():
             warnings.simplefilter("default")

@@ -67,6 +67,15 @@ def differs_from_export_size(drift: Drift, at_export_size: Drift) -> bool:
     return not drift.mean_abs <= max(5 * at_export_size.mean_abs, floor)
 
 
+def require_same_network(drift: Drift) -> None:
+    """Raise :class:`BackendError` where a deployment in full precision computes something else than its network: it is another one."""
+    if drift.images and differs_from_network(drift):
+        raise BackendError(
+            f"it runs, but its logits are off by up to {drift.max_abs or 0.0:.3g} where they are to be equal (labels agree on "
+            f"{100 * (drift.label_agreement or 0.0):.2f} %): it is not scored as this network."
+        )
+
+
 def differs_from_network(drift: Drift) -> bool:
     """True where a deployment in full precision differs from the network: a mean difference above 1 % of the logits' deviation."""
     if drift.mean_abs is None or drift.reference_std is None:

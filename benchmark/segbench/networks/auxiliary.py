@@ -19,11 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segbench.util.image_size import Size
+
 Inputs = tuple[Tensor, ...]
 Read = Callable[[nn.Module, Inputs], Mapping[str, Tensor]]
 """All outputs of a model on inputs: ``logits`` and auxiliary ones."""
 
-_SIDE = 64
 _PROBES = (float("nan"), 1e4, -1e4)
 
 
@@ -49,16 +50,15 @@ class Zeros(nn.Module):
         return first.new_zeros((first.shape[0], *self.shape))
 
 
-def without_auxiliary_heads(model: nn.Module, read: Read, *, channels: Sequence[int], size_multiple: int, min_size: int) -> Removal:
+def without_auxiliary_heads(model: nn.Module, read: Read, *, channels: Sequence[int], sizes: Sequence[Size]) -> Removal:
     """The model without the modules that its logits do not need. It shares all weights and buffers with ``model``, which is left whole.
 
-    ``channels`` are those of each input. A model that cannot be tried (it fails on small images, or cannot be copied) is returned as it is.
+    ``channels`` are those of each input, ``sizes`` (height, width) those that it is tried at. A model that cannot be tried (it fails on
+    small images, or cannot be copied) is returned as it is.
     """
-    side = -(-max(min_size, _SIDE) // size_multiple) * size_multiple
-    sizes = ((1, side, side), (2, side, side + size_multiple * (1 + 15 // size_multiple)))
     with _quiet(model):
         try:
-            trials = [_images(model, channels, size) for size in sizes]
+            trials = [_images(model, channels, (batch, *size)) for batch, size in enumerate(sizes, 1)]
             outputs = _auxiliary(_run(model.eval(), read, trials[0]))
         except Exception:  # a plugin's network may raise anything on images that it was not made for: nothing is known then
             return Removal(model)

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from segbench.errors import PluginError
+from segbench.networks.foreign import seeded
 from segbench.networks.network import Network, build_network, deploy, input_channels
 from segbench.plugin.chosen import Chosen
+from segbench.plugin.input_sizes import trial_size
 from segbench.plugin.options import Options
 from segbench.plugin.specs import Derivation, ModelSpec, Task, resolve
 
@@ -18,7 +20,8 @@ _EXAMPLE_SIDE = 32
 
 def derive_model(derivation: Derivation, bases: Sequence[Network], task: Task, options: Options) -> nn.Module:
     """The model derived from these networks, which may be changed by it."""
-    model = resolve(derivation.make)(_base_modules(derivation, bases), _example_inputs(bases, task), task, options)
+    with seeded(None, f"'{derivation.kind}'"):
+        model = resolve(derivation.make)(_base_modules(derivation, bases), _example_inputs(bases, task), task, options)
     return _require_module(model, derivation)
 
 
@@ -31,8 +34,7 @@ def rebuild_network(chosen: Chosen[ModelSpec], task: Task, state: Mapping[str, T
     """The derived network whose state a checkpoint holds, without that state's values."""
     derivation = chosen.spec.derives
     assert derivation is not None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed, f"'{derivation.kind}'"):
         bases = untrained_bases(chosen.parts, task)
         model = _require_module(resolve(derivation.rebuild)(_base_modules(derivation, bases), state, task, chosen.options), derivation)
     return Network(model, chosen.spec, task.num_classes, channels=input_channels(chosen.spec, task))
@@ -50,9 +52,8 @@ def _base_modules(derivation: Derivation, bases: Sequence[Network]) -> list[nn.M
 
 def _example_inputs(bases: Sequence[Network], task: Task) -> tuple[Tensor, ...]:
     spec = bases[0].spec
-    multiple = max(spec.size_multiple, 1)
-    side = -(-max(spec.min_size, _EXAMPLE_SIDE) // multiple) * multiple
-    return tuple(torch.zeros(1, task.inputs[name], side, side) for name in spec.inputs)
+    size = trial_size(spec, (_EXAMPLE_SIDE, _EXAMPLE_SIDE))
+    return tuple(torch.zeros(1, task.inputs[name], *size) for name in spec.inputs)
 
 
 def _require_module(model: object, derivation: Derivation) -> nn.Module:

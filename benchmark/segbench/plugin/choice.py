@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from segbench.errors import ConfigError
@@ -27,6 +27,8 @@ class Choice:
 
     name: str
     options: tuple[tuple[str, Any], ...] = ()
+    label: str = field(default="", compare=False)
+    """What reports call it; no part of its text."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(sorted(self.options)))
@@ -38,11 +40,16 @@ class Choice:
 
     def with_options(self, **options: Any) -> Choice:
         """The same choice with more options; those given win."""
-        return Choice(self.name, tuple({**dict(self.options), **options}.items()))
+        return Choice(self.name, tuple({**dict(self.options), **options}.items()), self.label)
+
+    @property
+    def labelled_text(self) -> str:
+        """The text with the label in front, which :func:`parse_choice` reads where it takes labels."""
+        return f"{self.label}={self}" if self.label else str(self)
 
 
-def parse_choice(text: str) -> Choice:
-    """Read one name with its options.
+def parse_choice(text: str, *, labels: bool = False) -> Choice:
+    """Read one name with its options; ``labels``: a label may stand in front, as in ``lite=deeplab-optimized``.
 
     >>> parse_choice("deeplab-optimized[aspp_channels=96,aspp_rates=(1, 6)]").options
     (('aspp_channels', 96), ('aspp_rates', (1, 6)))
@@ -50,21 +57,23 @@ def parse_choice(text: str) -> Choice:
     'folder[names="a b",split=(0.7,0.3)]'
     """
     reader = _Reader(text)
-    choice = reader.choice()
+    choice = reader.choice(labels=labels)
     reader.expect_end()
     return choice
 
 
-def parse_choices(text: str) -> list[Choice]:
-    """Read a comma-separated list of names.
+def parse_choices(text: str, *, labels: bool = False) -> list[Choice]:
+    """Read a comma-separated list of names, with labels where these are taken.
 
     >>> [str(c) for c in parse_choices("a[x=(1,2)], b")]
     ['a[x=(1,2)]', 'b']
+    >>> [(c.label, c.name) for c in parse_choices("lite=a,b", labels=True)]
+    [('lite', 'a'), ('', 'b')]
     """
     reader = _Reader(text)
-    choices = [reader.choice()]
+    choices = [reader.choice(labels=labels)]
     while reader.accept(","):
-        choices.append(reader.choice())
+        choices.append(reader.choice(labels=labels))
     reader.expect_end()
     return choices
 
@@ -158,8 +167,10 @@ class _Reader:
         self.text = text
         self.at = 0
 
-    def choice(self) -> Choice:
-        name = self._match(_NAME, "a name")
+    def choice(self, *, labels: bool = False) -> Choice:
+        name, label = self._match(_NAME, "a name"), ""
+        if labels and self.accept("="):
+            name, label = self._match(_NAME, f"a name after '{name}='"), name
         options: dict[str, Any] = {}
         if self.accept("["):
             while not self.accept("]"):
@@ -171,7 +182,7 @@ class _Reader:
                 if not self.accept(","):
                     self._expect("]", "',' or ']'")
                     break
-        return Choice(name, tuple(options.items()))
+        return Choice(name, tuple(options.items()), label)
 
     def value(self) -> Any:
         self._space()

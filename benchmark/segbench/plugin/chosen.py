@@ -85,6 +85,11 @@ class Chosen(Generic[SpecT]):
     def __str__(self) -> str:
         return str(self.choice)
 
+    @property
+    def short_name(self) -> str:
+        """The label that the user gave it, else its text."""
+        return self.choice.label or str(self.choice)
+
     def parts_record(self) -> list[PartRecord]:
         """The parts as plain data, from which :meth:`Catalog.model` gives the same ones again."""
         return [{"model": str(part), "options": part.options.values(), "parts": part.parts_record()} for part in self.parts]

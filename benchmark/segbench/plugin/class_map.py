@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segbench.errors import ConfigError, did_you_mean
+from segbench.results.scored_classes import NO_COUNTERPART
 from segbench.util.sequences import counted
 
 IGNORE = "ignore"
-NO_COUNTERPART = "(no counterpart)"
-"""Name of the column that counts what is predicted as a class without counterpart."""
 
 Pair = tuple[str | None, str | None]
 """A class of the network and one of the dataset; None stands for the word ``ignore``."""
@@ -69,15 +68,26 @@ class ClassMap:
         return tuple(len(self.dataset) if index is None else index for index in self.targets)
 
     @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The network's classes, those that become one together, each group where its first class is.
+
+        Classes without counterpart are not one class: each is a group of its own.
+        """
+        groups: dict[int, list[int]] = {}
+        for index, target in enumerate(self.targets):
+            groups.setdefault(-1 - index if target is None else target, []).append(index)
+        return tuple(map(tuple, groups.values()))
+
+    @property
     def text(self) -> str:
         """All pairs in one line."""
         pairs: list[Pair] = [(name, None if to is None else self.dataset[to]) for name, to in zip(self.network, self.targets, strict=True)]
         return format_class_map([*pairs, *((None, self.dataset[index]) for index in self.ignored)])
 
-    def notes(self) -> tuple[str, ...]:
-        """What was mapped, and what follows for the scores, in sentences for a result's row."""
+    def notes(self, *, of_masks: bool = False) -> tuple[str, ...]:
+        """What was mapped, and what follows for the scores, in sentences for a result's row: of a network, or of masks that are there."""
         if self.is_identity or self.is_order:
-            return self._order_notes()
+            return self._order_notes("masks hold" if of_masks else "the network has")
         notes = [f"scored by a class map: {self._renamed()}"]
         if self._without_counterpart:
             notes.append(f"what is predicted as {_some(self._without_counterpart)} counts as wrong: the class map names no class for it")
@@ -85,7 +95,9 @@ class ClassMap:
             notes.append(f"labels of {_some([self.dataset[index] for index in self.ignored])} do not count, by the class map: no IoU")
         if self.merges:
             notes.append(
-                "classes are merged after the network has chosen one, and calibration is not scored: probabilities were not summed"
+                "pixels of classes that become one were put together: masks hold no probabilities that could be summed"
+                if of_masks
+                else "the probabilities of classes that become one were summed before the highest was chosen"
             )
         return tuple(notes)
 
@@ -96,8 +108,8 @@ class ClassMap:
         without = [f"what is predicted as {_some(self._without_counterpart)} gets the ignore index"] if self._without_counterpart else []
         return (f"class map: {self._renamed()}", *without)
 
-    def _order_notes(self) -> tuple[str, ...]:
-        moved = "classes were matched by name: the network has them in another order than the dataset"
+    def _order_notes(self, subject: str = "the network has") -> tuple[str, ...]:
+        moved = f"classes were matched by name: {subject} them in another order than the dataset"
         return () if self.is_identity else (moved,)
 
     @property
@@ -222,6 +234,13 @@ def _quoted(name: str | None) -> str:
     return name if plain else json.dumps(name, ensure_ascii=False)
 
 
+def _swapped(left: str, right: str | None, network: Sequence[str], target: str) -> str:
+    """What to write for a pair that has the dataset's class in front."""
+    if right in network:
+        return f" Pairs are NETWORK:DATASET: write {_quoted(right)}:{_quoted(left)}."
+    return f" It is a class of {target}: write ignore:{_quoted(left)} to leave its labels out."
+
+
 def _rules(
     pairs: Sequence[Pair], network: Sequence[str], dataset: Sequence[str], source: str, target: str
 ) -> tuple[dict[str, str | None], set[str]]:
@@ -230,7 +249,7 @@ def _rules(
     ignored: set[str] = set()
     for left, right in pairs:
         if left is not None and left not in network:
-            other = f" It is a class of {target}: write ignore:{_quoted(left)} to leave its labels out." if left in dataset else ""
+            other = _swapped(left, right, network, target) if left in dataset else ""
             raise ConfigError(f"class map: {source} has no class '{left}'.{did_you_mean(left, network) or other or _classes(network)}")
         if right is not None and right not in dataset:
             raise ConfigError(f"class map: {target} has no class '{right}'.{did_you_mean(right, dataset) or _classes(dataset)}")

@@ -21,6 +21,7 @@ from segbench.plugin import hookspecs
 from segbench.plugin.choice import Choice, parse_choice
 from segbench.plugin.chosen import Chosen, PartRecord, Plugin, SpecCode
 from segbench.plugin.derived import derived_model, part_names, wrapping_loss
+from segbench.plugin.objects import add_objects
 from segbench.plugin.options import NoOptions
 from segbench.plugin.specs import BackendSpec, Claim, ConverterSpec, DatasetSpec, LossSpec, ModelSpec, Recipe, Reporter
 
@@ -82,13 +83,16 @@ class Catalog:
         spec, plugin = self.spec(kind, choice.name)
         declared = getattr(spec, "options", NoOptions)
         options = declared.resolve({**(extra or {}), **dict(choice.options)}, owner=choice.name)
-        return Chosen(choice, spec, options, plugin, declared=self._code[kind, choice.name])
+        declared_code = self._code[kind, choice.name]
+        spec = spec.with_options(options) if isinstance(spec, ModelSpec) else spec
+        return Chosen(choice, spec, options, plugin, declared=declared_code)
 
     def model(
         self, choice: Choice | str, extra: Mapping[str, Any] | None = None, *, parts: Sequence[PartRecord] | None = None
     ) -> Chosen[ModelSpec]:
         """A model; ``parts`` (:meth:`Chosen.parts_record`) are what a derived one is made of, where their options are not the defaults."""
-        chosen: Chosen[ModelSpec] = self.choose("models", choice, extra)
+        labelled_choice = parse_choice(choice, labels=True) if isinstance(choice, str) else choice
+        chosen: Chosen[ModelSpec] = self.choose("models", labelled_choice, extra)
         if chosen.spec.derives is None:
             return chosen
         if parts is None:
@@ -198,7 +202,7 @@ def new_manager() -> pluggy.PluginManager:
 
 
 def load_catalog() -> Catalog:
-    """The catalog of every installed plugin: segbench's own first, then others by package name."""
+    """The catalog of every installed plugin: segbench's own first, then others by package name, then objects of this program."""
     catalog = Catalog()
     points = importlib.metadata.entry_points(group=GROUP)
     for point in sorted(points, key=lambda p: (_package(p) != "segbench", _package(p), p.name)):
@@ -209,6 +213,7 @@ def load_catalog() -> Catalog:
             catalog.add_broken(info, f"it does not import: {_reason(error)}")
             continue
         catalog.add(module, replace(info, origin=_origin(module)))
+    add_objects(catalog)
     return catalog
 
 

@@ -12,7 +12,7 @@ import inspect
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -202,6 +202,9 @@ class Derivation:
         check_fields(self, f"derivation '{self.kind}'", declared_by=Derivation)
 
 
+_SAME_FOR_ALL_OPTIONS = frozenset({"name", "summary", "source", "options", "derives", "for_options"})
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec(_BuiltSpec):
     """An architecture: ``build(task, options) -> nn.Module`` that maps inputs (N, C, H, W) to logits (N, K, h, w).
@@ -210,6 +213,12 @@ class ModelSpec(_BuiltSpec):
     channels        channel counts that each input can take, where not any ({"image": (3,)})
     size_multiple   height and width must be multiples of this; the harness pads (reflection-free, on the right and bottom) and crops
     min_size        smallest height and width
+    max_size        largest height and width; larger images are taken in tiles (``eval.tile``)
+    fixed_size      the only (height, width) that it takes, as of many transformers: smaller images are padded up to it, larger ones are
+                    taken in tiles of it
+    margin          pixels at each border of the input that have no output, as with unpadded convolutions (the first U-Net): the harness
+                    mirrors the image at its borders by as many, so that every pixel has logits (the overlap-tile strategy of
+                    Ronneberger et al., MICCAI 2015, arXiv 1505.04597, p. 3)
     read_output     ``read_output(output) -> {"logits": .., aux..}`` where forward returns something unusual
     aux_weights     weight of each auxiliary output's loss by name ({"aux": 0.4}); outputs not named weigh nothing
     parts           part name -> prefixes of parameter names ({"encoder": ("backbone.",)}), for counts per part
@@ -218,6 +227,8 @@ class ModelSpec(_BuiltSpec):
     deployed        ``deployed(model) -> model`` without what only training needs (auxiliary heads). Without it, modules that serve
                     auxiliary outputs alone are dropped where the logits stay bit-identical, and kept otherwise, with a note
     check           ``check(task, options) -> [what is missing and how to get it, ..]``, called at planning; cheap
+    for_options     ``for_options(options) -> {field: value}``: fields of this spec that depend on the options, such as ``head``,
+                    ``parts``, ``aux_weights``, ``deployed`` or ``fixed_size``; cheap, as every command that names the model calls it
     derives         :class:`Derivation` of a model that is made of trained ones; ``build`` is not called then
     reconstruction  what the network was made from where its authors published no code ("the flood guide's text, which gives no layer
                     code"); verdicts on claims about it then say "of this reconstruction"
@@ -227,6 +238,9 @@ class ModelSpec(_BuiltSpec):
     channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     size_multiple: int = 1
     min_size: int = 1
+    max_size: int | None = None
+    fixed_size: tuple[int, int] | None = None
+    margin: int = 0
     read_output: Ref | None = None
     aux_weights: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -234,8 +248,19 @@ class ModelSpec(_BuiltSpec):
     normalise: Ref | None = None
     deployed: Ref | None = None
     check: Ref | None = None
+    for_options: Ref | None = None
     derives: Derivation | None = None
     reconstruction: str = ""
+
+    def with_options(self, options: Options) -> ModelSpec:
+        """The spec with the fields that depend on these options. Raises :class:`PluginError` for names that are no such fields."""
+        if self.for_options is None:
+            return self
+        changes = dict(resolve(self.for_options)(options))
+        unknown = sorted(set(changes) - ({one.name for one in fields(self)} - _SAME_FOR_ALL_OPTIONS))
+        if unknown:
+            raise PluginError(f"model '{self.name}': for_options gives {', '.join(unknown)}, which no option may change")
+        return replace(self, **changes, for_options=None)
 
 
 @dataclass(frozen=True)
@@ -502,6 +527,7 @@ class Reporter(_Spec):
     ``site({name: result}, target)`` writes the pages above several runs (``segbench publish``); each one's own files lie below
     ``target.directory / "runs"``, in a folder of that name.
     ``comparison(comparison, target) -> text`` shows what ``segbench compare`` found.
+    Models are given by their short names, ``cell.identity`` is the whole one; with ``whole_names`` (data formats) by their whole names.
     """
 
     render: Ref
@@ -510,6 +536,7 @@ class Reporter(_Spec):
     comparison: Ref | None = None
     site: Ref | None = None
     check: Ref | None = None
+    whole_names: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

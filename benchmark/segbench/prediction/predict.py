@@ -16,14 +16,17 @@ from segbench.data.samples import working_form
 from segbench.data.transforms import evaluation_size, resize_image
 from segbench.data.window import Window
 from segbench.errors import ConfigError, DataError, SegbenchError
+from segbench.measure.quality.mapped import MappedClasses
+from segbench.networks.finite import NonFinite, unordered
 from segbench.networks.network import resize_logits
 from segbench.prediction.masks import gap_id, mask_writer, to_ids
 from segbench.prediction.overlays import write_overlay
 from segbench.prediction.predictor import Predictor
-from segbench.prediction.record import PredictedImage, PredictionRecord, ShownAs, file_states, open_record
+from segbench.prediction.record import PredictionRecord, file_states, open_record
 from segbench.prediction.scenes import OpenScene, Scene
 from segbench.prediction.tiles import Grid, blended, grid_of
 from segbench.prediction.values import Values, require_one_rule, trained_values
+from segbench.results.predictions import PredictedImage, ShownAs
 from segbench.util.devices import is_out_of_memory
 from segbench.util.image_size import Size, format_size
 from segbench.util.sequences import counted
@@ -144,6 +147,7 @@ class _ImagePredictor:
 
     def __init__(self, predictor: Predictor, out: Path, settings: PredictSettings, record: PredictionRecord, report: Report) -> None:
         self.predictor, self.out, self.settings, self.record, self.report = predictor, out, settings, record, report
+        self.classes = MappedClasses(predictor.task, predictor.class_map)
         self.normalise = Normaliser(predictor.plan, torch.device(predictor.device))
         self.norms = planned_normalisation(predictor.plan)
         self.values = Values(trained_values(predictor.value_ranges, predictor.plan), settings.rescale)
@@ -180,12 +184,15 @@ class _ImagePredictor:
         writer = mask_writer(self.out / "masks", name, scene.size, task, raster=scene.raster, georeference=scene.georeference)
         classes = task.num_classes + 1  # the last one counts what is predicted as a class without counterpart
         counts = torch.zeros(classes, dtype=torch.int64)
-        gaps = 0
+        gaps = nonfinite = 0
         gap = gap_id(task)
         try:
             for window, logits in self._pieces(scene, grid, size):
-                labels = self._mapped(logits.max(dim=0).indices.cpu())
+                highest, chosen = self.classes.logits(logits).max(dim=0)
+                labels = self.classes.prediction(chosen.cpu())
                 missing = scene.missing(window) if gap is not None else None
+                bad = unordered(highest).cpu()
+                nonfinite += int((bad if missing is None else bad & ~missing).sum())
                 if missing is not None:
                     counts += torch.bincount(labels[~missing], minlength=classes)
                     gaps += int(missing.sum())
@@ -195,16 +202,13 @@ class _ImagePredictor:
                 if self.predictor.class_map is not None and gap is not None:
                     labels[labels == task.num_classes] = gap
                 writer.write(window, to_ids(labels, task))
+            if nonfinite:
+                raise DataError(f"{NonFinite(nonfinite, 1)}: no class is the highest there, so that no mask was written.")
             writer.finish()
         except BaseException:
             writer.discard()
             raise
         return self._entry(name, scene, self._describe_input(grid, size), counts, gaps, writer.path)
-
-    def _mapped(self, labels: Tensor) -> Tensor:
-        """The network's classes (h, w) as those that the mask holds."""
-        class_map = self.predictor.class_map
-        return labels if class_map is None else torch.tensor(class_map.prediction_ids)[labels]
 
     def _entry(self, name: str, scene: OpenScene, description: str, counts: Tensor, gaps: int, mask: Path) -> PredictedImage:
         overlay = None

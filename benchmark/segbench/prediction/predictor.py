@@ -22,7 +22,7 @@ from segbench.plugin.class_map import ClassMap, match_classes
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import Normalisation, Target, Task, resolve
-from segbench.prediction.record import PredictedNetwork
+from segbench.results.predictions import PredictedNetwork
 from segbench.util.devices import usable_cores
 from segbench.util.files import file_digest
 from segbench.util.image_size import Size
@@ -110,6 +110,8 @@ def open_checkpoint(path: Path, catalog: Catalog, device: str) -> Predictor:
         file_sha256=file_digest(path),
         weights_sha256=digest,
         trained_on=meta.dataset,
+        train_split=meta.train_split,
+        select_on=meta.select_on,
         precision="fp32",
     )
     return Predictor(

@@ -7,96 +7,26 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
-
-from pydantic import Field
 
 from segbench import __version__
 from segbench.errors import StoreError
 from segbench.plugin.specs import Task
-from segbench.results.records import SparseRecord
+from segbench.results.predictions import (
+    FILE,
+    FORMAT,
+    FailedImage,
+    FileState,
+    PredictedImage,
+    PredictedNetwork,
+    PredictionDocument,
+    ShownAs,
+    read_predictions,
+)
 from segbench.util.files import explained, write_atomic
-from segbench.util.image_size import Size
 from segbench.util.redact import without_folders
 
-FILE = "predictions.json"
-FORMAT: Final = 1
 _SECONDS_BETWEEN = 5.0
 _COMPARED = ("weights_sha256", "file_sha256")
-
-
-class PredictedNetwork(SparseRecord):
-    """The network that predictions are of: a checkpoint, or an exported file with the backend that runs it."""
-
-    model: str = ""
-    kind: Literal["checkpoint", "export"] = "checkpoint"
-    file: str = ""
-    cell: str | None = None
-    file_sha256: str | None = None
-    weights_sha256: str | None = None
-    trained_on: str | None = None
-    random_weights: bool = False
-    backend: str | None = None
-    precision: str | None = None
-
-
-class ShownAs(SparseRecord):
-    """The settings that predictions depend on."""
-
-    size: str = "auto"
-    tile: str = "auto"
-    overlap: int | None = None
-    alpha: float | None = None
-    classes: str | None = None
-    rescale: str | None = None
-
-
-class FileState(SparseRecord):
-    """A file of an image, by which a changed image is recognised."""
-
-    name: str
-    bytes: int | None = None
-    modified_ns: int | None = None
-
-
-class PredictedImage(SparseRecord):
-    """An image with its files (relative to the folder), its size (height, width) and its pixels by class."""
-
-    id: str
-    source: tuple[FileState, ...] = ()
-    mask: str | None = None
-    overlay: str | None = None
-    size: Size | None = None
-    shown: str = ""
-    rescaled: dict[str, str] = Field(default_factory=dict)
-    pixels: dict[str, int]
-    pixels_without_data: int = 0
-    pixels_without_class: int = 0
-    shares: dict[str, float] = Field(default_factory=dict)
-    area_m2: dict[str, float] | None = None
-    seconds: float | None = None
-
-
-class FailedImage(SparseRecord):
-    """An image that could not be predicted."""
-
-    id: str
-    source: tuple[FileState, ...] = ()
-    error: str = ""
-
-
-class PredictionDocument(SparseRecord):
-    """The content of ``predictions.json``."""
-
-    predictions_version: Literal[1]
-    segbench: str = ""
-    network: PredictedNetwork = Field(default_factory=PredictedNetwork)
-    settings: ShownAs = Field(default_factory=ShownAs)
-    classes: tuple[str, ...] = ()
-    ignore_index: int | None = None
-    images: tuple[PredictedImage, ...]
-    failures: tuple[FailedImage, ...] = ()
-    pixels: dict[str, int] = Field(default_factory=dict)
 
 
 @dataclass
@@ -164,7 +94,7 @@ def open_record(folder: Path, network: PredictedNetwork, settings: ShownAs, task
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"--out '{folder}' is a file: give a folder.")
     record = PredictionRecord(folder, network, settings, task)
-    before = _read_previous(folder)
+    before = read_predictions(folder)
     if not overwrite:
         if before is None and any((folder / name).exists() for name in ("masks", "overlays", FILE)):
             raise StoreError(
@@ -202,13 +132,6 @@ def totals(images: Iterable[PredictedImage], task: Task) -> dict[str, int]:
         for name, count in image.pixels.items():
             counts[name] = counts.get(name, 0) + count
     return counts
-
-
-def _read_previous(folder: Path) -> PredictionDocument | None:
-    try:
-        return PredictionDocument.model_validate_json((folder / FILE).read_bytes())
-    except (OSError, ValueError):
-        return None
 
 
 def _refuse_other(folder: Path, before: PredictionDocument, network: PredictedNetwork, settings: ShownAs, task: Task) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from segbench.results.records import CellResult, Deployment
 
 EAGER = "eager"
-RACED = ("memory_mb", "latency", "module_latency", "raced", "machine")
+RACED = ("memory_mb", "latency", "module_latency", "code_notes", "raced", "machine")
 DEPLOYED = ("file_mb", "export_seconds", "fixed_size", "artifact", "drift", "quality", "confusions", "fingerprint")
 
 REFUSED = "refused"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -79,9 +79,21 @@ def stored(cell: CellResult, record: RecordName, key: str) -> float | None:
     return value if isinstance(value, (int, float)) else None
 
 
+MASKS = "masks"
+"""``kind`` of a row that is a folder of masks, whatever made them, and no network."""
+
+
+def only_masks(cells: Iterable[CellResult]) -> bool:
+    """True where every row is a folder of masks."""
+    return all(cell.kind == MASKS for cell in cells)
+
+
 def not_comparable(cell: CellResult) -> str:
     """The reason why nothing of a row may be ranked, compared or judged against a claim; empty for an ordinary row."""
-    return quick_try(cell.limit) if cell.limit else ""
+    if cell.limit:
+        return quick_try(cell.limit)
+    quality = cell.quality
+    return part_of_split(quality.images or 0, quality.split_images) if quality and quality.split_images else ""
 
 
 def quick_try(limit: int) -> str:
@@ -91,6 +103,15 @@ def quick_try(limit: int) -> str:
     'a quick try on at most 20 images of each split: not ranked, not compared, not judged against claims'
     """
     return f"a quick try on at most {counted_word(limit, 'image')} of each split: not ranked, not compared, not judged against claims"
+
+
+def part_of_split(images: int, total: int) -> str:
+    """What a row is of which only some of the split's images were scored.
+
+    >>> part_of_split(20, 101)
+    'scored on 20 of 101 images of the split: not ranked, not compared, not judged against claims'
+    """
+    return f"scored on {images} of {counted_word(total, 'image')} of the split: not ranked, not compared, not judged against claims"
 
 
 def finite(value: float | None) -> float | None:

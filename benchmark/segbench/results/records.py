@@ -5,10 +5,19 @@ None always means "not measured". Units stand in the names; MB is 2**20 bytes.
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, KeysView
+from collections.abc import Callable, ItemsView, KeysView
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from typing_extensions import Self
 
 from segbench.util.sequences import counted
@@ -158,6 +167,9 @@ class Quality(Record):
 
     split: str = Field(description="the split that was scored")
     images: int | None = Field(None, description="how many were scored")
+    split_images: int | None = Field(
+        None, description="how many the split has, where only some were scored: such a row is neither ranked nor compared; null: all were"
+    )
     miou: float | None = Field(
         None, description="share, 0 to 1: mean IoU over the classes with label pixels in this split, from one confusion matrix"
     )
@@ -366,6 +378,7 @@ class Deployment(Record):
     error: str | None = Field(None, description="why something is missing")
     error_kind: str | None = Field(None, description="refused: the backend cannot take this model")
     fingerprint: str | None = Field(None, description="of what drift and quality depend on")
+    code_notes: list[str] = Field(default_factory=list, description="what was noticed of the model's own code while it was timed")
 
 
 class ModuleCost(Record):
@@ -433,9 +446,10 @@ class CellResult(Record):
     """One trained or derived model with everything measured on it."""
 
     id: str = Field(description="unique in the run; also the name of its files")
-    kind: str = Field("train", description="train, or how it was made of the cells in needs")
+    kind: str = Field("train", description="train, or how it was made of the cells in needs; masks: a folder of masks, no network")
     needs: list[str] = Field(default_factory=list, description="ids of the cells that it is made of")
     model: str = Field(description="name with options, as the user wrote it")
+    short_name: str | None = Field(None, description="what the user calls the model in reports; null: nothing, its name stands there")
     loss: str | None = Field(None, description="name with options, as the user wrote it")
     dataset: str | None = Field(None, description="name with options, as the user wrote it")
     recipe: str | None = Field(None, description="name")
@@ -488,6 +502,35 @@ class CellResult(Record):
     artifacts: Artifacts = Field(default_factory=Artifacts, description="files of this cell")
     overhead_seconds: float | None = Field(None, description="of starting, saving and waiting")
     notes: list[str] = Field(default_factory=list, description="remarks for the reader")
+    code_notes: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="what was noticed of the model's own code, by stage: changed inputs or settings of the process, ..",
+    )
+
+    @property
+    def all_notes(self) -> list[str]:
+        """Remarks for the reader, those on the model's own code included, each once."""
+        code = [*self.code_notes.values(), *(deployment.code_notes for deployment in self.deployments)]
+        return list(dict.fromkeys([*self.notes, *(note for notes in code for note in notes)]))
+
+    _identity: str | None = PrivateAttr(None)
+    _dataset_identity: str | None = PrivateAttr(None)
+
+    def with_shown_names(self, model: str, dataset: str | None) -> CellResult:
+        """A copy for showing, with short names; ``identity`` and ``dataset_identity`` keep those with options."""
+        shown = self.model_copy(update={"model": model, "dataset": dataset})
+        shown._identity, shown._dataset_identity = self.identity, self.dataset_identity
+        return shown
+
+    @property
+    def dataset_identity(self) -> str | None:
+        """The dataset's name with options, also where ``dataset`` is a short name."""
+        return self._dataset_identity or self.dataset
+
+    @property
+    def identity(self) -> str:
+        """The model's name with options, also where ``model`` is a short name."""
+        return self._identity or self.model
 
     @property
     def label(self) -> str:
@@ -753,6 +796,10 @@ class VerificationRecord(SparseRecord):
     instruments: str | None = Field(None, description="hash of the code that measures")
 
 
+VIEWS: dict[str, Callable[[RunResult], Any]] = {}
+"""Views of a run, by name: ``results/frame.py`` has them, which knows the metrics; the store loads it."""
+
+
 class RunResult(Record):
     """A whole run: what ``run.json`` holds."""
 
@@ -772,3 +819,14 @@ class RunResult(Record):
     )
     claims: list[Verdict] = Field(default_factory=list, description="published claims beside what was measured")
     warnings: list[str] = Field(default_factory=list, description="for the reader")
+
+    def to_frame(self) -> Any:
+        """The cells as a pandas data frame, metrics in the units of tables."""
+        return VIEWS["frame"](self)
+
+    def _repr_html_(self) -> str:
+        """The cells as an HTML table, which notebooks show."""
+        return str(VIEWS["html"](self))
+
+    def __repr__(self) -> str:
+        return str(VIEWS["line"](self)) if "line" in VIEWS else super().__repr__()

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from segbench.results.records import Quality
 
 
+NO_COUNTERPART = "(no counterpart)"
+"""Column of a confusion matrix that takes what a class map names no class for: no class of the dataset."""
+
+
 @dataclass(frozen=True)
 class AveragedClasses:
     """Names of the classes in a mean over classes, and of those without a label pixel in the scored split."""
@@ -59,7 +63,7 @@ def averaged_classes(quality: Quality | None) -> AveragedClasses | None:
     flags = [n > 0 for n in counts] if counts else [iou is not None for iou in quality.iou_per_class]
     if len(flags) != len(quality.class_names):
         return None
-    pairs = list(zip(quality.class_names, flags, strict=True))
+    pairs = [(name, has) for name, has in zip(quality.class_names, flags, strict=True) if name != NO_COUNTERPART]
     return AveragedClasses(tuple(name for name, has in pairs if has), tuple(name for name, has in pairs if not has))
 
 

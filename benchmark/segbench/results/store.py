@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from segbench.errors import StoreError
+from segbench.results import frame as frame  # the views of a RunResult
 from segbench.results.records import SCHEMA_VERSION, CellResult, RunResult
 from segbench.util.files import explained, write_atomic
 from segbench.util.sequences import first_line

@@ -16,6 +16,7 @@ from segbench.data.batches import TrainBatch
 from segbench.data.channel_statistics import value_ranges
 from segbench.data.loaders import TrainLoader, train_loader
 from segbench.measure.memory import PeakMemory
+from segbench.networks.foreign import collected_remarks
 from segbench.networks.losses import valid_pixels
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import InputPlan
@@ -74,7 +75,11 @@ def fit(
 def train(job: Job, process: ProcessRank, emit: Emit) -> Training:
     """Train in one process of the group."""
     settings = job.settings.train
-    with PeakMemory(process.device) as memory, training_mode(deterministic=settings.deterministic) as nondeterministic:
+    with (
+        collected_remarks() as remarks,
+        PeakMemory(process.device) as memory,
+        training_mode(deterministic=settings.deterministic) as nondeterministic,
+    ):
         session = open_session(job, process)
         if process.first:
             session.value_ranges = value_ranges(job.train_samples, [name for group in job.plan.groups for name in group])
@@ -101,6 +106,8 @@ def train(job: Job, process: ProcessRank, emit: Emit) -> Training:
                 events.epoch(row)
         finally:
             loader.close()
+    if process.world_size > 1:  # remarks of one process reach the row by themselves
+        state.notes += [note for note in remarks if note not in state.notes]
     return record(session, peak_memory_mb=memory.peak_mb if events.epoch_ended else None)
 
 
@@ -159,8 +166,10 @@ def optimise(session: Session, group: Sequence[TrainBatch], progress: Progress, 
         inputs = batch.inputs
         if job.settings.train.channels_last:
             inputs = tuple(x.contiguous(memory_format=torch.channels_last) for x in inputs)
+        # a compiled network is not guarded: it gets copies, as losses and teachers see the same inputs
+        lent = tuple(x.clone() for x in inputs) if job.settings.train.compile else inputs
         with fabric.autocast():
-            outputs = session.network(*inputs)
+            outputs = session.network(*lent)
         value = session.loss(outputs, LossBatch(inputs, batch.mask, batch.extras), progress)
         # averaging over processes divides by their number
         fabric.backward(value.total * (pixels[index] / everywhere * process.world_size))

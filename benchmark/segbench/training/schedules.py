@@ -104,7 +104,8 @@ def build_optimizer(parameters: Iterable[nn.Parameter], settings: TrainSettings,
     The fused kernel is used on the CPU (one call instead of a dozen per tensor); on CUDA it would do the gradient scaler's
     work itself, which excludes clipping, and torch's own choice is as fast.
     """
-    trained = [p for p in parameters if p.requires_grad]
+    # without any there is nothing to do, which PyTorch's optimiser refuses: it gets one of no elements
+    trained = [p for p in parameters if p.requires_grad] or [nn.Parameter(torch.zeros(0, device=device))]
     fused = True if device.type == "cpu" else None
     return AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
 

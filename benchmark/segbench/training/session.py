@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 
 from segbench.config.settings import Settings
-from segbench.errors import CheckpointError
+from segbench.errors import CheckpointError, TrainingError
 from segbench.networks.checkpoint_meta import CheckpointMeta
 from segbench.networks.checkpoints import Checkpoint, differing_keys, init_from, load_model_state, plain, read_checkpoint, write_checkpoint
 from segbench.networks.derive import rebuild_network
@@ -28,6 +28,7 @@ from segbench.training.teacher import load_teacher
 from segbench.util.distributed import ProcessRank, barrier, share_state
 from segbench.util.image_size import parse_growing_size
 from segbench.util.plain_data import Plain
+from segbench.util.sequences import counted
 from segbench.util.value_range import ValueRange
 
 
@@ -195,6 +196,7 @@ def open_session(job: Job, process: ProcessRank) -> Session:
     if settings.compile:
         network.compile()
     share_state(network, process)
+    _require_trainable(network, loss, settings.epochs)
     optimizer = build_optimizer([*network.parameters(), *loss.parameters()], settings, device=device)
     wrapped, own_optimizer = fabric.setup(network, optimizer)
     state = State(Stopping(settings.patience), notes=notes)
@@ -203,6 +205,16 @@ def open_session(job: Job, process: ProcessRank) -> Session:
         session.restore(previous)
     barrier(process)
     return session
+
+
+def _require_trainable(network: Network, loss: AppliedLoss, epochs: int) -> None:
+    """Raise :class:`TrainingError` where epochs are to be trained and nothing can be."""
+    name, own = network.spec.name, list(network.parameters())
+    if not epochs or any(p.requires_grad for p in [*own, *loss.parameters()]):
+        return
+    fault = f"all {len(own)} parameters of model '{name}' are frozen" if own else f"model '{name}' has no parameters"
+    remedy = "Leave requires_grad of what is to be trained on in build" if own else "Keep weights as nn.Parameter, not as buffers"
+    raise TrainingError(f"{fault}: there is nothing to train in {counted(epochs, 'epoch')}. {remedy}.")
 
 
 def _build_network(job: Job, previous: Checkpoint | None) -> Network:

@@ -28,7 +28,9 @@ def validate(session: Session, row: Epoch) -> tuple[Epoch, bool]:
         return row, False
     evaluation = _evaluate_epoch(session, row)
     scored = score(evaluation.matrices, class_names=job.task.class_names, split="")
-    miou = scored.miou
+    miou = None if evaluation.nonfinite.pixels else scored.miou
+    if evaluation.nonfinite.pixels:
+        state.notes.append(f"epoch {row.epoch} has no validation score: {evaluation.nonfinite}")
     before = state.stopping.best_epoch
     state.stopping = state.stopping.seen(miou, epoch=row.epoch)
     state.plateau = state.plateau.seen(miou)
@@ -40,7 +42,7 @@ def validate(session: Session, row: Epoch) -> tuple[Epoch, bool]:
         "val_miou": miou,
         "val_classes_averaged": scored.classes_averaged,
         "val_classes": job.task.num_classes,
-        "val_only_class": scored.only_class,
+        "val_only_class": scored.only_class if miou is not None else None,
     }
     return row.model_copy(update=seen), state.stopping.best_epoch != before
 

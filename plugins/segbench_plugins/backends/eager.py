@@ -33,7 +33,7 @@ def build_channels_last(network: nn.Module, inputs: tuple[Tensor, ...], options:
     del inputs
     form = in_precision(network, options.precision)
     form = copy.deepcopy(form) if form is network else form
-    form = form.to(memory_format=torch.channels_last)
+    form = form.eval().to(memory_format=torch.channels_last)
 
     def call(*images: Tensor) -> Tensor:
         with torch.inference_mode():

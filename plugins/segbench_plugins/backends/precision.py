@@ -24,7 +24,7 @@ class Cast(nn.Module):
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
-        self.network = copy.deepcopy(network).to(dtype)
+        self.network = copy.deepcopy(network).eval().to(dtype)
         self.dtype = dtype
 
     def forward(self, *images: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,9 +86,9 @@ def read_json(path: Path, keys: Iterable[str], what: str) -> dict[str, Any]:
 def find_image(name: object, *, root: Path, folders: Iterable[Path], listed: Path) -> Path | None:
     """The file that ``listed`` calls ``name``, in the first of ``folders`` that has it; None where none has it.
 
-    Raises :class:`DataError` for a name that leads out of ``root``.
+    Of a name that leads out of ``root`` (another computer's) the end counts that a folder has; raises :class:`DataError` without one.
     """
-    text = str(name).replace("\\", "/")
+    text, folders = str(name).replace("\\", "/"), list(folders)
     if not isinstance(name, str) or not text.strip("/") or "\0" in text:
         raise DataError(f"{listed} names the image {name!r}: expected the name of a file.")
     candidates = [os.path.normpath(folder / text) for folder in folders]  # an absolute name replaces the folder
@@ -96,9 +96,21 @@ def find_image(name: object, *, root: Path, folders: Iterable[Path], listed: Pat
     for path in within:
         if os.path.isfile(path):
             return inside(Path(path), root, listed)
-    if not within or text[1:3] == ":/":
-        raise _outside(name, root, listed)
-    return None
+    if within and text[1:3] != ":/":
+        return None
+    moved = not any(os.path.isfile(path) for path in candidates)
+    for end in _ends(text, folders) if moved else ():  # a path of another computer, or of before the files were moved together
+        if end.is_file():
+            return inside(end, root, listed)
+    raise _outside(name, root, listed)
+
+
+def _ends(text: str, folders: Iterable[Path]) -> Iterator[Path]:
+    """The ends of a path in each folder, the longest first."""
+    parts = [part for part in text.split("/") if part not in ("", ".", "..")]
+    for start in range(len(parts)):
+        for folder in folders:
+            yield folder.joinpath(*parts[start:])
 
 
 def inside(path: Path, root: Path, listed: Path) -> Path:
@@ -123,5 +135,6 @@ def refuse_missing(images: Sequence[AnnotatedImage], root: Path, *, skip_missing
 
 def _outside(name: object, root: Path, listed: Path) -> DataError:
     return DataError(
-        f"{listed} names the image '{name}', which lies outside of {root}. Images must be inside of the folder that is converted."
+        f"{listed} names the image '{name}', which lies outside of {root}. Give the folder that holds images and annotations, "
+        "or put the images beside the annotations."
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from segbench import OptionError, counted, did_you_mean
+from segbench import OptionError, counted, did_you_mean, named_colour
 from segbench_plugins.datasets import FolderOptions
 from segbench_plugins.datasets.list_files import read_text
 
@@ -16,10 +16,8 @@ DEFAULT_CLASSES = ("background", "foreground")
 PALETTE = "palette"
 IGNORE = "ignore"
 
-_NUMBERS = r"(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})"
-_NAME_FIRST = re.compile(rf"(?:\d+[,;:])?\s*(.*[^\W\d].*?)\s*[:,;\s]\s*\(?{_NUMBERS}\)?(?:\s*[:,;].*)?")
-_NAME_LAST = re.compile(rf"{_NUMBERS}[\s,;:]+(\S.*)")
-_HEXADECIMAL = re.compile(r"(?:\d+[,;:])?\s*(.+?)\s*[:,;\s]\s*#?([0-9a-fA-F]{6})(?:\s*[:,;].*)?")
+_NUMBERED = re.compile(r"(-?\d+)\s*[:=.)\s]\s*(\S.*)")
+_STRUCTURE = re.compile(r"[\[{<].*|[\]}],?|\w+:|- .*|(?:path|train|val|test|nc|names|classes):.*")  # JSON, XML, YAML
 _NAME_TITLES = ("name", "class", "class_name", "label", "label_name", "classes")
 _ID_TITLES = ("id", "idx", "index", "value", "class_id", "label_id")
 _COLOURS_FORM = (
@@ -84,8 +82,11 @@ def _names(options: FolderOptions, root: Path | None) -> tuple[str, ...]:
     if isinstance(options.classes, tuple):
         return options.classes
     file = option_file(root, options.classes, "classes")
-    rows = _rows(file)
-    names = _numbered_names(file, rows, options) or tuple(line.strip() for line in _lines(file))
+    lines = [re.sub(r"\s#.*", "", line).strip() for line in _lines(file)]
+    structured = next((line for line in lines if _STRUCTURE.fullmatch(line)), None)
+    if structured is not None:
+        raise OptionError(f"folder: {file} holds '{structured[:40]}', which is no class name: write one name a line, or id,name")
+    names = _named_columns(file, _rows(lines), options) or tuple(lines)
     if len(names) < 2 or len(set(names)) < len(names):
         raise OptionError(
             f"folder: {file} holds {counted(len(names), 'name')} ({', '.join(names[:5])} ..): a task needs two or more, all different"
@@ -97,35 +98,56 @@ def _lines(file: Path) -> list[str]:
     return [line for line in read_text(file).splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 
-def _rows(file: Path) -> list[list[str]]:
-    lines = _lines(file)
-    delimiter = "\t" if all("\t" in line for line in lines) else ","
-    return [[field.strip() for field in row] for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True)]
+def _rows(lines: Sequence[str]) -> list[list[str]]:
+    """Lines divided into columns: at a delimiter that each line has, or behind a number (``0: road``, ``0 road``)."""
+    for delimiter in "\t;,":
+        if all(delimiter in line for line in lines):
+            return [[field.strip() for field in row] for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True)]
+    numbered = [_NUMBERED.fullmatch(line) for line in lines]
+    return [list(match.groups()) for match in numbered if match] if all(numbered) else [[line] for line in lines]
 
 
-def _numbered_names(file: Path, rows: Sequence[Sequence[str]], options: FolderOptions) -> tuple[str, ...]:
-    """Names of a table with ids, in the order of the ids; empty where the file is no such table."""
+def _named_columns(file: Path, rows: Sequence[Sequence[str]], options: FolderOptions) -> tuple[str, ...]:
+    """Names of a table, in the order of its ids or, where it has none, of its lines; empty where the file is no table."""
     if not rows or min(map(len, rows)) < 2:
         return ()
     titles = [title.casefold() for title in rows[0]]
-    id_column = next((titles.index(title) for title in _ID_TITLES if title in titles), 0)
-    has_header = any(title in titles for title in (*_NAME_TITLES, *_ID_TITLES)) and not rows[0][id_column].lstrip("-").isdigit()
-    name_column = next((titles.index(title) for title in _NAME_TITLES if has_header and title in titles), 1 if id_column == 0 else 0)
+    has_header = any(title in titles for title in (*_NAME_TITLES, *_ID_TITLES)) and not any(_is_whole(field) for field in rows[0])
     body = rows[1:] if has_header else rows
-    if not all(row[id_column].isdigit() for row in body if len(row) > id_column):
+    whole = [column for column in range(min(map(len, rows))) if all(_is_whole(row[column]) for row in body)]
+    titled = next((titles.index(title) for title in _ID_TITLES if has_header and title in titles), None)
+    colours = len(whole) == 3 and titled is None  # red, green, blue
+    if not body or not whole or (titled is not None and titled not in whole):
         return ()
-    named = {int(row[id_column]): row[name_column] for row in body}
-    first = min(named)
-    if first not in (0, 1) or sorted(named) != list(range(first, first + len(body))):
+    id_column = whole[0] if titled is None else titled
+    others = [column for column in range(min(map(len, rows))) if column not in whole]
+    name_column = next((titles.index(title) for title in _NAME_TITLES if has_header and title in titles), others[0] if others else None)
+    if name_column is None:
+        return ()
+    if colours:
+        return tuple(row[name_column] for row in body)
+    return _in_order(file, [(int(row[id_column]), row[name_column]) for row in body], options)
+
+
+def _is_whole(text: str) -> bool:
+    return re.fullmatch(r"-?\d+", text) is not None
+
+
+def _in_order(file: Path, named: Sequence[tuple[int, str]], options: FolderOptions) -> tuple[str, ...]:
+    """Names in the order of their ids; raises :class:`OptionError` for ids that are not 0, 1, 2 .. or 1, 2, 3 .."""
+    ids = sorted(index for index, _ in named)
+    first = ids[0]
+    if first not in (0, 1) or ids != list(range(first, first + len(ids))):
         raise OptionError(
-            f"folder: {file} has the ids {', '.join(map(str, sorted(named)[:8]))} ..: they have to run from 0 (or 1) without gaps"
+            f"folder: {file} has the ids {', '.join(map(str, ids[:8]))} ..: they have to run from 0 (or 1) without gaps. Leave out lines "
+            "of values that do not count (ignore=255), and give other values their ids by value_map."
         )
     if first == 1 and not options.reduce_zero and not options.value_map and not options.colours:
         raise OptionError(
             f"folder: the ids in {file} start at 1, class ids at 0. Say what label 0 is: reduce_zero=true (it is ignored), or "
-            f'value_map="0:ignore,1-{len(named)}:-1"; where 0 is a class, add its line.'
+            f'value_map="0:ignore,1-{len(ids)}:-1"; where 0 is a class, add its line.'
         )
-    return tuple(named[index] for index in sorted(named))
+    return tuple(name for _, name in sorted(named))
 
 
 def _colour_pairs(text: str, root: Path | None) -> list[tuple[str, Colour]]:
@@ -138,7 +160,7 @@ def _colour_pairs(text: str, root: Path | None) -> list[tuple[str, Colour]]:
         parts, where = _lines(file), str(file)
     pairs = []
     for position, part in enumerate(parts):
-        pair = _colour_pair(part.strip())
+        pair = named_colour(part.strip())
         if pair is None:
             if position == 0 and not any(char.isdigit() for char in part):  # the header of a table
                 continue
@@ -147,27 +169,6 @@ def _colour_pairs(text: str, root: Path | None) -> list[tuple[str, Colour]]:
     if not pairs:
         raise OptionError(f"folder: {where}: there is no colour in it; {_COLOURS_FORM}.")
     return pairs
-
-
-def _colour_pair(text: str) -> tuple[str, Colour] | None:
-    """A name with its colour in one of the usual spellings; None where it is none.
-
-    >>> _colour_pair("disk:128 0 0"), _colour_pair("disk:#800000"), _colour_pair("disk,128,0,0"), _colour_pair("disk:128,0,0::")
-    (('disk', (128, 0, 0)), ('disk', (128, 0, 0)), ('disk', (128, 0, 0)), ('disk', (128, 0, 0)))
-    >>> _colour_pair("64 128 64  Animal"), _colour_pair("3,road sign,128,64,128")
-    (('Animal', (64, 128, 64)), ('road sign', (128, 64, 128)))
-    """
-    if match := _NAME_FIRST.fullmatch(text):
-        name, *parts = match.groups()
-    elif match := _NAME_LAST.fullmatch(text):
-        *parts, name = match.groups()
-    elif match := _HEXADECIMAL.fullmatch(text):
-        name, digits = match.groups()
-        parts = [str(int(digits[at : at + 2], 16)) for at in (0, 2, 4)]
-    else:
-        return None
-    red, green, blue = (int(part) for part in parts)
-    return (name.strip().strip("\"'"), (red, green, blue)) if max(red, green, blue) <= 255 else None
 
 
 def _ids_of_colours(pairs: Sequence[tuple[str, Colour]], names: Sequence[str], ignore: int) -> dict[Colour, int]:

@@ -22,6 +22,7 @@ from segbench import (
     Problem,
     Sample,
     Task,
+    collect_facts,
     counted,
     did_you_mean,
     read_image,
@@ -140,8 +141,7 @@ def check_data(root: Path, options: FolderOptions) -> list[Problem]:
             more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
             text = f"{shared[0]}{more} also in '{other}': scores would be too good. Take the names out of one of the lists."
             problems.append(Problem(text, where=split))
-    # with hashed splits all splits have the same folders and the same problems
-    return list({problem.message: problem for problem in problems}.values())
+    return list(dict.fromkeys(problems))
 
 
 def _inputs(options: FolderOptions) -> dict[str, int]:
@@ -222,7 +222,7 @@ def _refuse_other_places(files: Sequence[ImageFile | MaskFile]) -> None:
     for facts in others:
         if first.place is not None and facts.place is not None and not first.place.agrees(facts.place):
             raise DataError(
-                f"{first.path} and {facts.path} lie in different places: {first.place}, and {facts.place}. A sample's files must "
+                f"{first.path} and {facts.path} lie in different places: {first.place.beside(facts.place)}. A sample's files must "
                 "cover the same ground: pair the right files, or warp one onto the other (gdalwarp)."
             )
 
@@ -234,7 +234,9 @@ def _palette_colours(root: Path, options: FolderOptions) -> list[tuple[int, int,
         {path for split in folder_splits(options) for pair in split_files(root, split, options)[0].values() for path in pair.masks}
     )
     for path in paths[:_LOOKED_AT]:
-        palette = read_mask(path).facts.palette
+        with collect_facts() as facts:  # palettes are listed for those who collect facts, with the colours that pixels use
+            read_mask(path)
+        palette = facts[0].palette
         if palette is None:
             raise DataError(
                 f"colours={PALETTE}: {path} has no palette. Leave colours out where masks hold class ids, or write the table of colours: "

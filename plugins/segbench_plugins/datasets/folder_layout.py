@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from segbench import IMAGE_SUFFIXES, DataError, OptionError, Problem, counted
+from segbench import IMAGE_SUFFIXES, DataError, OptionError, Problem, counted, near_miss
 from segbench_plugins.datasets import FolderOptions, folder_splits
 from segbench_plugins.datasets.blocks import block_of, parse_blocks
 from segbench_plugins.datasets.files import find_root, some
 from segbench_plugins.datasets.folder_sources import Source, files_of, make_source, require_folder, walk
 from segbench_plugins.datasets.list_files import index_names, read_list
-from segbench_plugins.datasets.near_misses import near_miss
 from segbench_plugins.datasets.pages import page_count
 
 _ADVICE = "Add or remove files, or say how stems differ: image_suffix, mask_suffix."

@@ -40,7 +40,8 @@ class ValueMap:
 
 
 def parse_value_map(text: str, *, num_classes: int, ignore: int, void: Sequence[int] = ()) -> ValueMap | None:
-    """The rules in ``text``; None where it is empty. Values in ``void`` that no rule names are ignored, unless ``*`` takes them.
+    """The rules in ``text``; None where it is empty. Values in ``void`` that no rule names are ignored, unless ``*`` takes them;
+    a rule for one value goes before one for a range that holds it.
 
     Raises :class:`OptionError` with the form that is expected.
 
@@ -53,7 +54,8 @@ def parse_value_map(text: str, *, num_classes: int, ignore: int, void: Sequence[
     """
     if not text.strip():
         return None
-    rules: dict[int, int] = {}
+    single: dict[int, int] = {}
+    ranges: dict[int, int] = {}
     others: int | None = None
     for part in text.split(","):
         rule = _RULE.fullmatch(part.replace(" ", ""))
@@ -69,8 +71,12 @@ def parse_value_map(text: str, *, num_classes: int, ignore: int, void: Sequence[
         values = range(int(first), min(int(last or first), _MOST_VALUES) + 1)
         if not values:
             raise _refuse(text, f"the range in '{part}' ends before it begins")
+        rules = single if last is None else ranges
         for value in values:
-            rules[value] = _shifted(text, part, value, int(target), num_classes) if target[0] in "+-" else to
+            new = _shifted(text, part, value, int(target), num_classes) if target[0] in "+-" else to
+            if rules.setdefault(value, new) != new:
+                raise _refuse(text, f"'{part}' gives {value} a second class: keep one of the two rules")
+    rules = dict(sorted((ranges | single).items()))
     if others is None:
         rules = {**dict.fromkeys(void, ignore), **rules}
     return ValueMap(rules, others)

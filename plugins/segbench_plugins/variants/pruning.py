@@ -33,10 +33,12 @@ def make(bases: Sequence[nn.Module], inputs: Sequence[Tensor], task: Task, optio
     before = sum(p.numel() for p in model.parameters())
     modes = {module: module.training for module in model.modules()}
     trainable = {name: p.requires_grad for name, p in model.named_parameters()}
+    tied = _tied(model)
     try:
         with torch.enable_grad(), warnings.catch_warnings(), _limit_time(_TRACING_SECONDS):
             warnings.simplefilter("ignore")  # of parameters that no layer holds: a fault shows in the check below
             _prune(model.requires_grad_(True), tuple(inputs), task.num_classes, options)
+            _require_tied(model, tied)
             _check_output(model, inputs, task.num_classes)
     except Exception as error:  # tracing a foreign network may raise anything
         reason = first_line(error)
@@ -49,6 +51,21 @@ def make(bases: Sequence[nn.Module], inputs: Sequence[Tensor], task: Task, optio
     if sum(p.numel() for p in model.parameters()) >= before:
         raise TrainingError(f"{options.of} cannot be pruned by {options.share:g}: no layer has a channel to spare. Choose a larger share.")
     return model
+
+
+def _tied(model: nn.Module) -> list[list[str]]:
+    """Names of parameters that are one tensor, for each that has several."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return [each for each in names.values() if len(each) > 1]
+
+
+def _require_tied(model: nn.Module, tied: Sequence[Sequence[str]]) -> None:
+    """Raise :class:`TrainingError` where weights that were shared have become several."""
+    for names in tied:
+        if len({id(model.get_parameter(name)) for name in names}) > 1:
+            raise TrainingError(f"{' and '.join(names)} are one shared weight, which pruning would turn into several")
 
 
 def rebuild(bases: Sequence[nn.Module], state: Mapping[str, Tensor], task: Task, options: PruneOptions) -> nn.Module:

@@ -39,7 +39,7 @@ from segbench_reports.view.ablation import measured_ablations
 from segbench_reports.view.cells import deployment
 from segbench_reports.view.comparisons import quality_comparisons
 
-_CELL = "id kind model loss dataset recipe seed status params params_trained size_mb macs flops fvcore_flops"
+_CELL = "id kind model short_name loss dataset recipe seed status params params_trained size_mb macs flops fvcore_flops"
 _ERROR = "stage kind message"
 _QUALITY = """
     split images miou training_score selected_on miou_micro miou_imagewise miou_frequency_weighted pixel_accuracy mean_accuracy

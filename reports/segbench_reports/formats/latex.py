@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from segbench import ReportTarget, RunResult, metric, slug
+from segbench import ReportTarget, RunResult, metric, only_masks, slug
 from segbench_reports.formats.latex_table import Head, tables
 from segbench_reports.sections import deployment
 from segbench_reports.text import numbers
@@ -144,7 +144,8 @@ def _bounds(table: Table) -> list[str]:
     rows = [row for row in table.main if miou and _interval(row, miou)]
     lines = []
     if any(row.kind == "cell" for row in rows):
-        lines.append("In brackets: 95 % interval of this checkpoint's mIoU over images like these, not over trainings.")
+        whose = "these masks'" if only_masks(row.cell for row in rows) else "this checkpoint's"
+        lines.append(f"In brackets: 95 % interval of {whose} mIoU over images like these, not over trainings.")
     if any(row.kind == "mean" for row in table.main):
         lines.append("± behind a score: standard deviation over seeds.")
     if any(row.kind == "mean" for row in rows):

@@ -23,6 +23,7 @@ def render(runs: Mapping[str, RunResult], target: ReportTarget) -> str:
     together = {
         "Across datasets": several_runs.datasets(runs.values()),
         "Over folds": several_runs.folds(runs.values()),
+        "Nothing learned": several_runs.collapsed(runs),
         "Not compared": several_runs.quick_tries(runs.values()),
     }
     parts += [f"## {heading}\n\n{text}" for heading, text in together.items() if text]
@@ -31,9 +32,12 @@ def render(runs: Mapping[str, RunResult], target: ReportTarget) -> str:
 
 
 def _entry(name: str, run: RunResult) -> str:
+    return f"{_title(run)}: [whole report]({link_target(f'{name}/report.md')})"
+
+
+def _title(run: RunResult) -> str:
     fold = next((cell.fold for cell in run.cells if cell.fold), None)
-    which = f", fold {fold.replace('/', ' of ')}" if fold else ""
-    return f"{title(run)}{which}: [whole report]({link_target(f'{name}/report.md')})"
+    return f"{title(run)}{f', fold {fold}'.replace('/', ' of ') if fold else ''}"
 
 
 def _run(name: str, run: RunResult, target: ReportTarget) -> str:
@@ -48,7 +52,7 @@ def _run(name: str, run: RunResult, target: ReportTarget) -> str:
         "Environment": environment.environment(run),
         "Repeat it": environment.reproduce(run),
     }
-    parts = [f"## {title(run)}", f"<sub>{markdown(line)}</sub>" if line else ""]
+    parts = [f"## {_title(run)}", f"<sub>{markdown(line)}</sub>" if line else ""]
     parts += [f"> [!WARNING]\n> {markdown(unfinished)}" if unfinished else "", bullets(map(markdown, summary(run, table)))]
     parts += [f"### {heading}\n\n{text}" for heading, text in sections.items() if text]
     return "\n\n".join(part for part in parts if part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segbench import CellResult, Quality, ReportTarget, RunResult, metric
+from segbench import CellResult, Quality, ReportTarget, RunResult, metric, only_masks
 from segbench_reports.charts import charts
 from segbench_reports.charts.reliability import CAPTION, reliability_curves
 from segbench_reports.text import numbers
@@ -46,7 +46,10 @@ def conventions(result: RunResult, table: Table, target: ReportTarget | None = N
     headers = ["cell", *(f"{_CONVENTIONS[key][0].format(markdown(headline))}<br>%" for key in keys)]
     rows = [[markdown(cell_name(cell, table.axes)), *(_share(cell, key) for key in keys)] for cell in scored]
     definitions = [markdown(note) for note in class_notes(result)]
-    definitions += [_CONVENTIONS[key][1] + _drawn(scored, table, key) for key in keys if _CONVENTIONS[key][1]]
+    notes = {key: _CONVENTIONS[key][1] for key in keys if _CONVENTIONS[key][1]}
+    if "miou_ci95" in notes and only_masks(scored):
+        notes["miou_ci95"] = "**95 % interval**: of these masks' mIoU over images like these."
+    definitions += [note + _drawn(scored, table, key) for key, note in notes.items()]
     return "\n\n".join(part for part in (grid(headers, rows), bullets(definitions), _chart(result, target)) if part)
 
 

@@ -18,12 +18,18 @@ Reader = Callable[[CellResult], str]
 def protocol(result: RunResult) -> str:
     """A table of the main settings, and all resolved ones folded below; where cells differ, each value once."""
     rows = [[label, _values(result.cells, read)] for label, read in _LINES.items()]
-    rows = [row for row in [*_task(result), *rows] if row[1]]
+    rows = [row for row in [*_names(result), *_task(result), *rows] if row[1]]
     if not rows:
         return ""
     all_settings = _all_settings(result.cells)
     table = grid(["setting", "value"], rows, ["left", "left"])
     return f"{table}\n\n{all_settings}" if all_settings else table
+
+
+def _names(result: RunResult) -> list[list[str]]:
+    """What stands behind each short name of a model."""
+    names = {cell.model: cell.identity for cell in result.cells}
+    return [[f"model {markdown(name)}", markdown(identity)] for name, identity in names.items() if name != identity]
 
 
 def _setting(section: str, key: str) -> Reader:
@@ -90,7 +96,7 @@ def _training_memory_method(cell: CellResult) -> str:
 
 
 _LINES: dict[str, Reader] = {
-    "dataset": lambda cell: cell.dataset or "",
+    "dataset": lambda cell: cell.dataset_identity or "",
     "recipe": lambda cell: cell.recipe or "",
     "loss": lambda cell: cell.loss or "",
     "trained on split": _setting("train", "split"),

@@ -14,11 +14,13 @@ from segbench import (
     across_datasets,
     across_folds,
     not_comparable,
+    only_class_of,
 )
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, grid
 from segbench_reports.text.verdicts import bounds, effect, family_notes, in_words
+from segbench_reports.view.learned import collapsed_words
 
 _LEAST_DATASETS = 6
 
@@ -47,6 +49,16 @@ def quick_tries(runs: Iterable[RunResult]) -> str:
     """The rows that are left out of ranks and comparisons, each with its reason."""
     reasons = dict.fromkeys(why for run in runs for cell in run.cells if (why := not_comparable(cell)))
     return bullets(markdown(f"Rows left out: {why}.") for why in reasons)
+
+
+def collapsed(runs: Mapping[str, RunResult]) -> str:
+    """The models that predict one class in every image, with the runs (by folder) in which they do."""
+    where: dict[str, list[str]] = {}
+    for name, run in runs.items():
+        for cell in run.cells:
+            if only_class_of(cell) is not None:
+                where.setdefault(f"{cell.model} {collapsed_words([cell])}", []).append(name)
+    return bullets(markdown(f"{text}, in {numbers.listed(list(dict.fromkeys(names)))}.") for text, names in where.items())
 
 
 def _dataset_row(row: DatasetRow, summary: DatasetSummary, *, untold: bool) -> list[str]:
@@ -134,6 +146,8 @@ def _fold_notes(summary: FoldSummary) -> list[str]:
     low, high = summary.classes or (0, 0)
     if low != high:
         notes.append(f"The mean over classes is over {low} to {high} classes, as some folds have no pixel of a class.")
+    elif summary.classes is not None:
+        notes.append(f"Means over classes are over {numbers.counted(low, 'class', 'classes')}.")
     notes.append("No checkpoint is selected: the last one is scored. A declared test split is kept out of all folds.")
     notes.append("Latency, memory and energy do not depend on the fold and were measured with the first one alone.")
     return notes

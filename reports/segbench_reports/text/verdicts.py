@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from segbench import CellResult, Comparison, averaged_classes, metric, only_class_of
+from segbench import CellResult, Comparison, averaged_classes, metric, only_class_of, only_masks
 from segbench_reports.text import numbers
 
 NO_DIFFERENCE = "no difference shown"
@@ -144,6 +144,8 @@ def partly_learned(name: str, what: str, count: int, total: int, cells: Sequence
 
 def _two_causes(cells: Sequence[CellResult]) -> str:
     """Why a network may predict one class only, and the remedy of each cause: the score alone does not tell them apart."""
+    if only_masks(cells):
+        return "Check what the values of these masks stand for: --classes names their classes."
     losses = {str(cell.loss or "").partition("[")[0] for cell in cells}
     weights = "class weights, as in ce[weights=(..)]"
     remedy = weights if losses & {"focal", "combined"} else f"{weights}, or the loss focal"

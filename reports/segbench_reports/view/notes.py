@@ -127,8 +127,7 @@ def _count_notes(cell: CellResult) -> list[str]:
 
 def _cell_notes(cell: CellResult, table: Table) -> list[str]:
     name = cell_name(cell, table.axes)
-    notes = list(cell.notes)
-    notes += _count_notes(cell)
+    notes = [*cell.all_notes, *_count_notes(cell)]
     if cell.early_fusion:
         notes.append("all inputs are concatenated by channel (early fusion)")
     if cell.training and cell.training.protocol_changed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segbench import Comparison, Latency, RunResult, metric, not_comparable, only_class_of
+from segbench import Comparison, Latency, RunResult, metric, not_comparable, only_class_of, only_masks
 from segbench_reports.text import numbers
 from segbench_reports.text.verdicts import (
     CANNOT_TELL,
@@ -34,7 +34,8 @@ def summary(result: RunResult, table: Table) -> list[str]:
     where = " ".join([dataset_name(result), *scored_splits(result)]) + over_classes(result)
     learned = [row for row in rows if not is_collapsed(row.cells)]
     compared = [row for row in learned if result.ablation is None or row.cell.model in (result.ablation.start, result.ablation.end)]
-    sentences = _quick_tries(result) + learned_sentences(rows, _shared_axes(table)) + ablation_sentences(result) + _only(rows, table, where)
+    sentences = _quick_tries(result) + learned_sentences([row for row in table.rows if row.ranked], _shared_axes(table))
+    sentences += ablation_sentences(result) + _only(rows, table, where)
     sentences += _best(result, learned, table, where)
     sentences += _models(result, compared, table, where) + _effects(result, table) + _found_nothing(rows, table)
     return [*sentences, *_seeds(result, rows), *_outcome(result)]
@@ -259,6 +260,8 @@ def _seeds(result: RunResult, rows: Sequence[Row]) -> list[str]:
     scored = [row for row in rows if "miou" in row.figures]
     if not scored:
         return []
+    if only_masks(result.cells):
+        return ["Masks were scored, not networks: what made them may do otherwise on other images, or trained again."]
     told = [c for c in quality_comparisons(result, headline=True) if c.quantity == "miou" and c.low is not None]
     about = bool(told) and all("checkpoint" in comparison.scope for comparison in told)
     if all(row.kind == "mean" for row in scored):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from segbench.results.store import load_run
 
@@ -89,3 +91,18 @@ def test_several_runs_do_not_mix_with_a_single_one(segbench: Any, tmp_path: Path
     walk = segbench("ablate", "dot", "dot[width=8]", *COMMAND[3:], "--folds", "2")
     assert walk.code == 2
     assert "A walk is one run on one dataset" in walk.err
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_more_folds_than_images_are_refused_before_anything_is_trained(segbench: Any, tmp_path: Path, embedded: bool) -> None:
+    data: tuple[str, ...] = ("--dataset", SHAPES)
+    if not embedded:
+        for index in range(8):
+            for folder, size in (("images", (8, 8, 3)), ("masks", (8, 8))):
+                (tmp_path / "data" / folder).mkdir(parents=True, exist_ok=True)
+                values = np.random.default_rng(index).integers(0, 2 if folder == "masks" else 255, size)
+                Image.fromarray(values.astype(np.uint8)).save(tmp_path / "data" / folder / f"{index}.png")
+        data = ("--dataset", "folder", "--data", str(tmp_path / "data"))
+    answer = segbench(*COMMAND, *data, "--folds", "9", "--dry-run")
+    assert answer.code != 0
+    assert "9 folds need at least 9" in answer.err

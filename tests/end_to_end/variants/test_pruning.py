@@ -178,3 +178,22 @@ def test_an_interrupted_fine_tuning_goes_on_without_its_base(bench: Any) -> None
     assert bench.heard.stages == {small.id: ("train", "evaluate")}
     again = torch.load(folder / "best.pt", weights_only=True)["model_state"]
     assert {name: value.shape for name, value in again.items()} == {name: value.shape for name, value in whole.items()}
+
+
+class Tied(nn.Module):
+    """Two convolutions with one weight between a stem and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.first, self.second = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1)
+        self.second.weight = self.first.weight
+        self.head = nn.Conv2d(8, 3, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.head(self.second(self.first(self.stem(image)).relu()))  # type: ignore[no-any-return]
+
+
+def test_a_shared_weight_is_not_turned_into_several() -> None:
+    with pytest.raises(TrainingError, match=r"net cannot be pruned: first.weight and second.weight are one shared weight"):
+        pruned(Tied(), 0.5)

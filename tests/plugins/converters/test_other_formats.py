@@ -131,7 +131,7 @@ def test_labelme_classes_are_those_of_labels_txt(tmp_path: Path, convert: Any, m
             '{"shapes": [{"label": "x", "points": [[1,1],[2,2]], "shape_type": "mask"}], "imagePath": "a.png"}',
             "no PNG in base64",
         ),
-        ('{"shapes": [], "imagePath": "../a.png"}', "outside of"),
+        ('{"shapes": [], "imagePath": "../z.png"}', "outside of .* or put the images beside"),
         ('{"shapes": [], "imagePath": "b.png"}', "not on disk"),
         ('{"shapes": [], "imagePath": "a.png"}', "name no class"),
     ],
@@ -140,6 +140,24 @@ def test_labelme_files_that_cannot_be_used_are_refused(tmp_path: Path, convert: 
     (labelme(tmp_path / "in") / "a.json").write_text(text)
     with pytest.raises(DataError, match=message):
         convert("labelme", tmp_path / "in")
+
+
+@pytest.mark.parametrize("name", ["/home/somebody/a.png", "C:\\\\data\\\\images\\\\a.png", "..\\\\images\\\\a.png"])
+def test_labelme_paths_of_another_computer_are_the_images_beside(tmp_path: Path, convert: Any, mask: Any, name: str) -> None:
+    source = labelme(tmp_path / "in", shape("cat", [[2, 2], [8, 8]], "rectangle"))
+    text = (source / "a.json").read_text()
+    assert '"a.png"' in text
+    (source / "a.json").write_text(text.replace('"a.png"', f'"{name}"'))
+    convert("labelme", source)
+    assert (mask("a") == 1).sum() == 36
+
+
+def test_labelme_paths_to_an_image_outside_that_is_there_are_refused(tmp_path: Path, convert: Any) -> None:
+    source = labelme(tmp_path / "in", shape("cat", [[2, 2], [8, 8]], "rectangle"))
+    picture(tmp_path / "a.png")
+    (source / "a.json").write_text((source / "a.json").read_text().replace('"a.png"', '"../a.png"'))
+    with pytest.raises(DataError, match="outside of"):
+        convert("labelme", source)
 
 
 # ---- CVAT
@@ -182,7 +200,7 @@ def test_cvat_order_is_that_of_its_layers_then_of_areas(tmp_path: Path, convert:
         ({"shapes": '<polygon label="dog" points="a,b"/>'}, "no numbers separated by commas"),
         ({"shapes": '<polygon label="dog" points="1,1;9,1;9,9" z_order="x"/>'}, "z_order = 'x' is no whole number"),
         ({"shapes": "", "head": '<track id="0"/>'}, "CVAT for video"),
-        ({"shapes": "", "name": "../../a.png"}, "outside of"),
+        ({"shapes": "", "name": "../../z.png"}, "outside of"),
         ({"shapes": "", "subset": 'subset="mine"'}, "in the subset 'mine'. Call subsets train, val and test"),
         ({"shapes": "<polygon"}, "cannot be read as XML"),
     ],

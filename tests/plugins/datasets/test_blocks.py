@@ -84,5 +84,9 @@ def test_a_mask_that_lies_elsewhere_is_refused(tmp_path: Path, load: Load) -> No
     with pytest.raises(DataError, match=r"lie in different places: EPSG:32633 at 500000, 5000000, and EPSG:32632 at 700000, 5100000"):
         load("folder", tmp_path, "train")[0]
     for name in "abc":
+        _tile(tmp_path / "masks" / f"{name}.tif", 500000, 5000000, bands=1, pixel=20)
+    with pytest.raises(DataError, match=r"pixels of \(10, 0\) per column and \(0, -10\) per row, and .* \(20, 0\) per column"):
+        load("folder", tmp_path, "train")[0]
+    for name in "abc":
         _tile(tmp_path / "masks" / f"{name}.tif", 500000.01, 5000000, bands=1)
     assert load("folder", tmp_path, "train")[0].mask.shape == (10, 10)

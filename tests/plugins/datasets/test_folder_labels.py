@@ -113,6 +113,8 @@ def test_a_palette_that_does_not_say_its_classes_gives_the_table_to_type(tmp_pat
         ('value_map="0:ignore,1-3:-1",classes=(a,b,c)', [[255, 0, 1, 2]]),
         ('value_map="0-3:+1",classes=(x,a,b,c,d)', [[1, 2, 3, 4]]),
         ('value_map="0:0,1:0,2-3:-1",classes=(a,b,c)', [[0, 0, 1, 2]]),
+        ('value_map="2:1,0-5:0"', [[0, 0, 1, 0]]),
+        ('value_map="0-5:0,2:1"', [[0, 0, 1, 0]]),
         ("reduce_zero=true,classes=(a,b,c)", [[255, 0, 1, 2]]),
         ("reduce_zero=true,ignore=-1,classes=(a,b,c)", [[-1, 0, 1, 2]]),
         ("reduce_zero=true,ignore=(255,3),classes=(a,b)", [[255, 0, 1, 255]]),
@@ -148,8 +150,13 @@ def _with_names(root: Path, count: int) -> Path:
         ('0,wall\n1,"building, edifice"\n2,sky\n', ""),
         ("Idx\tRatio\tName\n1\t0.2\twall\n2\t0.1\tbuilding, edifice\n3\t0.1\tsky\n", ",reduce_zero=true"),
         ('name,id\nwall,0\n"building, edifice",1\nsky,2\n', ""),
+        ('sky,2\nwall,0\n"building, edifice",1\n', ""),
+        ("2: sky\n0: wall\n1: building, edifice\n", ""),
+        ("1 building, edifice  # any\n0 wall\n2 sky\n", ""),
+        ("0;wall\n1;building, edifice\n2;sky\n", ""),
+        ('name,r,g,b\nwall,9,9,9\n"building, edifice",0,0,0\nsky,1,1,1\n', ""),
     ],
-    ids=["lines", "id,name", "no header", "tabs from 1", "name,id"],
+    ids=["lines", "id,name", "no header", "tabs from 1", "name,id", "name,id of no order", "id: name", "id name", "id;name", "colours"],
 )
 def test_class_names_in_a_file(tmp_path: Path, task_of: TaskOf, content: str, options: str) -> None:
     (tmp_path / "names.txt").write_text(content)
@@ -162,6 +169,12 @@ def test_class_names_in_a_file(tmp_path: Path, task_of: TaskOf, content: str, op
     [
         ("1,a\n2,b\n", "", 'Say what label 0 is: reduce_zero=true (it is ignored), or value_map="0:ignore,1-2:-1"'),
         ("0,a\n2,b\n", "", "they have to run from 0 (or 1) without gaps"),
+        ("names:\n  0: a\n  1: b\n", "", "holds 'names:', which is no class name: write one name a line, or id,name"),
+        ('["a", "b"]', "", "which is no class name: write one name a line, or id,name"),
+        ("-1,void\n0,a\n1,b\n", "", "has the ids -1, 0, 1 ..: they have to run from 0 (or 1) without gaps"),
+        ("0,a\n1,b\n255,void\n", "", "Leave out lines of values that do not count (ignore=255)"),
+        ("a\nb\n", ",value_map=\"0:0,1:1,0:1\"", "'0:1' gives 0 a second class: keep one of the two rules"),
+        ("a\nb\n", ",value_map=\"0-4:0,3-9:1\"", "'3-9:1' gives 3 a second class"),
         ("a\n", "", "a task needs two or more, all different"),
         ("a\nb\n", ",value_map=\"1-5:-1\"", "'1-5:-1' makes 3 the class 2, but ids are 0 to 1: change the range"),
         ("a\nb\n", ",value_map=\"1-2:-1\",ignore=-1", "'1-2:-1' may mean the shift by -1 or the ignore value -1"),

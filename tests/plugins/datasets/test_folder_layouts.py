@@ -196,6 +196,11 @@ def test_files_in_no_split_have_a_reason(tmp_path: Path, picture: Write, unused:
         (("IMG_1", "IMG_2", "IMG_3"), ("img_1", "img_2", "img_3"), "'IMG_1' and 'img_1' differ in upper and lower case: rename one side."),
         (("1", "2", "3"), ("001", "002", "003"), "'1' and '001' differ in leading zeros: rename one side."),
         (("a b", "a c", "a d"), ("a_b", "a_c", "a_d"), "'a b' and 'a_b' differ in spaces, '_' and '-': rename one side."),
+        (
+            ("img_01", "img_02", "img_03"),
+            ("mask_01", "mask_02", "mask_03"),
+            'may be a pair whose names begin differently: try patterns, images="FOLDER/img_*",masks="FOLDER/mask_*"',
+        ),
         (("im1", "im2", "im3"), ("im1_seg", "im2_seg", "im3_seg"), "may be a pair whose names end differently: try mask_suffix=_seg."),
         (("im1_rgb", "im2_rgb"), ("im1_seg", "im2_seg"), "try image_suffix=_rgb,mask_suffix=_seg."),
         (("x/1", "x/2"), ("y/1", "y/2"), "'x/1' and 'y/1' have one name, but lie in different sub-folders"),

@@ -55,6 +55,17 @@ def test_only_the_first_fold_has_its_tables_in_the_overview() -> None:
     assert [name for name, _ in several_runs.by_folder(runs)] == ["one/1", "two"]
 
 
+def test_a_model_that_learned_nothing_is_named_with_its_runs() -> None:
+    runs = {name: run("one", 0.5, 0.6) for name in ("fold-1", "fold-2", "fold-3")}
+    for name in ("fold-1", "fold-3"):
+        quality = Quality(
+            split="val", miou=0.5, class_names=["sky", "sea"], label_pixels_per_class=[5, 5], predicted_pixels_per_class=[10, 0]
+        )
+        runs[name].cells[1] = runs[name].cells[1].model_copy(update={"quality": quality})
+    assert several_runs.collapsed(runs) == "- b predicts only sky: nothing learned, in fold-1 and fold-3."
+    assert several_runs.collapsed({"fold-2": runs["fold-2"]}) == ""
+
+
 @pytest.mark.parametrize("limit", [None, 7])
 def test_a_quick_try_is_shown_without_rank(limit: int | None, tmp_path: object) -> None:
     result = run("one", 0.5, 0.9, limit=limit)

@@ -103,7 +103,7 @@ def test_a_folder_is_no_file_to_write(segbench: Any, tmp_path: Path) -> None:
     [
         ("how=refuse", "dot as frozen[how=refuse]: the operator aten::frobnicate cannot be exported"),
         ("at=load,how=abort", "its process crashed (SIGABRT)"),
-        ("shift=5.0", "the file loads, but its logits are off by up to 5 where they are to be equal"),
+        ("shift=5.0", "it runs, but its logits are off by up to 5 where they are to be equal"),
         ("dynamic=true,only=100", "it computes something else at 576x640"),
     ],
 )

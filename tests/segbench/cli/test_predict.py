@@ -11,37 +11,9 @@ import pytest
 from PIL import Image
 
 
-def _cell(catalog: Any, directory: Path, model: str, dataset: str) -> Path:
-    """A run's cell with random weights: as good as trained ones here, and there at once."""
-    from segbench.networks.checkpoint_meta import CheckpointMeta
-    from segbench.networks.checkpoints import Checkpoint, write_checkpoint
-    from segbench.networks.network import build_network
-    from segbench.plugin.inputs import plan_inputs
-    from segbench.plugin.specs import resolve
-
-    chosen = catalog.model(model)
-    data = catalog.dataset(dataset)
-    task = resolve(data.spec.task)(data.options)
-    plan, model_task = plan_inputs(chosen.spec, task, chosen.options)
-    network = build_network(chosen.spec, model_task, chosen.options, seed=1)
-    meta = CheckpointMeta(
-        model=str(chosen),
-        model_name=chosen.spec.name,
-        model_options=chosen.options.values(),
-        task=task,
-        model_task=model_task,
-        plan=plan,
-        image_size=(16, 16),
-        seed=1,
-        dataset=dataset,
-    )
-    write_checkpoint(directory / "checkpoints" / model / "best.pt", Checkpoint(network.model.state_dict(), meta))
-    return directory / model
-
-
 @pytest.fixture
-def cell(mishaps: Any, tmp_path: Path) -> Path:
-    return _cell(mishaps, tmp_path / "run", "dot", "dots")
+def cell(untrained: Any, tmp_path: Path) -> Path:
+    return Path(untrained(tmp_path / "run", "dot", "dots"))
 
 
 def _photo(path: Path, width: int = 24) -> Path:
@@ -119,8 +91,8 @@ def test_an_exported_file_predicts_as_its_checkpoint_does(segbench: Any, mishaps
     assert digests[0] == digests[1]
 
 
-def test_two_inputs_are_paired(segbench: Any, mishaps: Any, tmp_path: Path) -> None:
-    subject = _cell(mishaps, tmp_path / "run", "dot-pair", "radar-dots")
+def test_two_inputs_are_paired(segbench: Any, untrained: Any, tmp_path: Path) -> None:
+    subject = untrained(tmp_path / "run", "dot-pair", "radar-dots")
     refused = segbench("predict", subject, "--input", "sar=s", "--out", "out")
     assert refused.code == 2
     assert "The network takes sar (2 channels) and optical (3 channels)" in refused.err

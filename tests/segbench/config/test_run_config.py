@@ -153,6 +153,20 @@ def test_each_dataset_gets_its_folder(folders: tuple[str, ...], expected: list[s
     assert config.dataset is None
 
 
+def test_a_folder_that_describes_itself_is_one_of_several_datasets(tmp_path: Path) -> None:
+    described = tmp_path / "tiles"
+    described.mkdir()
+    (described / "dataset.toml").write_text('dataset = "folder"\n[options]\nname = "tiles"\n')
+    config = load_config(flags={"datasets": f"{described},folder", "data": ("folder=/mine",)})
+    assert config.datasets == {"folder[name=tiles]": str(described), "folder": "/mine"}
+
+
+def test_a_folder_is_given_to_the_only_dataset_of_a_name_without_one(tmp_path: Path) -> None:
+    (tmp_path / "dataset.toml").write_text('dataset = "folder"\n[options]\nname = "tiles"\n')
+    config = load_config(flags={"datasets": f"{tmp_path},folder[images=i]", "data": ("folder=/mine",)})
+    assert config.datasets == {"folder[name=tiles]": str(tmp_path), "folder[images=i]": "/mine"}
+
+
 def test_one_dataset_is_an_ordinary_run() -> None:
     for given in (("shapes=/a",), ("/a",)):
         config = load_config(flags={"datasets": "shapes", "data": given})

@@ -333,3 +333,84 @@ def test_copies_that_are_grouped_as_the_advice_says_lie_in_one_split(catalog: Ca
     assert alike
     assert all('group="PATTERN"' in text for text in alike)
     assert not any("look like" in text for text in warnings(census(catalog, root, 'group="(.*)_"')))
+
+
+def turned(pixels: Array) -> Array:
+    """Pixels as a camera stores them under the orientation tag 6."""
+    return np.ascontiguousarray(np.rot90(pixels))
+
+
+def with_tag(orientation: int) -> Image.Exif:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags
+
+
+def test_a_mask_drawn_on_the_stored_pixels_of_a_turned_image_is_explained(catalog: Catalog, tmp_path: Path) -> None:
+    root = write(tmp_path, lambda index: turned(truth(index)[:12]))
+    for index in range(COUNT):
+        image = np.random.default_rng(index).integers(0, 255, (12, 16, 3)).astype(np.uint8)
+        Image.fromarray(turned(image)).save(root / "images" / f"{index:02}.png", exif=with_tag(6))
+    (message, *_) = errors(census(catalog, root))
+    assert "'image' of 12x16 pixels, but a label of 16x12: the image's orientation tag (EXIF 6) is applied" in message
+    for path in (root / "images").iterdir():  # what the message says
+        Image.open(path).save(path, exif=b"")
+    report = census(catalog, root)
+    assert errors(report) == warnings(report) == []
+
+
+def test_masks_with_an_orientation_tag_are_noted(catalog: Catalog, tmp_path: Path) -> None:
+    root = write(tmp_path, truth)
+    Image.fromarray(truth(0)).save(root / "masks" / "00.png", exif=with_tag(3))
+    (warning,) = warnings(census(catalog, root))
+    assert warning.startswith("1 mask with an orientation tag (00.png: EXIF 3), which is applied to images but never to masks")
+
+
+def test_a_usual_mark_of_missing_pixels_that_is_not_declared_is_noted_and_the_remedy_helps(catalog: Catalog, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    root = write(tmp_path, truth)
+    for index in range(COUNT):
+        (root / "images" / f"{index:02}.png").unlink()
+        pixels = np.random.default_rng(index).random((3, 16, 16)).astype(np.float32)
+        pixels[:, :2, index] = -9999
+        with quiet.catch_warnings():
+            quiet.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            options = {"driver": "GTiff", "width": 16, "height": 16, "count": 3, "dtype": "float32"}
+            with rasterio.open(root / "images" / f"{index:02}.tif", "w", **options) as file:
+                file.write(pixels)
+    noted = warnings(census(catalog, root))
+    assert len(noted) == 3
+    assert all("'image' is -9999 in" in text and "-a_nodata -9999 FILE" in text for text in noted)
+    for path in (root / "images").iterdir():
+        with quiet.catch_warnings():
+            quiet.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            with rasterio.open(path, "r+") as file:
+                file.nodata = -9999
+    assert all("values of 'image' are missing" in text for text in warnings(census(catalog, root)))
+
+
+def test_masks_in_the_alpha_channel_are_explained(catalog: Catalog, tmp_path: Path) -> None:
+    def cut_out(index: int) -> Image.Image:
+        ids = truth(index)
+        return Image.fromarray(np.dstack([np.zeros((16, 16, 3), np.uint8), ids * 255]))
+
+    (message,) = errors(census(catalog, write(tmp_path, cut_out)))
+    assert "of the pixels are transparent in the masks (" in message
+    assert "value_map" not in message
+
+
+def test_masks_of_0_and_255_that_declare_0_as_nodata_are_given_what_helps(catalog: Catalog, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    root = write(tmp_path, truth)
+    for index in range(COUNT):
+        (root / "masks" / f"{index:02}.png").unlink()
+        with quiet.catch_warnings():
+            quiet.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            options = {"driver": "GTiff", "width": 16, "height": 16, "count": 1, "dtype": "uint8", "nodata": 0}
+            with rasterio.open(root / "masks" / f"{index:02}.tif", "w", **options) as file:
+                file.write(truth(index)[None] * 255)
+    (option,) = advised(errors(census(catalog, root))[0])
+    assert all(np.array_equal(ids, truth(int(name))) for name, ids in labels(catalog, root, option, classes="(background,disk)").items())
+    (message,) = errors(census(catalog, root, 'value_map="255:1,*:0"'))
+    assert "The masks declare 0 as nodata" in message
+    assert not advised(message)

@@ -15,6 +15,7 @@ from torch import Tensor
 from segbench import DataError, DatasetSpec, NoOptions, Problem, Sample, Task
 from segbench.data.check import DataReport, check_dataset
 from segbench.data.check_labels import count_values
+from segbench.data.problem_text import problem_sentences
 
 Array = npt.NDArray[Any]
 TASK = Task(class_names=("ground", "water", "roof"))
@@ -41,13 +42,17 @@ class Memory:
         return check_dataset(spec, NoOptions(), task, None)
 
     def messages(self, severity: str | None = None, task: Task = TASK) -> list[str]:
-        """Messages, without the remark on splits of one or two samples, which most of these are."""
-        return [p.message for p in self.check(task).problems if severity in (None, p.severity) and "say little" not in p.message]
+        """Messages, without those on splits of one or two samples, which most of these are."""
+        return [p.message for p in self.check(task).problems if severity in (None, p.severity) and not _on_few_samples(p)]
 
 
 def _messages(report: DataReport) -> list[str]:
-    """Messages, without the remark on splits of one or two samples."""
-    return [problem.message for problem in report.problems if "say little" not in problem.message]
+    """Messages, without those on splits of one or two samples."""
+    return [problem.message for problem in report.problems if not _on_few_samples(problem)]
+
+
+def _on_few_samples(problem: Problem) -> bool:
+    return "say little" in problem.message or "training needs at least 2" in problem.message
 
 
 class _Raising(Sequence[Any]):
@@ -104,9 +109,10 @@ def test_a_label_of_37_is_named_with_its_count_and_its_image() -> None:
         ((1, 2, 3, 3), 255, 'Labels seem to start at 1: value_map="1:0,2:1,3:2"'),
         ((0, 100, 200, 200), 255, 'value_map="0:0,100:1,200:2"'),
         (tuple(range(0, 100, 7)), 255, "saved as a photograph or smoothed"),
+        ((0, 127, 255, 255), 255, 'With 255 there are as many values as classes: value_map="0:0,127:1,255:2" if it is a class too.'),
         ((0, 1, 37, 38), 255, "map the values to classes (value_map) or to the ignore index"),
     ],
-    ids=["undeclared 255", "undeclared -1", "from one", "spread", "photograph", "unknown"],
+    ids=["undeclared 255", "undeclared -1", "from one", "spread", "photograph", "spread to 255", "unknown"],
 )
 def test_the_likely_reason_of_values_outside_is_told(labels: tuple[int, ...], ignore: int, advice: str) -> None:
     task = replace(TASK, ignore_index=ignore)
@@ -132,7 +138,19 @@ def test_any_exception_of_a_sample_is_caught_and_many_are_counted() -> None:
     report = Memory({"train": [_sample("a"), *(ValueError(f"fault {i}") for i in range(7))]}).check()
 
     assert report.splits[0].unreadable == 7
-    assert _messages(report)[-1] == "fault 4 (and 2 more)"
+    assert _messages(report) == ["fault 0 (6 more like it)"], "they differ in a number only"
+
+
+def test_reasons_that_are_not_alike_are_named_up_to_five() -> None:
+    reasons = [ValueError(f"fault {'x' * i}") for i in range(7)]
+
+    assert Memory({"train": [_sample("a"), *reasons]}).messages()[-2:] == ["fault xxxx", "and 2 more samples that cannot be read"]
+
+
+def test_a_training_split_of_one_sample_is_refused_and_a_test_split_is_not() -> None:
+    report = Memory({"train": [_sample("a")], "test": [_sample("b", image=torch.arange(24).flip(0).view(3, 2, 4).to(torch.uint8))]}).check()
+
+    assert [(p.where, p.message) for p in report.problems if p.severity == "error"] == [("train", "1 sample: training needs at least 2")]
 
 
 def test_a_split_that_does_not_open_leaves_the_others_checked() -> None:
@@ -145,7 +163,7 @@ def test_a_split_that_does_not_open_leaves_the_others_checked() -> None:
 def test_what_the_datasets_own_check_said_is_not_repeated() -> None:
     data = Memory({"train": [_sample("a")], "test": ["no test here"]}, own=[Problem("no test here, as so often", "warning", "test")])
 
-    assert data.check().ok
+    assert data.messages("error") == []
     assert data.messages() == ["no test here, as so often"]
 
 
@@ -215,7 +233,7 @@ def test_splits_that_share_an_image_are_found_by_its_content() -> None:
     twin = replace(_sample("a"), id="renamed")
 
     assert Memory({"train": [_sample("a")], "test": [_sample("b"), twin]}).messages() == [
-        "splits 'train' and 'test' share 1 image: a = renamed. Scores would be too good."
+        "splits 'train' and 'test' share 1 image: a = renamed. Scores would be too good: remove them from one of the two."
     ]
 
 
@@ -264,13 +282,21 @@ def test_progress_is_told_for_each_sample() -> None:
     assert told == [("train", 1, 3), ("train", 2, 3), ("train", 3, 3)]
 
 
+def test_instance_ids_of_two_classes_are_explained() -> None:
+    task = Task(class_names=("ground", "cell"))
+    samples = [_sample(str(start), (0, start, start + 1, start + 2)) for start in (1001, 1004)]
+    (message,) = Memory({"train": samples}).messages("error", task)[:1]
+    assert "instance ids" in message
+    assert 'value_map="0:0,*:1"' in message
+
+
 def test_a_split_that_a_run_uses_has_to_be_there() -> None:
     spec = DatasetSpec(
         name="x",
         summary="",
         task=lambda options: TASK,
         splits=("train", "val"),
-        load=lambda root, split, options: _Raising([_sample("a")] if split == "train" else ["val.txt is not there"]),
+        load=lambda root, split, options: _Raising([_sample("a"), _sample("b")] if split == "train" else ["val.txt is not there"]),
         check_data=lambda root, options: [Problem("val is not here", "warning", "val")],
     )
     assert check_dataset(spec, NoOptions(), TASK, None).ok
@@ -367,6 +393,7 @@ def test_a_folder_without_masks_is_explained_once(tmp_path: Path, folder: Callab
     (tmp_path / "masks").mkdir()
     report = folder("folder")
 
-    assert len(report.problems) == 1
-    assert "masks holds no pictures" in report.problems[0].message
+    (sentence,) = problem_sentences(report.problems)
+    assert sentence.startswith("train, val, test: ")
+    assert "masks holds no pictures" in sentence
     assert report.splits == ()

@@ -69,3 +69,14 @@ def test_within_one_list_each_pair_of_different_scenes_is_named_once() -> None:
     pictures += [structure(reencoded(scene(1))), structure(scene(2)[:, ::-1])]
     scenes = ["a", "b", "c", "d", "e", "c"]  # the last belongs to the picture that it mirrors
     assert [(pair.first, pair.second) for pair in alike_pairs(pictures, pictures, scenes)] == [(1, 4)]
+
+
+def test_a_round_field_of_view_makes_no_copies_of_different_pictures() -> None:
+    rows, columns = np.mgrid[:96, :96]
+
+    def seen_through(picture: Array) -> Array:
+        return np.where((rows - 48) ** 2 + (columns - 48) ** 2 < 44**2, picture, 0).astype(np.uint8)
+
+    first = [structure(seen_through(scene(seed))) for seed in range(30)]
+    second = [structure(seen_through(scene(seed))) for seed in range(100, 112)] + [structure(reencoded(seen_through(scene(5))[:, ::-1]))]
+    assert [(pair.first, pair.second) for pair in alike_pairs(first, second)] == [(5, 12)]

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segbench import ModelSpec, NoOptions, PluginError, Task
+from segbench import ConfigError, ModelSpec, NoOptions, PluginError, Task
 from segbench.networks.network import Network, build_network, deploy, read_output, resize_logits
+from segbench.plugin.input_sizes import network_size, trial_size
 
 TASK = Task(class_names=("a", "b", "c"))
 
@@ -43,9 +44,57 @@ def spec(**fields: Any) -> ModelSpec:
 
 def test_an_image_that_fits_is_passed_on_untouched() -> None:
     model, image = Recorder(), torch.rand(2, 3, 64, 96)
-    logits = Network(model, spec(size_multiple=32), 3)(image)["logits"]
+    network = Network(model, spec(size_multiple=32), 3)
+    for _ in range(3):  # the first two calls are looked at, on copies
+        logits = network(image)["logits"]
     assert model.seen[0] is image
     assert torch.equal(logits, image)
+
+
+class Centre(nn.Module):
+    """Unpadded convolutions that copy the image: logits lack ``margin`` pixels on each side."""
+
+    def __init__(self, margin: int) -> None:
+        super().__init__()
+        self.margin = margin
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image[..., self.margin : image.shape[-2] - self.margin, self.margin : image.shape[-1] - self.margin] * 1.0
+
+
+def test_a_network_of_one_size_gets_that_size_and_refuses_larger_images() -> None:
+    model, image = Recorder(), torch.rand(1, 3, 40, 64)
+    network = Network(model, spec(fixed_size=(48, 64)), 3)
+    assert torch.equal(network(image)["logits"], image)
+    assert tuple(model.seen[0].shape) == (1, 3, 48, 64)
+    with pytest.raises(ConfigError, match=r"takes images of 48x64, not 49x64.*eval\.tile=48x64"):
+        network(torch.rand(1, 3, 49, 64))
+
+
+def test_images_larger_than_the_largest_are_refused() -> None:
+    with pytest.raises(ConfigError, match="takes images up to 96x96, not 64x97"):
+        Network(Recorder(), spec(max_size=96), 3)(torch.rand(1, 3, 64, 97))
+
+
+@pytest.mark.parametrize("size", [(20, 30), (6, 5)])
+def test_logits_of_unpadded_convolutions_lie_where_their_pixels_are(size: tuple[int, int]) -> None:
+    image = torch.rand(1, 3, *size)
+    assert torch.equal(Network(Centre(8), spec(margin=8, size_multiple=4), 3)(image)["logits"], image)
+
+
+def test_a_margin_that_is_not_what_the_network_leaves_out_is_an_error() -> None:
+    with pytest.raises(PluginError, match="returned logits of 24x34 for an input of 36x46, but declares margin=8: 20x30 were expected"):
+        Network(Centre(6), spec(margin=8), 3)(torch.rand(1, 3, 20, 30))
+
+
+@pytest.mark.parametrize(
+    ("fields", "size"),
+    [({}, (64, 64)), ({"size_multiple": 48}, (96, 96)), ({"min_size": 100}, (100, 100)), ({"max_size": 32}, (32, 32)),
+     ({"fixed_size": (48, 80)}, (48, 80)), ({"margin": 8, "fixed_size": (48, 80)}, (32, 64))],
+)  # fmt: skip
+def test_trials_take_the_nearest_size_that_a_model_takes(fields: dict[str, Any], size: tuple[int, int]) -> None:
+    assert trial_size(spec(**fields), (64, 64)) == size
+    network_size(spec(**fields), size)
 
 
 def test_an_image_that_does_not_fit_is_padded_right_and_below_and_logits_are_cropped() -> None:

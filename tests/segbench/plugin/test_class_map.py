@@ -48,6 +48,12 @@ def test_classes_without_an_answer_are_refused_on_either_side() -> None:
     assert match((*STREET, "bus"), STREET, "bus:car").merges
 
 
+def test_pairs_in_the_wrong_order_are_turned_round() -> None:
+    with pytest.raises(ConfigError, match=r"the network has no class 'path'\. Pairs are NETWORK:DATASET: write road:path\."):
+        match(("road", "sky"), ("path", "air"), "path:road,air:sky")
+    assert match(("road", "sky"), ("path", "air"), "road:path,sky:air").prediction_ids == (0, 1)
+
+
 def test_wrong_names_get_the_nearest_right_ones() -> None:
     with pytest.raises(ConfigError, match=r"the network has no class 'rode'. Did you mean 'road'"):
         match(STREET, STREET, "rode:sky")
@@ -65,7 +71,7 @@ def test_notes_say_what_follows_for_the_scores() -> None:
         "scored by a class map: Road to road, path to road",
         "what is predicted as person counts as wrong: the class map names no class for it",
         "labels of car do not count, by the class map: no IoU",
-        "classes are merged after the network has chosen one, and calibration is not scored: probabilities were not summed",
+        "the probabilities of classes that become one were summed before the highest was chosen",
     )
 
 

@@ -26,6 +26,7 @@ from segbench import (
     Recipe,
     Reporter,
     Task,
+    option,
 )
 from segbench.plugin.field_types import expected
 from segbench.plugin.specs import resolve
@@ -220,3 +221,24 @@ def test_a_task_gets_the_data_folder_where_it_takes_one(tmp_path: Path) -> None:
     assert without.make_task(NoOptions(), tmp_path).class_names == ("x", "y")
     assert within.make_task(NoOptions(), tmp_path).class_names[0] == f"in {tmp_path.name}"
     assert within.make_task(NoOptions(), None).class_names[0] == "nowhere"
+
+
+def test_fields_of_a_model_may_depend_on_its_options() -> None:
+    class Heads(Options):
+        aux: bool = option(False)
+
+    plain = ModelSpec(
+        name="m", summary="", build="a:b", options=Heads, for_options=lambda o: {"aux_weights": {"aux": 0.4} if o.aux else {}}
+    )
+    assert plain.with_options(Heads(aux=True)).aux_weights == {"aux": 0.4}
+    assert plain.with_options(Heads()).aux_weights == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [({"nmae": "x"}, "gives nmae, which no option may change"), ({"name": "x"}, "gives name"), ({"margin": "x"}, "margin")],
+)
+def test_what_options_cannot_change_is_refused(fields: dict[str, object], message: str) -> None:
+    spec = ModelSpec(name="m", summary="", build="a:b", for_options=lambda options: fields)
+    with pytest.raises(PluginError, match=message):
+        spec.with_options(NoOptions())

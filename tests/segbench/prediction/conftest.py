@@ -14,7 +14,7 @@ from torch import Tensor
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import Normalisation, Task
 from segbench.prediction.predictor import Predictor
-from segbench.prediction.record import PredictedNetwork
+from segbench.results.predictions import PredictedNetwork
 from segbench.util.image_size import Size
 
 TASK = Task(

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,15 @@ from torch.nn import functional
 
 from segbench.data.window import Window
 from segbench.errors import ConfigError, DataError, StoreError
-from segbench.plugin.specs import Sample, Task
+from segbench.plugin.specs import Normalisation, Sample, Task
 from segbench.prediction import predict as module
 from segbench.prediction.predict import PredictSettings, PredictSummary, predict
-from segbench.prediction.predictor import Predictor
-from segbench.prediction.record import FILE
+from segbench.prediction.predictor import Predictor, in_classes_of
 from segbench.prediction.scenes import OpenSample, image_scenes, sample_scenes
+from segbench.results.predictions import FILE
 
 OWN = PredictSettings(size="own")
+TASK = Task(class_names=("dark", "bright"), inputs={"image": 3}, normalisation={"image": Normalisation((0.5,) * 3, (0.5,) * 3, 1 / 255)})
 
 
 def _run(predictor: Predictor, images: Path, out: Path, how: PredictSettings = OWN, **more: Any) -> PredictSummary:
@@ -58,6 +60,18 @@ def test_the_record_counts_pixels_and_names_the_network(predictor: Predictor, ph
     assert record["network"]["weights_sha256"] == "a"
     assert not (tmp_path / "out" / "overlays").exists()
     assert str(tmp_path) not in json.dumps(record)
+
+
+def test_masks_of_a_dataset_sum_the_probabilities_of_merged_classes(predictor_of: Any, photo: Callable[..., Path], tmp_path: Path) -> None:
+    def logits(images: tuple[Tensor, ...]) -> Tensor:
+        mean = images[0].mean(dim=1, keepdim=True)
+        return torch.cat([torch.full_like(mean, value).log() for value in (0.3, 0.4, 0.3)], dim=1)
+
+    network = predictor_of(replace(TASK, class_names=("car", "road", "bus"), palette=()), logits)
+    dataset = replace(TASK, class_names=("road", "vehicle"))
+    mapped = in_classes_of(network, dataset, "car:vehicle,bus:vehicle", dataset="streets")
+    _run(mapped, photo("a.png"), tmp_path / "out")
+    assert set(np.asarray(Image.open(tmp_path / "out" / "masks" / "a.png")).ravel()) == {1}, "0.6 is above 0.4"
 
 
 def test_an_overlay_mixes_image_and_colour_by_alpha(predictor: Predictor, photo: Callable[..., Path], tmp_path: Path) -> None:
@@ -357,3 +371,17 @@ def test_data_errors_are_the_images_and_others_are_everybodys(
     assert done.failed == {"a": "odd"}
     with pytest.raises(ConfigError, match="the runtime is gone"):
         _run(predictor_of(logits=logits), photo("b.png", (9, 9)), tmp_path / "out")
+
+
+def test_an_image_whose_logits_are_no_numbers_gets_no_mask(predictor_of: Any, photo: Any, tmp_path: Path) -> None:
+    def logits(images: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        values = torch.cat([-images[0][:, :1], images[0][:, :1]], dim=1)
+        return torch.where(images[0].mean() > 0.5, torch.full_like(values, float("nan")), values)
+
+    bright = photo("bright.png")
+    Image.new("RGB", (30, 20), (255, 255, 255)).save(bright)
+    photo("dark.png")
+    done = _run(predictor_of(logits=logits), tmp_path / "images", tmp_path / "out", OWN)
+    assert list(done.failed) == ["bright"]
+    assert done.failed["bright"].startswith("the logits of 600 pixels in 1 image are no finite numbers: no class is the highest there")
+    assert [path.name for path in (tmp_path / "out" / "masks").iterdir()] == ["dark.png"]

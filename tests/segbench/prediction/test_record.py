@@ -9,7 +9,8 @@ import pytest
 from segbench import __version__
 from segbench.errors import StoreError
 from segbench.plugin.specs import Task
-from segbench.prediction.record import FILE, PredictedNetwork, ShownAs, file_states, open_record
+from segbench.prediction.record import file_states, open_record
+from segbench.results.predictions import FILE, PredictedNetwork, ShownAs
 
 TASK = Task(class_names=("land", "water"))
 STORED: dict[str, Any] = {

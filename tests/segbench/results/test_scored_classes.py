@@ -7,7 +7,7 @@ import pytest
 
 from segbench.measure.quality.scores import score
 from segbench.results.records import Quality
-from segbench.results.scored_classes import averaged_classes, missing_headline, only_class
+from segbench.results.scored_classes import NO_COUNTERPART, averaged_classes, missing_headline, only_class
 
 NAMES = ("ground", "disk", "rare")
 
@@ -33,6 +33,13 @@ def test_a_class_without_label_pixels_is_not_averaged_even_where_it_is_predicted
     assert quality.miou == pytest.approx((60 / 80 + 1) / 2)
     assert (quality.classes_averaged, quality.predicted_pixels_per_class) == (2, [60, 20, 20])
     assert (quality.headline_iou, missing_headline(quality)) == (None, "rare")
+
+
+def test_the_column_of_a_class_map_is_no_class() -> None:
+    counts = np.array([[[6, 0, 2], [0, 4, 0], [0, 0, 0]]])
+    averaged = averaged_classes(score(counts, class_names=("ground", "disk", NO_COUNTERPART), split="val"))
+    assert averaged is not None
+    assert averaged.words == "all 2 classes"
 
 
 def test_the_set_is_the_same_for_every_model_of_a_split() -> None:

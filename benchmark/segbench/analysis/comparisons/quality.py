@@ -36,12 +36,14 @@ from segbench.analysis.statistics.bootstrap import (
     mean_of,
 )
 from segbench.results.metrics import METRICS, Metric
+from segbench.results.readings import only_masks
 from segbench.results.records import CellResult, Comparison, ComparisonAxis, RunResult
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 CHECKPOINTS = "these two checkpoints"
+FOLDERS = "these two folders of masks"
 _SCOPES = {
     "model": "the architectures under this recipe",
     "loss": "the losses with this model and recipe",
@@ -196,9 +198,11 @@ class ScoreComparator:
         differences = [resampled(one) - resampled(other) for one, other in zip(pair.subject, pair.baseline, strict=True)]
         interval = mean_of(differences).difference_interval()
         assert interval.sampling is not None
-        checkpoints = CHECKPOINTS if seeds == 1 else f"these {2 * seeds} checkpoints"
+        compared = CHECKPOINTS if seeds == 1 else f"these {2 * seeds} checkpoints"
+        if only_masks(pair.cells):
+            compared = FOLDERS
         return interval, {
-            "scope": checkpoints + interval.sampling.scope,
+            "scope": compared + interval.sampling.scope,
             "method": interval.sampling.paired_method(self._scored.resamples, seeds),
             "reason": interval.why,
         }

@@ -129,9 +129,10 @@ def _refuse_unknown(names: Mapping[str, str], baseline: RunResult, new: RunResul
 
 
 def _nothing_shared(baseline: RunResult, new: RunResult) -> str:
-    left_out = next((why for result in (baseline, new) for cell in result.cells if (why := _left_out(cell))), "")
-    if left_out:
-        return f"The two runs have nothing to compare. {left_out}. Run it without --limit."
+    left_out = next((cell for result in (baseline, new) for cell in result.cells if not_comparable(cell)), None)
+    if left_out is not None:
+        advice = "Run it without --limit." if left_out.limit else "Score all images of the split."
+        return f"The two runs have nothing to compare. {_left_out(left_out)}. {advice}"
     sides = [", ".join(_models(result)) or "no cells" for result in (baseline, new)]
     hint = ""
     if all(_models(result) for result in (baseline, new)):

@@ -14,7 +14,7 @@ from segbench.util.image_size import Size
 
 Colour = tuple[int, int, int]
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Raised when a file is read otherwise than before, so that samples decoded by an earlier reader are not taken from the cache."""
 
 

@@ -30,6 +30,15 @@ class Georeference:
         tolerance = 0.1 * max(abs(self.transform.a), abs(self.transform.e), abs(self.transform.b), abs(self.transform.d))
         return all(abs(a - b) <= tolerance for a, b in zip(self.transform[:6], other.transform[:6], strict=True))
 
+    def beside(self, other: Georeference) -> str:
+        """Both places in words, with the rows of the transforms where they differ in the pixels alone (their size, or a turn)."""
+        texts = [str(self), str(other)]
+        if texts[0] == texts[1] and self.transform is not None and other.transform is not None:
+            for index, transform in enumerate((self.transform, other.transform)):
+                columns = f"({transform.a:.10g}, {transform.d:.10g}) per column and ({transform.b:.10g}, {transform.e:.10g}) per row"
+                texts[index] += f", pixels of {columns}"
+        return ", and ".join(texts)
+
     def __str__(self) -> str:
         """The coordinate system and the upper left corner, as in ``EPSG:32633 at 500000, 5000000``."""
         if self.transform is None:

@@ -57,7 +57,7 @@ def unreadable(path: Path, error: Exception) -> DataError:
     """The error for a file that exists but cannot be decoded."""
     if isinstance(error, FileNotFoundError):
         return DataError(f"there is no file {path}.")
-    text = first_line(error).replace(f" {str(path)!r}", "").replace(str(path), path.name)
+    text = first_line(error).replace(f" {str(path)!r}", "").replace(str(path), path.name).rstrip(".:")
     return DataError(f"cannot read {path}: {text}. Is it complete? Copy or download it again.")
 
 
@@ -140,8 +140,8 @@ def check_pages(count: int, pages: str | int, path: Path) -> int:
     """The count of pages, which must be one unless ``pages`` says which to read; raises :class:`DataError`."""
     if count > 1 and pages == "refuse":
         raise DataError(
-            f"{path} has {counted(count, 'page')}, and only one can be an image. Say what they are: folder[pages=samples] for a stack of "
-            "images, folder[pages=bands] for the channels of one image; or save each page as a file."
+            f"{path} has {counted(count, 'page')}, and only one can be an image. Save each page as a file; or let a dataset say what "
+            "pages are: folder[pages=samples] for a stack of images, folder[pages=bands] for the channels of one image."
         )
     if isinstance(pages, int) and not 0 <= pages < count:
         raise DataError(f"{path} has {counted(count, 'page')}: there is no page {pages} (counted from 0).")
@@ -165,7 +165,9 @@ def _image_pixels(picture: Image.Image) -> tuple[Array, Array | None]:
     if mode.startswith("I") or mode == "F":
         raw, maximum = _raw_mode(picture), _pnm_maximum(picture)
         values = _unpacked(np.asarray(picture), raw, maximum)
-        return to_stored_dtype(values if mode != "F" else values.astype(np.float32))[None], None
+        clear = picture.info.get("transparency")  # of 16 bits, too, a PNG may call one value transparent
+        valid = values != clear if isinstance(clear, int) else None
+        return to_stored_dtype(values if mode != "F" else values.astype(np.float32))[None], valid
     if mode == "RGB" and "transparency" not in picture.info:
         return np.asarray(picture).transpose(2, 0, 1), None
     if mode in ("1", "L") and "transparency" not in picture.info:

@@ -37,8 +37,21 @@ MISSING = np.iinfo(np.int64).min
 """The value of mask pixels that hold no number at all: NaN, or transparent."""
 
 _MOST_NAMED = 6
+_LARGEST_ID = 2**53
+"""Above it doubles are no longer every whole number."""
 
 Source = str | Path | BinaryIO
+
+
+class ColouredMaskError(DataError):
+    """A mask is in colours, and no table of them was given; ``colours`` names the commonest with their pixels."""
+
+    def __init__(self, path: Path, colours: str) -> None:
+        super().__init__(
+            f"{path} is in colours ({colours}), but a mask holds one class id per pixel. Name the class of each colour: "
+            'folder[colours="background:0 0 0,disk:128 0 0"], or a file such as class_dict.csv or labelmap.txt.'
+        )
+        self.colours = colours
 
 
 @dataclass(frozen=True)
@@ -147,12 +160,9 @@ def read_mask(
     if stored.ndim == 3:
         stored = _one_channel(stored) if colours is None else stored
     if colours is not None:
-        values = _values_of_colours(_coloured(stored, facts), colours, path, valid)
+        values, valid = _values_of_colours(stored, valid, colours, facts)
     elif stored.ndim == 3:
-        raise DataError(
-            f"{path} is in colours ({_colours_text(stored)}), but a mask holds one class id per pixel. Name the class of each colour: "
-            'folder[colours="background:0 0 0,disk:128 0 0"], or a file such as class_dict.csv or labelmap.txt.'
-        )
+        raise ColouredMaskError(path, _colours_text(stored))
     else:
         values, valid = _whole_numbers(stored, valid, path)
     if valid is not None and valid.all():
@@ -261,46 +271,73 @@ def _coloured(stored: Array, facts: FileFacts) -> Array:
 
 
 def _packed(colours: Array) -> Array:
-    """One number (H, W) int64 per colour of (H, W, 3)."""
+    """One number (H, W) int64 per colour of (H, W, 3), of up to 16 bits per channel."""
     wide = colours.astype(np.int64)
-    packed: Array = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+    packed: Array = wide[..., 0] << 32 | wide[..., 1] << 16 | wide[..., 2]
     return packed
 
 
-def _values_of_colours(coloured: Array, table: Mapping[Colour, int], path: Path, valid: Array | None) -> Array:
+def _values_of_colours(stored: Array, valid: Array | None, table: Mapping[Colour, int], facts: FileFacts) -> tuple[Array, Array | None]:
+    """The value of each colour by a table, and validity: a declared nodata whose colour is in the table is a label."""
+    coloured, valid = _eight_bits(_coloured(stored, facts), valid, facts.path)
     packed = _packed(coloured)
-    keys = np.array([r << 16 | g << 8 | b for r, g, b in table], np.int64)
+    keys = _packed(np.array(list(table), np.int64))
     order = np.argsort(keys)
     sorted_keys, values = keys[order], np.array(list(table.values()), np.int64)[order]
     position = np.searchsorted(sorted_keys, packed).clip(max=len(keys) - 1)
-    unknown = sorted_keys[position] != packed
-    if valid is not None:
-        unknown &= valid
+    known = sorted_keys[position] == packed
+    if valid is not None and facts.nodata is not None and not facts.alpha:
+        listed = np.isin(stored, [index for index, _ in facts.palette]) if facts.palette is not None else True
+        valid = valid | known & listed
+    unknown = ~known if valid is None else ~known & valid
     if unknown.any():
         named = _colours_text(coloured[unknown][:, None])
         raise DataError(
-            f"{path} has colours that the table of colours lacks: {named}. Add them with their class (or with 'ignore'); many colours at "
-            "the borders of objects come from smoothing or from JPEG: export the mask again as PNG without either."
+            f"{facts.path} has colours that the table of colours lacks: {named}. Add them with their class (or with 'ignore'); many "
+            "colours at the borders of objects come from smoothing or from JPEG: export the mask again as PNG without either."
         )
-    result: Array = values[position]
-    return result
+    return values[position], valid
+
+
+def _eight_bits(coloured: Array, valid: Array | None, path: Path) -> tuple[Array, Array | None]:
+    """Colours (H, W, 3) of 0 to 255, from 16 bits too where each is a colour of 8 bits spread out; what is no number is not valid."""
+    if coloured.dtype == np.uint8:
+        return coloured, valid
+    known: Array = np.asarray(np.isfinite(coloured).all(axis=2))
+    if valid is not None:
+        known &= valid
+    colours = np.where(known[..., None], coloured, 0)
+    spread = bool(colours.max(initial=0) > 255 and (colours % 257 == 0).all())
+    if spread:
+        colours = colours // 257
+    if colours.min(initial=0) < 0 or colours.max(initial=0) > 255 or (colours != np.rint(colours)).any():
+        raise DataError(
+            f"{path} has colours from {colours.min():.6g} to {colours.max():.6g} ({coloured.dtype}); a table of colours holds whole "
+            "numbers from 0 to 255. Export the mask again with 8 bits per channel, without resampling."
+        )
+    return colours.astype(np.uint8), None if known.all() else known
 
 
 def _colours_text(coloured: Array) -> str:
     """The commonest colours of (H, W, 3) with their pixel counts."""
     found, counts = np.unique(_packed(coloured), return_counts=True)
     order = np.argsort(-counts)
-    texts = [f"{c >> 16} {c >> 8 & 255} {c & 255} ({counted(int(n), 'pixel')})" for c, n in zip(found[order], counts[order], strict=True)]
+    texts = [
+        f"{c >> 32} {c >> 16 & 65535} {c & 65535} ({counted(int(n), 'pixel')})" for c, n in zip(found[order], counts[order], strict=True)
+    ]
     return ", ".join(texts[:_MOST_NAMED]) + (f" and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else "")
 
 
 def _whole_numbers(stored: Array, valid: Array | None, path: Path) -> tuple[Array, Array | None]:
     """A mask's values as int64; NaN becomes invalid. Raises :class:`DataError` for values that are no whole numbers."""
+    if stored.dtype == np.uint64:
+        _refuse_large(stored, valid, path)
     if stored.dtype.kind != "f":
         return stored.astype(np.int64), valid
     known = np.isfinite(stored)
     if valid is not None:
         known &= valid
+    _refuse_large(stored, known, path)
     broken = known & (stored != np.rint(stored))
     if broken.any():
         examples = ", ".join(f"{value:.6g}" for value in np.unique(stored[broken])[:_MOST_NAMED])
@@ -309,3 +346,22 @@ def _whole_numbers(stored: Array, valid: Array | None, path: Path) -> tuple[Arra
             "resample masks by nearest neighbour, and cut probabilities at a threshold before they are saved."
         )
     return np.where(known, stored, 0).astype(np.int64), None if known.all() else known
+
+
+def _refuse_large(stored: Array, valid: Array | None, path: Path) -> None:
+    """Raise :class:`DataError` for numbers that no id reaches, such as the lowest of 32 bits, which GIS tools write for "no data"."""
+    large = np.greater(np.abs(stored), _LARGEST_ID) if stored.dtype.kind == "f" else stored > _LARGEST_ID
+    if valid is not None:
+        large = large & valid
+    if large.any():
+        value = stored[large][0]
+        pixels = counted(int((stored == value).sum()), "pixel")
+        raise DataError(
+            f"{path} holds the value {_exact(value)} in {pixels}, which is no class id. If it marks pixels without a label, declare it as "
+            f"the raster's nodata (gdal_edit.py -a_nodata {_exact(value)} FILE), or write the ignore value there."
+        )
+
+
+def _exact(value: np.generic) -> str:
+    """A number with all its digits."""
+    return str(int(value)) if value.dtype.kind in "iu" else f"{float(value):.17g}"

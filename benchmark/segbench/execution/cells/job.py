@@ -15,11 +15,12 @@ import torch
 
 from segbench.config.settings import Settings
 from segbench.data.selection import find_dataset, overlapping, same_dataset, scored_split
-from segbench.errors import CheckpointError, DataError
+from segbench.errors import CheckpointError, DataError, PluginError
 from segbench.execution.events import Emit, Fields
 from segbench.execution.jobs import CellJob
 from segbench.execution.plan.cell import measured_size
-from segbench.networks.network import DeployedNetwork, build_network, deploy
+from segbench.networks.foreign import collected_remarks, remark, unchanged_process
+from segbench.networks.network import DeployedNetwork, Network, build_network, deploy, resize_logits
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.class_map import ClassMap, match_classes
 from segbench.plugin.inputs import InputPlan, plan_inputs
@@ -101,7 +102,8 @@ class Setup:
 
 def set_up(job: CellJob, emit: Emit, catalog: Catalog | None = None) -> Setup:
     """Look up what a job names."""
-    catalog = catalog or load_catalog()
+    with unchanged_process("importing plugins"):
+        catalog = catalog or load_catalog()
     model = catalog.model(job.model, job.model_options, parts=job.model_parts)
     dataset = find_dataset(catalog, job.dataset)
     task = dataset.spec.make_task(dataset.options, job.root)
@@ -118,17 +120,29 @@ def run(job: CellJob, emit: Emit, catalog: Catalog | None = None) -> float:
     """
     started = time.perf_counter()
     with stage("plan"):
-        setup = set_up(job, emit, catalog)
+        with collected_remarks() as early:
+            setup = set_up(job, emit, catalog)
         _set_threads(setup)
     work = 0.0
     for name in job.stages:
         with stage(name):
             emit("stage", {"stage": name})
             begun = time.perf_counter()
-            result = _STAGES[name](setup, emit)
+            result = _with_notes(name, setup, emit, early)
             work += time.perf_counter() - begun if name in ("train", "evaluate") else 0.0
             emit("result", {"stage": name, **result})
     return time.perf_counter() - started - work
+
+
+def _with_notes(name: str, setup: Setup, emit: Emit, early: Sequence[str]) -> Fields:
+    """A stage's result with what was noticed of the plugin's code; where the stage fails that is emitted by itself."""
+    try:
+        with collected_remarks() as remarks, unchanged_process(f"a later call during '{name}'"):
+            result = _STAGES[name](setup, emit)
+    except BaseException:
+        emit("result", {"stage": name, "notes": [*early, *remarks]})
+        raise
+    return {**result, "notes": [*early, *remarks]}
 
 
 @contextmanager
@@ -218,8 +232,16 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
         device=setup.device,
         want_pictures=wanted,
         detailed=True,
+        twice=True,
         class_map=class_map,
     )
+    done.nonfinite.require_none(f"'{split}'")
+    if done.differing is not None:
+        remark(
+            f"two passes over one image differ, in logits by up to {done.differing:.3g}: is dropout or noise active in eval mode? "
+            "Scores are of one pass"
+        )
+    _require_same_deployed(setup, trained.network)
     confusions = setup.directory / "confusions" / f"{setup.job.cell}.npz"
     save_confusions(confusions, done, setup.groups(split, len(samples)))
     folder = setup.directory / "predictions" / setup.job.cell
@@ -239,6 +261,26 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
             "predictions": pictures,
         },
     }
+
+
+def _require_same_deployed(setup: Setup, network: Network) -> None:
+    """Raise :class:`PluginError` where the spec's ``deployed`` makes another network of the trained one: costs would be of that."""
+    if not setup.model.spec.deployed:
+        return
+    from segbench.measure.drift import DriftMeter, differs_from_network
+
+    size, meter = measured_size(setup.settings), DriftMeter()
+    inputs = example_inputs(setup.inputs, size, batch_size=1, device=setup.device)
+    network = network.to(setup.device).eval()
+    with torch.no_grad():
+        trained = resize_logits(network(*inputs)["logits"], size)
+        meter.add(deploy(network)(*inputs), trained)
+    drift = meter.result(size)
+    if bool(trained.isfinite().all()) and differs_from_network(drift):
+        raise PluginError(
+            f"model '{setup.model.spec.name}': 'deployed' gives other logits than the trained network (off by up to {drift.max_abs:.3g}), "
+            "so that what is timed would not be what is scored. Let it keep the network's weights and modules."
+        )
 
 
 def class_map_of(setup: Setup, own: Task) -> ClassMap | None:

@@ -109,6 +109,8 @@ def _attempt(session: RunSession, cell: Cell, row: CellResult, todo: StagePlan, 
     def on_event(event: Event) -> None:
         if isinstance(event, StageResult):
             updates.update(_stage_fields(event))
+            if event.notes is not None:
+                updates["code_notes"] = {**updates.get("code_notes", row.code_notes), event.stage: list(event.notes)}
             if event.training is not None:
                 updates["training"].protocol_changed = departure(settings, cell) or None
             session.store.write_cell(row.model_copy(update={**updates, "status": "pending"}))

@@ -59,6 +59,7 @@ def carried_over(cell: Cell, old: CellResult | None, todo: StagePlan, blank: Cel
         fields["quality"] = old.quality
         fields["artifacts"] = old.artifacts
         fields["overhead_seconds"] = old.overhead_seconds
+    fields["code_notes"] = {name: notes for name, notes in old.code_notes.items() if name not in todo.stages}
     fields["deployments"] = _deployments(cell, old, todo)
     if old.fingerprints.get("measure") == cell.fingerprints["measure"]:
         fields |= {"modules": old.modules, "training_cost": old.training_cost, "cost_notes": old.cost_notes}

@@ -6,7 +6,7 @@ A model that ships as a file is loaded from it: no network is built in its proce
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -23,6 +23,8 @@ from segbench.measure.contender import Conditions, Contender, local_contender
 from segbench.measure.memory import measure_inference_memory
 from segbench.measure.module_calls import captured_calls, named_modules
 from segbench.measure.params import count_params
+from segbench.networks.finite import unordered
+from segbench.networks.foreign import ProcessState, collected_remarks, remark, unchanged_process
 from segbench.networks.network import DeployedNetwork, deploy
 from segbench.plugin.registry import Catalog, load_catalog
 from segbench.plugin.specs import Target, resolve
@@ -30,6 +32,7 @@ from segbench.results.records import Memory
 from segbench.util.files import MB
 from segbench.util.image_size import Size, format_size
 from segbench.util.processes import Channel
+from segbench.util.sequences import counted
 
 Workload = tuple[Size, int]
 """Height and width of the images, and the number of them in a batch."""
@@ -37,20 +40,73 @@ Workload = tuple[Size, int]
 
 @dataclass(frozen=True)
 class Command:
-    """A question to a contender's process: its memory, its idle seconds, another workload, or the times of so many calls."""
+    """A question to a contender's process: its memory, its idle seconds, what was noticed, another workload, or times of so many calls."""
 
-    do: Literal["memory", "idle", "conditions", "block", "stop"]
+    do: Literal["memory", "idle", "observed", "conditions", "block", "stop"]
     workload: Workload | None = None
     calls: int = 0
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was noticed of a model's code while it was timed; ``threads`` is the number in force where it is not the one that was set."""
+
+    notes: tuple[str, ...] = ()
+    threads: int | None = None
+
+
+class ObservedContender:
+    """A contender in this process whose plugin code is looked at after each block; single calls are timed as they are.
+
+    Raises :class:`BackendError` where calls change their inputs: later ones would be of other images.
+    """
+
+    def __init__(self, contender: Contender, inputs: tuple[Tensor, ...], logits: Callable[[], object], notice: Callable[..., None]) -> None:
+        self.name, self.conditions = contender.name, contender.conditions
+        self._contender, self._inputs, self._logits, self._notice = contender, inputs, logits, notice
+        self._versions = [x._version for x in inputs]
+        self._looked_at = False
+
+    def block(self, calls: int) -> list[float]:
+        """Milliseconds of each of so many calls, made one after the other."""
+        state = ProcessState.now()
+        with collected_remarks() as remarks:
+            samples = self._contender.block(calls)
+            if not self._looked_at:
+                self._looked_at = True
+                _remark_on_nonfinite(self._logits())
+        threads = torch.get_num_threads()
+        changes = [f"a timed call changed {change}" for change in state.put_back()]
+        self._notice([*remarks, *changes], threads=threads)
+        if [x._version for x in self._inputs] != self._versions:
+            raise BackendError("its calls change their input in place: each would be timed on another image")
+        return samples
+
+
+def _remark_on_nonfinite(logits: object) -> None:
+    if not isinstance(logits, Tensor) or logits.ndim != 4:
+        return
+    bad = int(unordered(logits.float().amax(1)).sum())
+    if bad:
+        share = f"{bad} of {counted(logits.numel() // logits.shape[1], 'pixel')}"
+        remark(f"on the race's noise the logits of {share} are no finite numbers: a call on images may take another time")
 
 
 class BackendModel:
     """A model through one backend, at any size and batch."""
 
     def __init__(self, job: ContenderJob, catalog: Catalog | None = None, *, held_mb: float = 0.0) -> None:
-        catalog = catalog or load_catalog()
-        self.setup = set_up(job.cell, lambda *_: None, catalog)
+        self._remarks: dict[str, None] = {}
+        self._threads_in_force: int | None = None
         self.threads = job.threads
+        with collected_remarks() as remarks:
+            self._open(job, catalog, held_mb)
+        self._remarks.update(dict.fromkeys(remarks))
+
+    def _open(self, job: ContenderJob, catalog: Catalog | None, held_mb: float) -> None:
+        with unchanged_process("importing plugins"):
+            catalog = catalog or load_catalog()
+        self.setup = set_up(job.cell, lambda *_: None, catalog)
         torch.set_num_threads(self.threads)
         self.size = measured_size(self.setup.settings)
         self.backend = catalog.backend(job.backend)
@@ -64,18 +120,29 @@ class BackendModel:
 
     def contender(self, name: str, size: Size, batch_size: int) -> Contender:
         """The model at one size and batch, to be raced in this process."""
-        return local_contender(
-            name,
-            self._call(size, batch_size),
-            batch_size=batch_size,
-            input_size=size,
-            device=self.setup.device,
-            threads=self.threads if self.setup.device == "cpu" else None,
-        )
+        inputs = example_inputs(self.setup.inputs, size, batch_size=batch_size, device=self.setup.device)
+        with collected_remarks() as remarks:  # settings that a backend makes are its own: it is timed under them
+            call = self._call(inputs, size, batch_size)
+        self._remarks.update(dict.fromkeys(remarks))
+        threads = self.threads if self.setup.device == "cpu" else None
+        contender = local_contender(name, call, batch_size=batch_size, input_size=size, device=self.setup.device, threads=threads)
+        return ObservedContender(contender, inputs, call, self._notice)
+
+    def observed(self) -> Observed:
+        """What was noticed of the model's code so far."""
+        return Observed(tuple(self._remarks), self._threads_in_force)
+
+    def _notice(self, remarks: Sequence[str], *, threads: int) -> None:
+        self._remarks.update(dict.fromkeys(remarks))
+        if threads != self.threads and self.setup.device == "cpu":
+            self._threads_in_force = threads
+            text = f"its own code sets the number of threads: timed calls ran on {threads}, not on the {self.threads} of this race"
+            self._remarks[text] = None
 
     def memory(self) -> Memory:
         """Peak memory in this process of one image at a time; the model cannot be called afterwards."""
-        call = self._call(self.size, 1)
+        inputs = example_inputs(self.setup.inputs, self.size, batch_size=1, device=self.setup.device)
+        call = self._call(inputs, self.size, 1)
         # a deployment that works on a copy of its own (another number format or layout) ships without the original
         self._network = None
         memory = measure_inference_memory(
@@ -88,8 +155,7 @@ class BackendModel:
         )
         return memory.model_copy(update={"weights": self.weights_mb})
 
-    def _call(self, size: Size, batch_size: int) -> Callable[[], object]:
-        inputs = example_inputs(self.setup.inputs, size, batch_size=batch_size, device=self.setup.device)
+    def _call(self, inputs: tuple[Tensor, ...], size: Size, batch_size: int) -> Callable[[], object]:
         run = self._run(inputs, size, batch_size)
 
         def call() -> object:
@@ -125,9 +191,8 @@ class ModuleModel(BackendModel):
         """Not measured for modules."""
         raise BackendError("the memory of modules is not measured")
 
-    def _call(self, size: Size, batch_size: int) -> Callable[[], object]:
+    def _call(self, inputs: tuple[Tensor, ...], size: Size, batch_size: int) -> Callable[[], object]:
         assert self._network is not None
-        inputs = example_inputs(self.setup.inputs, size, batch_size=batch_size, device=self.setup.device)
         with torch.inference_mode():
             calls = captured_calls(self._network, self.modules, inputs)
 
@@ -155,6 +220,8 @@ class RaceableModel(Protocol):
     def contender(self, name: str, size: Size, batch_size: int) -> Contender: ...
 
     def memory(self) -> Memory: ...
+
+    def observed(self) -> Observed: ...
 
 
 def serve(job: ContenderJob, channel: Channel) -> None:
@@ -200,6 +267,8 @@ class _CommandLoop:
             return self.model.memory()
         if command.do == "idle":
             return tuple(self.idle)
+        if command.do == "observed":
+            return self.model.observed()
         if command.do == "conditions":
             assert command.workload is not None
             self.contender = None  # its network and buffers go before the next ones come

@@ -62,7 +62,7 @@ def _measure(session: RunSession, cell: Cell) -> CostDetails:
         "segbench.execution.costs.details_job:cost_details",
         CostJob(cell=job, threads=cell.settings.measure.threads or usable_cores()),
         emit=lambda *_: None,
-        log=session.store.directory / "logs" / f"{slug(str(cell.model))}--costs.log",
+        log=session.store.directory / "logs" / f"{slug(cell.model.short_name)}--costs.log",
         timeout=cell.settings.execute.timeout,
     )
     if outcome.error is not None:

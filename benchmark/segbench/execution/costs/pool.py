@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from segbench.execution.costs.contender_process import BackendModel, Command, RemoteContender, Workload, contender_model, file_key
+from segbench.execution.costs.contender_process import BackendModel, Command, Observed, RemoteContender, Workload, contender_model, file_key
 from segbench.execution.costs.export import export_for_race
 from segbench.execution.costs.reference_network import REFERENCE, ReferenceModel
 from segbench.execution.events import Fields
@@ -58,8 +58,9 @@ class RaceEntry:
     def name(self) -> str:
         """Model and, where it is not eager, backend, for messages and log files; or a model's modules."""
         if self.modules:
-            return f"{self.modules} of {self.cell.model}"
-        return str(self.cell.model) if str(self.backend) == "eager" else f"{self.cell.model} ({self.backend})"
+            return f"{self.modules} of {self.cell.model.short_name}"
+        name = self.cell.model.short_name
+        return name if str(self.backend) == "eager" else f"{name} ({self.backend})"
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class ContenderPool:
         self.inline = inline
         self.running: dict[str, Worker] = {}
         self._contenders: dict[str, AtWorkload] = {}
+        self._models: dict[str, BackendModel] = {}
         self._entries: dict[str, tuple[RaceEntry, Mapping[str, Path]]] = {}
         self._shuffler = random.Random(0)
         self._reference_threads: int | None = None
@@ -167,6 +169,7 @@ class ContenderPool:
         if self.inline:
             with _as_runtime_error():
                 model = contender_model(self._contender_job(entry, files), self.catalog)
+            self._models[entry.key] = model
             self._contenders[entry.key] = lambda workload: _inline(model, entry.key, workload)
             return
         worker = self._start(entry, files, "latency")
@@ -236,12 +239,22 @@ class ContenderPool:
                 seconds[key] = ask(worker, Command("idle"))
         return seconds
 
+    def observed(self, key: str) -> Observed:
+        """What was noticed of a contender's code so far; nothing where its process has ended."""
+        if key in self._models:
+            return self._models[key].observed()
+        with contextlib.suppress(RuntimeError):
+            observed: Observed = ask(self.running[key], Command("observed"))
+            return observed
+        return Observed()
+
     def close(self) -> None:
         """End all contenders and remove what was exported for them."""
         for worker in self._workers():
             worker.end()
         self.running.clear()
         self._contenders.clear()
+        self._models.clear()
         self._entries.clear()
         self._reference_worker = self._reference = self._reference_threads = None
         shutil.rmtree(self._exports, ignore_errors=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from segbench.config.settings import MeasureSettings
-from segbench.execution.costs.contender_process import Workload
+from segbench.execution.costs.contender_process import Observed, Workload
 from segbench.execution.costs.pool import ContenderPool, RaceEntry, RaceFiles
 from segbench.execution.costs.reference_network import REFERENCE
 from segbench.execution.events import LatencyStarted, Listener, MemoryStarted, Note, RaceEnded, RaceStarted
@@ -212,6 +212,7 @@ class _Measurement:
     exported: dict[str, RaceFiles] = field(default_factory=dict)
     timings: dict[str, dict[Workload, list[Latency]]] = field(default_factory=dict)
     idle: dict[str, tuple[float, float]] = field(default_factory=dict)
+    observed: dict[str, Observed] = field(default_factory=dict)
     orders: dict[str, list[list[str]]] = field(default_factory=dict)
     races: list[Race] = field(default_factory=list)
     reference_timings: dict[Workload, list[Latency]] = field(default_factory=dict)
@@ -286,6 +287,7 @@ class _Measurement:
                 self.listener.on(LatencyStarted(batch_size, self._models_entered, format_size(size) if size else None, *place))
                 self._race_workload(size, batch_size, TimingBudget(rounds=rounds), seed=number)
             self._count_idle(before)
+            self._take_observed()
         contenders = self.group.contenders
         shares = {contenders[key].name: used / max(waited, 1e-9) for key, (used, waited) in self.idle.items()}
         return watch.stop(idle=shares)
@@ -310,6 +312,13 @@ class _Measurement:
                 earlier = self.idle.get(key, (0.0, 0.0))
                 self.idle[key] = (earlier[0] + used - before[key][0], earlier[1] + waited - before[key][1])
 
+    def _take_observed(self) -> None:
+        """Keep what was noticed of the contenders' code, and their threads, after one start."""
+        for key in self.pool.entered:
+            seen, before = self.pool.observed(key), self.observed.get(key, Observed())
+            notes = tuple(dict.fromkeys([*before.notes, *seen.notes]))
+            self.observed[key] = Observed(notes, seen.threads if seen.threads is not None else before.threads)
+
     def _race_workload(self, size: Size | None, batch_size: int, budget: TimingBudget, *, seed: int) -> None:
         """All contenders at one size and batch, after one start; modules by themselves are timed on single images only."""
         contenders: list[Contender] = []
@@ -333,9 +342,13 @@ class _Measurement:
         for key, latency in raced.latencies.items():
             self.timings.setdefault(key, {}).setdefault((latency.input_size, batch_size), []).append(latency)
 
-    def _complete(self, timings: Mapping[Workload, Sequence[Latency]]) -> list[Latency]:
-        """The workloads that were timed after every start: rounds of fewer could not be paired with those of the others."""
-        return [join_starts(parts) for parts in timings.values() if len(parts) == len(self.rounds_of_starts)]
+    def _complete(self, timings: Mapping[Workload, Sequence[Latency]], threads: int | None = None) -> list[Latency]:
+        """The workloads that were timed after every start: rounds of fewer could not be paired with those of the others.
+
+        ``threads`` is the number that was in force, where the contender's own code had set another.
+        """
+        complete = [join_starts(parts) for parts in timings.values() if len(parts) == len(self.rounds_of_starts)]
+        return complete if threads is None else [timing.model_copy(update={"threads": threads}) for timing in complete]
 
     def _reference(self, size: Size | None, batch_size: int) -> Contender | None:
         """The reference network at the size that is raced; where each model has its own, at the largest of them."""
@@ -354,7 +367,7 @@ class _Measurement:
 
     def _deployment(self, entry: RaceEntry) -> Deployment:
         key, backend = entry.key, entry.backend
-        exported = self.exported[key]
+        exported, observed = self.exported[key], self.observed.get(key, Observed())
         return Deployment(
             backend=str(backend),
             precision=backend.spec.precision_of(backend.options),
@@ -362,7 +375,8 @@ class _Measurement:
             file_mb=exported.file_mb,
             export_seconds=exported.seconds,
             memory_mb=self.memories.get(key),
-            latency=self._complete(self.timings.get(key, {})),
+            latency=self._complete(self.timings.get(key, {}), observed.threads),
+            code_notes=list(observed.notes),
             module_latency=[self._module_latency(part) for part in self.group.parts(entry)] if self.group.settings.latency else [],
             error=self.errors.get(key),
         )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segbench.execution.costs.contender_process import answer_commands
+from segbench.execution.costs.contender_process import Observed, answer_commands
 from segbench.execution.costs.memory_layout import randomised_layout
 from segbench.execution.jobs import ReferenceJob
 from segbench.measure.contender import Contender, local_contender
@@ -73,6 +73,10 @@ class ReferenceModel:
     def memory(self) -> Memory:
         """Not measured for the reference network."""
         raise RuntimeError("the memory of the reference network is not measured")
+
+    def observed(self) -> Observed:
+        """Nothing: it is no plugin's code."""
+        return Observed()
 
 
 def serve(job: ReferenceJob, channel: Channel) -> None:

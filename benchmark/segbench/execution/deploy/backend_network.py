@@ -95,7 +95,8 @@ class BackendNetwork(nn.Module):
         canvas = self._canvas or (height, width)
         if height > canvas[0] or width > canvas[1]:
             raise BackendError(f"an image of {height}x{width} does not fit into the fixed size {canvas[0]}x{canvas[1]} of the export")
-        logits = self._run(*fit(images, canvas))
+        # copies: a backend is foreign code, and what it does to them must not reach the next view of the image
+        logits = self._run(*(x.clone() for x in fit(images, canvas)))
         if not isinstance(logits, Tensor) or logits.ndim != 4 or tuple(logits.shape[-2:]) != canvas:
             what = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise BackendError(f"a call gives {what} where logits (1, K, {canvas[0]}, {canvas[1]}) were expected")

@@ -149,9 +149,11 @@ class _Deployer:
 
 def _inline(target: str, job: DeployJob | CheckJob, emit: Emit, catalog: Catalog) -> Outcome:
     from segbench.execution.deploy import job as deploy
+    from segbench.networks.foreign import unchanged_process
 
     try:
-        return Outcome(value=getattr(deploy, target)(job, emit, catalog))
+        with unchanged_process(target):
+            return Outcome(value=getattr(deploy, target)(job, emit, catalog))
     except (Exception, SystemExit) as error:  # foreign code: only this row may fail
         return Outcome(error=describe_error(error))
 

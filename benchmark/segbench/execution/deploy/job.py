@@ -22,7 +22,9 @@ from segbench.execution.deploy.model import DeployedModel, open_model
 from segbench.execution.deploy.references import drift_everywhere, require_any_size, write_references
 from segbench.execution.events import Emit
 from segbench.execution.jobs import CheckJob, DeployJob, ExportedNetwork
+from segbench.measure.drift import require_same_network
 from segbench.measure.quality.evaluate import evaluate
+from segbench.networks.copies import copy_fault, was_copied
 from segbench.plugin.choice import slug
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import InputPlan
@@ -51,6 +53,7 @@ def export(job: DeployJob, emit: Emit, catalog: Catalog | None = None) -> Export
         with torch.no_grad():
             path = Path(resolve(spec.export)(model.network, model.example, job.folder, options, calibration))
         seconds = time.perf_counter() - started
+        _require_sound_copy(model)
         if not path.exists():
             raise BackendError(f"its export returned '{path.name}', but there is no such file")
         metadata = model.metadata(len(calibration))
@@ -81,6 +84,7 @@ def build(job: DeployJob, emit: Emit, catalog: Catalog | None = None) -> Size:
         assert spec.build is not None
         with torch.no_grad():
             run: Run = resolve(spec.build)(model.network, model.example, options)
+        _require_sound_copy(model)
     _measure(job, model.setup, model.backend, run, model.plan, model.canvas, model.trained_on)
     return model.canvas
 
@@ -96,6 +100,12 @@ def _write_references(model: DeployedModel, folder: Path) -> None:
     )
 
 
+def _require_sound_copy(model: DeployedModel) -> None:
+    """Raise :class:`BackendError` where the backend works on a copy of a network whose copies are not the same network by themselves."""
+    if was_copied(model.network) and (fault := copy_fault(model.network.eval(), model.example)):
+        raise BackendError(f"{model.backend} works on a copy, and {fault}")
+
+
 def _measure(
     job: DeployJob, setup: Setup, backend: Chosen[BackendSpec], run: Run, plan: InputPlan, canvas: Size, trained_on: str | None
 ) -> None:
@@ -105,6 +115,8 @@ def _measure(
         setup.emit("stage", {"stage": "drift"})
         drift = drift_everywhere(run, job.references, canvas, any_size=any_size)
         setup.emit("result", {"drift": drift.model_dump()})
+        if backend.spec.precision_of(backend.options) == "fp32":
+            require_same_network(drift)
         require_any_size(drift)
     if not job.score:
         return
@@ -130,5 +142,6 @@ def _quality(setup: Setup, deployed: BackendNetwork, plan: InputPlan, trained_on
         detailed=True,
         class_map=class_map,
     )
+    done.nonfinite.require_none(f"'{split}'")
     save_confusions(confusions, done, setup.groups(split, len(done.ids)))
     return scored(setup, done, split, trained_on=trained_on, class_map=class_map)

@@ -53,7 +53,7 @@ class Cell:
         """The cell as plain data, for observers and progress displays."""
         return {
             "id": self.id,
-            "model": str(self.model),
+            "model": self.model.short_name,
             "loss": str(self.loss),
             "dataset": str(self.dataset),
             "recipe": self.recipe,
@@ -82,6 +82,7 @@ class Cell:
             kind=self.origin.kind,
             needs=list(self.origin.needs),
             model=str(self.model),
+            short_name=self.model.choice.label or None,
             loss=str(self.loss),
             dataset=str(self.dataset),
             recipe=self.recipe,
@@ -120,7 +121,7 @@ class Cell:
 def cell_id(model: Chosen[Any], loss: Chosen[Any], recipe: str, variation: SettingValues, seed: int) -> str:
     """A readable file name that does not depend on which other cells the run has."""
     varied = [f"{key}={format_value(value)}" for key, value in variation.items()]
-    return slug("--".join([*(slug(part) for part in (str(model), str(loss), recipe, *varied)), f"s{seed}"]), limit=150)
+    return slug("--".join([*(slug(part) for part in (model.short_name, str(loss), recipe, *varied)), f"s{seed}"]), limit=150)
 
 
 def measured_size(settings: Settings) -> Size:

@@ -130,7 +130,8 @@ def data_ingredients(settings: Settings) -> dict[str, Plain]:
 def eval_ingredients(settings: Settings) -> dict[str, Plain]:
     """Settings of ``[eval]`` that change the scores; those added later count only where they are used."""
     added = {name: value for name, value in settings.eval.model_dump(include=_ADDED_EVAL).items() if value != _ADDED_EVAL_DEFAULTS[name]}
-    return settings.eval.model_dump(exclude={"batch_size", "every", *_ADDED_EVAL}) | added
+    summed = {} if settings.eval.class_map is None else {"merged classes": "probabilities summed"}  # once the first was chosen, then merged
+    return settings.eval.model_dump(exclude={"batch_size", "every", *_ADDED_EVAL}) | added | summed
 
 
 def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Settings) -> Ingredients:

@@ -39,10 +39,12 @@ from segbench.networks.checkpoint_meta import read_meta, require_weights
 from segbench.plugin.choice import Choice, parse_choice, slug
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.class_map import match_classes
+from segbench.plugin.input_sizes import largest_image, network_size
 from segbench.plugin.inputs import plan_inputs
 from segbench.plugin.options import describe
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Normalisation, Recipe, Task, resolve
+from segbench.util.image_size import parse_growing_size, parse_size
 from segbench.util.packages import installed_version
 from segbench.util.sequences import counted
 
@@ -114,7 +116,7 @@ def make_plan(
         for seed in config.seeds
     ]
     # models outermost, so that a model's cells stand together
-    order = {text: i for i, text in enumerate(config.models)}
+    order = {str(chosen): i for i, chosen in enumerate(models)}
     entries.sort(key=lambda entry: order[str(entry.model)])
     layout = _Layout(
         dataset, task, digest, backends, entries, output_directory(config, dataset), catalog.names("models"), complete=complete
@@ -160,7 +162,7 @@ class _Entry:
     @property
     def id(self) -> str:
         return (
-            slug(str(self.model), limit=150)
+            slug(self.model.short_name, limit=150)
             if self.by_model
             else cell_id(self.model, self.loss, self.recipe.name, self.variation, self.seed)
         )
@@ -283,6 +285,7 @@ def _cell(
 ) -> Cell:
     model, loss, settings, seed = entry.model, entry.loss, entry.settings, entry.seed
     _refuse_scales_of_fixed_forms(settings, backends)
+    _refuse_sizes(model.spec, settings)
     inputs, model_task = plan_inputs(model.spec, task, model.options)
     normalisation = {name: Normalisation(norm.mean, norm.std, norm.scale) for name, norm in settings.data.normalisation.items()}
     inputs = inputs.with_normalisation(normalisation)
@@ -329,6 +332,20 @@ def _refuse_scales_of_fixed_forms(settings: Settings, backends: Sequence[Chosen[
         )
 
 
+def _refuse_sizes(spec: ModelSpec, settings: Settings) -> None:
+    """Refuse sizes of training and scoring that a model cannot take (:class:`ConfigError`)."""
+    sizes = [size for _, size in parse_growing_size(settings.train.image_size)]
+    sizes += [parse_size(size) for size in (settings.eval.image_size, settings.eval.tile) if size is not None]
+    for size in sizes:
+        network_size(spec, size)
+    largest = largest_image(spec)
+    if largest and settings.eval.tile is None and max(settings.eval.scales) > 1:
+        raise ConfigError(
+            f"eval.scales enlarges images, and model '{spec.name}' takes none above {largest[0]}x{largest[1]}: score in tiles "
+            f"(eval.tile={largest[0]}x{largest[1]}), or leave eval.scales out."
+        )
+
+
 def _versions(spec: BackendSpec) -> dict[str, str | None]:
     return {"torch": installed_version("torch"), **({spec.package: spec.installed_version()} if spec.package else {})}
 
@@ -372,7 +389,7 @@ def _refuse_required(recipe: Recipe, settings: Settings) -> None:
 
 
 def _check_model_settings(config: RunConfig, settings: Settings, catalog: Catalog) -> None:
-    known = {key for text in config.models for key in describe(catalog.spec("models", text.partition("[")[0])[0].options)}
+    known = {key for text in config.models for key in describe(catalog.model(text).spec.options)}
     for key in settings.model:
         if key not in known:
             raise ConfigError(f"[model] {key}: none of the models has this option.{did_you_mean(key, known)}")

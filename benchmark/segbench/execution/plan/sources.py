@@ -82,7 +82,7 @@ def part_record(catalog: Catalog, text: str, shared: Mapping[str, Any]) -> PartR
 
 
 def _model_record(catalog: Catalog, text: str, shared: Mapping[str, Any]) -> PartRecord:
-    choice = parse_choice(text)
+    choice = parse_choice(text, labels=True)
     spec, _ = catalog.spec("models", choice.name)
     own = {key: value for key, value in shared.items() if key in describe(spec.options)}
     parts = None

@@ -25,6 +25,7 @@ from segbench.measure.quality.boundary import boundary_counts
 from segbench.measure.quality.calibration import BINS, confidence_sums, highest_probability
 from segbench.measure.quality.confusion import confusion_matrix
 from segbench.measure.quality.mapped import MappedClasses
+from segbench.networks.finite import NonFinite, unordered
 from segbench.networks.losses import AppliedLoss, valid_pixels
 from segbench.networks.network import Network, resize_logits
 from segbench.plugin.class_map import ClassMap
@@ -32,6 +33,8 @@ from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import LossBatch, Progress, Sample, Task
 from segbench.util.distributed import ProcessRank, gathered, total
 from segbench.util.image_size import Size, parse_growing_size, parse_size
+
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Evaluation:
     ``loss`` is the mean over valid pixels, where a loss was given. ``predictions`` (H, W) uint8 (int64 above 256 classes) of the wanted
     images. ``seconds`` is wall time, loading included. ``boundary`` and ``boundary_uncut`` (N, 2, K) int64 and ``calibration`` (N, 3, 15)
     float64 are the sums of :mod:`segbench.measure.quality.boundary` and :mod:`segbench.measure.quality.calibration`, null where they were
-    not asked for.
+    not asked for. ``nonfinite`` counts pixels and images without a highest logit: their matrices mean nothing. ``differing`` is the
+    largest difference between the logits of two passes over the first images, where they differ.
     """
 
     ids: tuple[str, ...]
@@ -52,6 +56,8 @@ class Evaluation:
     boundary: npt.NDArray[np.int64] | None = None
     boundary_uncut: npt.NDArray[np.int64] | None = None
     calibration: npt.NDArray[np.float64] | None = None
+    nonfinite: NonFinite = field(default_factory=NonFinite)
+    differing: float | None = None
 
 
 def evaluate(
@@ -69,13 +75,15 @@ def evaluate(
     loss: AppliedLoss | None = None,
     progress: Progress | None = None,
     detailed: bool = False,
+    twice: bool = False,
     class_map: ClassMap | None = None,
 ) -> Evaluation:
     """Evaluate ``network`` in eval mode (its mode is put back). With several processes each calls this with its ``rank``.
 
     ``detailed``: boundaries and calibration too, as far as the settings ask for them; choosing a checkpoint needs neither.
-    ``class_map``: from the network's classes to those of ``task``, where they differ; then K is the number of its ``class_names``. Where it
-    merges classes there is no calibration.
+    ``twice``: a second pass over the first batch, to see whether it gives the same.
+    ``class_map``: from the network's classes to those of ``task``, where they differ; then K is the number of its ``class_names``. Of
+    classes that it merges the probabilities are summed.
     """
     started = time.perf_counter()
     process = ProcessRank(rank, world_size, device)
@@ -83,9 +91,11 @@ def evaluate(
     classes, ignored = scored.count, scored.ignore_index
     matrices = torch.zeros(len(samples), classes, classes, dtype=torch.int64)
     boundaries = torch.zeros(2, len(samples), 2, classes, dtype=torch.int64) if detailed and settings.eval.boundary else None
-    calibrated = detailed and settings.eval.calibration and scored.calibrated
+    calibrated = detailed and settings.eval.calibration
     calibration = torch.zeros(len(samples), 3, BINS, dtype=torch.float64) if calibrated else None
     losses = torch.zeros(2, dtype=torch.float64, device=device)
+    nonfinite = torch.zeros(2, dtype=torch.int64, device=device)
+    differing: float | None = None
     ids: dict[int, str] = {}
     predictions: dict[int, Tensor] = {}
     loader = eval_loader(
@@ -104,10 +114,15 @@ def evaluate(
         for batch in loader:
             ids.update(zip(batch.indices, batch.ids, strict=True))
             outputs = _augmented(network, batch, settings) if is_augmented(settings.eval) else _outputs(network, batch.inputs, settings)
+            if twice and len(ids) == len(batch.ids):
+                differing = _difference(outputs["logits"], _again(network, batch, settings))
             for position, index in enumerate(batch.indices):
                 image = _outputs_of_image(outputs, batch, position)
                 mask = scored.labels(batch.masks[position])
-                highest, prediction = (values[0] for values in image["logits"].max(dim=1))  # four times as fast as argmax on a CPU
+                logits = scored.logits(image["logits"])
+                highest, prediction = (values[0] for values in logits.max(dim=1))  # four times as fast as argmax on a CPU
+                bad = unordered(highest).sum()
+                nonfinite += torch.stack([bad, (bad > 0).long()])
                 prediction = scored.prediction(prediction)
                 matrices[index] = confusion_matrix(prediction, mask, num_classes=classes, ignore_index=ignored)
                 if boundaries is not None:
@@ -115,13 +130,14 @@ def evaluate(
                         counts = boundary_counts(prediction, mask, num_classes=classes, ignore_index=ignored, cut=cut)
                         boundaries[place, index] = counts
                 if calibration is not None:
-                    confidence = highest_probability(image["logits"][0], highest)
+                    confidence = highest_probability(logits[0], highest)
                     calibration[index] = confidence_sums(confidence, prediction, mask, ignore_index=ignored)
                 if index in want_pictures:
                     predictions[index] = prediction.to(torch.uint8 if classes <= 256 else torch.int64).cpu()
                 if loss is not None:
                     losses += _sum_loss(loss, image, batch, position, task, progress or Progress(0, 1, 0, 1))
     value, pixels = total(losses, process).tolist()
+    bad_pixels, bad_images = total(nonfinite, process).tolist()
     ids = gathered(ids, process)
     boundary, boundary_uncut = (None, None) if boundaries is None else total(boundaries, process).numpy()
     return Evaluation(
@@ -133,6 +149,8 @@ def evaluate(
         boundary=boundary,
         boundary_uncut=boundary_uncut,
         calibration=None if calibration is None else total(calibration, process).numpy(),
+        nonfinite=NonFinite(bad_pixels, bad_images),
+        differing=differing,
     )
 
 
@@ -145,6 +163,20 @@ def evaluation_size(settings: Settings) -> Size:
     if settings.eval.image_size is not None:
         return parse_size(settings.eval.image_size, key="eval.image_size")
     return parse_growing_size(settings.train.image_size)[-1][1]
+
+
+def _again(network: Network, batch: EvalBatch, settings: Settings) -> Tensor:
+    """The logits of one more pass over a batch."""
+    return (_augmented(network, batch, settings) if is_augmented(settings.eval) else _outputs(network, batch.inputs, settings))["logits"]
+
+
+def _difference(first: Tensor, second: Tensor) -> float | None:
+    """The largest difference of two passes' logits where they differ by more than rounding (a thousandth of their deviation)."""
+    known = first.isfinite() & second.isfinite()
+    if not bool(known.any()):
+        return None
+    difference = float((first[known] - second[known]).abs().max())
+    return difference if difference > _ROUNDING * float(first[known].float().std(correction=0)) else None
 
 
 def _augmented(network: Network, batch: EvalBatch, settings: Settings) -> dict[str, Tensor]:

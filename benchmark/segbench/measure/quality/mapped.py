@@ -16,20 +16,31 @@ IGNORED = -1
 class MappedClasses:
     """The classes that are scored: a task's own, or those of a class map.
 
-    A network's class is chosen first (argmax) and mapped then, also where several become one: logits are not added up.
+    The probabilities of classes that become one are summed before the highest is chosen: a car at 0.3 and a bus at 0.3 are a vehicle at
+    0.6, above a road at 0.4. Classes without counterpart are not one class, and compete each by itself.
     """
 
     def __init__(self, task: Task, class_map: ClassMap | None = None) -> None:
         self._task, self._map = task, class_map
         self.count = task.num_classes if class_map is None else len(class_map.class_names)
         self.ignore_index = task.ignore_index if class_map is None else IGNORED
-        self.calibrated = class_map is None or not class_map.merges
+
+    def logits(self, logits: Tensor) -> Tensor:
+        """Logits (.., G, H, W) whose softmax is the sum of merged classes' probabilities, of a network's logits (.., K, H, W).
+
+        The logarithm of summed exponentials: the softmax over groups then is the sum of the softmax over classes.
+        """
+        if self._map is None or not self._map.merges:
+            return logits
+        parts = (logits[..., group, :, :] for group in map(list, self._map.groups))
+        return torch.cat([part if part.shape[-3] == 1 else part.logsumexp(dim=-3, keepdim=True) for part in parts], dim=-3)
 
     def prediction(self, chosen: Tensor) -> Tensor:
-        """Scored classes of the network's classes (H, W)."""
+        """Scored classes of the channels (H, W) that are highest in :meth:`logits`."""
         if self._map is None:
             return chosen
-        return torch.tensor(self._map.prediction_ids, device=chosen.device)[chosen]
+        ids = self._map.prediction_ids
+        return torch.tensor([ids[group[0]] for group in self._map.groups], device=chosen.device)[chosen]
 
     def labels(self, mask: Tensor) -> Tensor:
         """Labels (H, W) with ``ignore_index`` where they do not count. Raises :class:`DataError` for one that is no class of the task."""

@@ -62,7 +62,7 @@ def score(
     total = per_image.sum(axis=0)
     labelled = total.sum(axis=1)
     iou, f1, precision, recall = _per_class(total)
-    imagewise = _mean_rows(_iou(per_image))
+    imagewise = image_scores(per_image)
     boundary_ious = boundary_iou(boundary, labelled > 0) if boundary is not None else None
     summary: dict[str, float | None] = {
         "miou": _mean(iou),
@@ -104,6 +104,11 @@ def score(
         **summary,
     )
     return quality.model_copy(update={"only_class": only_class(quality)})
+
+
+def image_scores(matrices: Counts) -> Floats:
+    """Mean IoU (N,) of each image over the classes with label pixels in it, from matrices (N, K, K); NaN without a valid pixel."""
+    return _mean_rows(_iou(matrices))
 
 
 def _counts(matrices: Tensor | npt.NDArray[Any], class_names: Sequence[str]) -> Counts:

@@ -316,3 +316,68 @@ def test_facts_are_collected_for_whoever_asks(saved: Callable[..., Path]) -> Non
         read_mask(saved("m.png", IDS))
     read_image(path)
     assert [(one.role, one.path.name, one.reader) for one in facts] == [("image", "a.png", "pillow"), ("mask", "m.png", "pillow")]
+
+
+TABLE = {(0, 0, 0): 0, (255, 0, 0): 1, (0, 255, 0): 2}
+COLOURS = np.array(list(TABLE), np.uint8)[IDS]
+
+
+def test_a_declared_nodata_whose_colour_is_in_the_table_is_a_label(raster: Callable[..., Path]) -> None:
+    path = raster("rgb.tif", COLOURS.transpose(2, 0, 1), nodata=0)
+    assert read_mask(path, colours=TABLE).labels(255).tolist() == IDS.tolist()
+    without_black = {colour: value for colour, value in TABLE.items() if value}
+    assert read_mask(path, colours=without_black).labels(255).tolist() == np.where(IDS == 0, 255, IDS).tolist()
+
+
+def test_the_nodata_index_of_a_palette_is_a_label_where_the_palette_lists_it(tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    for nodata, expected in ((0, 0), (200, 255)):  # what a palette does not list is black by default, and no label
+        values = np.where(IDS == 0, nodata, IDS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            shape = {"count": 1, "height": 2, "width": 3, "dtype": "uint8", "nodata": nodata}
+            with rasterio.open(tmp_path / "palette.tif", "w", driver="GTiff", **shape) as file:
+                file.write(values[None].astype(np.uint8))
+                file.write_colormap(1, {value: (*colour, 255) for colour, value in TABLE.items()})
+        labels = read_mask(tmp_path / "palette.tif", colours=TABLE).labels(255)
+        assert labels.tolist() == np.where(IDS == 0, expected, IDS).tolist()
+
+
+def test_colours_of_16_bits_are_those_of_8_bits_spread_out_or_refused(raster: Callable[..., Path]) -> None:
+    wide = COLOURS.transpose(2, 0, 1).astype(np.uint16) * 257
+    assert read_mask(raster("wide.tif", wide), colours=TABLE).values.tolist() == IDS.tolist()
+    with pytest.raises(DataError, match=r"65535 0 0 \(2 pixels\)"):
+        read_mask(raster("wide.tif", wide))
+    yellow = {(0, 0, 0): 0, (255, 255, 0): 1, (0, 255, 0): 2}  # packed by 8 bits, 0 65535 0 was this colour
+    with pytest.raises(DataError, match=r"lacks: 255 0 0 \(2 pixels\)"):
+        read_mask(raster("wide.tif", wide), colours=yellow)
+    for values in (wide.astype(np.float32) / 65535, wide.astype(np.float32) + 0.5):
+        with pytest.raises(DataError, match=r"lacks: 0 1 0|whole numbers from 0 to 255"):
+            read_mask(raster("soft.tif", values), colours=TABLE)
+
+
+@pytest.mark.parametrize("value", [-3.4028234663852886e38, 1e20])
+def test_numbers_that_no_id_reaches_are_refused_with_what_declares_them(raster: Callable[..., Path], value: float) -> None:
+    values = IDS[None].astype(np.float32)
+    values[0, 0] = value
+    stored = float(np.float32(value))
+    with pytest.raises(DataError, match=r"in 3 pixels, which is no class id") as caught:
+        read_mask(raster("low.tif", values))
+    assert f"-a_nodata {stored:.17g} FILE" in str(caught.value)
+    assert read_mask(raster("low.tif", values, nodata=stored)).labels(255).tolist() == [[255] * 3, [2, 1, 0]]
+
+
+def test_unsigned_numbers_above_every_id_do_not_turn_negative(tmp_path: Path) -> None:
+    np.save(tmp_path / "mask.npy", np.full((2, 2), 2**64 - 1, np.uint64))
+    with pytest.raises(DataError, match="18446744073709551615 in 4 pixels"):
+        read_mask(tmp_path / "mask.npy")
+
+
+def test_a_transparent_grey_of_16_bits_is_missing(tmp_path: Path) -> None:
+    values = np.array([[7, 300], [300, 7]])
+    packed_png(tmp_path / "grey.png", values, 16, 0)
+    content = (tmp_path / "grey.png").read_bytes()
+    chunk = b"tRNS" + struct.pack(">H", 7)
+    at = content.index(b"IDAT") - 4
+    (tmp_path / "grey.png").write_bytes(content[:at] + struct.pack(">I", 2) + chunk + struct.pack(">I", zlib.crc32(chunk)) + content[at:])
+    assert np.array_equal(read_image(tmp_path / "grey.png").pixels, np.where(values == 7, np.nan, values)[None], equal_nan=True)

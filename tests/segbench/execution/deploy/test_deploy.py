@@ -69,13 +69,18 @@ def test_the_matrices_of_each_image_are_kept_for_every_form(deployed: Any, bench
 
 
 def test_what_a_form_adds_to_its_logits_is_its_drift_and_costs_quality(deployed: Any) -> None:
-    forms = deployed("frozen[shift=100.0]")
-    shifted = forms["frozen[shift=100.0]"]
-    assert shifted.drift is not None
-    assert shifted.drift.max_abs == pytest.approx(100.0, rel=1e-5)
-    assert shifted.drift.mean_abs == pytest.approx(50.0, rel=1e-5)  # one of two classes is moved
-    assert shifted.quality is not None
-    assert shifted.quality.iou_per_class[1] == 0.0  # everything has become class 0
+    names = ("frozen[shift=100.0]", "frozen[shift=100.0,precision=bf16]")
+    forms = deployed(",".join(names))
+    for name in names:
+        drift = forms[name].drift
+        assert drift is not None
+        assert drift.max_abs == pytest.approx(100.0, rel=1e-5)
+        assert drift.mean_abs == pytest.approx(50.0, rel=1e-5)  # one of two classes is moved
+    in_full, in_half = (forms[name] for name in names)
+    assert in_half.quality is not None
+    assert in_half.quality.iou_per_class[1] == 0.0  # everything has become class 0
+    assert (in_full.quality, in_full.error_kind) == (None, "refused")  # in full precision it is another network
+    assert "its logits are off by up to 100 where they are to be equal" in (in_full.error or "")
 
 
 @pytest.mark.parametrize(

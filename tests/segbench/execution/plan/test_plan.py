@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +43,27 @@ def test_all_axes_are_multiplied_and_a_model_s_cells_stand_together(plan: Planne
     assert len({cell.id for cell in cells}) == 64
     assert [str(cell.model) for cell in cells] == ["dot"] * 32 + ["fragile"] * 32
     assert {(cell.settings.train.lr, cell.settings.train.clip) for cell in cells} == {(a, b) for a in (0.1, 0.2) for b in (1, 2)}
+
+
+def test_a_label_names_a_model_and_its_files_and_is_no_part_of_its_fingerprint(plan: Planner) -> None:
+    plain, labelled = plan.cell(models="dot"), plan.cell(models="lite=dot")
+    assert (str(labelled.model), labelled.model.short_name, labelled.id) == ("dot", "lite", plain.id.replace("dot", "lite", 1))
+    assert labelled.blank("cpu").short_name == "lite"
+    assert labelled.fingerprints == plain.fingerprints
+    for models, message in {"a=dot,a=fragile": "twice", "a=dot,b=dot": "twice", "a=,dot": "a name after 'a='", "dot=": "a name"}.items():
+        with pytest.raises(ConfigError, match=message):
+            plan(models=models)
+
+
+@pytest.mark.parametrize("key", ["train.image_size", "eval.image_size", "eval.tile"])
+def test_sizes_that_a_model_cannot_take_are_refused(plan: Planner, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    spec, plugin = plan.catalog.spec("models", "dot")
+    monkeypatch.setitem(plan.catalog._entries["models"], "dot", (dataclasses.replace(spec, fixed_size=(32, 32)), plugin))
+    assert plan(sets=("train.image_size=32", "eval.tile=32")).cells
+    with pytest.raises(ConfigError, match=r"model 'dot' takes images of 32x32, not 48x48"):
+        plan(sets=("train.image_size=32", f"{key}=48"))
+    with pytest.raises(ConfigError, match=r"eval\.scales enlarges images"):
+        plan(sets=("train.image_size=32", "eval.scales=1,1.5"))
 
 
 def test_a_cell_s_id_does_not_depend_on_the_rest_of_the_matrix(plan: Planner) -> None:

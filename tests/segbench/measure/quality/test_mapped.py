@@ -43,9 +43,27 @@ def test_labels_that_do_not_count_have_no_iou_and_punish_nobody() -> None:
     assert counts == [[2, 1, 0], [0, 2, 0], [0, 0, 0]]
 
 
-def test_merged_classes_are_one() -> None:
-    counts, _ = matrix(("a", "a2", "b", "c"), [[0, 1, 2, 2], [3, 3, 0, 1]], "a2:a")
-    assert counts == [[3, 0, 0], [0, 2, 0], [0, 0, 2]]
+def test_probabilities_of_merged_classes_are_summed_before_the_argmax() -> None:
+    """By hand: car 0.3 + bus 0.3 = vehicle 0.6 above road 0.4; x and y have no counterpart and are not added up, 0.3 each below 0.4."""
+    task = Task(class_names=("road", "vehicle"))
+    names = ("car", "road", "bus", "x", "y")
+    class_map = match_classes(names, task.class_names, "car:vehicle,bus:vehicle,x:ignore,y:ignore", source="it", target="them")
+    mapped = MappedClasses(task, class_map)
+    pixels = [[0.3, 0.4, 0.3, 0.0, 0.0], [0.0, 0.4, 0.0, 0.3, 0.3], [0.2, 0.3, 0.09, 0.4, 0.01]]
+    logits = mapped.logits(torch.tensor(pixels).T.clamp(min=1e-30).log()[None, :, None] + 7)  # (1, 5, 1, 3), not normalised
+    assert logits.softmax(dim=1)[0, :, 0].T.tolist() == [
+        pytest.approx(row, abs=1e-6) for row in ([0.6, 0.4, 0.0, 0.0], [0.0, 0.4, 0.3, 0.3], [0.29, 0.3, 0.4, 0.01])
+    ]
+    assert mapped.prediction(logits.argmax(dim=1)).tolist() == [[[1, 0, 2]]]
+    assert class_map.class_names == ("road", "vehicle", "(no counterpart)")
+
+
+def test_without_merged_classes_logits_stay_as_they_are() -> None:
+    task = Task(class_names=("a", "b"))
+    logits = torch.randn(1, 3, 2, 2)
+    for network, text in ((("b", "a"), None), (("b", "a", "x"), "x:ignore")):
+        mapped = MappedClasses(task, match_classes(network, task.class_names, text, source="it", target="them"))
+        assert mapped.logits(logits) is logits
 
 
 def test_a_label_that_is_no_class_is_still_an_error() -> None:

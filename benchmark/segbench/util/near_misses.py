@@ -12,10 +12,11 @@ _SEPARATORS = re.compile(r"[\s_\-]+")
 _LEAST_COMMON = 2  # characters that two names share at one end before they are taken for a pair
 
 
-def near_miss(names: Iterable[str], others: Collection[str], *, suffix_options: tuple[str, str] | None = None) -> str:
+def near_miss(names: Iterable[str], others: Collection[str], *, suffix_options: tuple[str | None, str | None] = (None, None)) -> str:
     """A sentence on the first of ``names`` that nearly is one of ``others``, with the remedy; "" where none is.
 
-    ``suffix_options`` are the options that say how ``names`` and ``others`` end, where there are such options.
+    ``suffix_options`` are the options that say how ``names`` and ``others`` end, None where there is no such option; where both are there,
+    the patterns of ``folder`` are named for names that begin differently.
 
     >>> near_miss(["IMG_1"], ["img_1"])
     "'IMG_1' and 'img_1' differ in upper and lower case: rename one side."
@@ -29,7 +30,8 @@ def near_miss(names: Iterable[str], others: Collection[str], *, suffix_options: 
             other = changed.get(change(name))
             if other is not None and other != name:
                 return f"'{name}' and '{other}' differ in {words}: rename one side."
-    return _other_folder(tried, others) or _other_ending(tried, others, suffix_options)
+    beginning = _other_beginning(tried, others) if all(suffix_options) else ""
+    return _other_folder(tried, others) or _other_ending(tried, others, suffix_options) or beginning
 
 
 def _without_zeros(name: str) -> str:
@@ -58,7 +60,7 @@ def _other_folder(names: Collection[str], others: Collection[str]) -> str:
     return ""
 
 
-def _other_ending(names: Collection[str], others: Collection[str], options: tuple[str, str] | None) -> str:
+def _other_ending(names: Collection[str], others: Collection[str], options: tuple[str | None, str | None]) -> str:
     for name in islice(names, 3):
         other = max(others, key=lambda text: (_common(name, text), -len(text)), default="")
         start = _common(name, other)
@@ -67,10 +69,28 @@ def _other_ending(names: Collection[str], others: Collection[str], options: tupl
         endings = name[start:], other[start:]
         if any(ending[:1].isdigit() for ending in endings) or sum(text.endswith(endings[1]) for text in others) * 2 < len(others):
             continue
-        typed = [f"{option}={ending}" for option, ending in zip(options or (), endings, strict=False) if ending]
-        remedy = f": try {','.join(typed)}." if typed else "."
+        typed = [(option, ending) for option, ending in zip(options, endings, strict=True) if ending]
+        remedy = f": try {','.join(f'{option}={ending}' for option, ending in typed)}." if all(option for option, _ in typed) else "."
         return f"'{name}' and '{other}' may be a pair whose names end differently{remedy}"
     return ""
+
+
+def _other_beginning(names: Collection[str], others: Collection[str]) -> str:
+    """Names that differ in a word at their beginning alone: ``img_001`` and ``mask_001``."""
+    for name in islice(names, 3):
+        word, rest = _word_and_rest(name)
+        pairs = {_word_and_rest(other)[0] for other in others if _word_and_rest(other)[1] == rest}
+        if rest and len(pairs) == 1 and word not in pairs:
+            (other,) = pairs
+            typed = f'images="FOLDER/{word}*",masks="FOLDER/{other}*"'
+            return f"'{name}' and '{other}{rest}' may be a pair whose names begin differently: try patterns, {typed} with your folders."
+    return ""
+
+
+def _word_and_rest(name: str) -> tuple[str, str]:
+    """Letters and separators at the beginning of a name, and what follows from its first digit on."""
+    match = re.fullmatch(r"(\D*)(\d.*)?", name)
+    return (match.group(1), match.group(2) or "") if match else (name, "")
 
 
 def _common(one: str, other: str) -> int:
