@@ -20,7 +20,13 @@ from segbench.measure.meta_device import tensors_of
 
 _PRODUCT = re.compile(r"(^|_)(\w*mm|mv|dot|conv|convolution\w*|conv\d\w*|linear|rnn|lstm|gru|cdist|linalg|attention|solve|fft)($|_)")
 _NO_PRODUCT = re.compile(r"upsample_.*|.*linalg_(vector_)?norm|linalg_cross|fft_\w*freq|.*flatten_weight")
-_PRODUCT_FREE = {"torchvision::nms", "torchvision::roi_align", "torchvision::roi_pool", "torchvision::ps_roi_align", "torchvision::ps_roi_pool"}
+_PRODUCT_FREE = {
+    "torchvision::nms",
+    "torchvision::roi_align",
+    "torchvision::roi_pool",
+    "torchvision::ps_roi_align",
+    "torchvision::ps_roi_pool",
+}
 _TORCHS_OWN = ("aten", "prims", "prim", "profiler")
 _SUMS = ("sum", "mean")
 
@@ -114,7 +120,9 @@ class MacWatch:
     def result(self) -> Watched:
         """What the pass showed."""
         tallies = self._tallies
-        reasons = [f"operator {name} ({times} {'call' if times == 1 else 'calls'}) has no formula" for name, times in tallies.uncounted.items()]
+        reasons = [
+            f"operator {name} ({times} {'call' if times == 1 else 'calls'}) has no formula" for name, times in tallies.uncounted.items()
+        ]
         unseen = any(stranger.cdata not in self._held for stranger in self.strangers)
         if unseen:
             reasons.append("part of the pass runs where torch does not show it (another thread or another library)")

@@ -356,8 +356,8 @@ METRICS = MetricTable(
             axis="parameters",
             words="parameters",
             meaning=(
-                "**params**: parameters of the model as deployed, in millions (10⁶); auxiliary heads that only training needs are left out, "
-                "weights in buffers are included."
+                "**params**: parameters of the model as deployed, in millions (10⁶); auxiliary heads that only training needs are left "
+                "out, weights in buffers are included."
             ),
             readings=readings.params,
             shown=readings.shown_params,

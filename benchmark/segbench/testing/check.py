@@ -49,8 +49,8 @@ class CheckResult:
 class Check(Generic[SubjectT]):
     """A check: its name, a sentence on its rule, and its function.
 
-    ``run(subject)`` of a rule returns None or warnings, or raises; ``run()`` of an instrument returns results. ``needs`` names rules without
-    which this one says nothing: where one of them is broken, it is not tried.
+    ``run(subject)`` of a rule returns None or warnings, or raises; ``run()`` of an instrument returns results. ``needs`` names rules
+    without which this one says nothing: where one of them is broken, it is not tried.
     """
 
     name: str

@@ -98,7 +98,7 @@ class Row:
 
     @property
     def competes(self) -> bool:
-        """True where it takes part in marks, ratios and sentences: neither one seed of several, nor failed, nor a row not to be compared."""
+        """True where it takes part in marks, ratios and sentences: no single seed, failed row, or row not to be compared."""
         cells = self.cells or (self.cell,)
         return self.ranked and not any(map(not_comparable, cells)) and any(cell.status != "failed" for cell in cells)
 

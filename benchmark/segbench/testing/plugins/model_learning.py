@@ -49,8 +49,8 @@ def every_parameter_learns(subject: ModelSubject) -> list[CheckResult]:
         )
     if still:
         fail(
-            f"the gradient of {some_of(still)} stays zero over {STEPS} steps at {subject.size[0]}x{subject.size[1]}: is the path to the loss "
-            "cut (detach, argmax, a factor 0)? Or is the image too small (declare min_size, or try --size)?"
+            f"the gradient of {some_of(still)} stays zero over {STEPS} steps at {subject.size[0]}x{subject.size[1]}: is the path to "
+            "the loss cut (detach, argmax, a factor 0)? Or is the image too small (declare min_size, or try --size)?"
         )
     return warnings
 

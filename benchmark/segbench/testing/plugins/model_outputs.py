@@ -110,9 +110,11 @@ def auxiliary_outputs_fit(subject: ModelSubject) -> None:
         shape = tuple(outputs[name].shape)
         if len(shape) != 4 or shape[1] != expected[1] or not _same_proportions(shape, expected):
             fail(
-                f"in training mode '{name}' is {shape}, but logits are {expected} in eval mode: outputs with a weight need as many channels "
-                "and the same proportions of height and width. Bring it to that in forward, or give it no weight"
+                f"in training mode '{name}' is {shape}, but logits are {expected} in eval mode: outputs with a weight need as many "
+                "channels and the same proportions of height and width. Bring it to that in forward, or give it no weight"
             )
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), during("forward in training mode"):
+        network(*images)
 
 
 def _raw_outputs(network: Network, images: tuple[Tensor, ...]) -> dict[str, Tensor]:
