@@ -134,4 +134,4 @@ def _step(parameters: Iterable[nn.Parameter]) -> None:
     with torch.no_grad():
         for parameter in parameters:
             if parameter.grad is not None:
-                parameter.sub_(parameter.grad.sign(), alpha=1e-3)
+                parameter.sub_(parameter.grad.sgn(), alpha=1e-3)

@@ -23,7 +23,7 @@ from segbench.testing.plugins.model_parts import (
     parts_name_parameters,
 )
 from segbench.testing.plugins.model_subject import ModelSubject, describe
-from segbench.util.sequences import counted
+from segbench.util.sequences import counted, some_of
 
 
 def spec_is_sound(subject: ModelSubject) -> None:
@@ -74,9 +74,13 @@ def eval_is_deterministic(subject: ModelSubject) -> None:
     """In eval mode the same image gives the same logits, and the images beside it in a batch do not matter."""
     network = subject.lived_in()
     inputs = subject.inputs(subject.size, batch=2)
+    state = {name: value.clone() for name, value in network.model.state_dict().items()}
     first = _logits(network, inputs, "forward in eval mode")
     if network.guard.copies:
         fail("forward changes its input tensors: work on a copy (is the first layer in place?)")
+    changed = [name for name, value in network.model.state_dict().items() if not torch.equal(value, state[name])]
+    if changed:
+        fail(f"forward changes {some_of(changed)} in eval mode: update statistics only where self.training is True")
     if not torch.equal(first, _logits(network, inputs, "forward in eval mode")):
         fail("two passes over the same image differ in eval mode: is dropout or noise active although self.training is False?")
     alone = _logits(network, tuple(x[:1] for x in inputs), "forward in eval mode at batch 1")
@@ -96,7 +100,7 @@ def normalisation_fits(subject: ModelSubject) -> None:
 
 
 def multiply_adds_can_be_counted(subject: ModelSubject) -> list[CheckResult]:
-    """Both counters run on the deployed model and count something; a warning names what they cannot count."""
+    """Multiply-adds of the deployed model can be counted; a warning names what torch's counter or fvcore cannot count."""
     from segbench.measure.fvcore import count_fvcore
     from segbench.measure.macs import trace_macs
 
@@ -108,9 +112,8 @@ def multiply_adds_can_be_counted(subject: ModelSubject) -> list[CheckResult]:
         fail("torch's counter found no convolution, linear layer or matrix product")
     with during("counting with fvcore"):
         counted = count_fvcore(deployed, inputs)
-    if counted.flops is None:
-        fail(f"fvcore could not trace the model: {counted.error}")
-    return [warning(f"not all multiply-adds are counted: {reason}") for reason in macs.not_counted]
+    untraced = [] if counted.error is None else [f"fvcore could not trace the model: {counted.error}"]
+    return [warning(text) for text in (*(f"not all multiply-adds are counted: {reason}" for reason in macs.not_counted), *untraced)]
 
 
 def _logits(network: Network, inputs: tuple[Tensor, ...], what: str) -> Tensor:
