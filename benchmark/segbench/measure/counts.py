@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from segbench.measure.fvcore import count_fvcore
 from segbench.measure.macs import trace_macs
 from segbench.measure.params import count_params, float32_mb
+from segbench.results.readings import with_weights_elsewhere
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def profile_network(
         params_trainable=trained_count.trainable,
         params_per_part=dict(count.per_part),
         params_in_buffers=macs.weights_elsewhere,
-        size_mb=float32_mb(count.total + macs.weights_elsewhere),
+        size_mb=float32_mb(with_weights_elsewhere(count.total, macs.weights_elsewhere)),
         buffers_mb=count.buffers_mb,
         macs=macs.total,
         macs_at_least=macs.counted if macs.total is None else None,

@@ -216,8 +216,16 @@ WEIGHTS_ELSEWHERE = 0.01
 
 def all_params(cell: CellResult) -> int | None:
     """Parameters, with the weights that are kept in buffers where those are more than fixed filters."""
-    elsewhere = cell.params_in_buffers or 0
-    return cell.params if cell.params is None or elsewhere <= WEIGHTS_ELSEWHERE * cell.params else cell.params + elsewhere
+    return None if cell.params is None else with_weights_elsewhere(cell.params, cell.params_in_buffers or 0)
+
+
+def with_weights_elsewhere(params: int, elsewhere: int) -> int:
+    """Parameters and weights outside of them, where those are more than fixed filters.
+
+    >>> with_weights_elsewhere(1000, 9), with_weights_elsewhere(1000, 500)
+    (1000, 1500)
+    """
+    return params + elsewhere if elsewhere > WEIGHTS_ELSEWHERE * params else params
 
 
 def params(cell: CellResult) -> Iterator[MetricReading]:

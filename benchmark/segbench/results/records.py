@@ -472,7 +472,9 @@ class CellResult(Record):
     params_in_buffers: int | None = Field(
         None, description="numbers that products take as weights although they are no parameters: in buffers and plain tensors"
     )
-    size_mb: float | None = Field(None, description="MB of 2**20 bytes: the parameters, and params_in_buffers, as 32-bit floats")
+    size_mb: float | None = Field(
+        None, description="MB of 2**20 bytes: the parameters as 32-bit floats, with params_in_buffers from 1 % of them on"
+    )
     buffers_mb: float | None = Field(None, description="MB of 2**20 bytes: all buffers as they are stored, running statistics among them")
     macs: int | None = Field(
         None,
