@@ -239,13 +239,13 @@ class MacWatch:
             del self._threads.mode, self._threads.owners
 
 
-class _Mode(TorchDispatchMode):
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-ignore]
     """Hands each operation of the thread in which it was entered to a watch."""
 
     supports_higher_order_operators = True
 
     def __init__(self, watch: MacWatch) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
         self.watch = watch
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -280,7 +280,7 @@ def _name(operator: Any) -> str:
 
 def _storage(tensor: Tensor) -> StorageWeakRef | None:
     try:
-        return StorageWeakRef(tensor.untyped_storage())
+        return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call, unused-ignore]
     except (NotImplementedError, RuntimeError):  # sparse and wrapped tensors have none
         return None
 

@@ -148,7 +148,7 @@ def missing_formulas(*, wrapped: bool = False) -> dict[Any, Callable[..., int]]:
     for (namespace, name), formula in candidates.items():
         op = getattr(getattr(torch.ops, namespace), name, None)
         if op is not None and op not in flop_counter.flop_registry:
-            formulas[op] = flop_counter.shape_wrapper(formula) if wrapped else formula
+            formulas[op] = flop_counter.shape_wrapper(formula) if wrapped else formula  # type: ignore[no-untyped-call, unused-ignore]
     return formulas
 
 
@@ -195,7 +195,7 @@ def _rnn_layer(inputs: Shape, weight_inputs: Shape, weight_hidden: Shape, *_: An
 
 def _complex_transform(shape: Shape, places: Sequence[int], *_: Any, **__: Any) -> int:
     points = prod(shape[place] for place in places)
-    return 2 * round(4 * prod(shape) / 2 * log2(max(points, 1)))
+    return 2 * int(4 * prod(shape) / 2 * log2(max(points, 1)))
 
 
 def _real_transform(shape: Shape, places: Sequence[int], *_: Any, **__: Any) -> int:

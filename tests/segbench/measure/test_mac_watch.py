@@ -141,7 +141,7 @@ class Function(nn.Module):
 
 
 def _filter(x: Tensor, weight: Tensor) -> Tensor:
-    return torch.fft.irfft2(torch.einsum("bchw,cd->bdhw", torch.fft.rfft2(x), weight), s=x.shape[-2:])
+    return torch.as_tensor(torch.fft.irfft2(torch.einsum("bchw,cd->bdhw", torch.fft.rfft2(x), weight), s=x.shape[-2:]))
 
 
 FILTERED = 2 * 3 * PIXELS * int(log2(PIXELS)) + 4 * 8 * 5 * 9

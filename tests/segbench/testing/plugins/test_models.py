@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -239,6 +239,7 @@ class Edges(Net):
 class Buffers(nn.Module):
     def __init__(self, task: Task) -> None:
         super().__init__()
+        self.weight: Tensor
         self.register_buffer("weight", torch.rand(task.num_classes, task.inputs["image"], 1, 1))
 
     def forward(self, image: Tensor) -> Any:
@@ -377,7 +378,11 @@ BROKEN: dict[str, tuple[ModelSpec, str, str]] = {
         "refuses every task that was tried: install x",
     ),
     "nan": (spec(NanInEval), "logits_fit_every_task", "gave logits that are no finite"),
-    "builds nothing": (spec(lambda t, o: None), "build_gives_a_network", "build returned NoneType instead of a torch.nn.Module"),
+    "builds nothing": (
+        spec(lambda t, o: cast("nn.Module", None)),
+        "build_gives_a_network",
+        "build returned NoneType instead of a torch.nn.Module",
+    ),
     "crops": (
         spec(Cropping),
         "logits_lie_where_the_image_does",
