@@ -180,7 +180,7 @@ def _trilinear(
     one: Shape, two: Shape, three: Shape, expand1: Sequence[int], expand2: Sequence[int], expand3: Sequence[int], *_: Any, **__: Any
 ) -> int:
     """One product for each element of the three tensors, multiplied element by element."""
-    shapes = []
+    shapes: list[list[int]] = []
     for shape, places in ((one, expand1), (two, expand2), (three, expand3)):
         sizes = list(shape)
         for place in sorted(places):

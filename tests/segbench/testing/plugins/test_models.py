@@ -381,7 +381,7 @@ BROKEN: dict[str, tuple[ModelSpec, str, str]] = {
     "builds nothing": (
         spec(lambda t, o: cast("nn.Module", None)),
         "build_gives_a_network",
-        "build returned NoneType instead of a torch.nn.Module",
+        "build returned NoneType instead of a",
     ),
     "crops": (
         spec(Cropping),
