@@ -29,7 +29,10 @@ if TYPE_CHECKING:
         did_you_mean,
     )
     from segbench.execution.api import evaluate, profile, run, score
+    from segbench.measure.macs import count_macs
+    from segbench.networks.weights_file import WeightsFile, read_weights
     from segbench.plugin.choice import Choice, parse_choice, slug
+    from segbench.plugin.class_weights import WeightRule
     from segbench.plugin.hookspecs import hookimpl
     from segbench.plugin.options import NoOptions, Options, option
     from segbench.plugin.specs import (
@@ -38,9 +41,11 @@ if TYPE_CHECKING:
         Claim,
         Conversion,
         ConverterSpec,
+        Counts,
         DatasetSpec,
         Derivation,
         Download,
+        GivenWeights,
         LossBatch,
         LossFormula,
         LossSpec,
@@ -76,9 +81,11 @@ if TYPE_CHECKING:
         single_timing,
     )
     from segbench.results.records import (
+        AS_GIVEN,
         Ablation,
         AblationStep,
         CellResult,
+        ClassWeights,
         Comparison,
         ConfigRecord,
         Deployment,
@@ -87,6 +94,7 @@ if TYPE_CHECKING:
         Epoch,
         Family,
         Latency,
+        LoadedWeights,
         Memory,
         ModuleCost,
         ModuleCosts,
@@ -130,8 +138,11 @@ _HOMES = {
     "analysis.several_runs": "DatasetRow DatasetSummary FoldSummary PairTest across_datasets across_folds",
     "analysis.statistics.timing": "ratio_of",
     "data.reader.facts": "FileFacts collect_facts",
+    "measure.macs": "count_macs",
     "data.reader.read": "IMAGE_SUFFIXES ImageFile MaskFile read_image read_mask",
+    "networks.weights_file": "WeightsFile read_weights",
     "plugin.hookspecs": "hookimpl",
+    "plugin.class_weights": "WeightRule",
     "plugin.choice": "Choice parse_choice slug",
     "plugin.options": "NoOptions Options option",
     "results.claims": "JudgedClaim claims_of_run claims_tested count_verdicts judged_claims row_words with_claim_verdicts",
@@ -140,13 +151,13 @@ _HOMES = {
     "results.scored_classes": "AveragedClasses averaged_classes counted_classes missing_headline nothing_learned only_class",
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
-        "Ablation AblationStep CellResult Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency Memory ModuleCost "
-        "ModuleCosts ModuleLatency Quality RaceContender RaceGroup RaceRecord ReferenceLatency ReferenceRecord RunResult SeedSummary "
-        "TaskRecord Training TrainingCost Verdict VerificationRecord"
+        "AS_GIVEN Ablation AblationStep CellResult ClassWeights Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency "
+        "LoadedWeights Memory ModuleCost ModuleCosts ModuleLatency Quality RaceContender RaceGroup RaceRecord ReferenceLatency "
+        "ReferenceRecord RunResult SeedSummary TaskRecord Training TrainingCost Verdict VerificationRecord"
     ),
     "plugin.specs": (
-        "IGNORE_INDEX BackendSpec Claim Conversion ConverterSpec DatasetSpec Derivation Download LossBatch LossFormula LossSpec ModelSpec "
-        "Normalisation Problem Progress Recipe Reporter ReportTarget Sample Target Task"
+        "IGNORE_INDEX BackendSpec Claim Conversion ConverterSpec Counts DatasetSpec Derivation Download GivenWeights LossBatch LossFormula "
+        "LossSpec ModelSpec Normalisation Problem Progress Recipe Reporter ReportTarget Sample Target Task"
     ),
     "results.store": "load_run",
     "util.named_colours": "named_colour",
@@ -156,6 +167,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "AS_GIVEN",
     "IGNORE_INDEX",
     "IMAGE_SUFFIXES",
     "METRICS",
@@ -170,11 +182,13 @@ __all__ = [
     "CheckpointError",
     "Choice",
     "Claim",
+    "ClassWeights",
     "Comparison",
     "ConfigError",
     "ConfigRecord",
     "Conversion",
     "ConverterSpec",
+    "Counts",
     "DataError",
     "DatasetRow",
     "DatasetSpec",
@@ -191,9 +205,11 @@ __all__ = [
     "FoldSummary",
     "Gate",
     "GateClause",
+    "GivenWeights",
     "ImageFile",
     "JudgedClaim",
     "Latency",
+    "LoadedWeights",
     "LossBatch",
     "LossFormula",
     "LossSpec",
@@ -240,6 +256,8 @@ __all__ = [
     "UnknownNameError",
     "Verdict",
     "VerificationRecord",
+    "WeightRule",
+    "WeightsFile",
     "__version__",
     "across_datasets",
     "across_folds",
@@ -248,6 +266,7 @@ __all__ = [
     "claims_of_run",
     "claims_tested",
     "collect_facts",
+    "count_macs",
     "count_verdicts",
     "counted",
     "counted_classes",
@@ -273,6 +292,7 @@ __all__ = [
     "ratio_of",
     "read_image",
     "read_mask",
+    "read_weights",
     "row_words",
     "run",
     "score",

@@ -379,7 +379,14 @@ def segbench_backends() -> Iterable[BackendSpec]:
             package="torch",
         ),
         BackendSpec(name="twin", summary="the network itself", build=build_twin, devices=("cpu",)),
-        BackendSpec(name="canned", summary="a file with the answer", export=export_canned, load=load_canned, options=CannedOptions),
+        BackendSpec(
+            name="canned",
+            summary="a file with the answer",
+            export=export_canned,
+            load=load_canned,
+            options=CannedOptions,
+            precisions=("int8",),  # in full precision it would have to give the network's logits
+        ),
         BackendSpec(name="elsewhere", summary="not on this device", build=build_twin, devices=("cuda",)),
     ]
 

@@ -149,7 +149,13 @@ def build_breaks(task: Task, options: Any) -> nn.Module:
 @hookimpl
 def segbench_models() -> Iterable[ModelSpec]:
     return [
-        ModelSpec(name="mixing", summary="-", build=build_mixing, head=("head.",)),
+        ModelSpec(
+            name="mixing",
+            summary="-",
+            build=build_mixing,
+            head=("head.",),
+            parts={"encoder": ("body.",), "head": ("head.",)},
+        ),
         ModelSpec(name="plain", summary="-", build=build_plain, head=("head.",)),
         ModelSpec(name="two-heads", summary="-", build=build_two_heads, aux_weights={"aux": 0.5, "other": 0.0}, head=("head.", "side.")),
         ModelSpec(name="unpooling", summary="-", build=build_unpooling),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from segbench.config.settings import Settings
+from segbench.data.class_pixels import count_class_pixels
 from segbench.plugin.chosen import Plugin
 from segbench.plugin.inputs import plan_inputs
 from segbench.plugin.registry import Catalog
@@ -51,19 +52,21 @@ class Lab:
     ) -> Job:
         chosen, task = self.catalog.model(model), self.tiny.task(classes)
         plan, model_task = plan_inputs(chosen.spec, task, chosen.options)
+        samples, settings = self.tiny.Samples(count, classes=classes), self.settings(**sections)
         return Job(
             model=chosen,
             loss=self.catalog.loss(loss),
             task=task,
             model_task=model_task,
             plan=plan,
-            train_samples=self.tiny.Samples(count, classes=classes),
+            train_samples=samples,
             val_samples=self.tiny.Samples(7, first=100, classes=classes) if validate else None,
-            settings=self.settings(**sections),
+            settings=settings,
             seed=seed,
             directory=directory or self.directory,
             identity=identity or {"recipe": "tiny"},
             pictures=pictures,
+            class_pixels=count_class_pixels(samples, task) if settings.train.sampler == "balanced" else None,
         )
 
     def train(self, *, emit: Callable[[str, Mapping[str, Any]], None] | None = None, **job: Any) -> Training:

@@ -67,6 +67,8 @@ def _find_plugin(catalog: Any, text: str) -> Any:
             continue
         if kind == "losses" and catalog.spec(kind, choice.name)[0].distils:
             raise ConfigError(f"'{choice.name}' is nothing without a trained teacher. Check the loss inside it: segbench check ce")
+        if kind == "models" and catalog.spec(kind, choice.name)[0].given is not None:
+            raise ConfigError(f"'{choice.name}' comes with its weights: nothing of it is trained. Score it: segbench run --models '{text}'")
         # a model that is made of others is checked as they make it, with fresh weights
         return catalog.model(choice) if kind == "models" else catalog.choose(kind, choice)
     names = [name for kind in kinds for name in catalog.names(kind)]

@@ -29,6 +29,13 @@ _FLAGS = {
 @click.option(
     "--models", metavar="A,B[..]", help="Models, with options in brackets, and with labels as in lite=NAME.  [default: the DeepLab pair]"
 )
+@click.option(
+    "--weights",
+    multiple=True,
+    metavar="MODEL=FILE",
+    help="File of weights (torch, safetensors, RUN/CELL) that a model starts from, or with --epochs 0 is scored with. Repeatable.",
+)
+@click.option("--partial-weights", is_flag=True, default=None, help="Load what fits of such a file; the row says which share that is.")
 @click.option("--losses", metavar="A,B[..]", help="Losses.  [default: the recipe's]")
 @click.option("--dataset", metavar="NAME", help="Dataset.  [default: the embedded one that fits the models]")
 @click.option("--datasets", metavar="A,B[..]", help="Several datasets, each a run of its own, and an overview over them.")
@@ -48,7 +55,7 @@ _FLAGS = {
 @click.option("--teacher-weight", metavar="X", help="Share of the teacher in the loss, from 0 to 1.  [default: 0.5]")
 @click.option("--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with any of these and more.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Any setting, as in train.epochs=20. Repeatable.")
-@click.option("--epochs", metavar="N", help="Short for --set train.epochs=N.")
+@click.option("--epochs", metavar="N", help="Short for --set train.epochs=N; 0: nothing is trained, networks are taken as given.")
 @click.option("--batch-size", metavar="N", help="Short for --set train.batch_size=N.")
 @click.option("--image-size", metavar="N|HxW", help="Short for --set train.image_size=..")
 @click.option("--lr", metavar="X", help="Short for --set train.lr=X.")
@@ -67,6 +74,7 @@ def command(config_file: Path | None, sets: tuple[str, ...], fresh: bool, dry_ru
     \b
     segbench run --models deeplab-original,deeplab-optimized --dataset camvid --data DIR --recipe quick-baseline
     segbench run --models 'deeplab-optimized[aspp_channels=96]' --losses ce,'focal[gamma=3]' --vary train.lr=1e-3,1e-4
+    segbench run --models deeplab-original --weights deeplab-original=net.pth --epochs 0 --dataset camvid --data DIR
     segbench run --datasets camvid,voc2012 --data camvid=DIR --data voc2012=DIR --folds 5 --out OUT
     """
     config = read_config(config_file, {"sets": sets, **flags})

@@ -43,6 +43,10 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     models: tuple[str, ...] = DEFAULT_MODELS
+    weights: dict[str, str] = Field(default_factory=dict)
+    """Files of weights, by the model that they are for as the user wrote it."""
+    partial_weights: bool = False
+    """Whether such a file may lack some of a network's values, or have more."""
     losses: tuple[str, ...] | None = None
     dataset: str | None = None
     datasets: dict[str, str | None] = Field(default_factory=dict)
@@ -210,6 +214,7 @@ def validate_settings(sections: Mapping[str, SettingValues]) -> Settings:
 def config_to_toml(config: RunConfig, settings: Settings | None = None) -> str:
     """A configuration file that repeats the run. With ``settings`` (a run of one recipe) every resolved value is spelled out."""
     document: dict[str, Plain] = {"models": list(config.models)}
+    document |= {"partial_weights": True} if config.partial_weights else {}
     if config.losses is not None:
         document["losses"] = list(config.losses)
     if config.dataset is not None:
@@ -227,6 +232,7 @@ def config_to_toml(config: RunConfig, settings: Settings | None = None) -> str:
         written = {k: _toml_value(v) for k, v in values.items()}
         if written:
             document[section] = written
+    document |= {"weights": dict(config.weights)} if config.weights else {}
     if config.vary:
         document["vary"] = {key: [_toml_value(v) for v in values] for key, values in config.vary.items()}
     return tomli_w.dumps(document)
@@ -259,7 +265,10 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 
 _TEACHER_KEYS = ("teacher", "teacher_temperature", "teacher_weight")
-_AXES = ("models", "losses", "dataset", "datasets", "folds", "recipes", "vary", "seeds", "backends", *_TEACHER_KEYS, "device", "out")
+_AXES = (
+    *("models", "weights", "partial_weights", "losses", "dataset", "datasets", "folds", "recipes", "vary", "seeds", "backends"),
+    *(*_TEACHER_KEYS, "device", "out"),
+)
 _ALIASES = {
     "recipe": "recipes",
     "model_names": "models",
@@ -348,6 +357,10 @@ def _axis(name: str, value: Any, where: str) -> Any:
         return tuple(_texts(value, name, where))
     if name == "seeds":
         return _seeds(value, where)
+    if name == "weights":
+        return _weights(value, where)
+    if name == "partial_weights":
+        return _switch(name, value, where)
     if name == "datasets":
         return _datasets(value, where)
     if name == "folds":
@@ -392,6 +405,28 @@ def _datasets(value: Any, where: str) -> dict[str, str | None]:
         _distinct([*folders, str(choice)], "datasets", where)
         folders[str(choice)] = folder or (str(own) if own else None)
     return folders
+
+
+def _weights(value: Any, where: str) -> dict[str, str]:
+    """Files by model, from texts ``MODEL=FILE`` or a table."""
+    if not isinstance(value, Mapping):
+        texts = value if isinstance(value, (list, tuple)) else [value]
+        pairs = [split_outside(str(text), "=") for text in texts]
+        for text, (_, *file) in zip(texts, pairs, strict=True):
+            if not any(file):
+                raise ConfigError(f"--weights takes MODEL=FILE, such as unet=weights.pth; got '{text}'.")
+        models = _distinct([_plain_name(model) or model.strip() for model, *_ in pairs], "weights", where)
+        return dict(zip(models, ("=".join(file).strip() for _, *file in pairs), strict=True))
+    if not all(isinstance(file, str) and file for file in value.values()):
+        raise ConfigError(f"{where}: weights = {value!r} does not fit: expected a table of models and their files")
+    return {_plain_name(model) or model: file for model, file in value.items()}
+
+
+def _switch(name: str, value: Any, where: str) -> bool:
+    parsed = parse_value(value) if isinstance(value, str) else value
+    if not isinstance(parsed, bool):
+        raise ConfigError(f"{where}: {name} = {value!r} does not fit: expected true or false")
+    return parsed
 
 
 def _folds(value: Any, where: str) -> int:

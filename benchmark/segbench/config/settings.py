@@ -73,11 +73,19 @@ class DataSettings(Section):
 class TrainSettings(Section):
     """``[train]``."""
 
-    epochs: Positive = 50
+    epochs: int = Field(50, ge=0, description="0: nothing is trained, the network is taken as its weights are")
     batch_size: Positive = 8
     image_size: SizeText = Field(512, description="N, HxW, or growing: 256@0,512@0.5")
+    optimizer: str = Field("adamw", description="adamw, sgd, lion, .. (docs/training.md); each has learning rates of its own size")
+    momentum: float | None = Field(None, ge=0.0, lt=1.0, description="of sgd and its kin; none: 0.9, or as the onecycle schedule moves it")
     lr: float = Field(1e-4, gt=0.0)
+    encoder_lr: float = Field(1.0, gt=0.0, description="factor on the learning rate of what the model declares as its encoder")
     weight_decay: float = Field(1e-4, ge=0.0)
+    decay_norms: bool = Field(True, description="false: no weight decay on biases, norms and what the network itself excludes")
+    freeze: tuple[str, ...] = Field((), description="parts of the model, or dotted names of modules, that are not trained")
+    ema: float | None = Field(
+        None, gt=0.0, lt=1.0, description="decay of a moving average of the weights, which is validated, scored and kept; none: no average"
+    )
     schedule: Literal["onecycle", "poly", "cosine", "plateau", "constant"] = "onecycle"
     augmentation: Literal["none", "standard", "enhanced", "crop"] = "standard"
     precision: Literal["auto", "bf16", "fp16", "off"] = "auto"
@@ -90,18 +98,44 @@ class TrainSettings(Section):
     )
     workers: int | Literal["auto"] = "auto"
     split: str = "train"
+    sampler: Literal["shuffled", "balanced"] = Field(
+        "shuffled", description="balanced: draws images with replacement so that every class is seen as often"
+    )
     select_on: str | None = Field("val", description="split that chooses the best checkpoint; none: the last one is kept")
-    init_from: str | None = Field(None, description="checkpoint to start from")
+    init_from: str | None = Field(None, description="trained network or file of weights to start from")
     channels_last: bool = False
     compile: bool = False
     deterministic: bool = False
     oom: Literal["fail", "halve"] = Field("fail", description="halve: on out of memory halve the batch and accumulate; marks the row")
+
+    @field_validator("optimizer")
+    @classmethod
+    def _lower_case(cls, value: str) -> str:
+        return value.strip().lower()
+
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        names = value.split(",") if isinstance(value, str) else value or ()
+        return tuple(dict.fromkeys(name.strip().rstrip(".") for name in names))
+
+    @field_validator("freeze")
+    @classmethod
+    def _no_empty_name(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in value:
+            raise ValueError("names of parts or modules, such as encoder or (encoder,decoder.0)")
+        return value
 
     @field_validator("image_size")
     @classmethod
     def _size(cls, value: SizeText) -> SizeText:
         _as_value_error(parse_growing_size, value)
         return value
+
+    @property
+    def as_given(self) -> bool:
+        """True where nothing is trained: the network is taken as its weights are."""
+        return self.epochs == 0
 
     @field_validator("workers")
     @classmethod

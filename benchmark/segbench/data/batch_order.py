@@ -1,11 +1,15 @@
-"""The samples of each batch of an epoch, and each sample's seed: functions of (seed, epoch, index) alone."""
+"""The samples of each batch of an epoch, and each sample's seed: functions of (seed, epoch, index) and the split alone."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import torch
+
+ItemT = TypeVar("ItemT")
 
 
 def sample_seed(*parts: int) -> int:
@@ -36,7 +40,29 @@ def epoch_batches(count: int, batch_size: int, *, seed: int, epoch: int, rank: i
     """
     generator = torch.Generator().manual_seed(sample_seed(seed, epoch))
     order = torch.randperm(count, generator=generator).tolist()
+    return _slices(order, batch_size, rank, world_size)
+
+
+def drawn_batches(
+    shares: Sequence[float], batch_size: int, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1
+) -> Iterator[list[tuple[int, int]]]:
+    """One process's batches of as many draws with replacement as there are samples, sample i with probability ``shares[i]``.
+
+    Each draw is (index, how often it was drawn before in this epoch), so that repeated draws can be augmented in other ways.
+    """
+    generator = torch.Generator().manual_seed(sample_seed(seed, epoch))
+    drawn = torch.multinomial(torch.tensor(shares, dtype=torch.float64), len(shares), replacement=True, generator=generator)
+    before: Counter[int] = Counter()
+    order = []
+    for index in drawn.tolist():
+        order.append((index, before[index]))
+        before[index] += 1
+    return _slices(order, batch_size, rank, world_size)
+
+
+def _slices(order: Sequence[ItemT], batch_size: int, rank: int, world_size: int) -> Iterator[list[ItemT]]:
+    """One process's slices of an order that all processes share."""
     step = batch_size * world_size
-    for start in range(0, count_batches(count, batch_size, world_size=world_size) * step, step):
+    for start in range(0, count_batches(len(order), batch_size, world_size=world_size) * step, step):
         chunk = order[start : start + step]
-        yield chunk[len(chunk) * rank // world_size : len(chunk) * (rank + 1) // world_size]
+        yield list(chunk[len(chunk) * rank // world_size : len(chunk) * (rank + 1) // world_size])

@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from segbench.config.settings import TrainSettings
-from segbench.data.batch_order import count_batches, epoch_batches, sample_seed
+from segbench.data.batch_order import count_batches, drawn_batches, epoch_batches, sample_seed
 from segbench.data.batches import EvalBatch, Normaliser, TrainBatch, planned_normalisation, stack
 from segbench.data.cache.entry import CachedSamples
 from segbench.data.cache.resized import LayeredSamples, samples_at
+from segbench.data.class_pixels import ClassPixels, balanced_shares
 from segbench.data.samples import read_fields
 from segbench.data.transforms import Policy, Resize, augment, evaluation_size, resize_image
 from segbench.errors import ConfigError, DataError, SegbenchError
@@ -27,8 +28,11 @@ from segbench.util.devices import usable_cores
 from segbench.util.image_size import Size, parse_growing_size
 
 Prepare = Callable[[Tensor], Mapping[str, Tensor]]
-Key = tuple[int, int, int, int]
-"""Epoch, height, width, index: sent to the worker with each sample, so that persistent workers are never out of date."""
+Key = tuple[int, int, int, int, int]
+"""Epoch, height, width, index, and how often the sample was drawn before in this epoch.
+
+Sent to the worker with each sample, so that persistent workers are never out of date.
+"""
 
 _MOST_WAITING = 64
 _FEW_SAMPLES = 32
@@ -45,8 +49,18 @@ class Failure:
 class TrainLoader:
     """The training batches of one process, epoch by epoch; see :func:`train_loader`."""
 
-    def __init__(self, items: TrainItems, batch_size: int, *, workers: int, rank: int, world_size: int, device: torch.device) -> None:
-        self._order = _EpochOrder(len(items), batch_size, items.seed, rank, world_size)
+    def __init__(
+        self,
+        items: TrainItems,
+        batch_size: int,
+        *,
+        workers: int,
+        rank: int,
+        world_size: int,
+        device: torch.device,
+        shares: Sequence[float] | None = None,
+    ) -> None:
+        self._order = _EpochOrder(len(items), batch_size, items.seed, rank, world_size, shares)
         self._normalise = Normaliser(items.plan, device)
         self._device = device
         self._loader = _data_loader(items, workers=workers, device=device, batch_sampler=self._order, collate_fn=_collate)
@@ -81,13 +95,15 @@ def train_loader(
     settings: TrainSettings,
     seed: int,
     prepare: Prepare | None = None,
+    class_pixels: ClassPixels | None = None,
     rank: int = 0,
     world_size: int = 1,
     device: str | torch.device = "cpu",
 ) -> TrainLoader:
     """Training batches of ``settings.batch_size`` images per process, on ``device``.
 
-    An epoch is a permutation of the samples, shared out among the processes. The order, and all that is random about a
+    An epoch is a permutation of the samples, shared out among the processes; with ``train.sampler = balanced`` as many draws with
+    replacement (:func:`~segbench.data.class_pixels.balanced_shares` of ``class_pixels``). The order, and all that is random about a
     sample, depend on (seed, epoch, index) alone, not on workers, processes or what was loaded before. ``prepare`` gets each
     mask (H, W) int64 after geometry. The last, incomplete batch is dropped where a process would get a single image of it.
 
@@ -103,7 +119,11 @@ def train_loader(
     first_size = parse_growing_size(settings.image_size)[0][1]
     items = TrainItems(samples, task, plan, settings.augmentation, seed, prepare)
     workers = resolve_workers(settings.workers, samples, device=device, world_size=world_size)
-    loader = TrainLoader(items, settings.batch_size, workers=workers, rank=rank, world_size=world_size, device=device)
+    shares = None
+    if settings.sampler == "balanced":
+        assert class_pixels is not None, "balanced sampling needs the pixels of each class in each image"
+        shares = balanced_shares(class_pixels).tolist()
+    loader = TrainLoader(items, settings.batch_size, workers=workers, rank=rank, world_size=world_size, device=device, shares=shares)
     loader.set_epoch(0, first_size)
     return loader
 
@@ -118,10 +138,10 @@ class TrainItems(Dataset[Any]):
         return len(self.samples)
 
     def __getitem__(self, key: Key) -> dict[str, Any] | Failure:
-        epoch, height, width, index = key
+        epoch, height, width, index, before = key
         try:
             with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(sample_seed(self.seed, epoch, index))
+                torch.default_generator.manual_seed(sample_seed(self.seed, epoch, index, *([before] if before else [])))
                 return self._item(index, (height, width))
         except SegbenchError as error:
             return Failure(error)
@@ -240,8 +260,9 @@ def resolve_workers(
 class _EpochOrder:
     """Batch sampler: yields keys, so that the epoch and the size travel to persistent workers with each index."""
 
-    def __init__(self, count: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
+    def __init__(self, count: int, batch_size: int, seed: int, rank: int, world_size: int, shares: Sequence[float] | None = None) -> None:
         self._count, self._batch_size, self._seed, self._rank, self._world_size = count, batch_size, seed, rank, world_size
+        self._shares = shares
         self.epoch = 0
         self.size: Size = (1, 1)
 
@@ -250,8 +271,12 @@ class _EpochOrder:
 
     def __iter__(self) -> Iterator[list[Key]]:
         epoch, size = self.epoch, self.size
-        batches = epoch_batches(self._count, self._batch_size, seed=self._seed, epoch=epoch, rank=self._rank, world_size=self._world_size)
-        return ([(epoch, *size, index) for index in batch] for batch in batches)
+        common = {"seed": self._seed, "epoch": epoch, "rank": self._rank, "world_size": self._world_size}
+        if self._shares is not None:
+            drawn = drawn_batches(self._shares, self._batch_size, **common)
+            return ([(epoch, *size, index, before) for index, before in batch] for batch in drawn)
+        batches = epoch_batches(self._count, self._batch_size, **common)
+        return ([(epoch, *size, index, 0) for index in batch] for batch in batches)
 
 
 def _collate(items: Sequence[dict[str, Any] | Failure]) -> dict[str, Any] | Failure:

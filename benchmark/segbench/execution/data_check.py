@@ -11,6 +11,7 @@ from segbench.data.folds import part_of_splits, pooled_splits
 from segbench.data.problem_text import problem_sentences
 from segbench.data.selection import scored_split
 from segbench.errors import DataError
+from segbench.execution.plan.cell import Cell
 from segbench.execution.plan.plan import Plan
 from segbench.plugin.specs import resolve
 from segbench.util.folds import parse_fold
@@ -41,6 +42,7 @@ def check_data(plan: Plan, *, training: bool = True) -> list[str]:
         return []
     from segbench.data.check import census_of  # it needs torch, which a plan does not
 
+    training = training and any(map(_needs_training_split, plan.cells))
     trained = settings.train.split if training and data.fold is None else None  # one census for all folds, which name splits of their own
     report = census_of(
         plan.dataset,
@@ -60,7 +62,7 @@ def check_data(plan: Plan, *, training: bool = True) -> list[str]:
         lines = [f"the data of '{plan.dataset}' cannot be used as it is.", *errors[:_MOST_NAMED], *more, f"The whole census: {command}"]
         raise DataError("\n  ".join(lines))
     _refuse_too_many_folds(plan, data)
-    scale = [scale_note(report.splits, settings)] if training else []
+    scale = [scale_note(report.splits, settings)] if training and not settings.train.as_given else []
     return [f"data: {text}" for text in sentences] + [text for text in scale if text]
 
 
@@ -103,6 +105,11 @@ def _splits(plan: Plan, *, training: bool) -> list[str]:
         if cell.settings.data.fold is not None:
             used += pooled_splits(plan.dataset)
             continue
-        train = [cell.settings.train.split, cell.settings.train.select_on] if training else []
+        train = [cell.settings.train.split, cell.settings.train.select_on] if training and _needs_training_split(cell) else []
         used += [name for name in (*train, scored_split(plan.dataset, cell.settings)) if name is not None]
     return [name for name in names if name in used]
+
+
+def _needs_training_split(cell: Cell) -> bool:
+    """True for a cell that is trained, and for one as given whose inputs' mean and deviation are taken from the training split."""
+    return not cell.as_given or bool(cell.inputs.missing_normalisation())

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segbench.config.run_config import EMBEDDED_RECIPE, SettingValues, load_config
-from segbench.errors import CheckpointError, ConfigError, StoreError
+from segbench.errors import ConfigError, StoreError
 from segbench.execution.events import Listener
 from segbench.execution.plan.plan import Plan, make_plan
 from segbench.execution.plan.sources import Trained
@@ -58,11 +58,9 @@ def evaluate_checkpoint(
     file: Path, *, catalog: Catalog, listener: Listener, out: Path, sets: Sequence[str] = (), flags: SettingValues | None = None
 ) -> RunResult:
     """Score one checkpoint on a dataset whose inputs fit it and whose classes have its names, or those that ``eval.class_map`` says."""
-    from segbench.networks.checkpoints import read_checkpoint
+    from segbench.networks.checkpoints import read_own_checkpoint
 
-    meta = read_checkpoint(file).meta
-    if meta is None:
-        raise CheckpointError(f"'{file}' does not say which model it is of: it was not written by segbench.")
+    _, meta = read_own_checkpoint(file)
     own_flags = {"models": [meta.model], "losses": ["ce"], "recipes": EMBEDDED_RECIPE, "train.image_size": format_size(meta.image_size)}
     config = load_config(sets=[*_history(meta), *sets], flags={**own_flags, **(flags or {})})
     plan = make_plan(config, catalog, by_model=True)
@@ -96,9 +94,10 @@ def notes_on_classes(meta: CheckpointMeta, plan: Plan, *, source: str) -> tuple[
 
 def _history(meta: CheckpointMeta) -> list[str]:
     """Settings that name the splits on which the checkpoint was trained and selected, so that a score on them is recognised as such."""
-    if meta.train_split is None:  # written before this was kept
-        return []
-    return [f"train.split={meta.train_split}", f"train.select_on={meta.select_on or 'none'}"]
+    given = ["train.epochs=0"] if meta.as_given else []
+    if meta.train_split is None:  # of weights from elsewhere, or written before this was kept
+        return given
+    return [*given, f"train.split={meta.train_split}", f"train.select_on={meta.select_on or 'none'}"]
 
 
 def _as_trained(cell: CellResult, meta: CheckpointMeta) -> CellResult:

@@ -175,6 +175,8 @@ class CellEnded:
         if quality and quality.training_score is not None:
             parts.append(f"training score {quality.training_score:.4f}{over}")
         parts += [nothing_learned(only)] if only else []
+        if training and (training.as_given or training.weights):
+            parts.append(training.start_words)
         if training and training.seconds is not None:
             parts.append(f"trained {counted(training.epochs_run, 'epoch')} in {duration(training.seconds)}")
         return ", ".join(parts) or "done"

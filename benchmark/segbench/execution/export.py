@@ -177,12 +177,9 @@ def _checkpoint(subject: str, catalog: Catalog) -> Path | None:
 
 
 def _meta(checkpoint: Path) -> CheckpointMeta:
-    from segbench.networks.checkpoints import read_checkpoint
+    from segbench.networks.checkpoints import read_own_checkpoint
 
-    meta = read_checkpoint(checkpoint).meta
-    if meta is None:
-        raise CheckpointError(f"'{checkpoint}' does not say which model it is of: it was not written by segbench.")
-    return meta
+    return read_own_checkpoint(checkpoint)[1]
 
 
 def _synthetic(task: Task | None, subject: str, catalog: Catalog, inputs: str | None, num_classes: int | None) -> str:

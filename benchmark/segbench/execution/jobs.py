@@ -42,7 +42,8 @@ class Job(BaseModel):
 class CellJob(Job):
     """One cell: ``root`` is the data folder, ``directory`` the run's, ``checkpoint`` weights from elsewhere.
 
-    ``sources`` are checkpoints that the cell is made from, by role ("part", "teacher"); ``identity`` is what its own must carry.
+    ``sources`` are checkpoints that the cell is made from, by role ("part", "teacher"), ``weights`` is a file that it starts from;
+    ``identity`` is what its own must carry.
     """
 
     cell: str
@@ -50,6 +51,8 @@ class CellJob(Job):
     model_options: dict[str, Any]
     model_parts: list[PartRecord] | None = None
     sources: dict[str, tuple[Path, ...]] = {}
+    weights: Path | None = None
+    partial_weights: bool = False
     loss: str | None
     dataset: str
     root: Path | None = None
@@ -189,6 +192,8 @@ def cell_job(
         model_options=cell.model.options.values(),
         model_parts=cell.model.parts_record() or None,
         sources={role: tuple(cell.origin.paths(role, directory)) for role in ("part", "teacher")},
+        weights=cell.weights.file if cell.weights else None,
+        partial_weights=cell.weights is not None and cell.weights.partial,
         loss=str(cell.loss.choice),
         dataset=str(cell.dataset.choice),
         root=root,

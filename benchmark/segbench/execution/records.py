@@ -19,6 +19,11 @@ def config_record(plan: Plan, device: str) -> ConfigRecord:
     config = plan.config.model_dump(mode="json", exclude={"out", "datasets", "folds"})
     for key in ("path", "cache_dir"):
         config.get("overrides", {}).get("data", {}).pop(key, None)
+    for key in ("weights", "partial_weights"):
+        if not config[key]:
+            del config[key]
+    if "weights" in config:
+        config["weights"] = {model: Path(file).name for model, file in config["weights"].items()}
     return ConfigRecord.model_validate({**config, "dataset": str(plan.dataset), "device": device})
 
 

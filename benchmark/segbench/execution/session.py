@@ -101,7 +101,8 @@ def _anywhere(plan: Plan) -> RunConfig:
     overrides = dict(plan.config.overrides)
     if plan.root is not None:
         overrides["data"] = {**overrides.get("data", {}), "path": str(plan.root)}
-    return plan.config.model_copy(update={"dataset": str(plan.dataset), "overrides": overrides})
+    weights = {str(cell.model): str(cell.weights.file) for cell in plan.cells if cell.weights}
+    return plan.config.model_copy(update={"dataset": str(plan.dataset), "overrides": overrides, "weights": weights})
 
 
 def _anywhere_settings(plan: Plan, settings: Settings) -> Settings:

@@ -14,6 +14,7 @@ from typing import Any
 from segbench.config.run_config import RunConfig, config_to_toml
 from segbench.errors import ConfigError, SegbenchError
 from segbench.execution.plan.plan import Plan, make_plan, output_directory
+from segbench.execution.plan.weights import absolute_files
 from segbench.execution.reports import write_overview
 from segbench.plugin.choice import parse_choice, slug
 from segbench.plugin.registry import Catalog
@@ -122,7 +123,7 @@ def _anywhere(config: RunConfig) -> RunConfig:
     overrides = dict(config.overrides)
     if config.data_path is not None:
         overrides["data"] = {**overrides["data"], "path": str(Path(config.data_path).expanduser().absolute())}
-    return config.model_copy(update={"datasets": datasets, "overrides": overrides})
+    return config.model_copy(update={"datasets": datasets, "overrides": overrides, "weights": absolute_files(config.weights)})
 
 
 def _in_order(path: Path) -> tuple[str, int, str]:

@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import CheckpointError, PluginError
+from segbench.networks.file_format import foreign_format
 from segbench.plugin.chosen import PartRecord
 from segbench.plugin.inputs import InputPlan
+from segbench.plugin.options import Options
 from segbench.plugin.specs import Normalisation, Task
 from segbench.util.image_size import Size
 from segbench.util.value_range import ValueRange
 
+FOREIGN_WEIGHTS = (
+    "Weights from elsewhere are scored with 'segbench run --models MODEL --weights MODEL=FILE --epochs 0', and used like a cell's then."
+)
 _NO_DOWNLOAD = {"pretrained": False, "weights": None}
-_LEFT_OUT_TOGETHER = {"model_parts": (), "train_split": ("select_on",), "epoch": ("val_miou",), "value_ranges": ()}
+_LEFT_OUT_TOGETHER = {"model_parts": (), "train_split": ("select_on",), "epoch": ("val_miou",), "value_ranges": (), "as_given": ()}
 """Keys that a file lacks where they are None, with those that it lacks beside them."""
 
 
@@ -25,7 +30,8 @@ class CheckpointMeta:
     """The ``meta`` of a checkpoint: model, options, task, input plan and normalisation, image size (height, width), training.
 
     ``train_split`` and ``value_ranges`` (of the training split, by input) are None in files that were written before they were recorded,
-    ``epoch`` where no epoch was trained.
+    ``epoch`` where no epoch was trained. ``as_given``: the weights came from elsewhere, what is None of their
+    training is unknown.
     """
 
     model: str
@@ -45,6 +51,7 @@ class CheckpointMeta:
     epoch: int | None = None
     val_miou: float | None = None
     value_ranges: Mapping[str, ValueRange] | None = None
+    as_given: bool | None = None
     further: Mapping[str, object] = field(default_factory=dict)
     """keys of other versions"""
 
@@ -105,26 +112,28 @@ def _read(path: Path, modified: int) -> CheckpointMeta:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         values = dict(content["meta"])
     except Exception as error:  # torch.load may raise anything for a file that is no checkpoint
-        raise CheckpointError(f"'{path.name}' is no checkpoint of segbench, or damaged.") from error
+        raise CheckpointError(f"'{path.name}' is no checkpoint of segbench, or damaged. {FOREIGN_WEIGHTS}") from error
     meta = parse_meta(values, f"'{path.name}'")
     if meta is None:
-        raise CheckpointError(f"'{path.name}' does not say which model it is of: it was not written by segbench.")
+        raise CheckpointError(f"'{path.name}' does not say which model it is of: it was not written by segbench. {FOREIGN_WEIGHTS}")
     return meta
 
 
 def require_weights(path: Path, what: str) -> None:
-    """Raise :class:`CheckpointError` for a file that is neither of torch.save's formats nor safetensors; only its first bytes are read."""
-    with path.open("rb") as file:
-        start = file.read(9)
-    is_torch = start[:2] == b"PK" or start[:1] == b"\x80"  # a zip archive, or the pickle of torch before 1.6
-    if not is_torch and start[8:9] != b"{":  # a safetensors header: its length, then JSON
-        raise CheckpointError(f"{what}: '{path}' holds no weights. Give RUN/CELL, a checkpoint (.pt) or a .safetensors file.")
+    """Raise :class:`CheckpointError` for a file that is seen to hold no weights; only its beginning is read."""
+    if reason := foreign_format(path):
+        raise CheckpointError(f"{what}: '{path}' holds no weights. Give RUN/CELL, a checkpoint (.pt) or a .safetensors file; {reason}")
 
 
 def without_download(options: Mapping[str, Any]) -> dict[str, Any]:
     """Recorded options, except that no pretrained weights are fetched only to be overwritten."""
     stored = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items()}
     return {**stored, **{name: value for name, value in _NO_DOWNLOAD.items() if name in stored}}
+
+
+def options_without_download(options: Options) -> Options:
+    """The same as :func:`without_download` for options that are resolved."""
+    return type(options).resolve(without_download(options.values()))
 
 
 def parse_ranges(values: Mapping[str, Any] | None) -> dict[str, ValueRange] | None:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-import pickle
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from segbench.errors import CheckpointError, StoreError
-from segbench.networks.checkpoint_meta import CheckpointMeta, parse_meta
+from segbench.networks.checkpoint_meta import FOREIGN_WEIGHTS, CheckpointMeta, parse_meta
+from segbench.networks.weights import first_faults
+from segbench.networks.weights_file import FORMAT, is_own, own_state, read_content
 from segbench.util.files import replacing
 from segbench.util.plain_data import Plain
 from segbench.util.sequences import first_line
-
-FORMAT = 1
-_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -68,53 +63,29 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     Raises :class:`CheckpointError` for a missing, damaged or foreign file, and for a pickle that holds more than data.
     """
-    if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    if isinstance(content, dict) and "format" in content and "model_state" in content:
-        if content["format"] != FORMAT:
-            raise CheckpointError(f"{path} has checkpoint format {content['format']}; this version reads format {FORMAT}. Update segbench.")
-        return Checkpoint(content["model_state"], parse_meta(content["meta"], path), content["identity"], content["training"])
+    content = read_content(path)
+    if is_own(content):
+        return Checkpoint(own_state(content, path), parse_meta(content["meta"], path), content["identity"], content["training"])
     if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
         return Checkpoint(content)
     raise CheckpointError(f"{path} is neither a checkpoint of segbench nor a state dict of tensors")
+
+
+def read_own_checkpoint(path: Path) -> tuple[Checkpoint, CheckpointMeta]:
+    """A checkpoint of segbench, with what it says of its network. Raises :class:`CheckpointError` for any other file, with what to do."""
+    content = read_content(path)
+    meta = parse_meta(content["meta"], path) if is_own(content) else None
+    if meta is None:
+        raise CheckpointError(f"'{path}' does not say which model it is of: it was not written by segbench. {FOREIGN_WEIGHTS}")
+    return Checkpoint(own_state(content, path), meta, content["identity"], content["training"]), meta
 
 
 def load_model_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
     """Load strictly. Raises :class:`CheckpointError` that names the first keys that do not fit."""
     faults = mismatches(model.state_dict(), state)
     if faults:
-        raise CheckpointError(f"{source} is of another model: {_first_faults(faults)}")
+        raise CheckpointError(f"{source} is of another model: {first_faults(faults)}")
     model.load_state_dict(dict(state))
-
-
-def init_from(path: Path, model: nn.Module, *, head: Iterable[str], class_names: tuple[str, ...]) -> list[str]:
-    """Start ``model`` from a checkpoint and return notes on what was left out.
-
-    With another number of classes the keys under the prefixes ``head`` keep their fresh values. Everything else must fit:
-    raises :class:`CheckpointError` that names what does not.
-    """
-    checkpoint = read_checkpoint(path)
-    own, loaded = model.state_dict(), dict(checkpoint.model_state)
-    prefixes = tuple(head)
-    in_head = {name for name in {*own, *loaded} if prefixes and name.startswith(prefixes)}
-    classes_before = checkpoint.meta.task.class_names if checkpoint.meta else None
-    if classes_before is not None:
-        across = len(classes_before) != len(class_names)
-    else:
-        across = any(name in loaded and name in own and loaded[name].shape != own[name].shape for name in in_head)
-    left_out = in_head if across else set()
-    faults = mismatches({k: v for k, v in own.items() if k not in left_out}, {k: v for k, v in loaded.items() if k not in left_out})
-    if faults:
-        hint = " (its model declares no head that could be left out)" if across and not prefixes else ""
-        raise CheckpointError(f"train.init_from: {path} does not fit the model{hint}: {_first_faults(faults)}")
-    model.load_state_dict({**own, **{k: v for k, v in loaded.items() if k not in left_out}})
-    notes = [f"started from {path}"]
-    if left_out:
-        names = ", ".join(sorted({next(p for p in prefixes if name.startswith(p)).rstrip(".") for name in left_out}))
-        before = f"{len(classes_before)} classes" if classes_before is not None else "other classes"
-        notes.append(f"the checkpoint has {before}, the task {len(class_names)}: left out and trained afresh: {names}")
-    return notes
 
 
 def mismatches(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
@@ -151,32 +122,3 @@ def differing_keys(before: Mapping[str, Plain], now: Mapping[str, Plain], *, pre
         elif old != new:
             names.append(f"{prefix}{key}")
     return names
-
-
-def _read_safetensors(path: Path) -> Any:
-    try:
-        return safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or no safetensors file: {first_line(error)}") from error
-
-
-def _read_torch(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # then it is refused below
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "global" not in str(error).lower():
-            raise CheckpointError(f"{path} is damaged, or no checkpoint") from error
-        raise CheckpointError(
-            f"{path} holds more than tensors and plain data, and reading it could run code: refused. "
-            "Save its state dict alone (torch.save(model.state_dict(), ..), or safetensors)."
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError, AssertionError) as error:
-        # what a file that is none of torch's makes its reader stumble on is often a bare number
-        raise CheckpointError(f"{path} is damaged, or no checkpoint: {type(error).__name__} {first_line(error)}") from error
-
-
-def _first_faults(faults: list[str]) -> str:
-    more = f" and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
-    return "; ".join(faults[:_MOST_NAMED]) + more

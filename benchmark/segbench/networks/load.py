@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segbench.errors import CheckpointError, SegbenchError
 from segbench.networks.checkpoint_meta import CheckpointMeta, without_download
-from segbench.networks.checkpoints import load_model_state, read_checkpoint
+from segbench.networks.checkpoints import load_model_state, read_own_checkpoint
 from segbench.networks.derive import derive_model, rebuild_network
 from segbench.networks.network import Network, build_network, input_channels
 from segbench.plugin.choice import parse_choice
@@ -35,10 +35,7 @@ def load_network(path: Path, catalog: Catalog) -> LoadedNetwork:
 
     Raises :class:`CheckpointError` for a foreign or damaged file, or one whose model has changed since.
     """
-    checkpoint = read_checkpoint(path)
-    meta = checkpoint.meta
-    if meta is None:
-        raise CheckpointError(f"{path} does not say which model it is of. Use it with train.init_from instead.")
+    checkpoint, meta = read_own_checkpoint(path)
     try:
         chosen = recorded_model(meta, catalog)
     except SegbenchError as error:

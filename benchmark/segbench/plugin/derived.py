@@ -36,6 +36,8 @@ def derived_model(chosen: Chosen[ModelSpec], parts: Sequence[Chosen[ModelSpec]])
         example = "deeplab-original" if derivation.like_base else "(deeplab-original,deeplab-optimized)"
         raise ConfigError(f"'{name}' is made of {wanted}: write {name}[of={example}].")
     first = parts[0].spec
+    if derivation.like_base and first.given is not None:
+        raise ConfigError(f"{chosen}: {parts[0]} comes with weights of its own and is no PyTorch network that '{name}' could change.")
     for part in parts[1:]:
         if part.spec.inputs != first.inputs:
             raise ConfigError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from segbench.errors import ConfigError, PluginError
 from segbench.plugin.options import Options
-from segbench.plugin.specs import ModelSpec, Normalisation, Task, resolve
+from segbench.plugin.specs import IGNORE_INDEX, ModelSpec, Normalisation, Task, resolve
 from segbench.util.sequences import counted
 
 
@@ -37,7 +37,8 @@ class InputPlan:
 def plan_inputs(spec: ModelSpec, task: Task, options: Options) -> tuple[InputPlan, Task]:
     """The input plan, and the task as the model sees it (one fused ``image`` where a one-image model meets several inputs).
 
-    Raises :class:`ConfigError` where the dataset's inputs do not fit the model.
+    A model that comes with its weights has the classes of these. Raises :class:`ConfigError` where the dataset's inputs do not fit the
+    model.
     """
     if len(spec.inputs) == 1 and tuple(task.inputs) != spec.inputs:
         # early fusion: a one-image model sees all there is, concatenated by channel
@@ -69,7 +70,18 @@ def plan_inputs(spec: ModelSpec, task: Task, options: Options) -> tuple[InputPla
             raise PluginError(f"model '{spec.name}': normalise gives {counted(len(norm.mean), 'mean')} for {takes} of '{name}'")
         if len(groups[index]) == 1:
             normalisation[groups[index][0]] = norm
+    if spec.given is not None:
+        own_names = resolve(spec.given)(model_task, options).class_names
+        model_task = with_classes(model_task, own_names or model_task.class_names)
     return InputPlan(groups, channels, normalisation, early_fusion=fused), model_task
+
+
+def with_classes(task: Task, class_names: tuple[str, ...]) -> Task:
+    """The task with the classes of another network."""
+    if class_names == task.class_names:
+        return task
+    ignored = task.ignore_index if task.ignore_index >= len(class_names) else max(IGNORE_INDEX, len(class_names))
+    return replace(task, class_names=class_names, ignore_index=ignored, palette=(), headline=None)
 
 
 def _fused_task(name: str, task: Task) -> Task:

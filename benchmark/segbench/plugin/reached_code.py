@@ -34,6 +34,8 @@ from segbench.util.packages import installed_version
 _SPECS = (ModelSpec, LossSpec, DatasetSpec, BackendSpec)
 _NOT_CODE = frozenset(("name", "summary", "source", "formula", "fetch", "check_data"))
 """Fields of specs that change no result: words, and what serves only ``segbench verify`` and ``segbench data``."""
+_ADDED = frozenset(("given", "counts"))
+"""Fields that came after the first results: where they are None, they change no definition."""
 _HARNESS = "segbench"
 
 
@@ -118,7 +120,8 @@ def _captured(value: Any) -> list[Any]:
 
 def _fields(value: Any) -> list[tuple[str, Any]]:
     left_out = _NOT_CODE if isinstance(value, _SPECS) else ()
-    return [(entry.name, getattr(value, entry.name)) for entry in dataclasses.fields(value) if entry.name not in left_out]
+    fields = [(entry.name, getattr(value, entry.name)) for entry in dataclasses.fields(value) if entry.name not in left_out]
+    return [(name, item) for name, item in fields if item is not None or name not in _ADDED]
 
 
 def _roots(value: Any, outer: tuple[int, ...] = ()) -> Iterator[Reference]:

@@ -206,6 +206,42 @@ _SAME_FOR_ALL_OPTIONS = frozenset({"name", "summary", "source", "options", "deri
 
 
 @dataclass(frozen=True, kw_only=True)
+class GivenWeights:
+    """What is known of the weights that a model comes with.
+
+    digest        of all that its results depend on beside its options: the content of its files
+    class_names   of the output's channels, in order; None where nothing names them: they are the dataset's, which has as many
+    trained_on    the dataset of the weights, where that is known
+    fixed_size    (height, width) to which every image is padded; None where the network takes any
+    uncalibrated  why there are no probabilities to calibrate; empty where there are
+    notes         sentences for the result's row
+    """
+
+    digest: str
+    class_names: tuple[str, ...] | None = None
+    trained_on: str | None = None
+    fixed_size: tuple[int, int] | None = None
+    uncalibrated: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self, "given weights", declared_by=GivenWeights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Parameters, multiply-adds for one image, and MB of 2**20 bytes; ``missing`` says why one of them is None."""
+
+    params: int | None = None
+    macs: int | None = None
+    size_mb: float | None = None
+    missing: str = ""
+
+    def __post_init__(self) -> None:
+        check_fields(self, "counts", declared_by=Counts)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec(_BuiltSpec):
     """An architecture: ``build(task, options) -> nn.Module`` that maps inputs (N, C, H, W) to logits (N, K, h, w).
 
@@ -232,6 +268,10 @@ class ModelSpec(_BuiltSpec):
     derives         :class:`Derivation` of a model that is made of trained ones; ``build`` is not called then
     reconstruction  what the network was made from where its authors published no code ("the flood guide's text, which gives no layer
                     code"); verdicts on claims about it then say "of this reconstruction"
+    given           ``given(task, options) -> GivenWeights``, called at planning: the network comes with its weights (an exported file) and
+                    is never trained
+    counts          ``counts(task, options, size) -> Counts`` for one image of ``size`` (height, width), where the network's operations do
+                    not run in PyTorch and cannot be counted there
     """
 
     inputs: tuple[str, ...] = ("image",)
@@ -251,6 +291,8 @@ class ModelSpec(_BuiltSpec):
     for_options: Ref | None = None
     derives: Derivation | None = None
     reconstruction: str = ""
+    given: Ref | None = None
+    counts: Ref | None = None
 
     def with_options(self, options: Options) -> ModelSpec:
         """The spec with the fields that depend on these options. Raises :class:`PluginError` for names that are no such fields."""
@@ -320,6 +362,9 @@ class LossSpec(_BuiltSpec):
     prepare           ``prepare(mask) -> {name: tensor}``, run in the loader's worker after geometry; fills ``batch.extras``
     check             ``check(task, options) -> [what is missing, ..]``, called at planning
     formula           :class:`LossFormula`, which ``segbench check`` holds the loss against
+    class_weights     ``class_weights(options, weights_of) -> options`` with numbers in place of rules, before ``build``:
+                      ``weights_of("auto")`` gives one weight per class, computed from the training split (:data:`WeightRule` is the
+                      type of such an option). A loss without rules among its options calls it never
     distils           the loss learns from a trained network: its option ``loss`` names another loss, ``teacher`` the network, and it is
                       built by ``build(task, options, inner, teacher)`` with ``inner(outputs, batch, progress) -> scalar`` (a module) and
                       ``teacher(inputs, size) -> logits`` (N, K, *size) float32, without a graph. Needs takes = "batch"
@@ -329,6 +374,7 @@ class LossSpec(_BuiltSpec):
     prepare: Ref | None = None
     check: Ref | None = None
     formula: LossFormula | None = None
+    class_weights: Ref | None = None
     distils: bool = False
 
 

@@ -5,7 +5,7 @@ None always means "not measured". Units stand in the names; MB is 2**20 bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, KeysView
+from collections.abc import Callable, ItemsView, KeysView, Sequence
 from typing import Any, Literal
 
 from pydantic import (
@@ -23,6 +23,9 @@ from typing_extensions import Self
 from segbench.util.sequences import counted
 
 SCHEMA_VERSION = 1
+
+AS_GIVEN = "as given"
+"""What stands in place of a loss for a network that was not trained."""
 
 Status = Literal["ok", "failed", "skipped", "interrupted", "pending"]
 ComparisonVerdict = Literal["faster", "slower", "better", "worse", "less", "more", "no difference shown", "cannot tell"]
@@ -117,10 +120,58 @@ class Diagnosis(Record):
     source: str = Field("", description="who says so")
 
 
+class ClassWeights(Record):
+    """Weights of classes that a loss computed by a rule, in the order of the task's classes."""
+
+    rule: str = Field(description="inverse (frequency) or effective (number of pixels, Cui et al., CVPR 2019)")
+    beta: float | None = Field(None, description="of the effective number: (N - 1) / N with N pixels of a class on average")
+    pixels: list[int] = Field(description="labelled pixels of each class in the training split")
+    weights: list[float] = Field(description="weight of each class; their mean over the pixels is 1")
+
+
+class LoadedWeights(Record):
+    """What a network took from a file of weights."""
+
+    file: str = Field(description="name of the file")
+    digest: str | None = Field(None, description="sha256 of the file, its first 16 digits")
+    state: str | None = Field(
+        None, description="where in the file they lie, such as state_dict or ema.module; null: the file is a state dict"
+    )
+    rule: str | None = Field(None, description="how names were changed to be those of the network; null: not at all")
+    share: float = Field(1.0, description="share, 0 to 1, of the network's values that came from the file")
+    tensors: int | None = Field(None, description="how many were loaded")
+    not_loaded: list[str] = Field(
+        default_factory=list, description="tensors of the network that the file lacks or has in another shape, the first 50"
+    )
+    not_loaded_count: int = Field(0, description="how many the network has beyond those loaded")
+    left_over: list[str] = Field(default_factory=list, description="tensors in the file that the network does not have, the first 50")
+    left_over_count: int = Field(0, description="how many the file has beyond those loaded")
+
+    @property
+    def words(self) -> str:
+        """What was loaded as part of a sentence."""
+        how = [*([f"'{self.state}' in it"] if self.state else []), *([self.rule] if self.rule else [])]
+        text = f"weights from {self.file}" + (f" ({', '.join(how)})" if how else "")
+        if self.not_loaded_count or self.left_over_count:
+            text += f", {100 * self.share:.3g} % of the network's values loaded"
+            text += _named("; not loaded", self.not_loaded, self.not_loaded_count)
+            text += _named("; left over in the file", self.left_over, self.left_over_count)
+        return text
+
+
+def _named(what: str, names: Sequence[str], count: int, most: int = 3) -> str:
+    more = f" and {count - most} more" if count > most else ""
+    return f"{what}: {', '.join(names[:most])}{more}" if count else ""
+
+
 class Training(Record):
     """How training went. ``seconds`` is training time without validation; ``peak_memory_mb`` is of the whole training stage."""
 
     epochs_run: int = Field(0, description="epochs that were finished")
+    as_given: bool = Field(False, description="the network was taken as its weights were: nothing was trained here")
+    weights: LoadedWeights | None = Field(
+        None, description="what came from the file of weights that was given for the model; null: no such file was given"
+    )
     best_epoch: int | None = Field(None, description="the epoch whose weights were kept")
     best_score: float | None = Field(None, description="share, 0 to 1: mIoU on the split that chose the checkpoint")
     select_on: str | None = Field(None, description="the split that chose the checkpoint; null: the last one was kept")
@@ -135,12 +186,26 @@ class Training(Record):
         None, description="batches in one step of the optimiser: one large batch only where the loss is a mean over pixels"
     )
     world_size: int | None = Field(None, description="processes that trained together")
+    optimizer: str | None = Field(None, description="the optimiser's class, and its momentum where it has one; null: AdamW")
+    class_weights: list[ClassWeights] = Field(
+        default_factory=list,
+        description="weights that the loss computed from the training split; empty where it has numbers, or none",
+    )
+    trainable_params: int | None = Field(None, description="parameters that were trained, without frozen ones")
     stopped: str | None = Field(None, description="why it stopped before the last epoch")
     nondeterministic: list[str] = Field(default_factory=list, description="operations that are not deterministic on this device")
     protocol_changed: str | None = Field(None, description="what was changed on the way, such as a halved batch")
     notes: list[str] = Field(default_factory=list, description="remarks for the reader")
     history: list[Epoch] = Field(default_factory=list, description="one row for each epoch")
     diagnosis: list[Diagnosis] = Field(default_factory=list, description="what the curves say")
+
+    @property
+    def start_words(self) -> str:
+        """What the network started from, or was taken as; empty for one that the model's own weights were trained from."""
+        if self.as_given:
+            built = "no file of weights was named, they are those that the model has when it is built"
+            return f"as given, nothing was trained: {self.weights.words if self.weights else built}"
+        return f"started from {self.weights.words}" if self.weights else ""
 
 
 class ReliabilityBin(Record):
@@ -193,6 +258,7 @@ class Quality(Record):
         None, description="share, 0 to 1: the same with the boundaries of the uncut prediction, of which ignored pixels are left out then"
     )
     ece: float | None = Field(None, description="share, 0 to 1: expected calibration error")
+    ece_reason: str | None = Field(None, description="why there is no calibration, where the network gives no probabilities")
     pixel_accuracy: float | None = Field(None, description="share, 0 to 1, of right pixels")
     mean_accuracy: float | None = Field(None, description="share, 0 to 1: mean over the classes of their recall")
     headline_class: str | None = Field(None, description="the class that the task is about")
@@ -446,7 +512,9 @@ class CellResult(Record):
     """One trained or derived model with everything measured on it."""
 
     id: str = Field(description="unique in the run; also the name of its files")
-    kind: str = Field("train", description="train, or how it was made of the cells in needs; masks: a folder of masks, no network")
+    kind: str = Field(
+        "train", description="train, given (it came with its weights), or how it was made of the cells in needs; masks: a folder of masks"
+    )
     needs: list[str] = Field(default_factory=list, description="ids of the cells that it is made of")
     model: str = Field(description="name with options, as the user wrote it")
     short_name: str | None = Field(None, description="what the user calls the model in reports; null: nothing, its name stands there")
@@ -473,7 +541,9 @@ class CellResult(Record):
         None, description="numbers that products take as weights although they are no parameters: in buffers and plain tensors"
     )
     size_mb: float | None = Field(
-        None, description="MB of 2**20 bytes: the parameters as 32-bit floats, with params_in_buffers from 1 % of them on"
+        None,
+        description="MB of 2**20 bytes: the parameters as 32-bit floats, with params_in_buffers from 1 % of them on; of a model that is a "
+        "file, the file itself",
     )
     buffers_mb: float | None = Field(None, description="MB of 2**20 bytes: all buffers as they are stored, running statistics among them")
     macs: int | None = Field(
@@ -491,6 +561,7 @@ class CellResult(Record):
     input_shape: list[list[int]] | None = Field(
         None, description="at which costs were counted: one shape for each input: batch, channels, height, width"
     )
+    counts_missing: str | None = Field(None, description="why params or macs could not be counted; null: they were")
     auxiliary_kept: str | None = Field(
         None, description="auxiliary outputs whose modules are counted and measured too, with the reason; null: there are none"
     )
@@ -537,8 +608,14 @@ class CellResult(Record):
     @property
     def label(self) -> str:
         """Model, loss and varied settings, in one line of plain text."""
-        parts = [self.model, *([self.loss] if self.loss else []), *(f"{k}={v}" for k, v in self.settings.items())]
+        loss = AS_GIVEN if self.is_as_given else self.loss
+        parts = [self.model, *([loss] if loss else []), *(f"{k}={v}" for k, v in self.settings.items())]
         return " | ".join(parts)
+
+    @property
+    def is_as_given(self) -> bool:
+        """True for a network that was taken as its weights were: nothing was trained."""
+        return self.training is not None and self.training.as_given
 
 
 class PluginInfo(Record):
@@ -690,6 +767,10 @@ class ConfigRecord(SparseRecord):
     """The configuration of a run: the axes of its matrix, and the settings that the user gave. The run's directory is left out."""
 
     models: list[str] = Field(default_factory=list, description="names with options, as the user wrote them")
+    weights: dict[str, str] = Field(
+        default_factory=dict, description="names of the files of weights, by the model that they were given for"
+    )
+    partial_weights: bool = Field(False, description="whether such a file might lack some of a network's values")
     losses: list[str] | None = Field(None, description="names with options, as the user wrote them; null: each recipe's own")
     dataset: str | None = Field(None, description="name with options; missing where the task was declared by inputs and classes")
     recipes: list[str] = Field(default_factory=list, description="names")

@@ -14,6 +14,7 @@ import torch
 from segbench.config.settings import Settings
 from segbench.data.batches import TrainBatch
 from segbench.data.channel_statistics import value_ranges
+from segbench.data.class_pixels import ClassPixels
 from segbench.data.loaders import TrainLoader, train_loader
 from segbench.measure.memory import PeakMemory
 from segbench.networks.foreign import collected_remarks
@@ -57,17 +58,22 @@ def fit(
     dataset: str | None = None,
     parts: tuple[Path, ...] = (),
     teacher: Path | None = None,
+    weights: Path | None = None,
+    partial_weights: bool = False,
+    class_pixels: ClassPixels | None = None,
 ) -> Training:
     """Train, validate, and keep ``best.pt`` and ``last.pt`` in ``directory``; resume where ``last.pt`` has the same ``identity``.
 
     Without ``val_samples`` the last epoch is the best. Emits ``"epoch"`` (the keys of :class:`~segbench.results.records.Epoch`, ``epochs``,
     ``eta_seconds``) and a few times a second ``"batch"``. ``pictures`` is the folder for pictures every ``eval.pictures_every`` epochs,
-    ``dataset`` the dataset's name in checkpoints, ``parts`` and ``teacher`` the checkpoints that the model is made of and learns from.
+    ``dataset`` the dataset's name in checkpoints, ``parts`` and ``teacher`` the checkpoints that the model is made of and learns from,
+    ``weights`` a file that it starts from, of which with ``partial_weights`` some may be missing,
+    ``class_pixels`` the pixels (images, classes) of the training split, which class weights by a rule and balanced sampling need.
 
     Raises :class:`~segbench.training.failures.NonFiniteLossError` where the loss is no number, :class:`~segbench.errors.CheckpointError`,
     :class:`~segbench.errors.DataError`; running out of memory surfaces as torch raises it (``failures.is_out_of_memory``).
     """
-    destinations = (directory, identity, pictures, dataset, parts, teacher)
+    destinations = (directory, identity, pictures, dataset, parts, teacher, weights, partial_weights, class_pixels)
     job = Job(model, loss, task, model_task, plan, train_samples, val_samples, settings, seed, *destinations)
     return run_in_processes(train, job, emit, world_size=settings.execute.devices, device=device)
 
@@ -89,6 +95,7 @@ def train(job: Job, process: ProcessRank, emit: Emit) -> Training:
             plan=job.plan,
             settings=settings,
             prepare=session.loss.prepare,
+            class_pixels=job.class_pixels,
             seed=job.seed,
             rank=process.rank,
             world_size=process.world_size,
@@ -118,7 +125,7 @@ def train_epoch(session: Session, loader: TrainLoader, events: ProgressEvents) -
     epoch, size = state.epochs_done, size_at(parse_growing_size(settings.image_size), state.epochs_done / settings.epochs)
     seed_everything(job.seed, epoch, process.rank)
     loader.set_epoch(epoch, size)
-    session.network.train()
+    session.start_training()
     # on the CPU reading each loss is free; elsewhere it would make the device wait
     every = 1 if process.device == "cpu" and process.world_size == 1 else 20
     meter = Meter(process, job.task.num_classes, job.task.ignore_index, epoch + 1, every, session.precision)
@@ -127,7 +134,7 @@ def train_epoch(session: Session, loader: TrainLoader, events: ProgressEvents) -
     for group in _groups(loader, settings.accumulate):
         progress = Progress(epoch, settings.epochs, state.steps_done, steps * settings.epochs)
         rate = rate_at(settings.schedule, lr=settings.lr, step=progress.step, steps=progress.steps)
-        lr = set_rate(session.optimizer, rate, factor=state.plateau.factor)
+        lr = set_rate(session.optimizer, rate, factor=state.plateau.factor, momentum=settings.momentum)
         norm = optimise(session, group, progress, meter)
         meter.step(norm, lr)
         state.steps_done += 1
@@ -136,6 +143,8 @@ def train_epoch(session: Session, loader: TrainLoader, events: ProgressEvents) -
     seconds = time.perf_counter() - started
     other_cpu_share, other_gpu_processes = bystanders.seen()
     average_buffers(session.network, process)
+    if session.average is not None:
+        average_buffers(session.average, process)
     images = int(total(torch.tensor(meter.images), process))
     state.seconds += seconds
     return Epoch(
@@ -179,6 +188,7 @@ def optimise(session: Session, group: Sequence[TrainBatch], progress: Progress, 
     norm = fabric.clip_gradients(session.wrapped, session.optimizer, max_norm=math.inf if clip is None else clip, error_if_nonfinite=False)
     session.optimizer.step()
     session.optimizer.zero_grad()
+    session.update_average(progress.step + 1)
     assert norm is not None
     return norm
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
-from segbench.networks.checkpoint_meta import read_meta
+from segbench.data.class_pixels import balanced_shares, sampling_note
+from segbench.networks.checkpoint_meta import CheckpointMeta, read_meta
 from segbench.networks.checkpoints import Checkpoint, write_checkpoint
 from segbench.networks.load import derive_network
-from segbench.results.records import Training
+from segbench.networks.network import build_network
+from segbench.networks.weights import load_weights
+from segbench.plugin.inputs import with_classes
+from segbench.plugin.specs import GivenWeights, resolve
+from segbench.results.records import LoadedWeights, Training
 from segbench.results.training_epochs import median_speed, speed_notes
 from segbench.training.diagnosis import diagnose
-from segbench.training.session import Job, Session, describe_job
+from segbench.training.session import Job, Session, build_job_network, describe_job
 from segbench.util.sequences import counted
 
 
@@ -29,6 +35,8 @@ def record(session: Session, *, peak_memory_mb: float | None) -> Training:
             f"{process.world_size} processes: batch normalisation sees each process's own {counted(settings.batch_size, 'image')}, "
             "running statistics are averaged after each epoch"
         )
+    if settings.sampler == "balanced" and job.class_pixels is not None:
+        notes.append(sampling_note(balanced_shares(job.class_pixels)))
     if job.val_samples is None and settings.patience is not None:
         notes.append("train.patience has no effect without a validation split (train.select_on)")
     training = Training(
@@ -45,13 +53,33 @@ def record(session: Session, *, peak_memory_mb: float | None) -> Training:
         batch_size=settings.batch_size,
         accumulate=settings.accumulate,
         world_size=process.world_size,
+        optimizer=session.optimizer_name,
+        class_weights=list(session.class_weights),
+        trainable_params=session.trainable_params,
         stopped=state.stopped,
         nondeterministic=state.nondeterministic,
         notes=notes,
         history=state.history,
+        weights=None if state.weights is None else LoadedWeights.model_validate(state.weights),
         diagnosis=diagnose(state.history, settings),
     )
     return training.model_copy(update={"notes": [*notes, *speed_notes(training)]})
+
+
+def keep_given_weights(job: Job, *, device: str) -> Training:
+    """Write the ``best.pt`` of a model that comes with its weights. Raises what its ``build`` raises."""
+    spec = job.model.spec
+    assert spec.given is not None
+    given: GivenWeights = resolve(spec.given)(job.model_task, job.model.options)
+    network = build_network(spec, job.model_task, job.model.options, seed=job.seed)
+    meta = replace(
+        describe_job(job),
+        loss=None,
+        task=with_classes(job.task, job.model_task.class_names),
+        dataset=given.trained_on,
+    )
+    write_checkpoint(job.directory / "best.pt", Checkpoint(network.model.state_dict(), meta, job.identity, {}))
+    return Training(epochs_run=0, select_on=job.settings.train.select_on, device=device, notes=["its weights are as given"])
 
 
 def assemble(job: Job, *, names: str, device: str) -> Training:
@@ -66,3 +94,27 @@ def assemble(job: Job, *, names: str, device: str) -> Training:
         device=device,
         notes=[f"put together in {time.perf_counter() - started:.1f} s of {names}, without training of its own"],
     )
+
+
+def take_as_given(job: Job, *, device: str) -> Training:
+    """Write the ``best.pt`` of a model that is not trained: with the weights of the job's file, else as it is built.
+
+    Raises :class:`CheckpointError` where the file is not of this network.
+    """
+    network = build_job_network(job)
+    file = job.weights or (Path(job.settings.train.init_from) if job.settings.train.init_from else None)
+    loaded, source = None, read_meta(job.parts[0]) if job.parts else None
+    if file is not None:
+        loaded, source = load_weights(network.model, file, partial=job.partial_weights, subject=str(job.model))
+    write_checkpoint(job.directory / "best.pt", Checkpoint(network.model.state_dict(), _meta_as_given(job, source), job.identity, {}))
+    return Training(epochs_run=0, as_given=True, weights=loaded, device=device)
+
+
+def _meta_as_given(job: Job, source: CheckpointMeta | None) -> CheckpointMeta:
+    """What the weights' own file says of their training and classes; nothing is claimed where it does not say."""
+    own = describe_job(job)
+    if source is None:
+        return replace(own, loss=None, dataset=None, train_split=None, select_on=None, as_given=True)
+    history = ("loss", "dataset", "train_split", "select_on", "epoch", "val_miou", "value_ranges")
+    known = {name: getattr(source, name) for name in history}
+    return replace(own, task=replace(own.task, class_names=source.task.class_names), as_given=True, **known)

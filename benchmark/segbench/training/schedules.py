@@ -1,39 +1,35 @@
 """Learning rates as functions of the optimiser step, so that resuming needs no more than the step's number.
 
-``onecycle`` is Smith & Topin, "Super-Convergence" (2018), in the form and with the defaults of torch's ``OneCycleLR`` (Adam's first
-beta moves against the rate); ``poly`` is DeepLab's (Chen et al. 2017, section 4.1), power 0.9; ``cosine`` is Loshchilov & Hutter,
-"SGDR" (2017), without restarts.
+``onecycle`` is Smith & Topin, "Super-Convergence" (2018), in the form and with the defaults of torch's ``OneCycleLR`` (the first
+beta, or the momentum, moves against the rate); ``poly`` is DeepLab's (Chen et al. 2017, section 4.1), power 0.9; ``cosine`` is
+Loshchilov & Hutter, "SGDR" (2017), without restarts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import nn
-from torch.optim import AdamW
-
-from segbench.config.settings import TrainSettings
 
 Schedule = Literal["onecycle", "poly", "cosine", "plateau", "constant"]
 
 _WARM_SHARE = 0.3
 _START_DIVISOR = 25.0
 _END_DIVISOR = 1e4
-_BETAS = (0.95, 0.85)
+BETAS = (0.95, 0.85)
+"""First beta, or momentum, at the start and at the top of ``onecycle``."""
+
 _POLY_POWER = 0.9
-_BETA = 0.9
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Learning rate, and Adam's first beta, of one optimiser step."""
+    """Learning rate, and first beta or momentum, of one optimiser step; None leaves the optimiser's own."""
 
     lr: float
-    beta: float = _BETA
+    beta: float | None = None
 
 
 def rate_at(schedule: Schedule, *, lr: float, step: int, steps: int) -> Rate:
@@ -57,7 +53,7 @@ def _one_cycle(lr: float, step: int, steps: int) -> Rate:
     ([1.0, 0.5, 0.0], 1.0)
     """
     top, end = max(_WARM_SHARE * steps - 1, 0.0), steps - 1
-    start, high, low = lr / _START_DIVISOR, _BETAS[0], _BETAS[1]
+    start, high, low = lr / _START_DIVISOR, BETAS[0], BETAS[1]
     if step <= top:
         risen = step / top if top else 1.0
         return Rate(_ease(start, lr, risen), _ease(high, low, risen))
@@ -98,24 +94,21 @@ class Plateau:
         return {"factor": self.factor, "best": self.best, "waited": self.waited}
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], settings: TrainSettings, *, device: torch.device) -> AdamW:
-    """One group with one weight decay for everything that is trained.
+def set_rate(optimizer: torch.optim.Optimizer, rate: Rate, *, factor: float = 1.0, momentum: float | None = None) -> float:
+    """Give every group this rate times ``factor`` and its own ``lr_factor``; returns the learning rate of a group without one.
 
-    The fused kernel is used on the CPU (one call instead of a dozen per tensor); on CUDA it would do the gradient scaler's
-    work itself, which excludes clipping, and torch's own choice is as fast.
+    The rate's beta goes where torch's ``OneCycleLR`` puts it: to the first of a group's betas, else to its momentum, unless
+    ``momentum`` is fixed.
     """
-    # without any there is nothing to do, which PyTorch's optimiser refuses: it gets one of no elements
-    trained = [p for p in parameters if p.requires_grad] or [nn.Parameter(torch.zeros(0, device=device))]
-    fused = True if device.type == "cpu" else None
-    return AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: Rate, *, factor: float = 1.0) -> float:
-    """Give every group this rate times ``factor``; returns the learning rate."""
     lr = rate.lr * factor
     for group in optimizer.param_groups:
-        group["lr"] = lr
-        group["betas"] = (rate.beta, group["betas"][1])
+        group["lr"] = lr * group.get("lr_factor", 1.0)
+        if rate.beta is None:
+            continue
+        if group.get("betas"):
+            group["betas"] = (rate.beta, *group["betas"][1:])
+        elif group.get("momentum") and momentum is None:
+            group["momentum"] = rate.beta
     return lr
 
 

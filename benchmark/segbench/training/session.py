@@ -11,19 +11,24 @@ import torch
 from lightning_fabric import Fabric
 
 from segbench.config.settings import Settings
+from segbench.data.class_pixels import ClassPixels
 from segbench.errors import CheckpointError, TrainingError
-from segbench.networks.checkpoint_meta import CheckpointMeta
-from segbench.networks.checkpoints import Checkpoint, differing_keys, init_from, load_model_state, plain, read_checkpoint, write_checkpoint
+from segbench.networks.checkpoint_meta import CheckpointMeta, options_without_download
+from segbench.networks.checkpoints import Checkpoint, differing_keys, load_model_state, plain, read_checkpoint, write_checkpoint
 from segbench.networks.derive import rebuild_network
 from segbench.networks.load import derive_network
 from segbench.networks.losses import AppliedLoss, build_loss
 from segbench.networks.network import Network, build_network
+from segbench.networks.weights import load_weights, start_from
 from segbench.plugin.chosen import Chosen
+from segbench.plugin.class_weights import has_rules, with_class_weights
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import LossSpec, ModelSpec, Sample, Task
-from segbench.results.records import Epoch
+from segbench.results.records import ClassWeights, Epoch
 from segbench.training.distributed import Precision, choose_precision, make_fabric
-from segbench.training.schedules import Plateau, Stopping, build_optimizer
+from segbench.training.frozen import freeze, hold_in_eval
+from segbench.training.optimizers import build_optimizer, describe_optimizer, parameter_groups, rate_notes
+from segbench.training.schedules import Plateau, Stopping
 from segbench.training.teacher import load_teacher
 from segbench.util.distributed import ProcessRank, barrier, share_state
 from segbench.util.image_size import parse_growing_size
@@ -52,6 +57,11 @@ class Job:
     parts: tuple[Path, ...] = ()
     """checkpoints of what a derived model is made of; without them its architecture is built with fresh weights"""
     teacher: Path | None = None
+    weights: Path | None = None
+    """file of weights that the model starts from, or is taken with where nothing is trained"""
+    partial_weights: bool = False
+    class_pixels: ClassPixels | None = None
+    """pixels of each class in each training image, where the loss or the sampler asks for them"""
 
 
 @dataclass
@@ -68,6 +78,8 @@ class State:
     stopped: str | None = None
     notes: list[str] = field(default_factory=list)
     nondeterministic: list[str] = field(default_factory=list)
+    weights: dict[str, Any] | None = None
+    """what was loaded from the job's file of weights, as the record of the training has it"""
 
     def to_dict(self) -> dict[str, Any]:
         values = asdict(self)
@@ -100,7 +112,34 @@ class Session:
     loss: AppliedLoss
     optimizer: Any
     state: State
+    optimizer_name: str = ""
+    frozen: Sequence[torch.nn.Module] = ()
+    """modules that stay in eval mode while the others are trained"""
+    average: Any = None
+    """the moving average of the network (``ModelEmaV3``), where ``train.ema`` asks for one"""
+    class_weights: Sequence[ClassWeights] = ()
     value_ranges: Mapping[str, ValueRange] | None = None
+
+    @property
+    def result(self) -> Network:
+        """The network that is validated and kept: the moving average where there is one."""
+        averaged: Network = self.network if self.average is None else self.average.module
+        return averaged
+
+    @property
+    def trainable_params(self) -> int:
+        """Parameters of the network that are trained."""
+        return sum(p.numel() for p in self.network.parameters() if p.requires_grad)
+
+    def start_training(self) -> None:
+        """Put the network in training mode, but for what is frozen."""
+        self.network.train()
+        hold_in_eval(self.frozen)
+
+    def update_average(self, step: int) -> None:
+        """Take the weights after optimiser step ``step`` (from 1) into the moving average."""
+        if self.average is not None:
+            self.average.update(self.network, step=step)
 
     @property
     def trained(self) -> list[torch.nn.Parameter]:
@@ -130,7 +169,8 @@ class Session:
     def _checkpoint(self, training: Mapping[str, Any]) -> Checkpoint:
         score = self.state.stopping.best_score if not training else None
         meta = replace(describe_job(self.job), epoch=self.state.epochs_done, val_miou=score, value_ranges=self.value_ranges)
-        return Checkpoint(self.network.model.state_dict(), meta, self.job.identity, training)
+        network = self.network if training else self.result
+        return Checkpoint(network.model.state_dict(), meta, self.job.identity, training)
 
     def _training_state(self) -> dict[str, Any]:
         scaler = self.fabric.strategy.precision.state_dict()
@@ -139,12 +179,15 @@ class Session:
             "scaler": scaler,
             "loss": self.loss.module.state_dict() if self.loss.module else {},
             "state": self.state.to_dict(),
+            **({"average": self.average.module.model.state_dict()} if self.average is not None else {}),
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from ``last.pt``."""
         load_model_state(self.network.model, checkpoint.model_state, source=str(self.last_path))
         training = checkpoint.training
+        if self.average is not None:
+            load_model_state(self.average.module.model, training["average"], source=str(self.last_path))
         if self.loss.module:
             self.loss.module.load_state_dict(training["loss"])
         self.optimizer.load_state_dict(training["optimizer"])
@@ -179,28 +222,40 @@ def open_session(job: Job, process: ProcessRank) -> Session:
     precision = choose_precision(settings.precision, device)
     fabric = make_fabric(process, precision)
     previous, notes = _read_previous(job)
-    network = _build_network(job, previous)
+    network = build_job_network(job, previous)
+    chosen_loss, weights = _numeric_loss(job)
     loss = build_loss(
-        job.loss,
+        chosen_loss,
         job.task,
         aux_weights=job.model.spec.aux_weights,
         seed=job.seed,
         device=device,
         teacher=load_teacher(job.teacher, task=job.task, plan=job.plan, device=device) if job.teacher else None,
     )
-    if previous is None and settings.init_from:
-        notes += init_from(Path(settings.init_from), network.model, head=job.model.spec.head, class_names=job.task.class_names)
+    loaded = None
+    if previous is None and job.weights:
+        record, _ = load_weights(network.model, job.weights, partial=job.partial_weights, subject=str(job.model))
+        loaded = record.model_dump()
+    elif previous is None and settings.init_from:
+        notes += start_from(Path(settings.init_from), network.model, head=job.model.spec.head, class_names=job.task.class_names)
     if settings.channels_last:
         network.to(memory_format=torch.channels_last)
     network.to(device)
     if settings.compile:
         network.compile()
     share_state(network, process)
+    parts = job.model.spec.parts
+    frozen = freeze(network.model, settings.freeze, parts=parts)
     _require_trainable(network, loss, settings.epochs)
-    optimizer = build_optimizer([*network.parameters(), *loss.parameters()], settings, device=device)
+    average = _moving_average(network, settings.ema) if settings.ema else None
+    groups = parameter_groups(network.model, loss.parameters(), settings, parts=parts)
+    optimizer = build_optimizer(groups, settings, device=device)
+    optimizer_name = describe_optimizer(optimizer, settings)
     wrapped, own_optimizer = fabric.setup(network, optimizer)
-    state = State(Stopping(settings.patience), notes=notes)
-    session = Session(job, process, fabric, precision, network, wrapped, loss, own_optimizer, state)
+    state = State(Stopping(settings.patience), notes=[*notes, *rate_notes(settings)], weights=loaded)
+    session = Session(
+        job, process, fabric, precision, network, wrapped, loss, own_optimizer, state, optimizer_name, frozen, average, weights
+    )
     if previous is not None:
         session.restore(previous)
     barrier(process)
@@ -217,10 +272,34 @@ def _require_trainable(network: Network, loss: AppliedLoss, epochs: int) -> None
     raise TrainingError(f"{fault}: there is nothing to train in {counted(epochs, 'epoch')}. {remedy}.")
 
 
-def _build_network(job: Job, previous: Checkpoint | None) -> Network:
+def _numeric_loss(job: Job) -> tuple[Chosen[LossSpec], list[ClassWeights]]:
+    """The loss with class weights in numbers, and those that were computed for it."""
+    if job.class_pixels is not None:
+        return with_class_weights(job.loss, job.class_pixels.sum(axis=0).tolist())
+    if has_rules(job.loss, job.task.num_classes):
+        raise TrainingError(f"loss '{job.loss}' computes class weights, and the pixels of the training split were not counted")
+    return job.loss, []
+
+
+def _moving_average(network: Network, decay: float) -> Any:
+    """timm's moving average of weights and running statistics; counters are copied.
+
+    After step n the decay is ``min(decay, 1 - n ** (-2/3))``, so that the first step's weights take the place of the untrained ones
+    and short trainings do not end with an average of their beginning.
+    """
+    from timm.utils.model_ema import ModelEmaV3
+
+    average = ModelEmaV3(network, decay=decay, use_warmup=True)
+    average.requires_grad_(False)
+    return average
+
+
+def build_job_network(job: Job, previous: Checkpoint | None = None) -> Network:
     """A fresh network, or one derived from trained ones, which resuming does not need any more."""
     if job.model.spec.derives is None or not job.parts:
-        return build_network(job.model.spec, job.model_task, job.model.options, seed=job.seed)
+        # no pretrained weights are fetched only to be overwritten
+        options = options_without_download(job.model.options) if job.weights and not job.partial_weights else job.model.options
+        return build_network(job.model.spec, job.model_task, options, seed=job.seed)
     if previous is not None:
         return rebuild_network(job.model, job.model_task, previous.model_state, seed=job.seed)
     return derive_network(job.model, job.model_task, job.parts)

@@ -61,7 +61,7 @@ def _evaluate_epoch(session: Session, row: Epoch) -> Evaluation:
     every = settings.eval.pictures_every
     pictured = evenly_spaced(len(job.val_samples), settings.eval.pictures) if job.pictures and every and row.epoch % every == 0 else ()
     evaluation = evaluate(
-        session.network,
+        session.result,
         job.val_samples,
         task=job.task,
         plan=job.plan,

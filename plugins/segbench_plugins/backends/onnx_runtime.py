@@ -69,7 +69,7 @@ def _weight_bytes(graph: ExportedProgram) -> int:
 def load(path: Path, options: OnnxRuntimeOptions, target: Target) -> Run:
     """A session for one device. Its idle threads sleep: threads that spin would take the cores of the process that runs next."""
     del options
-    session = _session(path, target)
+    session = open_session(path, target)
     inputs = session.get_inputs()
     run = _run_on_cuda(session, target.device) if target.device.startswith("cuda") else _run_on_cpu(session)
     return for_size(run, [entry.shape for entry in inputs])
@@ -87,7 +87,8 @@ def annotate(path: Path, metadata: Mapping[str, str]) -> None:
     os.replace(unfinished, path)
 
 
-def _session(path: Path, target: Target) -> Any:
+def open_session(path: Path, target: Target) -> Any:
+    """A session for one device, whose idle threads sleep. Raises :class:`~segbench.BackendError` where the runtime cannot load the file."""
     import onnxruntime
 
     kind = target.device.partition(":")[0]

@@ -54,21 +54,8 @@ def convert(network: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
 
 
 def load(path: Path, options: OpenVinoOptions, target: Target) -> Run:
-    """A compiled model with one stream, whose threads the system places on cores, as those of every other backend."""
-    openvino = import_openvino()
-    settings: dict[str, Any] = {
-        # the default is bf16 on CPUs with AMX: fp32 has to be set
-        "INFERENCE_PRECISION_HINT": "bf16" if options.precision == "bf16" else "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
-        "ENABLE_CPU_PINNING": False,
-    }
-    if target.threads is not None:
-        settings["INFERENCE_NUM_THREADS"] = target.threads
-    try:
-        compiled = openvino.Core().compile_model(str(path), "CPU", settings)
-    except Exception as error:
-        raise BackendError(f"OpenVINO cannot load {path.name}: {explain(error)}") from error
+    """A compiled model, called with images that it reads where they lie."""
+    openvino, compiled = import_openvino(), compile_file(path, options.precision, target)
     request, shape = compiled.create_infer_request(), tuple(compiled.output(0).shape)
 
     def run(*images: Tensor) -> Tensor:
@@ -82,6 +69,24 @@ def load(path: Path, options: OpenVinoOptions, target: Target) -> Run:
         return logits
 
     return for_size(run, [tuple(port.shape) for port in compiled.inputs])
+
+
+def compile_file(path: Path, precision: str, target: Target) -> Any:
+    """A compiled model with one stream, whose threads the system places on cores, as those of every other backend."""
+    openvino = import_openvino()
+    settings: dict[str, Any] = {
+        # the default is bf16 on CPUs with AMX: fp32 has to be set
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,
+    }
+    if target.threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = target.threads
+    try:
+        return openvino.Core().compile_model(str(path), "CPU", settings)
+    except Exception as error:
+        raise BackendError(f"OpenVINO cannot load {path.name}: {explain(error)}") from error
 
 
 def annotate(path: Path, metadata: Mapping[str, str]) -> None:
@@ -98,3 +103,16 @@ def _save(model: Any, path: Path) -> None:
     import_openvino().save_model(model, str(unfinished), compress_to_fp16=False)
     os.replace(unfinished.with_suffix(".bin"), path.with_suffix(".bin"))
     os.replace(unfinished, path)
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """The metadata that :func:`annotate` wrote, and those of other tools below ``rt_info/model_info`` and ``rt_info/framework``."""
+    model = import_openvino().Core().read_model(str(path))
+    texts: dict[str, str] = {}
+    for section in ("model_info", "framework", "segbench"):
+        if model.has_rt_info([section]):
+            texts |= {
+                str(key): str(value.value if hasattr(value, "value") else value)
+                for key, value in model.get_rt_info([section]).value.items()
+            }
+    return texts

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from segbench import LossFormula, LossSpec, Options, hookimpl, option
+from segbench import LossFormula, LossSpec, Options, WeightRule, hookimpl, option
+
+_RULES = "auto, inverse or effective: computed from the training split (docs/training.md)"
 
 
 class CrossEntropyOptions(Options):
     """``ce``."""
 
-    weights: tuple[float, ...] | None = option(None, minimum=0, help="one weight per class, or none")
+    weights: tuple[float, ...] | WeightRule | None = option(None, minimum=0, help=f"one weight per class, none, or {_RULES}")
     label_smoothing: float = option(0.0, minimum=0, maximum=1, help="share of the target spread evenly over all classes")
 
 
 class FocalOptions(Options):
     """``focal``."""
 
-    alpha: float | tuple[float, ...] = option(0.25, minimum=0, help="one factor, or one per class")
+    alpha: float | tuple[float, ...] | WeightRule = option(0.25, minimum=0, help=f"one factor, one per class, or {_RULES}")
     gamma: float = option(2.0, minimum=0, help="how strongly well classified pixels are played down; 0 gives alpha * cross-entropy")
 
 
@@ -48,7 +50,7 @@ class ScheduleOptions(Options):
 class BceDiceOptions(Options):
     """``bce-dice``."""
 
-    pos_weight: float = option(5.0, minimum=0, help="factor of foreground pixels in the cross-entropy")
+    pos_weight: float | WeightRule = option(5.0, minimum=0, help=f"factor of foreground pixels in the cross-entropy, or {_RULES}")
 
 
 @hookimpl
@@ -61,6 +63,7 @@ def segbench_losses() -> Iterable[LossSpec]:
             build="segbench_plugins.losses.cross_entropy:build",
             options=CrossEntropyOptions,
             check="segbench_plugins.losses.checks:check_cross_entropy",
+            class_weights="segbench_plugins.losses.class_weights:of_cross_entropy",
             formula=LossFormula(
                 function="segbench_plugins.losses.reference:cross_entropy", choices=("ce[weights=(0.5,2,1,0,4)]", "ce[label_smoothing=0.1]")
             ),
@@ -71,6 +74,7 @@ def segbench_losses() -> Iterable[LossSpec]:
             build="segbench_plugins.losses.focal:build",
             options=FocalOptions,
             check="segbench_plugins.losses.checks:check_focal",
+            class_weights="segbench_plugins.losses.class_weights:of_focal",
             formula=LossFormula(
                 function="segbench_plugins.losses.reference:focal",
                 choices=("focal[gamma=0]", "focal[alpha=(1,0.5,2,0,4),gamma=1]"),
@@ -92,6 +96,7 @@ def segbench_losses() -> Iterable[LossSpec]:
             build="segbench_plugins.losses.combined:build",
             options=CombinedOptions,
             check="segbench_plugins.losses.checks:check_focal",
+            class_weights="segbench_plugins.losses.class_weights:of_focal",
             formula=LossFormula(function="segbench_plugins.losses.reference:combined", choices=("combined[dice_weight=0.5,gamma=1]",)),
         ),
         LossSpec(
@@ -101,6 +106,7 @@ def segbench_losses() -> Iterable[LossSpec]:
             options=ScheduleOptions,
             takes="batch",
             check="segbench_plugins.losses.inner:check_schedule",
+            class_weights="segbench_plugins.losses.class_weights:of_schedule",
             formula=LossFormula(function="segbench_plugins.losses.reference:schedule", choices=("schedule[at=0.9]",)),
         ),
         LossSpec(
@@ -109,6 +115,7 @@ def segbench_losses() -> Iterable[LossSpec]:
             build="segbench_plugins.losses.bce_dice:build",
             options=BceDiceOptions,
             check="segbench_plugins.losses.checks:check_two_classes",
+            class_weights="segbench_plugins.losses.class_weights:of_bce_dice",
             formula=LossFormula(function="segbench_plugins.losses.reference:bce_dice", choices=("bce-dice[pos_weight=1]",), num_classes=2),
         ),
     ]

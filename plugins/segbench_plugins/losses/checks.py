@@ -8,7 +8,7 @@ from segbench_plugins.losses import BceDiceOptions, CrossEntropyOptions, FocalOp
 
 def check_cross_entropy(task: Task, options: CrossEntropyOptions) -> list[str]:
     """One weight per class, and not all of them zero."""
-    return _one_per_class("weights", options.weights, task)
+    return _one_per_class("weights", options.weights if isinstance(options.weights, tuple) else None, task)
 
 
 def check_focal(task: Task, options: FocalOptions) -> list[str]:

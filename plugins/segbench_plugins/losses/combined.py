@@ -28,5 +28,6 @@ class Combined(nn.Module):
 
 def build(task: Task, options: CombinedOptions) -> Combined:
     """The loss for a task; Dice keeps its own default smoothing."""
+    assert not isinstance(options.alpha, str)  # the harness has put numbers in place of rules
     focal = Focal(alpha=options.alpha, gamma=options.gamma, ignore_index=task.ignore_index)
     return Combined(focal, Dice(ignore_index=task.ignore_index), dice_weight=options.dice_weight)

@@ -55,4 +55,5 @@ class Focal(nn.Module):
 
 def build(task: Task, options: FocalOptions) -> Focal:
     """The loss for a task."""
+    assert not isinstance(options.alpha, str)  # the harness has put numbers in place of rules
     return Focal(alpha=options.alpha, gamma=options.gamma, ignore_index=task.ignore_index)

@@ -21,6 +21,7 @@ def cross_entropy(logits: Floats, mask: Labels, *, ignore_index: int, options: C
     """Mean over valid pixels of ``-w[y] (1 - s) log p[y] - s / K sum_k w[k] log p[k]``, where s is the label smoothing."""
     classes, s = logits.shape[1], options.label_smoothing
     weights = options.weights or (1.0,) * classes
+    assert not isinstance(weights, str)
     terms = []
     for log_p, label in _valid_pixels(logits, mask, ignore_index):
         spread = sum(weights[k] * log_p[k] for k in range(classes)) / classes
@@ -33,6 +34,7 @@ def focal(logits: Floats, mask: Labels, *, ignore_index: int, options: FocalOpti
     terms = []
     for log_p, label in _valid_pixels(logits, mask, ignore_index):
         alpha = options.alpha[label] if isinstance(options.alpha, tuple) else options.alpha
+        assert not isinstance(alpha, str)
         terms.append(-alpha * (1 - np.exp(log_p[label])) ** options.gamma * log_p[label])
     return _mean(terms)
 
@@ -67,6 +69,7 @@ def schedule(logits: Floats, mask: Labels, *, ignore_index: int, options: Schedu
 def bce_dice(logits: Floats, mask: Labels, *, ignore_index: int, options: BceDiceOptions, share: float = 0.0) -> float:
     """Weighted ``-log p[y]`` over all valid pixels, plus ``1 - Dice`` of the foreground of each image that has some."""
     terms, images = [], []
+    assert not isinstance(options.pos_weight, str)
     for image, labels in zip(logits, mask, strict=True):
         overlap, predicted, labelled = 0.0, 0.0, 0
         for log_p, label in _valid_pixels(image[None], labels[None], ignore_index):

@@ -1,6 +1,6 @@
-"""Catalogue of the built-in models: two DeepLabs for images, two networks for floods from radar and optical images.
+"""Catalogue of the built-in models: two DeepLabs for images, two networks for floods from radar and optical images, and files.
 
-Each pair is one comparison: what the second saves, and what it costs. Their options are the steps between the two.
+Each pair of networks is one comparison: what the second saves, and what it costs. Their options are the steps between the two.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from segbench import ModelSpec, Options, hookimpl, option
+from segbench_plugins.models import smp, timm, torchvision, transformers
 
 RECONSTRUCTION = "the text of a guide on efficient flood segmentation, which gives no code of any layer"
 """What both flood networks were made from: their layers are chosen here, so that claims about them are judged of this reconstruction."""
@@ -65,15 +66,48 @@ class FloodEfficientOptions(FloodOptions):
     fusion: Literal["gate", "weighted"] = option("weighted", help="how two branches become one: a gate per pixel or one learnt weight")
 
 
+class FileOptions(Options):
+    """``file``. What a file says of itself need not be said here."""
+
+    path: str = option("", help="the network's file: .onnx, .xml (OpenVINO), .pt or .ts (TorchScript), .pt2 (torch.export)")
+    layout: Literal["auto", "NCHW", "NHWC"] = option("auto", help="of its image; auto: by its shape, or by trying")
+    scale: float | None = option(None, help="factor of stored values; by default 1/255 where mean and std are at most 1, else 1")
+    mean: tuple[float, ...] = option((), help="taken off scaled values, one for all channels or one for each")
+    std: tuple[float, ...] = option((), minimum=1e-6, help="what that is divided by")
+    classes: str | tuple[str, ...] | None = option(None, help="names of its classes in order, or a file with one in each line")
+    output: Literal["auto", "logits", "probabilities", "ids"] = option("auto", help="what it gives; auto: by its values")
+    output_name: str | None = option(None, help="which output, where there are several")
+    size: int | str | None = option(None, help="N or HxW, the one size that it takes, where its shape does not say")
+    multiple: int | None = option(None, minimum=1, help="of which height and width must be multiples: images are padded")
+
+
 @hookimpl
 def segbench_models() -> Iterable[ModelSpec]:
-    """The four built-in models."""
+    """The four networks that are written here, those of four libraries by name, and files of networks."""
     return [
         _deeplab("deeplab-original", "DeepLabV3+ on MobileNetV3-Small: wide ASPP, one skip, plain decoder", DeepLabOptions),
         _deeplab("deeplab-optimized", "the same at half the width, with a second skip and a separable decoder", DeepLabOptimizedOptions),
         _flood("flood-original", "radar and optical through one ResNet-50; ASPP, CBAM, two decoders", "build_original", FloodOptions),
         _flood("flood-efficient", "the same plan on ResNet-34 with pooled attention and no ASPP", "build_efficient", FloodEfficientOptions),
+        smp.SPEC,
+        torchvision.SPEC,
+        transformers.SPEC,
+        timm.SPEC,
+        _file(),
     ]
+
+
+def _file() -> ModelSpec:
+    return ModelSpec(
+        name="file",
+        summary="a network as it lies in a file (ONNX, OpenVINO, TorchScript, torch.export), never trained",
+        build="segbench_plugins.models.files:build",
+        options=FileOptions,
+        normalise="segbench_plugins.models.files:normalise",
+        deployed="segbench_plugins.models.files:deployed",
+        given="segbench_plugins.models.files:given",
+        counts="segbench_plugins.models.files:counts",
+    )
 
 
 def _deeplab(name: str, summary: str, options: type[DeepLabOptions]) -> ModelSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,7 +57,7 @@ def create_encoder(options: EncoderOptions, in_channels: int, *, strides: tuple[
         encoder = _create(options.encoder, taps, in_channels)
         load_encoder(encoder, read_state(options.weights), name=options.encoder, source=options.weights, in_channels=in_channels)
     elif options.pretrained:
-        encoder = _create_pretrained(options.encoder, taps, in_channels)
+        encoder = load_pretrained(options.encoder, functools.partial(_create, options.encoder, taps, in_channels, pretrained=True))
     else:
         encoder = _create(options.encoder, taps, in_channels)
     return encoder, taps.channels
@@ -162,7 +163,8 @@ def _create_timm(
     )
 
 
-def _create_pretrained(name: str, taps: Taps, in_channels: int) -> nn.Module:
+def load_pretrained(name: str, create: Callable[[], nn.Module]) -> nn.Module:
+    """The encoder that ``create`` builds with timm's weights. Raises CheckpointError where they cannot be had or leave a value random."""
     missing = missing_weights(name)
     if missing:  # checked first, as the hub's own retries take most of a minute
         raise CheckpointError(missing)
@@ -170,7 +172,7 @@ def _create_pretrained(name: str, taps: Taps, in_channels: int) -> nn.Module:
     logger = logging.getLogger("timm")
     logger.addHandler(warnings_seen)
     try:
-        encoder = _create(name, taps, in_channels, pretrained=True)
+        encoder = create()
     except Exception as error:  # hub, network and file errors of several packages
         raise CheckpointError(_NO_WEIGHTS.format(name=name, reason=first_line(error))) from error
     finally:

@@ -7,21 +7,17 @@ full classification network (its head); anything else means that the file is of 
 from __future__ import annotations
 
 import logging
-import pickle
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
 
-from segbench import CheckpointError
+from segbench import CheckpointError, read_weights
 from segbench_plugins.models.weight_names import canonical, to_timm
 
 _LOG = logging.getLogger(__name__)
-_WRAPPERS = ("state_dict", "model")
 _HEADS = ("fc.", "classifier.", "head.", "head.fc.")
 _MOST_NAMED = 3
 
@@ -31,14 +27,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     file = Path(path).expanduser()
     if not file.is_file():
         raise CheckpointError(f"weights file '{path}' does not exist. Give the path of a .safetensors or torch file.")
-    content = _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
-    for wrapper in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    tensors = _named_tensors(content)
-    if not tensors:
-        raise CheckpointError(f"weights file '{path}' holds no named tensors. Save it with torch.save(model.state_dict(), PATH).")
-    return tensors
+    tensors = read_weights(file).states[0].tensors
+    return {name.removeprefix("module."): value for name, value in tensors.items()}
 
 
 def load_encoder(encoder: nn.Module, tensors: Mapping[str, Tensor], *, name: str, source: str, in_channels: int) -> list[str]:
@@ -81,12 +71,6 @@ def match_encoder(
     return state, [key for key, _ in named.values()]
 
 
-def _named_tensors(content: Any) -> dict[str, Tensor]:
-    if not isinstance(content, Mapping):
-        return {}
-    return {k.removeprefix("module."): v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
-
-
 def _refuse_faults(source: str, name: str, missing: list[str], wrong: list[str], foreign: list[str]) -> None:
     faults = [
         f"{len(names)} {what} ({', '.join(names[:_MOST_NAMED])}{', ..' if len(names) > _MOST_NAMED else ''})"
@@ -98,30 +82,6 @@ def _refuse_faults(source: str, name: str, missing: list[str], wrong: list[str],
             f"weights file '{source}' does not fit encoder '{name}': {'; '.join(faults)}. "
             f"Give the file of this very encoder, or set encoder to the one that the file is of."
         )
-
-
-def _read_safetensors(file: Path) -> Any:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"weights file '{file}' cannot be read as safetensors: {error}. Fetch it again.") from error
-
-
-def _read_torch(file: Path) -> Any:
-    try:
-        with warnings.catch_warnings():  # torch's warnings about foreign pickles are covered by the refusal below
-            warnings.simplefilter("ignore")
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"weights file '{file}' is refused: it is damaged or holds more than plain tensors, and a file that can run code is never "
-            f"opened. Save the tensors alone with torch.save(model.state_dict(), PATH) or as safetensors."
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"weights file '{file}' cannot be read: {str(error).splitlines()[0] if str(error) else error!r}") from error
 
 
 def _full_keys(name: str) -> list[str]:

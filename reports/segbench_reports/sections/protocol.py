@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from segbench import CellResult, RunResult
+from segbench import AS_GIVEN, CellResult, ClassWeights, RunResult
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import folded, grid
@@ -40,6 +40,11 @@ def _setting(section: str, key: str) -> Reader:
     return read
 
 
+def _trained(key: str) -> Reader:
+    """A setting of the training, of which a network that was taken as given had none here."""
+    return lambda cell: "" if cell.is_as_given else _setting("train", key)(cell)
+
+
 def _scored(cell: CellResult) -> str:
     if cell.quality is None:
         return ""
@@ -56,7 +61,8 @@ def _evaluated_at(cell: CellResult) -> str:
         return f"tiles of {tile}, overlap {_setting('eval', 'overlap')(cell)}"
     if resize == "none":
         return "each image's own size"
-    return f"{size if size not in ('', 'none') else 'as trained'}, {resize}"
+    trained = _setting("train", "image_size")(cell) if cell.is_as_given else "as trained"
+    return f"{size if size not in ('', 'none') else trained}, {resize}"
 
 
 def _augmented(cell: CellResult) -> str:
@@ -74,6 +80,46 @@ def _augmented(cell: CellResult) -> str:
 def _batch(cell: CellResult) -> str:
     batch, accumulate = _setting("train", "batch_size")(cell), _setting("train", "accumulate")(cell)
     return f"{batch} x {accumulate} accumulated" if accumulate not in ("", "1") else batch
+
+
+def _unusual(cell: CellResult, key: str, usual: Any, text: str) -> str:
+    """A setting of training in words; empty where it has its usual value, or the run was made before it existed."""
+    values = cell.resolved.get("train")
+    value = values.get(key, usual) if isinstance(values, Mapping) else usual
+    return "" if value == usual or value in ((), []) else text.format(numbers.setting(value))
+
+
+def _optimiser(cell: CellResult) -> str:
+    if not cell.resolved.get("train"):
+        return ""
+    return (cell.training.optimizer if cell.training else None) or _unusual(cell, "optimizer", "adamw", "{}") or "AdamW"
+
+
+def _weight_decay(cell: CellResult) -> str:
+    decay = _setting("train", "weight_decay")(cell)
+    return decay and decay + _unusual(cell, "decay_norms", True, ", none on norms and biases")
+
+
+def _frozen(cell: CellResult) -> str:
+    parts = _unusual(cell, "freeze", (), "{}")
+    trained = cell.training.trainable_params if cell.training else None
+    count = f" ({trained:,} parameters are trained)" if trained is not None else ""
+    return f"{parts}{count}" if parts else ""
+
+
+def _average(cell: CellResult) -> str:
+    return _unusual(cell, "ema", None, "decay {}, less in the first steps; it is what was validated, kept and scored")
+
+
+def _class_weights(cell: CellResult) -> str:
+    names = cell.quality.class_names if cell.quality else []
+    return "; ".join(_weights(one, names) for one in (cell.training.class_weights if cell.training else []))
+
+
+def _weights(one: ClassWeights, names: Sequence[str]) -> str:
+    rule = "inverse frequency" if one.beta is None else f"effective number of pixels, beta 1 - {1 - one.beta:.3g}"
+    labels = names if len(names) == len(one.weights) else [str(index) for index in range(len(one.weights))]
+    return f"{rule}: {', '.join(f'{name} {weight:.3g}' for name, weight in zip(labels, one.weights, strict=True))}"
 
 
 def _precision(cell: CellResult) -> str:
@@ -99,18 +145,23 @@ _LINES: dict[str, Reader] = {
     "dataset": lambda cell: cell.dataset_identity or "",
     "recipe": lambda cell: cell.recipe or "",
     "loss": lambda cell: cell.loss or "",
-    "trained on split": _setting("train", "split"),
-    "checkpoint chosen on split": _setting("train", "select_on"),
+    "trained on split": _trained("split"),
+    "checkpoint chosen on split": _trained("select_on"),
     "scored on split": _scored,
-    "image size, training": _setting("train", "image_size"),
+    "image size, training": _trained("image_size"),
     "image size, evaluation": _evaluated_at,
     "test-time augmentation": _augmented,
-    "epochs": _setting("train", "epochs"),
+    "epochs": lambda cell: f"0, {AS_GIVEN}" if cell.is_as_given else _setting("train", "epochs")(cell),
     "batch size": _batch,
-    "optimiser": lambda cell: "AdamW" if cell.resolved.get("train") else "",
+    "class weights": _class_weights,
+    "optimiser": lambda cell: "" if cell.is_as_given else _optimiser(cell),
     "learning rate": _setting("train", "lr"),
+    "learning rate of the encoder": lambda cell: _unusual(cell, "encoder_lr", 1.0, "{} times the learning rate"),
     "schedule": _setting("train", "schedule"),
-    "weight decay": _setting("train", "weight_decay"),
+    "weight decay": _weight_decay,
+    "not trained": _frozen,
+    "moving average of the weights": _average,
+    "sampling": lambda cell: _unusual(cell, "sampler", "shuffled", "{}: every class is drawn as often, with replacement"),
     "gradient clipping": _setting("train", "clip"),
     "early stopping, patience": _setting("train", "patience"),
     "augmentation": _setting("train", "augmentation"),

@@ -17,12 +17,12 @@ _HEADERS = ["cell", "epochs", "best epoch", "training", "validation", "img/s", "
 
 def training(result: RunResult, table: Table) -> str:
     """A table of epochs, time and memory per cell, how speeds compare, then the diagnosis of each cell with its remedy."""
-    trained = [(cell, cell.training) for cell in result.cells if cell.training]
-    if not trained:
+    trained = [(cell, cell.training) for cell in result.cells if cell.training and not cell.is_as_given]
+    if not any(cell.training for cell in result.cells):
         return ""
     diagnoses = bullets(line for cell in result.cells for line in _diagnosis(cell, table))
     speeds = " ".join(markdown(text) for text in speed_sentences(result))
-    return "\n\n".join(part for part in (_table(trained, table), speeds, diagnoses) if part)
+    return "\n\n".join(part for part in (_table(trained, table) if trained else "", speeds, diagnoses) if part)
 
 
 def speed_sentences(result: RunResult) -> list[str]:
@@ -108,7 +108,8 @@ def _diagnosis(cell: CellResult, table: Table) -> list[str]:
     if entry is None:
         return []
     name = markdown(cell_name(cell, table.axes))
-    lines = [_finding(name, one.kind, one.message, one.remedy, one.source) for one in entry.diagnosis]
+    lines = [f"**{name}**: {markdown(entry.start_words)}"] if entry.start_words else []
+    lines += [_finding(name, one.kind, one.message, one.remedy, one.source) for one in entry.diagnosis]
     lines += [f"**{name}**: {markdown(text)}" for text in [*([f"stopped: {entry.stopped}"] if entry.stopped else []), *entry.notes]]
     if entry.nondeterministic:
         lines.append(f"**{name}**: could not be made deterministic: {markdown(', '.join(entry.nondeterministic))}")

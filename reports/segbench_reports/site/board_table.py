@@ -15,7 +15,17 @@ from segbench_reports.view.cells import axis_text, deployment, finite, varying_a
 from segbench_reports.view.comparisons import between, not_shown_better
 from segbench_reports.view.summary import conditions as timed_under
 
-_TUNED = ("lr", "weight_decay", "schedule", "batch_size", "accumulate", "patience", "clip")
+_ADDED: Mapping[str, object] = {
+    "optimizer": "adamw",
+    "momentum": None,
+    "encoder_lr": 1.0,
+    "decay_norms": True,
+    "freeze": (),
+    "ema": None,
+    "sampler": "shuffled",
+}
+"""What runs did that were made before these settings existed."""
+_TUNED = ("lr", "weight_decay", "schedule", "batch_size", "accumulate", "patience", "clip", *_ADDED)
 _NAME = 80
 
 
@@ -94,7 +104,7 @@ def _names(board: Board) -> dict[str, list[str]]:
     cells = [entry.cell for entry in board.entries]
     labels = {axis: [axis_text(cell, axis) for cell in cells] for axis in varying_axes(cells) if axis != "seed"}
     for key in _TUNED:
-        values = [(cell.resolved.get("train") or {}).get(key, "") for cell in cells]
+        values = [(cell.resolved.get("train") or {}).get(key, _ADDED.get(key, "")) for cell in cells]
         texts = [numbers.setting(value) if value != "" else "" for value in values]
         if len(set(texts)) > 1 and not any(key in setting for cell in cells for setting in cell.settings):
             labels[key.replace("_", " ")] = texts

@@ -96,12 +96,19 @@ def conditions(cell: CellResult) -> Conditions | None:
         resize=str(quality.resize or evaluated.get("resize") or NOT_KNOWN),
         views=_views(evaluated),
         trained_on=str(train.get("split") or NOT_KNOWN),
-        epochs=str(train.get("epochs") or NOT_KNOWN),
+        epochs=NOT_KNOWN if train.get("epochs") is None else str(train["epochs"]),
         train_size=numbers.setting(train["image_size"]) if train.get("image_size") else NOT_KNOWN,
         augmentation=str(train.get("augmentation") or NOT_KNOWN),
-        start=str(train.get("init_from") or "scratch or the model's own weights"),
+        start=_start(cell, train),
         chosen="chosen on the scored split itself" if quality.selected_on else "not chosen on the scored split",
     )
+
+
+def _start(cell: CellResult, train: Mapping[str, Any]) -> str:
+    """What a cell's training started from, or what it was taken as."""
+    if cell.training and cell.training.start_words:
+        return cell.training.start_words
+    return str(train.get("init_from") or "scratch or the model's own weights")
 
 
 def base_name(dataset: str) -> str:

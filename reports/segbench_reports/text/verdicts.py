@@ -151,7 +151,9 @@ def _two_causes(cells: Sequence[CellResult]) -> str:
     remedy = weights if losses & {"focal", "combined"} else f"{weights}, or the loss focal"
     share = max((_share_of(cell) for cell in cells), default=0.0)
     filled = f"the class fills {numbers.percent(share)} % of the scored labels" if share > 0.5 else "the classes are uneven"
-    epochs = sorted({cell.training.epochs_run for cell in cells if cell.training})
+    if cells and all(cell.is_as_given for cell in cells):
+        return "Nothing was trained here: the weights may be random, or of other classes or another normalisation."
+    epochs = sorted({cell.training.epochs_run for cell in cells if cell.training and not cell.is_as_given})
     after = f" after {numbers.listed([str(n) for n in epochs])} {'epoch' if epochs == [1] else 'epochs'}" if epochs else ""
     absent = next((known.absent for cell in cells if (known := averaged_classes(cell.quality)) is not None and known.absent), ())
     which = f"{absent[0]} has" if len(absent) == 1 else f"{len(absent)} classes have"

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 
-from segbench import CellResult, Latency, RunResult, batch_timing, shown_deployment, single_timing
+from segbench import AS_GIVEN, CellResult, Latency, RunResult, batch_timing, shown_deployment, single_timing
 from segbench_reports.text import numbers
 
 AXES = ("model", "loss", "recipe", "settings", "seed")
@@ -20,6 +20,8 @@ def axis_text(cell: CellResult, axis: str) -> str:
     """A cell's value on one axis as plain text, empty where it has none."""
     if axis == "settings":
         return ", ".join(f"{key.removeprefix('train.')}={numbers.setting(value)}" for key, value in cell.settings.items())
+    if axis == "loss" and cell.is_as_given:
+        return AS_GIVEN
     value = getattr(cell, axis)
     return "" if value is None else str(value)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segbench import CellResult, RaceRecord, RunResult, metric
+from segbench import AS_GIVEN, CellResult, RaceRecord, RunResult, metric
 from segbench_reports.text import numbers
 from segbench_reports.text.verdicts import NOT_SHOWN, NOT_SHOWN_NOTE
 from segbench_reports.view.cells import EAGER, cell_name, deployment, scored_splits, single_latency, throughput
@@ -71,6 +71,8 @@ def _shared_setting(result: RunResult, key: str, text: str) -> str:
     if len(values) != 1:
         return ""
     value = values.pop()
+    if key == "epochs" and value == "0":
+        return AS_GIVEN
     return numbers.counted(int(value), "epoch") if key == "epochs" and value.isdigit() else text.format(value)
 
 
@@ -130,6 +132,10 @@ def _cell_notes(cell: CellResult, table: Table) -> list[str]:
     notes = [*cell.all_notes, *_count_notes(cell)]
     if cell.early_fusion:
         notes.append("all inputs are concatenated by channel (early fusion)")
+    if cell.counts_missing:
+        notes.append(cell.counts_missing)
+    if cell.training and cell.training.start_words:
+        notes.append(cell.training.start_words)
     if cell.training and cell.training.protocol_changed:
         notes.append(f"protocol changed: {cell.training.protocol_changed}")
     deployed = deployment(cell)

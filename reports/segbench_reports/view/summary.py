@@ -272,6 +272,8 @@ def _seeds(result: RunResult, rows: Sequence[Row]) -> list[str]:
     if any(row.kind == "mean" for row in scored):
         return ["± behind a score is its standard deviation over seeds; a score without it is of one seed."]
     words = "these verdicts are about these checkpoints, not about the architectures; " if about else ""
+    if all(row.cell.is_as_given for row in scored):
+        return [f"As given: {words}the scores are of these weights, other trainings of the same networks may score differently."]
     return [f"One seed: {words}how far these scores would move with another is not known."]
 
 

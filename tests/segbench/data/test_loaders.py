@@ -102,11 +102,11 @@ def test_an_epoch_can_be_repeated_without_those_before_it() -> None:
 
 def test_a_sample_is_drawn_the_same_on_every_process_and_in_every_batch() -> None:
     items = TrainItems(_samples(4), TASK, PLAN, "enhanced", 5, None)
-    one, other = items[3, 12, 16, 2], items[3, 12, 16, 2]
+    one, other = items[3, 12, 16, 2, 0], items[3, 12, 16, 2, 0]
     assert isinstance(one, dict)
     assert isinstance(other, dict)
     assert torch.equal(one["mask"], other["mask"])
-    later = items[4, 12, 16, 2]
+    later = items[4, 12, 16, 2, 0]
     assert isinstance(later, dict)
     assert not torch.equal(one["inputs"]["image"], later["inputs"]["image"])
 
@@ -273,7 +273,7 @@ def test_more_classes_than_8_bits_hold(ignore_index: int, highest: int) -> None:
 def test_workers_can_be_spawned() -> None:
     items = TrainItems(_samples(4), TASK, PLAN, "enhanced", 5, edges)
     copy = pickle.loads(pickle.dumps(items))
-    one, other = items[0, 9, 9, 1], copy[0, 9, 9, 1]
+    one, other = items[0, 9, 9, 1, 0], copy[0, 9, 9, 1, 0]
     assert isinstance(one, dict)
     assert torch.equal(one["inputs"]["image"], other["inputs"]["image"])
 

@@ -15,8 +15,9 @@ from torch import nn
 
 from segbench.errors import CheckpointError, StoreError
 from segbench.networks.checkpoint_meta import CheckpointMeta
-from segbench.networks.checkpoints import Checkpoint, differing_keys, init_from, load_model_state, read_checkpoint, write_checkpoint
+from segbench.networks.checkpoints import Checkpoint, differing_keys, load_model_state, read_checkpoint, write_checkpoint
 from segbench.networks.load import load_network
+from segbench.networks.weights import start_from
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import Normalisation, Task
 
@@ -153,7 +154,7 @@ def test_plain_states_start_a_training(tmp_path: Path, name: str) -> None:
         safetensors.torch.save_file(source.state_dict(), tmp_path / name)
     else:
         torch.save(source.state_dict(), tmp_path / name)
-    assert init_from(tmp_path / name, target, head=("head.",), class_names=("a", "b", "c")) == [f"started from {tmp_path / name}"]
+    assert start_from(tmp_path / name, target, head=("head.",), class_names=("a", "b", "c")) == [f"started from {tmp_path / name}"]
     assert torch.equal(target.state_dict()["head.weight"], source.state_dict()["head.weight"])
 
 
@@ -166,7 +167,7 @@ def test_across_class_counts_the_head_keeps_its_fresh_weights_and_is_named(tmp_p
         torch.save(source.state_dict(), path)
     else:
         saved(path, source, classes=3)
-    notes = init_from(path, target, head=("head.",), class_names=("a", "b"))
+    notes = start_from(path, target, head=("head.",), class_names=("a", "b"))
     assert notes[1].endswith("the task 2: left out and trained afresh: head")
     assert torch.equal(target.state_dict()["body.weight"], source.state_dict()["body.weight"])
     assert torch.equal(target.state_dict()["head.weight"], fresh)
@@ -175,9 +176,9 @@ def test_across_class_counts_the_head_keeps_its_fresh_weights_and_is_named(tmp_p
 def test_whatever_else_does_not_fit_is_an_error_that_names_it(tmp_path: Path) -> None:
     path = saved(tmp_path / "best.pt", model(3, width=4))
     with pytest.raises(CheckpointError, match=r"'body\.weight' has shape \(4, 3, 1, 1\) instead of \(5, 3, 1, 1\); 'body\.bias'"):
-        init_from(path, model(2, width=5), head=("head.",), class_names=("a", "b"))
+        start_from(path, model(2, width=5), head=("head.",), class_names=("a", "b"))
     with pytest.raises(CheckpointError, match=r"declares no head.*'head\.weight' has shape"):
-        init_from(path, model(2), head=(), class_names=("a", "b"))
+        start_from(path, model(2), head=(), class_names=("a", "b"))
     with pytest.raises(CheckpointError, match=r"'1\.weight' is missing; '1\.bias' is missing; 'head\.weight' is not known.* and 1 more"):
         load_model_state(
             nn.ModuleDict({"body": nn.Conv2d(3, 4, 1), "1": nn.Conv2d(1, 1, 1)}), read_checkpoint(path).model_state, source="it"

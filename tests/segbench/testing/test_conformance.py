@@ -19,8 +19,9 @@ def catalog() -> Catalog:
 
 
 def names(kind: str) -> list[str]:
-    """All that stand alone: what is made of trained networks has tests of its own."""
-    return [spec.name for spec, _ in catalog().specs(kind) if not getattr(spec, "derives", None) and not getattr(spec, "distils", False)]
+    """All that stand alone: what is made of trained networks, or comes with its weights, has tests of its own."""
+    other = ("derives", "distils", "given")
+    return [spec.name for spec, _ in catalog().specs(kind) if not any(getattr(spec, name, None) for name in other)]
 
 
 # options that keep a built-in's structure at a size that is quick to check; parameter counts are tested at full size elsewhere

@@ -62,9 +62,10 @@ def test_a_failure_in_any_process_is_raised_and_ends_the_others(tiny: Any, work:
 def test_two_processes_train_as_one_with_twice_the_batch_and_score_the_same(lab: Any, tmp_path: Path) -> None:
     """A network whose images do not meet: two processes of 4 see the same 8 images, with uneven ignored pixels."""
     how: dict[str, Any] = {"model": "two-heads", "loss": "tracked", "count": 36}
-    one = lab.train(**how, train={"batch_size": 8, "accumulate": 2}, directory=tmp_path / "one")
+    common = {"accumulate": 2, "ema": 0.9, "sampler": "balanced"}
+    one = lab.train(**how, train={"batch_size": 8, **common}, directory=tmp_path / "one")
     lab.events.clear()
-    two = lab.train(**how, train={"batch_size": 4, "accumulate": 2}, execute={"devices": 2}, directory=tmp_path / "two")
+    two = lab.train(**how, train={"batch_size": 4, **common}, execute={"devices": 2}, directory=tmp_path / "two")
     assert two.world_size == 2
     assert [fields["epoch"] for event, fields in lab.events if event == "epoch"] == [1, 2, 3]
     for a, b in zip(one.history, two.history, strict=True):

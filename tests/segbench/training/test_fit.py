@@ -100,8 +100,19 @@ def test_events_tell_epochs_and_batches(lab: Any) -> None:
         {"loss": "tracked", "train": {"epochs": 5, "schedule": "onecycle", "accumulate": 2}},
         {"train": {"epochs": 5, "schedule": "plateau", "patience": 3}, "eval": {"every": 2}},
         {"validate": False, "train": {"epochs": 5, "precision": "bf16", "augmentation": "enhanced", "image_size": "8@0,16@0.5"}},
+        {
+            "train": {
+                "epochs": 5,
+                "optimizer": "lion",
+                "encoder_lr": 0.1,
+                "decay_norms": False,
+                "freeze": "body.1",
+                "ema": 0.8,
+                "sampler": "balanced",
+            }
+        },
     ],
-    ids=["onecycle", "plateau", "unvalidated"],
+    ids=["onecycle", "plateau", "unvalidated", "all that is optional"],
 )
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_a_killed_training_resumes_bit_for_bit(lab: Any, tmp_path: Path, how: dict[str, Any], epoch: int) -> None:
@@ -119,6 +130,7 @@ def test_a_killed_training_resumes_bit_for_bit(lab: Any, tmp_path: Path, how: di
         assert equal(weights(lab.directory, name), weights(tmp_path / "whole", name))
     ours, theirs = (read_checkpoint(d / "last.pt").training for d in (lab.directory, tmp_path / "whole"))
     assert equal(ours["loss"], theirs["loss"])
+    assert equal(ours.get("average", {}), theirs.get("average", {}))
     assert equal(ours["optimizer"]["state"][0], theirs["optimizer"]["state"][0])
 
 

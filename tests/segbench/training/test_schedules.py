@@ -9,7 +9,8 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, PolynomialLR
 
 from segbench.config.settings import TrainSettings
-from segbench.training.schedules import Plateau, Rate, Schedule, build_optimizer, rate_at, set_rate
+from segbench.training.optimizers import build_optimizer
+from segbench.training.schedules import Plateau, Rate, Schedule, rate_at, set_rate
 
 
 @pytest.mark.parametrize("steps", [4, 5, 10, 137])

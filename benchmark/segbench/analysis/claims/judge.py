@@ -124,7 +124,8 @@ class _CellIndex:
         varied = {*claim.baseline_conditions, *(key.rpartition(".")[2] for key in claim.baseline_conditions)}
         wanted = self._kinship(group[0], metric, claim, varied)
         candidates, _ = self.cells(claim.baseline, _kind(claim.baseline_conditions))
-        cells = [cell for cell in candidates if not _changed_protocol(cell, metric)]
+        untrained = metric.depends == "training"
+        cells = [cell for cell in candidates if not _changed_protocol(cell, metric) and not (untrained and cell.is_as_given)]
         samples = [MetricValue(cell, reading) for cell in cells for reading in metric.read(cell, _baseline_modules(claim))]
         comparable = [s for s in samples if self._kinship(s, metric, claim, varied) == wanted and s.reading.value is not None]
         return [s for s in comparable if not any(unmet(key, item, self.actual(key, s)) for key, item in claim.baseline_conditions.items())]
@@ -199,6 +200,8 @@ def _lacks(claim: Claim, group: Sequence[MetricValue], index: _CellIndex, metric
     if reading.value is None and reading.why and not reading.circumstances:
         return reading.why  # nothing was measured, so that no condition of a measurement is met either
     lacks = [unmet(key, wanted, index.actual(key, group[0])) for key, wanted in claim.conditions.items()]
+    if metric.depends == "training" and any(sample.cell.is_as_given for sample in group):
+        lacks.append(f"needs a trained {claim.subject}, this run took it as given")
     changed = next(filter(None, (_changed_protocol(s.cell, metric) for s in group)), None)
     if changed:
         lacks.append(f"the protocol was changed ({changed})")

@@ -10,7 +10,7 @@ from typing import Any
 
 from segbench.results.metrics import metric
 from segbench.results.readings import stored
-from segbench.results.records import Ablation, CellResult, ComparisonAxis, RunResult
+from segbench.results.records import AS_GIVEN, Ablation, CellResult, ComparisonAxis, RunResult
 
 CellsBySeed = Mapping[int | None, CellResult]
 """The cells of one side of a comparison by their seed."""
@@ -58,6 +58,8 @@ def side_name(cell: CellResult, axis: ComparisonAxis) -> str:
         return ", ".join(f"{key}={value}" for key, value in cell.settings.items()) or "as given"
     if axis == "variant":
         return " | ".join(filter(None, (side_name(cell, each) if each != "settings" or cell.settings else "" for each in AXES)))
+    if axis == "loss" and cell.is_as_given:
+        return AS_GIVEN
     return str(getattr(cell, axis) or "none")
 
 

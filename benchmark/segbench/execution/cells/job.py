@@ -19,21 +19,23 @@ from segbench.errors import CheckpointError, DataError, PluginError
 from segbench.execution.events import Emit, Fields
 from segbench.execution.jobs import CellJob
 from segbench.execution.plan.cell import measured_size
+from segbench.execution.plan.sources import given_weights, trains
 from segbench.networks.foreign import collected_remarks, remark, unchanged_process
 from segbench.networks.network import DeployedNetwork, Network, build_network, deploy, resize_logits
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.class_map import ClassMap, match_classes
 from segbench.plugin.inputs import InputPlan, plan_inputs
 from segbench.plugin.registry import Catalog, load_catalog
-from segbench.plugin.specs import DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task
+from segbench.plugin.specs import Counts, DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task, resolve
 from segbench.results.records import Quality, Training
-from segbench.util.image_size import format_size, parse_size
+from segbench.util.image_size import Size, format_size, parse_size
 from segbench.util.sequences import evenly_spaced
 from segbench.util.value_range import ValueRange, unlike, value_range
 
 if TYPE_CHECKING:
     from segbench.measure.quality.evaluate import Evaluation
     from segbench.networks.load import LoadedNetwork
+    from segbench.training.session import Job as TrainingJob
 
 
 @dataclass(frozen=True)
@@ -157,21 +159,24 @@ def stage(name: str) -> Iterator[None]:
 
 
 def _train(setup: Setup, emit: Emit) -> Fields:
+    from segbench.execution.cells.class_pixels import needed_class_pixels
     from segbench.training.fit import fit
 
     settings = setup.settings
     select_on = settings.train.select_on
     assert setup.loss is not None
-    if setup.model.spec.derives is not None and not setup.model.spec.derives.trains:
+    if not trains(setup.model):
         return _assemble(setup)
-    teachers = setup.sources("teacher")
+    if settings.train.as_given:
+        return _take_as_given(setup)
+    teachers, samples = setup.sources("teacher"), setup.training_samples()
     training: Training = fit(
         model=setup.model,
         loss=setup.loss,
         task=setup.task,
         model_task=setup.model_task,
         plan=setup.inputs,
-        train_samples=setup.training_samples(),
+        train_samples=samples,
         val_samples=setup.samples(select_on) if select_on else None,
         settings=settings,
         seed=setup.job.seed,
@@ -183,17 +188,36 @@ def _train(setup: Setup, emit: Emit) -> Fields:
         dataset=str(setup.dataset),
         parts=setup.sources("part"),
         teacher=teachers[0] if teachers else None,
+        weights=setup.job.weights,
+        partial_weights=setup.job.partial_weights,
+        class_pixels=needed_class_pixels(setup.job, samples, loss=setup.loss, dataset=setup.dataset, task=setup.task),
     )
     return {"training": training.model_dump()}
 
 
 def _assemble(setup: Setup) -> Fields:
     """Put a model together that needs no training."""
-    from segbench.training.record import assemble
+    from segbench.training.record import assemble, keep_given_weights
+
+    if setup.model.spec.given is not None:
+        return {"training": keep_given_weights(_untrained_job(setup), device=setup.device).model_dump()}
+    names = ", ".join(str(part) for part in setup.model.parts)
+    return {"training": assemble(_untrained_job(setup), names=names, device=setup.device).model_dump()}
+
+
+def _take_as_given(setup: Setup) -> Fields:
+    """Take a model as its weights are."""
+    from segbench.training.record import take_as_given
+
+    return {"training": take_as_given(_untrained_job(setup), device=setup.device).model_dump()}
+
+
+def _untrained_job(setup: Setup) -> TrainingJob:
+    """The inputs of a training that does not take place."""
     from segbench.training.session import Job
 
     assert setup.loss is not None
-    job = Job(
+    return Job(
         model=setup.model,
         loss=setup.loss,
         task=setup.task,
@@ -207,9 +231,9 @@ def _assemble(setup: Setup) -> Fields:
         identity=setup.job.identity,
         dataset=str(setup.dataset),
         parts=setup.sources("part"),
+        weights=setup.job.weights,
+        partial_weights=setup.job.partial_weights,
     )
-    names = ", ".join(str(part) for part in setup.model.parts)
-    return {"training": assemble(job, names=names, device=setup.device).model_dump()}
 
 
 def _evaluate(setup: Setup, emit: Emit) -> Fields:
@@ -220,7 +244,9 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
     samples = setup.samples(split)
     trained = trained_network(setup)
     class_map = class_map_of(setup, trained.meta.task)
-    if setup.job.checkpoint is not None and trained.meta.value_ranges is not None and not setup.settings.eval.any_values:
+    uncalibrated = why_uncalibrated(trained)
+    trained_elsewhere = setup.job.checkpoint is not None or setup.settings.train.as_given
+    if trained_elsewhere and trained.meta.value_ranges is not None and not setup.settings.eval.any_values:
         require_trained_values(samples, trained.meta.value_ranges, f"'{split}' of dataset '{setup.dataset}'")
     wanted = evenly_spaced(len(samples), setup.settings.eval.pictures)
     done = evaluate(
@@ -228,7 +254,7 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
         samples,
         task=setup.task,
         plan=trained.plan,
-        settings=setup.settings,
+        settings=_without_calibration(setup.settings) if uncalibrated else setup.settings,
         device=setup.device,
         want_pictures=wanted,
         detailed=True,
@@ -252,6 +278,7 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
         prediction_panel(samples[index], prediction, setup.task).save(path)
         pictures.append(path.relative_to(setup.directory).as_posix())
     quality = scored(setup, done, split, trained_on=trained.meta.dataset, class_map=class_map)
+    quality = quality.model_copy(update={"ece_reason": uncalibrated}) if uncalibrated else quality
     return {
         "quality": quality.model_dump(),
         "artifacts": {
@@ -281,6 +308,16 @@ def _require_same_deployed(setup: Setup, network: Network) -> None:
             f"model '{setup.model.spec.name}': 'deployed' gives other logits than the trained network (off by up to {drift.max_abs:.3g}), "
             "so that what is timed would not be what is scored. Let it keep the network's weights and modules."
         )
+
+
+def why_uncalibrated(trained: LoadedNetwork) -> str:
+    """The reason why a network's probabilities mean nothing; empty where they are its own."""
+    given = given_weights(trained.model, trained.model_task)
+    return given.uncalibrated if given else ""
+
+
+def _without_calibration(settings: Settings) -> Settings:
+    return settings.model_copy(update={"eval": settings.eval.model_copy(update={"calibration": False})})
 
 
 def class_map_of(setup: Setup, own: Task) -> ClassMap | None:
@@ -316,7 +353,8 @@ def scored(setup: Setup, done: Evaluation, split: str, *, trained_on: str | None
     from segbench.measure.quality.scores import score
 
     train = setup.settings.train
-    seen = same_dataset(trained_on, setup.dataset)
+    # old checkpoints of segbench do not say on what they were trained: on this dataset; what others were trained on is not known
+    seen = same_dataset(trained_on, setup.dataset) and not (train.as_given and trained_on is None)
     quality: Quality = score(
         done.matrices,
         class_names=class_map.class_names if class_map else setup.task.class_names,
@@ -341,6 +379,8 @@ def _profile(setup: Setup, emit: Emit) -> Fields:
     from segbench.measure.counts import profile_network
 
     size = measured_size(setup.settings)
+    if counts := declared_counts(setup, size):
+        return {"profile": _counted_elsewhere(setup, counts, size)}
     network = build_network(setup.model.spec, setup.model_task, setup.model.options, seed=0)
     inputs = example_inputs(setup.inputs, size, batch_size=1)
     # a plugin's deployed() may take parts off in place: what was trained is counted on a copy
@@ -354,6 +394,32 @@ def _profile(setup: Setup, emit: Emit) -> Fields:
     parts = {part: tuple(f"network.model.{prefix}" for prefix in prefixes) for part, prefixes in setup.model.spec.parts.items()}
     fields = profile_network(deployed, inputs, parts=parts, trained=trained).fields()
     return {"profile": {**fields, "macs_at_sizes": _macs_at_sizes(setup, deployed)}}
+
+
+def declared_counts(setup: Setup, size: Size) -> Counts | None:
+    """The model's own counts for one image of ``size``; None where its operations run in PyTorch and are counted there."""
+    spec = setup.model.spec
+    counts: Counts | None = resolve(spec.counts)(setup.model_task, setup.model.options, size) if spec.counts else None
+    return counts
+
+
+def _counted_elsewhere(setup: Setup, counts: Counts, size: Size) -> Fields:
+    at_sizes = {text: declared_counts(setup, parse_size(text)) for text in setup.settings.measure.input_sizes or ()}
+    return {
+        "params": counts.params,
+        "params_trained": counts.params,
+        "params_trainable": None if counts.params is None else 0,
+        "params_per_part": {},
+        "size_mb": counts.size_mb,
+        "macs": counts.macs,
+        "macs_at_sizes": {format_size(parse_size(text)): one.macs for text, one in at_sizes.items() if one and one.macs is not None},
+        "flops": None if counts.macs is None else 2 * counts.macs,
+        "fvcore_flops": None,
+        "fvcore_error": "its operations do not run in PyTorch modules",
+        "uncounted_ops": None,
+        "input_shape": [[1, channels, *size] for channels in setup.inputs.channels],
+        "counts_missing": counts.missing or None,
+    }
 
 
 def _macs_at_sizes(setup: Setup, network: DeployedNetwork) -> dict[str, int]:

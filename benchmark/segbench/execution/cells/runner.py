@@ -62,7 +62,7 @@ def run_cell(session: RunSession, cell: Cell, profiles: dict[str, Mapping[str, A
         session.put(row)
     session.listener.on(CellStarted(cell.describe(), todo.stages, todo.reason))
     row = execute_cell(session, cell, row, todo)
-    if row.params is not None:
+    if row.input_shape is not None:
         profiles.setdefault(cell.fingerprints["measure"], _profile_of(row))
     session.put(row)
     session.listener.on(CellEnded(cell.describe(), row))

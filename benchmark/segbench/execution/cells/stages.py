@@ -32,7 +32,7 @@ def plan_stages(cell: Cell, old: CellResult | None, directory: Path) -> StagePla
         return StagePlan(("profile", "train", "evaluate"), f"re-run: {_why(cell, old, 'train')}", restart=True)
     stages = []
     reasons = []
-    if changed["measure"] or old.params is None:
+    if changed["measure"] or old.input_shape is None:
         stages.append("profile")
     if not trained or _failed(old, "train"):
         stages += ["train", "evaluate"]
@@ -105,6 +105,7 @@ PROFILE_FIELDS = (
     "fvcore_error",
     "uncounted_ops",
     "input_shape",
+    "counts_missing",
 )
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from segbench.errors import BackendError
-from segbench.execution.cells.job import example_inputs, set_up
+from segbench.execution.cells.job import declared_counts, example_inputs, set_up
 from segbench.execution.costs.export import race_network
 from segbench.execution.costs.memory_layout import randomised_layout
 from segbench.execution.jobs import ContenderJob
@@ -116,7 +116,11 @@ class BackendModel:
         self.weights_mb: float | None = None
         if self.backend.spec.build is not None:
             self._network = deploy(race_network(self.setup).to(self.setup.device))
-            self.weights_mb = count_params(self._network, parts={}).size_mb
+            self.weights_mb = self._weights_mb(self._network)
+
+    def _weights_mb(self, network: DeployedNetwork) -> float | None:
+        counts = declared_counts(self.setup, self.size)
+        return counts.size_mb if counts else count_params(network, parts={}).size_mb
 
     def contender(self, name: str, size: Size, batch_size: int) -> Contender:
         """The model at one size and batch, to be raced in this process."""

@@ -16,6 +16,7 @@ from segbench.execution.costs.training_step import step_batch, step_session
 from segbench.execution.events import Emit
 from segbench.execution.jobs import CostDetails, CostJob
 from segbench.execution.plan.cell import measured_size
+from segbench.execution.plan.sources import why_untrained
 from segbench.measure.energy import Energy, energy_per_image
 from segbench.measure.modules import measure_modules
 from segbench.measure.training_step import Phase, PhaseClock, measure_steps
@@ -54,6 +55,8 @@ def cost_details(job: CostJob, emit: Emit, catalog: Catalog | None = None) -> Co
 
 def module_costs(setup: Setup) -> ModuleCosts:
     """Own parameters, multiply-adds and time of each module of the deployed network, one image at the measured size."""
+    if setup.model.spec.counts is not None:
+        raise SegbenchError("its operations do not run in PyTorch modules")
     network = deploy(race_network(setup).to(setup.device))
     inputs = example_inputs(setup.inputs, measured_size(setup.settings), batch_size=1, device=setup.device)
     parts = {part: tuple(f"network.model.{prefix}" for prefix in prefixes) for part, prefixes in setup.model.spec.parts.items()}
@@ -69,9 +72,8 @@ def _shown(name: str) -> str:
 
 def training_step_cost(setup: Setup) -> TrainingCost:
     """Time and memory of forward, backward and optimiser, by the training's own code at its batch, size and precision."""
-    derives = setup.model.spec.derives
-    if derives is not None and not derives.trains:
-        raise SegbenchError("it is put together from trained models and not trained itself")
+    if untrained := why_untrained(setup.model):
+        raise SegbenchError(untrained)
     train = setup.settings.train
     size = parse_growing_size(train.image_size)[-1][1]
     with training_mode(deterministic=train.deterministic), tempfile.TemporaryDirectory() as empty:

@@ -17,7 +17,7 @@ from segbench.execution.costs.reference_network import REFERENCE, ReferenceModel
 from segbench.execution.events import Fields
 from segbench.execution.jobs import CellJob, ContenderJob, CostJob, RaceExportJob, RaceFile, ReferenceJob, StepMemory, cell_job
 from segbench.execution.plan.cell import Cell
-from segbench.execution.plan.sources import trains
+from segbench.execution.plan.sources import why_untrained
 from segbench.execution.workers import Outcome, Worker, Workers, describe_error
 from segbench.measure.contender import Contender
 from segbench.measure.memory import join_processes, processes_needed
@@ -267,8 +267,8 @@ class ContenderPool:
         return [*self.running.values(), *([self._reference_worker] if self._reference_worker else [])]
 
     def _with_training_step(self, memory: Memory, entry: RaceEntry) -> Memory:
-        if not trains(entry.cell.model):
-            return memory.model_copy(update={"notes": ["no training step: it is put together of trained models"]})
+        if untrained := why_untrained(entry.cell.model):
+            return memory.model_copy(update={"notes": [f"no training step: {untrained}"]})
         outcome = self.workers.run(
             "segbench.execution.costs.training_step:training_step_memory",
             CostJob(cell=self._cell_job(entry), threads=_threads(entry)),

@@ -13,7 +13,7 @@ from segbench.execution.costs.contender_process import Observed, Workload
 from segbench.execution.costs.pool import ContenderPool, RaceEntry, RaceFiles
 from segbench.execution.costs.reference_network import REFERENCE
 from segbench.execution.events import LatencyStarted, Listener, MemoryStarted, Note, RaceEnded, RaceStarted
-from segbench.execution.plan.cell import Cell
+from segbench.execution.plan.cell import Cell, refused_form
 from segbench.execution.workers import Workers
 from segbench.measure.contender import Contender
 from segbench.measure.disturbance import Disturbance, Watch
@@ -239,6 +239,9 @@ class _Measurement:
         self.exported[key] = RaceFiles({})
         if self.pool.device.partition(":")[0] not in spec.devices:
             self.errors[key] = f"{entry.backend} runs on {' and '.join(spec.devices)}, this run is on {self.pool.device}"
+            return
+        if reason := refused_form(entry.cell.model, entry.backend):
+            self.errors[key] = reason
             return
         workloads = self.group.workloads_of(entry.cell) if settings.latency else [(entry.cell.measured_size, 1)]
         exported = self.exported[key] = self.pool.export(entry, workloads)

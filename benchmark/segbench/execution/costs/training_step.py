@@ -39,12 +39,19 @@ def training_step_memory(job: CostJob, emit: Emit) -> StepMemory:
         _step(session, group)
         with PeakMemory(setup.device) as memory:
             _step(session, group)
-    precision = {"off": "fp32"}.get(session.precision, session.precision)
     return StepMemory(
         training_peak=memory.peak_mb,
-        training_method=f"batch {train.batch_size} at {format_size(size)} in {precision}, cross-entropy whatever the loss, AdamW",
+        training_method=_method(session, format_size(size)),
         notes=[] if memory.peak_mb is not None else [f"training step {memory.method}"],
     )
+
+
+def _method(session: Session, size: str) -> str:
+    """What a step's memory depends on, in words."""
+    train, precision = session.job.settings.train, {"off": "fp32"}.get(session.precision, session.precision)
+    further = [*([f"{', '.join(train.freeze)} frozen"] if train.freeze else []), *(["with a moving average"] if train.ema else [])]
+    step = f"batch {train.batch_size} at {size} in {precision}"
+    return ", ".join([step, "cross-entropy whatever the loss", session.optimizer_name.partition(",")[0], *further])
 
 
 def step_session(setup: Setup, directory: Path) -> Session:
@@ -64,7 +71,7 @@ def step_session(setup: Setup, directory: Path) -> Session:
         identity={},
     )
     session = open_session(job, ProcessRank(0, 1, setup.device))
-    session.network.train()
+    session.start_training()
     return session
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from segbench.execution.events import Emit, Event, Note, StageResult, emitting
 from segbench.execution.jobs import CheckJob, DeployJob, ExportedNetwork, cell_job
-from segbench.execution.plan.cell import Cell
+from segbench.execution.plan.cell import Cell, refused_form
 from segbench.execution.session import RunSession
 from segbench.execution.workers import Outcome, describe_error
 from segbench.plugin.choice import slug
@@ -68,6 +68,8 @@ class _Deployer:
         if device not in self.backend.spec.devices:
             devices = " and ".join(self.backend.spec.devices)
             return blank.model_copy(update={"error": f"{self.backend} runs on {devices}, this run is on {device}.", "error_kind": REFUSED})
+        if reason := refused_form(self.cell.model, self.backend):
+            return blank.model_copy(update={"error": f"{reason}.", "error_kind": REFUSED})
         error = self._measure()
         update = dict(self.fields)
         if error is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from segbench.config.run_config import SettingValues
@@ -16,14 +17,27 @@ from segbench.plugin.choice import format_value, slug
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Task
+from segbench.results.deployments import EAGER
 from segbench.results.readings import quick_try
-from segbench.results.records import CellResult
+from segbench.results.records import AS_GIVEN, CellResult
 from segbench.util.folds import parse_fold
 from segbench.util.image_size import Size, parse_growing_size, parse_size
 from segbench.util.plain_data import Plain
 
 Ingredients: TypeAlias = Mapping[str, Plain]
 """Ingredients of a fingerprint: names, options, code, settings and digests, as JSON holds them."""
+
+USED_AS_GIVEN = ("epochs", "split", "select_on", "image_size", "init_from")
+"""Settings of ``[train]`` that mean something where nothing is trained: scores depend on them, or the weights come from there."""
+
+
+@dataclass(frozen=True)
+class StartingWeights:
+    """A file of weights that a model starts from, or is taken with; ``text`` is what the user wrote. It may be ``partial``."""
+
+    text: str
+    file: Path
+    partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,7 @@ class Cell:
     ingredients: Mapping[str, Ingredients]
     """By stage: what its fingerprint is made of."""
     origin: Sources = field(default_factory=Sources)
+    weights: StartingWeights | None = None
     backends: tuple[Chosen[BackendSpec], ...] = ()
     deploy_fingerprints: Mapping[str, str] = field(default_factory=dict)
     """By backend, so that another one more runs alone."""
@@ -54,7 +69,7 @@ class Cell:
         return {
             "id": self.id,
             "model": self.model.short_name,
-            "loss": str(self.loss),
+            "loss": AS_GIVEN if self.as_given else str(self.loss),
             "dataset": str(self.dataset),
             "recipe": self.recipe,
             "settings": dict(self.variation),
@@ -65,9 +80,11 @@ class Cell:
     def resolved(self, device: str) -> dict[str, Any]:
         """Every setting and option as it holds for this cell."""
         settings = self.settings.model_dump(exclude={"model", "data", "execute"})
+        if self.as_given:
+            settings["train"] = {key: settings["train"][key] for key in USED_AS_GIVEN}
         return {
             "model_options": self.model.options.values(),
-            "loss_options": self.loss.options.values(),
+            **({} if self.as_given else {"loss_options": self.loss.options.values()}),
             "dataset_options": self.dataset.options.values(),
             **settings,
             "normalisation": {name: dataclasses.asdict(norm) for name, norm in self.inputs.normalisation.items()},
@@ -83,7 +100,7 @@ class Cell:
             needs=list(self.origin.needs),
             model=str(self.model),
             short_name=self.model.choice.label or None,
-            loss=str(self.loss),
+            loss=None if self.as_given else str(self.loss),
             dataset=str(self.dataset),
             recipe=self.recipe,
             settings=dict(self.variation),
@@ -108,6 +125,11 @@ class Cell:
         return [*limited, *([fold_note(self.dataset, parse_fold(data.fold))] if data.fold else [])]
 
     @property
+    def as_given(self) -> bool:
+        """True where nothing is trained."""
+        return self.settings.train.as_given
+
+    @property
     def measured_size(self) -> Size:
         """Height and width at which costs are measured: measure.input_size, else the evaluation's, else the last training size."""
         return measured_size(self.settings)
@@ -118,7 +140,17 @@ class Cell:
         return scored_split(self.dataset, self.settings)
 
 
-def cell_id(model: Chosen[Any], loss: Chosen[Any], recipe: str, variation: SettingValues, seed: int) -> str:
+def refused_form(model: Chosen[ModelSpec], backend: Chosen[BackendSpec]) -> str:
+    """The reason why a model is not deployed through a backend, whatever that can do; empty where it may be tried.
+
+    What runs outside of PyTorch is an exported form already: no other form of it can be made, and a cast would change nothing.
+    """
+    if model.spec.counts is None or str(backend) == EAGER:
+        return ""
+    return f"{model.spec.name} runs as it is, which '{EAGER}' stands for: no other form is made of it"
+
+
+def cell_id(model: Chosen[Any], loss: Chosen[Any] | str, recipe: str, variation: SettingValues, seed: int) -> str:
     """A readable file name that does not depend on which other cells the run has."""
     varied = [f"{key}={format_value(value)}" for key, value in variation.items()]
     return slug("--".join([*(slug(part) for part in (model.short_name, str(loss), recipe, *varied)), f"s{seed}"]), limit=150)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segbench.config.settings import MeasureSettings, Settings
-from segbench.execution.plan.cell import Cell, Ingredients, measured_size
+from segbench.config.settings import Section, Settings
+from segbench.execution.plan.cell import USED_AS_GIVEN, Cell, Ingredients, StartingWeights, measured_size
 from segbench.plugin.choice import format_value
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Task
@@ -20,9 +20,15 @@ from segbench.util.plain_data import Plain
 
 _ADDED_EVAL_DEFAULTS = {"flip": False, "scales": (1.0,), "class_map": None, "any_values": False}
 _ADDED_EVAL = set(_ADDED_EVAL_DEFAULTS)
+_ADDED_TRAIN = ("optimizer", "momentum", "encoder_lr", "decay_norms", "freeze", "ema", "sampler")
+"""Settings of ``[train]`` that came after the first results, which must not be trained again for them."""
+_STEP = {"precision", "channels_last", "deterministic", "accumulate"}
+_ADDED_STEP = ("optimizer", "momentum", "freeze", "ema")
 _CODE = "plugin"
 """Ingredient that identifies a spec's code: ``package==version``, or its definition and files."""
 _SHOWN_FILES = 3
+_FILES = ("weights", "teacher", "path")
+"""Options that may name a file, whose content counts in place of its name."""
 
 
 def fingerprint(ingredients: Ingredients) -> str:
@@ -103,22 +109,37 @@ def train_ingredients(
     digest: str,
     *,
     made_from: Ingredients | None = None,
+    weights: StartingWeights | None = None,
 ) -> Ingredients:
-    """Ingredients that change the trained weights; ``made_from`` are fingerprints or digests of the trained weights that it starts from."""
+    """Ingredients that change the trained weights; ``made_from`` are fingerprints or digests of the trained weights that it starts from.
+
+    Where nothing is trained, loss and most settings of ``[train]`` change nothing.
+    """
     # workers, cache and validation batch size change no result; the validation's sizes are recorded with the training instead, so
     # that another evaluation size does not cost a night of training
+    as_given = settings.train.as_given
+    unused = {"workers", "oom", *_at_default(settings.train, _ADDED_TRAIN)}
+    train = settings.train.model_dump(include=set(USED_AS_GIVEN) if as_given else None, exclude=unused)
     return {
         "model": ingredients_of(model),
-        "loss": ingredients_of(loss),
+        **({} if as_given else {"loss": ingredients_of(loss)}),
         "dataset": {**ingredients_of(dataset), "digest": digest},
         "normalisation": settings.data.model_dump()["normalisation"],
         **data_ingredients(settings),
-        "train": {**settings.train.model_dump(exclude={"workers", "oom"}), "init_from": content_of(settings.train.init_from)},
+        "train": {**train, "init_from": content_of(settings.train.init_from)},
         "eval.every": settings.eval.every,
         "devices": settings.execute.devices,
         "seed": seed,
+        **_weights_ingredients(weights),
         **({"made from": dict(made_from)} if made_from else {}),
     }
+
+
+def _weights_ingredients(weights: StartingWeights | None) -> dict[str, Plain]:
+    """The file of weights by its content, and whether it may be partial; nothing where there is none, as it was before there could be."""
+    if weights is None:
+        return {}
+    return {"weights": content_of(str(weights.file)), **({"partial weights": True} if weights.partial else {})}
 
 
 def data_ingredients(settings: Settings) -> dict[str, Plain]:
@@ -147,7 +168,7 @@ def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Se
         "measure": settings.measure.model_dump(exclude={"input_size", "anchor", *_unused(settings)}),
         # the memory of a training step is taken by the training's own code, all but its loss
         "train_batch": settings.train.batch_size,
-        "train_step": settings.train.model_dump(include={"precision", "channels_last", "deterministic", "accumulate"}),
+        "train_step": settings.train.model_dump(include={*_STEP, *_ADDED_STEP} - _at_default(settings.train, _ADDED_STEP)),
         # the memory of a training step is taken at the training size, whatever the other costs are taken at
         **({} if trained_at == measured_size(settings) else {"train_size": list(trained_at)}),
     }
@@ -169,13 +190,17 @@ def deploy_ingredients(backend: Chosen[BackendSpec], evaluated: str, settings: S
 
 def _unused(settings: Settings) -> set[str]:
     """Sweeps and modules that are not asked for: they came later than the first results, which must not be measured again for them."""
-    added = ("input_sizes", "batch_sizes", "race_modules")
-    return {name for name in added if getattr(settings.measure, name) == MeasureSettings.model_fields[name].default}
+    return _at_default(settings.measure, ("input_sizes", "batch_sizes", "race_modules"))
+
+
+def _at_default(section: Section, names: Sequence[str]) -> set[str]:
+    """Those of the named settings that have their default."""
+    return {name for name in names if getattr(section, name) == type(section).model_fields[name].default}
 
 
 def ingredients_of(chosen: Chosen[Any]) -> Ingredients:
     """A plugin's part: name, options (a weights file by its content), and the code by its version or by the files that it reaches."""
-    options = {key: content_of(value) if key in ("weights", "teacher") else value for key, value in chosen.options.values().items()}
+    options = {key: content_of(value) if key in _FILES else value for key, value in chosen.options.values().items()}
     parts = {"parts": [ingredients_of(part) for part in chosen.parts]} if chosen.parts else {}
     return {"name": chosen.choice.name, **options, _CODE: chosen.code.record, **parts}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from segbench.config.run_config import DATA_RECIPE, EMBEDDED_RECIPE, RunConfig, 
 from segbench.config.settings import Settings
 from segbench.data.selection import choose_dataset, data_root, default_split, scored_split
 from segbench.errors import ConfigError, SegbenchError, did_you_mean
-from segbench.execution.plan.cell import Cell, cell_id
+from segbench.execution.plan.cell import Cell, StartingWeights, cell_id
 from segbench.execution.plan.fingerprints import (
     content_of,
     deploy_ingredients,
@@ -30,21 +30,25 @@ from segbench.execution.plan.sources import (
     choose_model,
     find_network,
     find_source,
+    given_weights,
     kind_of,
     notes_of,
     refuse_other_task,
     requested_sources,
 )
+from segbench.execution.plan.training import refuse_training
+from segbench.execution.plan.weights import check_weights, files_by_model, history, inputs_as_trained, meta_of, starting_weights
 from segbench.networks.checkpoint_meta import read_meta, require_weights
 from segbench.plugin.choice import Choice, parse_choice, slug
 from segbench.plugin.chosen import Chosen
-from segbench.plugin.class_map import match_classes
+from segbench.plugin.class_map import ClassMap, format_class_map, match_classes, parse_class_map
 from segbench.plugin.input_sizes import largest_image, network_size
-from segbench.plugin.inputs import plan_inputs
+from segbench.plugin.inputs import plan_inputs, with_classes
 from segbench.plugin.options import describe
 from segbench.plugin.registry import Catalog
 from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Normalisation, Recipe, Task, resolve
-from segbench.util.image_size import parse_growing_size, parse_size
+from segbench.results.records import AS_GIVEN
+from segbench.util.image_size import format_size, parse_growing_size, parse_size
 from segbench.util.packages import installed_version
 from segbench.util.sequences import counted
 
@@ -108,32 +112,81 @@ def make_plan(
     digest = digest_of(root) if root is not None else ""
     split = default_split(dataset, root) if base.eval.split is None else None
     backends = _backends(config, catalog, task)
+    files = files_by_model(config)
     entries = [
         _Entry(*_with_split(axes, split), variation=variation, seed=seed, by_model=by_model)
         for recipe in recipes
         for variation in _variations(config)
-        for axes in _axes(config, catalog, recipe, _with_start(config.settings(recipe, variation), complete=complete))
+        for axes in _axes(config, catalog, recipe, _with_start(config.settings(recipe, variation), complete=complete), files)
         for seed in config.seeds
     ]
+    entries = _with_class_maps(_without_repeats(entries), task)
     # models outermost, so that a model's cells stand together
     order = {str(chosen): i for i, chosen in enumerate(models)}
     entries.sort(key=lambda entry: order[str(entry.model)])
-    layout = _Layout(
-        dataset, task, digest, backends, entries, output_directory(config, dataset), catalog.names("models"), complete=complete
-    )
+    weights = {model: starting_weights(file, partial=config.partial_weights, complete=complete) for model, file in files.items()}
+    directory = output_directory(config, dataset)
+    layout = _Layout(dataset, task, digest, backends, entries, directory, catalog.names("models"), weights, complete=complete)
     cells = layout.cells()
     if complete:
-        _check_class_maps(cells, task, dataset)
+        _check_class_maps(cells, dataset)
+        check_weights(cells)
+    for cell in cells:
+        _refuse_larger_than_fixed(cell)
     for chosen in _distinct([c.model for c in cells]) + _distinct([c.loss for c in cells]):
         cell = next(c for c in cells if c.model is chosen or c.loss is chosen)
         _check(chosen, cell.model_task if isinstance(chosen.spec, ModelSpec) else task)
     return Plan(config, tuple(cells), dataset, task, root, digest, by_model=by_model)
 
 
-def _check_class_maps(cells: Sequence[Cell], task: Task, dataset: Chosen[DatasetSpec]) -> None:
-    """Raise :class:`ConfigError` for an ``eval.class_map`` that does not fit networks that this run trains itself."""
-    for text in dict.fromkeys(cell.settings.eval.class_map for cell in cells):
-        match_classes(task.class_names, task.class_names, text, source="the network", target=f"dataset '{dataset}'")
+def _check_class_maps(cells: Sequence[Cell], dataset: Chosen[DatasetSpec]) -> None:
+    """Raise :class:`ConfigError` for classes that are not the dataset's and that no ``eval.class_map`` explains."""
+    for cell in cells:
+        _class_map_of(cell.model, cell.model_task, cell.task, cell.settings, dataset)
+
+
+def _class_map_of(model: Chosen[ModelSpec], model_task: Task, task: Task, settings: Settings, dataset: Chosen[DatasetSpec]) -> ClassMap:
+    source = f"'{model}'" if model.spec.given is not None else "the network"
+    return match_classes(model_task.class_names, task.class_names, settings.eval.class_map, source=source, target=f"dataset '{dataset}'")
+
+
+def _without_repeats(entries: Sequence[_Entry]) -> list[_Entry]:
+    """One entry for a model that comes with its weights under each setting: neither losses nor seeds change anything about it."""
+    kept: dict[object, _Entry] = {}
+    for entry in entries:
+        given = entry.model.spec.given is not None
+        kept.setdefault((str(entry.model), *entry.rest[:2]) if given else entry.key, entry)
+    return list(kept.values())
+
+
+def _with_class_maps(entries: Sequence[_Entry], task: Task) -> list[_Entry]:
+    """Entries whose class map holds only what concerns their own network, in a run of networks with different classes.
+
+    A class that no network has stays in all of the maps, so that it is refused with the names that it may be.
+    """
+    own = [set(plan_inputs(entry.model.spec, task, entry.model.options)[1].class_names) for entry in entries]
+    known = set().union(*own)
+    if all(names == known for names in own):
+        return list(entries)
+    changed = []
+    for entry, names in zip(entries, own, strict=True):
+        text = entry.settings.eval.class_map
+        pairs = [pair for pair in parse_class_map(text) if pair[0] is None or pair[0] in names or pair[0] not in known] if text else []
+        settings = entry.settings.eval.model_copy(update={"class_map": format_class_map(pairs) or None})
+        changed.append(replace(entry, settings=entry.settings.model_copy(update={"eval": settings})))
+    return changed
+
+
+def _refuse_larger_than_fixed(cell: Cell) -> None:
+    """Raise :class:`ConfigError` where a network of one size is to be measured at a larger one."""
+    fixed, size = given_weights(cell.model, cell.model_task), cell.measured_size
+    if fixed is None or fixed.fixed_size is None or all(a <= b for a, b in zip(size, fixed.fixed_size, strict=True)):
+        return
+    own = format_size(fixed.fixed_size)
+    raise ConfigError(
+        f"{cell.model} takes images of {own} and none larger, and its costs would be measured at {format_size(size)}. "
+        f"Give --set eval.image_size={own}; for large images in tiles, --set eval.tile={own} and --set measure.input_size={own}."
+    )
 
 
 _Axes = tuple[Chosen[ModelSpec], Chosen[LossSpec], Recipe, Settings]
@@ -161,11 +214,10 @@ class _Entry:
 
     @property
     def id(self) -> str:
-        return (
-            slug(self.model.short_name, limit=150)
-            if self.by_model
-            else cell_id(self.model, self.loss, self.recipe.name, self.variation, self.seed)
-        )
+        if self.by_model:
+            return slug(self.model.short_name, limit=150)
+        loss = AS_GIVEN.replace(" ", "-") if self.settings.train.as_given else self.loss
+        return cell_id(self.model, loss, self.recipe.name, self.variation, self.seed)
 
 
 class _Layout:
@@ -180,6 +232,7 @@ class _Layout:
         entries: Sequence[_Entry],
         directory: Path,
         models: Collection[str],
+        weights: Mapping[str, StartingWeights],
         *,
         complete: bool,
     ) -> None:
@@ -187,6 +240,7 @@ class _Layout:
         self.entries = {entry.key: entry for entry in entries}
         self.ids = {entry.id: entry.key for entry in entries}
         self.directory, self.models, self.complete = directory, models, complete
+        self.weights = weights
         self.cells_by_key: dict[Key, Cell] = {}
         self.under_way: set[Key] = set()
 
@@ -199,20 +253,36 @@ class _Layout:
         if key not in self.cells_by_key:
             entry = self.entries[key]
             self.under_way.add(key)
-            cell = _cell(self.dataset, self.task, self.digest, entry, backends=self.backends, origin=self._origin(entry))
+            cell = _cell(
+                self.dataset,
+                self.task,
+                self.digest,
+                entry,
+                backends=self.backends,
+                origin=self._origin(entry),
+                weights=self.weights.get(entry.model.choice.labelled_text),
+                complete=self.complete,
+            )
             self.cells_by_key[key] = cell
             self.under_way.remove(key)
         return self.cells_by_key[key]
 
     def _origin(self, entry: _Entry) -> Sources:
         sources, chained = [], {}
-        for request in requested_sources(entry.model, entry.loss, entry.rest, self.models):
+        as_given = entry.settings.train.as_given
+        for request in requested_sources(entry.model, entry.loss, entry.rest, self.models, as_given=as_given):
             source, link = self._source(request, entry)
             if source is not None:
                 sources.append(source)
                 chained[f"{request.role} {len(sources)}"] = link
-        kind = kind_of(entry.model, entry.loss)
-        return Sources(kind, tuple(sources), notes_of(entry.model, entry.loss), chained)
+        kind = kind_of(entry.model, entry.loss, as_given=as_given)
+        notes = notes_of(entry.model, entry.loss, as_given=as_given)
+        _, model_task = plan_inputs(entry.model.spec, self.task, entry.model.options)
+        if given := given_weights(entry.model, model_task):
+            chained["weights"] = given.digest
+            mapped = _class_map_of(entry.model, model_task, self.task, entry.settings, self.dataset).notes() if self.complete else ()
+            notes = (*notes, *given.notes, *mapped)
+        return Sources(kind, tuple(sources), notes, chained)
 
     def _source(self, request: SourceRequest, entry: _Entry) -> tuple[Source | None, Any]:
         try:
@@ -229,6 +299,7 @@ class _Layout:
         if source in self.under_way:
             raise ConfigError(f"{request.what} '{request.name}' is the cell {entry.id} itself, or made from it.")
         needed = self._make(source)
+        refuse_other_task(request.what, request.name, self.task, with_classes(self.task, needed.model_task.class_names))
         _refuse_other_inputs(request, entry, self.task, needed.inputs.groups)
         return Source(request.name, request.role, cell=needed.id), needed.fingerprints["train"]
 
@@ -282,14 +353,21 @@ def _cell(
     *,
     backends: tuple[Chosen[BackendSpec], ...],
     origin: Sources,
+    weights: StartingWeights | None,
+    complete: bool,
 ) -> Cell:
     model, loss, settings, seed = entry.model, entry.loss, entry.settings, entry.seed
     _refuse_scales_of_fixed_forms(settings, backends)
     _refuse_sizes(model.spec, settings)
+    if model.spec.derives is None or model.spec.derives.trains:
+        refuse_training(model.spec, settings.train)
     inputs, model_task = plan_inputs(model.spec, task, model.options)
     normalisation = {name: Normalisation(norm.mean, norm.std, norm.scale) for name, norm in settings.data.normalisation.items()}
+    if weights is not None and settings.train.as_given and (meta := meta_of(weights, complete=complete)) is not None:
+        inputs = inputs_as_trained(inputs, meta)
+        settings = settings.model_copy(update={"train": settings.train.model_copy(update=history(meta, dataset))})
     inputs = inputs.with_normalisation(normalisation)
-    train = train_ingredients(model, loss, dataset, settings, seed, digest, made_from=origin.chained)
+    train = train_ingredients(model, loss, dataset, settings, seed, digest, made_from=origin.chained, weights=weights)
     evaluate = {**train, "eval": eval_ingredients(settings) | {"split": scored_split(dataset, settings)}}
     measure = measure_ingredients(model, model_task, settings)
     evaluated = fingerprint(evaluate)
@@ -308,6 +386,7 @@ def _cell(
         fingerprints={"train": fingerprint(train), "evaluate": evaluated, "measure": fingerprint(measure)},
         ingredients={"train": train, "evaluate": evaluate, "measure": measure},
         origin=origin,
+        weights=weights,
         backends=backends,
         deploy_fingerprints={
             str(chosen): fingerprint(deploy_ingredients(chosen, evaluated, settings, _versions(chosen.spec))) for chosen in backends
@@ -355,15 +434,29 @@ def _variations(config: RunConfig) -> list[SettingValues]:
     return [dict(zip(keys, values, strict=True)) for values in itertools.product(*config.vary.values())]
 
 
-def _axes(config: RunConfig, catalog: Catalog, recipe: Recipe, settings: Settings) -> list[_Axes]:
-    _refuse_required(recipe, settings)
+def _axes(config: RunConfig, catalog: Catalog, recipe: Recipe, settings: Settings, files: Collection[str]) -> list[_Axes]:
     losses = config.losses or (recipe.loss or "ce",)
     _check_model_settings(config, settings, catalog)
-    return [
-        (choose_model(catalog, model, settings.model), catalog.loss(_taught(config, catalog, model, loss)), recipe, settings)
-        for model in config.models
-        for loss in losses
-    ]
+    axes = []
+    for text in config.models:
+        model, own = choose_model(catalog, text, settings.model), _with_weights(text, settings, files)
+        _refuse_required(recipe, own)
+        if text in files and model.spec.derives is not None:
+            raise ConfigError(f"--weights {text}=..: it is made of trained networks. Give the weights to the model that it is made of.")
+        if own.train.as_given:  # no loss takes part: one cell for all of them
+            axes.append((model, catalog.loss(losses[0]), recipe, own))
+        else:
+            axes += [(model, catalog.loss(_taught(config, catalog, str(model), loss)), recipe, own) for loss in losses]
+    return axes
+
+
+def _with_weights(model: str, settings: Settings, files: Collection[str]) -> Settings:
+    """The settings of a model: one with a file of its own needs no other to start from. Raises where it has two."""
+    if model not in files or settings.train.init_from is None:
+        return settings
+    if settings.train.init_from != REQUIRED:
+        raise ConfigError(f"{model} is to start from two files: leave out --weights {model}=.. or train.init_from.")
+    return settings.model_copy(update={"train": settings.train.model_copy(update={"init_from": None})})
 
 
 def _taught(config: RunConfig, catalog: Catalog, model: str, loss: str) -> str:

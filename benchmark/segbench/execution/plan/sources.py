@@ -19,7 +19,7 @@ from segbench.plugin.chosen import Chosen, PartRecord
 from segbench.plugin.derived import part_names
 from segbench.plugin.options import describe
 from segbench.plugin.registry import Catalog
-from segbench.plugin.specs import Derivation, LossSpec, ModelSpec, Task, resolve
+from segbench.plugin.specs import Derivation, GivenWeights, LossSpec, ModelSpec, Task, resolve
 from segbench.results.store import no_run
 from segbench.util.plain_data import Plain
 from segbench.util.sequences import counted
@@ -253,16 +253,19 @@ class SourceRequest:
 
 
 def requested_sources(
-    model: Chosen[ModelSpec], loss: Chosen[LossSpec], rest: tuple[str, str, int], models: Collection[str]
+    model: Chosen[ModelSpec], loss: Chosen[LossSpec], rest: tuple[str, str, int], models: Collection[str], *, as_given: bool = False
 ) -> list[SourceRequest]:
-    """Trained networks that a cell is made from; ``rest`` is its recipe, variation and seed, ``models`` are all installed models' names."""
+    """Trained networks that a cell is made from; ``rest`` is its recipe, variation and seed, ``models`` are all installed models' names.
+
+    A model that is taken ``as_given`` learns from no teacher.
+    """
     requests = []
     # the teacher itself learned from labels alone: it may be a member of what its students are members of
     losses = [str(loss), *(str(part) for part in loss.parts)]
     for name in part_names(model) if model.spec.derives is not None else ():
         keys = () if names_network(name, models) else tuple((name, text, *rest) for text in losses)
         requests.append(SourceRequest("part", name, f"{model.spec.name} of", keys))
-    if loss.spec.distils and trains(model):
+    if loss.spec.distils and trains(model) and not as_given:
         name = str(loss.options.values()["teacher"] or "")
         keys = () if names_network(name, models) else ((name, str(loss.parts[0]), *rest),)
         requests.append(SourceRequest("teacher", name, "teacher", keys))
@@ -299,26 +302,42 @@ def _missing(request: SourceRequest, key: Key, keys: Collection[Key]) -> str:
 
 
 def trains(model: Chosen[ModelSpec]) -> bool:
-    """True for a model that the recipe trains, False for one that is only put together of trained ones."""
-    return model.spec.derives is None or model.spec.derives.trains
+    """True for a model that the recipe trains."""
+    return not why_untrained(model)
 
 
-def kind_of(model: Chosen[ModelSpec], loss: Chosen[LossSpec]) -> str:
+def why_untrained(model: Chosen[ModelSpec]) -> str:
+    """The reason why the recipe does not train a model; empty where it does."""
+    if model.spec.given is not None:
+        return "its weights are as given"
+    derives = model.spec.derives
+    return "it is put together from trained models and not trained itself" if derives is not None and not derives.trains else ""
+
+
+def given_weights(model: Chosen[ModelSpec], task: Task) -> GivenWeights | None:
+    """What is known of the weights that a model comes with, on the task as it sees it; None for a model without."""
+    given: GivenWeights | None = resolve(model.spec.given)(task, model.options) if model.spec.given is not None else None
+    return given
+
+
+def kind_of(model: Chosen[ModelSpec], loss: Chosen[LossSpec], *, as_given: bool = False) -> str:
     """The kind of a cell's row."""
     if model.spec.derives is not None:
         return model.spec.derives.kind
-    return "distill" if loss.spec.distils else "train"
+    if model.spec.given is not None:
+        return "given"
+    return "distill" if loss.spec.distils and not as_given else "train"
 
 
-def notes_of(model: Chosen[ModelSpec], loss: Chosen[LossSpec]) -> tuple[str, ...]:
+def notes_of(model: Chosen[ModelSpec], loss: Chosen[LossSpec], *, as_given: bool = False) -> tuple[str, ...]:
     """Notes on the trained networks that a cell is made from."""
     notes = []
     derivation: Derivation | None = model.spec.derives
     if derivation is not None:
         # a score that took twice the training must not pass as one of the architecture
-        longer = ", then trained on: its epochs come on top of those of what it is made of" if derivation.trains else ""
+        longer = ", then trained on: its epochs come on top of those of what it is made of" if derivation.trains and not as_given else ""
         notes.append(f"{resolve(derivation.describe)(model.options)} {', '.join(part_names(model))}{longer}")
-    if loss.spec.distils and trains(model):
+    if loss.spec.distils and trains(model) and not as_given:
         options = loss.options.values()
         settings = ", ".join(f"{key} {value:g}" for key, value in options.items() if isinstance(value, float))
         notes.append(f"distilled from {options['teacher']} ({settings})")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segbench.plugin.choice import parse_choice
+from segbench.plugin.class_weights import numeric_options
 from segbench.plugin.options import Options
 from segbench.plugin.specs import LossBatch, LossSpec, Progress, Task, resolve
 from segbench.testing.check import Check, during, fail, refuse_unfit_defaults
@@ -182,7 +183,7 @@ def _off_the_formula(subject: LossSubject, text: str, options: Options) -> Itera
     logits, mask = _formula_scene(tried.task.num_classes, tried.task.ignore_index)
     for share in (0.0, 0.5) if subject.spec.takes == "batch" else (0.0,):
         with during(f"the formula of {text}"):
-            arguments = {"ignore_index": tried.task.ignore_index, "options": options, "share": share}
+            arguments = {"ignore_index": tried.task.ignore_index, "options": tried.numeric_options, "share": share}
             expected = float(resolve(formula.function)(logits.double().numpy(), np.asarray(mask), **arguments))
         progress = Progress(epoch=0, epochs=1, step=round(share * 100), steps=100)
         measured = float(replace(tried, progress=progress).value(logits, mask, case=f"the scene of its formula ({text})"))
@@ -261,10 +262,17 @@ class LossSubject:
             refused.extend(problems)
         return fail(f"spec.check refuses every task that was tried: {'; '.join(dict.fromkeys(refused))}")
 
+    @cached_property
+    def numeric_options(self) -> Options:
+        """The options with equal class weights in place of rules."""
+        with during("spec.class_weights"):
+            made: Options = numeric_options(self.spec, self.options, lambda rule: (1.0,) * self.task.num_classes)
+        return made
+
     def build(self) -> Callable[..., Any]:
         """A fresh loss."""
         with during(f"build with {self.task.num_classes} classes"):
-            loss = resolve(self.spec.build)(self.task, self.options)
+            loss = resolve(self.spec.build)(self.task, self.numeric_options)
         if not callable(loss):
             fail(f"build returned {type(loss).__name__}, which cannot be called")
         return loss  # type: ignore[no-any-return]

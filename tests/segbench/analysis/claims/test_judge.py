@@ -560,3 +560,18 @@ def test_judging_survives_run_json() -> None:
     stated = relative("latency_ms", "speedup", 2.0, conditions={"input_size": 512})
     again = RunResult.model_validate_json(result.model_dump_json())
     assert judge([stated], again) == sure([stated], result)
+
+
+def test_trained_scores_are_not_judged_on_a_network_that_was_taken_as_given() -> None:
+    def row(name: str, *, as_given: bool) -> CellResult:
+        training = Training(as_given=True) if as_given else Training(epochs_run=5)
+        return cell(name, loss=None if as_given else "ce", params=2_520_000, training=training, quality=Quality(split="test", miou=0.6))
+
+    score = claim(name="guide/score", quantity="miou", comparator="at least", value=0.5, tolerance=0.0)
+    gain = relative("miou", "points", 1.0, name="guide/gain")
+    given, trained = row("small", as_given=True), row("small", as_given=False)
+    size, quality = judge([claim(), score], RunResult(cells=[given]))
+    assert (size.verdict, quality.verdict) == ("kept", "not tested here")
+    assert "needs a trained small, this run took it as given" in (quality.missing or "")
+    assert judge([score], RunResult(cells=[trained]))[0].verdict != "not tested here"
+    assert judge([gain], RunResult(cells=[trained, row("large", as_given=True)]))[0].verdict == "not tested here"

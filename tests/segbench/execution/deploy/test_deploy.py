@@ -69,7 +69,7 @@ def test_the_matrices_of_each_image_are_kept_for_every_form(deployed: Any, bench
 
 
 def test_what_a_form_adds_to_its_logits_is_its_drift_and_costs_quality(deployed: Any) -> None:
-    names = ("frozen[shift=100.0]", "frozen[shift=100.0,precision=bf16]")
+    names = ("frozen[shift=100.0]", "frozen[precision=bf16,shift=100.0]")
     forms = deployed(",".join(names))
     for name in names:
         drift = forms[name].drift

@@ -66,6 +66,18 @@ def test_sizes_that_a_model_cannot_take_are_refused(plan: Planner, monkeypatch: 
         plan(sets=("train.image_size=32", "eval.scales=1,1.5"))
 
 
+def test_an_encoder_rate_needs_a_declared_encoder_that_is_trained(plan: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"train\.encoder_lr = 0\.1: model 'dot' does not say which of its modules are the encoder"):
+        plan(sets=("train.encoder_lr=0.1",))
+    spec, plugin = plan.catalog.spec("models", "dot")
+    monkeypatch.setitem(plan.catalog._entries["models"], "dot", (dataclasses.replace(spec, parts={"encoder": ("body",)}), plugin))
+    assert plan(sets=("train.encoder_lr=0.1",)).cells
+    with pytest.raises(ConfigError, match=r"means nothing for an encoder that train\.freeze keeps"):
+        plan(sets=("train.encoder_lr=0.1", "train.freeze=encoder"))
+    with pytest.raises(ConfigError, match=r"train\.optimizer = sgdd: no such optimizer\. Did you mean"):
+        plan(sets=("train.optimizer=sgdd",))
+
+
 def test_a_cell_s_id_does_not_depend_on_the_rest_of_the_matrix(plan: Planner) -> None:
     alone = plan.cell(losses="focal[gamma=3]", seeds="1")
     many = plan(models="fragile,dot", losses="ce,focal[gamma=3]", seeds="0,1").cells
@@ -211,6 +223,12 @@ CHANGES = [
     ("train.select_on=none", "te"),
     ("train.split=trainval", "te"),
     ("train.precision=bf16", "tem"),
+    ("train.optimizer=sgd", "tem"),
+    ("train.optimizer=AdamW", ""),
+    ("train.decay_norms=false", "te"),
+    ("train.freeze=(head)", "tem"),
+    ("train.ema=0.9", "tem"),
+    ("train.sampler=balanced", "te"),
     ("eval.every=2", "te"),
     ("execute.devices=2", "te"),
     ("eval.split=val", "e"),
