@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
 
+from segbench.util.image_size import Size, parse_size
 from segbench.util.sequences import counted
 
 
 @click.command(name="check", short_help="Run the conformance checks of a model, loss or dataset.")
 @click.argument("name")
 @click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the dataset, where NAME is one that needs it.")
+@click.option("--size", metavar="HxW", help="The only image size at which a model is tried; by default sizes that its spec allows.")
 @click.option("--thorough", is_flag=True, help="Every size and class count.")
-def command(name: str, data: Path | None, thorough: bool) -> int:
+def command(name: str, data: Path | None, size: str | None, thorough: bool) -> int:
     """Check that NAME (with options in brackets) keeps the rules of its kind: a model, loss, dataset or backend."""
     from segbench.plugin.registry import load_catalog
     from segbench.util.compat import require_torch
@@ -24,16 +27,32 @@ def command(name: str, data: Path | None, thorough: bool) -> int:
     chosen = _find_plugin(catalog, name)
     from segbench.testing import run_checks
 
-    results = run_checks(chosen, root=data, thorough=thorough)
+    results = run_checks(chosen, root=data, thorough=thorough, size=_tried_size(chosen, size))
     width = max(len(result.name) for result in results)
     for result in results:
-        mark = "ok    " if result.passed else "FAILED"
-        click.echo(f"{mark} {result.name:<{width}}  {result.seconds:5.1f} s")
-        if not result.passed:
-            click.echo(f"       {result.message}")
-    failed = sum(not result.passed for result in results)
-    click.echo(f"{chosen}: {len(results) - failed} of {counted(len(results), 'check')} passed")
-    return 1 if failed else 0
+        click.echo(f"{result.verdict:<9} {result.name:<{width}}  {result.seconds:5.1f} s")
+        if result.message:
+            click.echo(f"          {result.message}")
+    verdicts = Counter(result.verdict for result in results)
+    others = "".join(f", {count} {verdict}" for verdict, count in verdicts.items() if verdict in ("not tried", "warning"))
+    passed = sum(result.passed for result in results)
+    click.echo(f"{chosen}: {passed} of {counted(len(results), 'check')} passed{others}")
+    return 0 if passed == len(results) else 1
+
+
+def _tried_size(chosen: Any, text: str | None) -> Size | None:
+    """The size of ``--size``. Raises :class:`ConfigError` where NAME is no model, or a model that does not take it."""
+    if text is None:
+        return None
+    from segbench.errors import ConfigError
+    from segbench.plugin.input_sizes import network_size
+    from segbench.plugin.specs import ModelSpec
+
+    if not isinstance(chosen.spec, ModelSpec):
+        raise ConfigError(f"--size is for models; '{chosen}' is none. Leave --size out.")
+    size = parse_size(text)
+    network_size(chosen.spec, size)
+    return size
 
 
 def _find_plugin(catalog: Any, text: str) -> Any:

@@ -9,8 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from segbench.measure.fvcore import count_fvcore
-from segbench.measure.macs import count_macs
-from segbench.measure.params import count_params
+from segbench.measure.macs import trace_macs
+from segbench.measure.params import count_params, float32_mb
+from segbench.results.readings import with_weights_elsewhere
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,13 @@ class Profile:
     params_trained: int
     params_trainable: int
     params_per_part: dict[str, int]
+    params_in_buffers: int
     size_mb: float
-    macs: int
-    flops: int
+    buffers_mb: float
+    macs: int | None
+    macs_at_least: int | None
+    macs_not_counted: list[str]
+    flops: int | None
     fvcore_flops: int | None
     fvcore_error: str | None
     uncounted_ops: dict[str, int] | None
@@ -50,16 +55,20 @@ def profile_network(
     """
     count = count_params(network, parts=parts)
     trained_count = count if trained is None else count_params(trained, parts={})
-    macs = count_macs(network, inputs)
+    macs = trace_macs(network, inputs)
     traced = count_fvcore(network, inputs) if fvcore else None
     return Profile(
         params=count.total,
         params_trained=trained_count.total,
         params_trainable=trained_count.trainable,
         params_per_part=dict(count.per_part),
-        size_mb=count.size_mb,
-        macs=macs,
-        flops=2 * macs,
+        params_in_buffers=macs.weights_elsewhere,
+        size_mb=float32_mb(with_weights_elsewhere(count.total, macs.weights_elsewhere)),
+        buffers_mb=count.buffers_mb,
+        macs=macs.total,
+        macs_at_least=macs.counted if macs.total is None else None,
+        macs_not_counted=list(macs.not_counted),
+        flops=None if macs.total is None else 2 * macs.total,
         fvcore_flops=traced.flops if traced else None,
         fvcore_error=traced.error if traced else "not asked for",
         uncounted_ops=traced.uncounted_ops if traced else None,

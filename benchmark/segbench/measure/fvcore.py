@@ -7,14 +7,13 @@ One multiply-add counts one; norms, pooling and upsampling are included, and the
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from torch import Tensor, nn
 
-from segbench.measure.meta_device import evaluating
+from segbench.measure.meta_device import evaluating, tensors_of
 
 with warnings.catch_warnings():
     # fvcore scripts a loss function while it is imported, which newer torch versions call deprecated
@@ -58,20 +57,7 @@ class _TensorsOnly(nn.Module):
         self.network = network
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        return tuple(_tensors(self.network(*inputs)))
-
-
-def _tensors(output: Any) -> Iterator[Tensor]:
-    if isinstance(output, Tensor):
-        yield output
-    elif isinstance(output, Mapping):
-        for value in output.values():
-            yield from _tensors(value)
-    elif isinstance(output, (list, tuple)):
-        for value in output:
-            yield from _tensors(value)
-    elif hasattr(output, "__dict__"):
-        yield from _tensors(vars(output))
+        return tuple(tensors_of(self.network(*inputs)))
 
 
 def _attention(inputs: list[Any], _outputs: list[Any]) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,9 @@ def meta_twin(network: nn.Module) -> nn.Module:
         memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=parameter.requires_grad)
     for buffer in network.buffers():
         memo[id(buffer)] = torch.empty_like(buffer, device="meta")
-    return copy.deepcopy(network, memo).eval()
+    twin = copy.deepcopy(network, memo)
+    twin.eval()  # whose result may be anything
+    return twin
 
 
 def meta_inputs(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -43,3 +46,17 @@ def evaluating(network: nn.Module) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fastpath)
         for module, training in modes:
             module.training = training
+
+
+def tensors_of(output: Any) -> Iterator[Tensor]:
+    """The tensors of a network's output: a tensor, or a mapping, sequence or object of them."""
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        for value in output.values():
+            yield from tensors_of(value)
+    elif isinstance(output, (list, tuple)):
+        for value in output:
+            yield from tensors_of(value)
+    elif hasattr(output, "__dict__"):
+        yield from tensors_of(vars(output))

@@ -18,10 +18,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import flop_counter
 
-from segbench.measure.macs import missing_formulas
-from segbench.measure.meta_device import evaluating, meta_inputs, meta_twin
+from segbench.measure.macs import trace_macs
+from segbench.measure.meta_device import evaluating
 from segbench.measure.params import part_of
 from segbench.results.records import ModuleCost, ModuleCosts
 
@@ -73,13 +72,13 @@ def measure_modules(
             name=name,
             kind=type(module).__name__,
             part=part_of(name, parts) if parts else None,
-            params=sum(p.numel() for p in module.parameters(recurse=False)),
+            params=sum(p.numel() * (2 if p.is_complex() else 1) for p in module.parameters(recurse=False)),
             macs=macs.get(name, 0) if macs is not None else None,
             ms=max(0.0, statistics.median(own[name]) - per_tick * ticks[name]) if name in own else 0.0,
         )
         for name, module in network.named_modules()
     ]
-    rows = _mark_unexplained([row for row in rows if row.params or row.macs or row.ms])
+    rows = _mark_unexplained([row for row in rows if row.params or row.macs or row.ms or (macs and row.macs is None)])
     return ModuleCosts(
         input_shape=[list(tensor.shape) for tensor in inputs],
         device=str(device),
@@ -176,25 +175,12 @@ def _watch_modules(network: nn.Module, mark: Callable[[str], None]) -> Iterator[
             handle.remove()
 
 
-def _own_macs(network: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int] | None:
-    """Multiply-adds of each module by itself; None where neither a shape-only run nor a real one can be counted."""
-    for convert_network, convert_inputs in ((meta_twin, meta_inputs), (lambda same: same, lambda same: same)):
-        try:
-            return _count_macs(convert_network(network), convert_inputs(inputs))
-        except Exception:  # foreign code on an unusual device may raise anything; then the real run is counted
-            continue
-    return None
-
-
-def _count_macs(network: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]:
-    counter = flop_counter.FlopCounterMode(display=False, custom_mapping=missing_formulas())
-    marks: list[_Mark] = []
-    with evaluating(network), counter, _watch_modules(network, lambda owner: marks.append(_Mark(counter.get_total_flops(), owner))):
-        network(*inputs)
-    own: dict[str, int] = {}
-    for mark, following in itertools.pairwise(marks):
-        own[mark.owner] = own.get(mark.owner, 0) + (following.tick - mark.tick) // 2
-    return own
+def _own_macs(network: nn.Module, inputs: tuple[Tensor, ...]) -> Mapping[str, int | None] | None:
+    """Multiply-adds of each module by itself; None where the pass cannot be watched."""
+    try:
+        return trace_macs(network, inputs).per_module or None
+    except Exception:  # foreign code may raise anything; its time can still be measured
+        return None
 
 
 def _mark_unexplained(rows: list[ModuleCost]) -> list[ModuleCost]:
@@ -203,7 +189,10 @@ def _mark_unexplained(rows: list[ModuleCost]) -> list[ModuleCost]:
     macs_total = sum(row.macs or 0 for row in rows)
     if time_total <= 0 or macs_total <= 0:
         return rows
-    return [row.model_copy(update={"mark": _mark_of((row.ms or 0.0) / time_total, (row.macs or 0) / macs_total)}) for row in rows]
+    return [
+        row if row.macs is None else row.model_copy(update={"mark": _mark_of((row.ms or 0.0) / time_total, row.macs / macs_total)})
+        for row in rows
+    ]
 
 
 def _mark_of(time_share: float, macs_share: float) -> str | None:

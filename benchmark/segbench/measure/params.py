@@ -1,4 +1,4 @@
-"""Parameters of a network: in total, trainable, per part, and as megabytes of float32."""
+"""Parameters of a network: in total, trainable, per part, and as megabytes of float32; and the megabytes of its buffers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ OTHER = "other"
 
 @dataclass(frozen=True)
 class ParamCount:
-    """Parameters of a network; shared ones count once. ``size_mb`` is ``total`` as float32 in units of 2**20 bytes."""
+    """Parameters of a network; shared ones count once, and complex ones as two numbers each.
+
+    ``size_mb`` is ``total`` as float32, ``buffers_mb`` the buffers (running statistics, tables) as they are stored; both in units of
+    2**20 bytes.
+    """
 
     total: int
     trainable: int
     per_part: Mapping[str, int]
     size_mb: float
+    buffers_mb: float = 0.0
 
 
 def count_params(network: nn.Module, *, parts: Mapping[str, tuple[str, ...]]) -> ParamCount:
@@ -36,12 +41,13 @@ def count_params(network: nn.Module, *, parts: Mapping[str, tuple[str, ...]]) ->
     per_part = dict.fromkeys(parts, 0)
     total = trainable = 0
     for name, parameter in network.named_parameters():
-        count = parameter.numel()
+        count = parameter.numel() * (2 if parameter.is_complex() else 1)
         total += count
         trainable += count if parameter.requires_grad else 0
         part = part_of(name, parts)
         per_part[part] = per_part.get(part, 0) + count
-    return ParamCount(total=total, trainable=trainable, per_part=per_part, size_mb=float32_mb(total))
+    stored = sum(buffer.numel() * buffer.element_size() for buffer in network.buffers())
+    return ParamCount(total=total, trainable=trainable, per_part=per_part, size_mb=float32_mb(total), buffers_mb=stored / MB)
 
 
 def float32_mb(numbers: int) -> float:

@@ -356,8 +356,11 @@ METRICS = MetricTable(
             axis="parameters",
             words="parameters",
             meaning=(
-                "**params**: parameters of the model as deployed, in millions (10⁶); auxiliary heads that only training needs are left out."
+                "**params**: parameters of the model as deployed, in millions (10⁶); auxiliary heads that only training needs are left "
+                "out, weights in buffers are included."
             ),
+            readings=readings.params,
+            shown=readings.shown_params,
             column=TableColumn(4, priority=1, question="Fewest parameters"),
             change=ChangeRow(units={"M": 1e6, "": 1.0}),
         ),
@@ -368,12 +371,14 @@ METRICS = MetricTable(
             title="MACs",
             meaning=(
                 "**MACs**: multiply-adds of convolutions, linear layers and matrix products for one image, in thousand millions (10⁹); "
-                "FLOPs are twice that."
+                "FLOPs are twice that. ≥: some could not be counted."
             ),
+            readings=readings.multiply_adds("macs"),
+            shown=readings.shown_macs,
             column=TableColumn(6, priority=4, question="Fewest MACs"),
             change=ChangeRow(units={"G": 1e9, "M": 1e6}),
         ),
-        _operations("flops"),
+        _operations("flops", readings=readings.multiply_adds("flops")),
         _operations("fvcore_flops"),
         Metric(
             "size_mb",

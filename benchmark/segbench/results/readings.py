@@ -52,11 +52,15 @@ class MetricValue:
 
 @dataclass(frozen=True)
 class ShownValue:
-    """The value of a cell that tables show: ``spread`` is its deviation over seeds, ``interval`` the 95 % interval of the value."""
+    """The value of a cell that tables show: ``spread`` is its deviation over seeds, ``interval`` the 95 % interval of the value.
+
+    ``at_least``: the value is a lower bound of a count. It is never marked best, compared or drawn.
+    """
 
     value: float
     spread: float | None = None
     interval: tuple[float, float] | None = None
+    at_least: bool = False
 
 
 Readings = Callable[[CellResult], Iterator[MetricReading]]
@@ -206,6 +210,52 @@ def score(cell: CellResult, key: str) -> Iterator[MetricReading]:
         yield MetricReading(stored(cell, "quality", key), circumstances)
 
 
+WEIGHTS_ELSEWHERE = 0.01
+"""From this share of the parameters on, weights outside of them are counted as parameters: fixed filters of a blur stay below."""
+
+
+def all_params(cell: CellResult) -> int | None:
+    """Parameters, with the weights that are kept in buffers where those are more than fixed filters."""
+    return None if cell.params is None else with_weights_elsewhere(cell.params, cell.params_in_buffers or 0)
+
+
+def with_weights_elsewhere(params: int, elsewhere: int) -> int:
+    """Parameters and weights outside of them, where those are more than fixed filters.
+
+    >>> with_weights_elsewhere(1000, 9), with_weights_elsewhere(1000, 500)
+    (1000, 1500)
+    """
+    return params + elsewhere if elsewhere > WEIGHTS_ELSEWHERE * params else params
+
+
+def params(cell: CellResult) -> Iterator[MetricReading]:
+    """Parameters, with weights that are kept in buffers."""
+    yield MetricReading(all_params(cell))
+
+
+def shown_params(cell: CellResult) -> ShownValue | None:
+    """Parameters, with weights that are kept in buffers."""
+    value = all_params(cell)
+    return None if value is None else ShownValue(value)
+
+
+def multiply_adds(key: str) -> Readings:
+    """The count ``key`` at the input's size; without its value where some multiply-adds could not be counted."""
+
+    def read(cell: CellResult) -> Iterator[MetricReading]:
+        why = f"not all multiply-adds could be counted: {'; '.join(cell.macs_not_counted)}" if cell.macs_not_counted else ""
+        yield from (replace(reading, why=why) for reading in count(cell, "cell", key, at_input=True))
+
+    return read
+
+
+def shown_macs(cell: CellResult) -> ShownValue | None:
+    """The multiply-adds; a lower bound where not all could be counted."""
+    if cell.macs is None and cell.macs_at_least:
+        return ShownValue(cell.macs_at_least, at_least=True)
+    return None if cell.macs is None else ShownValue(cell.macs)
+
+
 def encoder_params(cell: CellResult) -> Iterator[MetricReading]:
     """Parameters of the part that the model calls its encoder."""
     if "encoder" in cell.params_per_part:
@@ -214,7 +264,7 @@ def encoder_params(cell: CellResult) -> Iterator[MetricReading]:
 
 def size_decimal_mb(cell: CellResult) -> Iterator[MetricReading]:
     """The parameters as 32-bit floats, in MB of 10^6 bytes."""
-    yield MetricReading(None if cell.params is None else 4 * cell.params / 1e6)
+    yield MetricReading(None if (count := all_params(cell)) is None else 4 * count / 1e6)
 
 
 def module_params(cell: CellResult, modules: tuple[str, ...]) -> Iterator[MetricReading]:

@@ -537,12 +537,22 @@ class CellResult(Record):
     params_trained: int | None = Field(None, description="parameters while training, auxiliary heads included")
     params_trainable: int | None = Field(None, description="parameters that training changes")
     params_per_part: dict[str, int] = Field(default_factory=dict, description="parameters of encoder, context, decoder, head, ..")
+    params_in_buffers: int | None = Field(
+        None, description="numbers that products take as weights although they are no parameters: in buffers and plain tensors"
+    )
     size_mb: float | None = Field(
-        None, description="MB of 2**20 bytes: the parameters as 32-bit floats; of a model that is a file, the file itself"
+        None,
+        description="MB of 2**20 bytes: the parameters as 32-bit floats, with params_in_buffers from 1 % of them on; of a model that is a "
+        "file, the file itself",
     )
+    buffers_mb: float | None = Field(None, description="MB of 2**20 bytes: all buffers as they are stored, running statistics among them")
     macs: int | None = Field(
-        None, description="multiply-adds of convolutions, linear layers and matrix products for one image of input_shape"
+        None,
+        description="multiply-adds of convolutions, linear layers and matrix products for one image of input_shape; null where some cannot "
+        "be counted",
     )
+    macs_at_least: int | None = Field(None, description="the multiply-adds that were counted, where others could not be")
+    macs_not_counted: list[str] = Field(default_factory=list, description="why some multiply-adds could not be counted; empty: all were")
     macs_at_sizes: dict[str, int] = Field(default_factory=dict, description="multiply-adds for one image by input size")
     flops: int | None = Field(None, description="2 * macs")
     fvcore_flops: int | None = Field(None, description="fvcore's own total: one multiply-add counts one, norms and upsampling included")

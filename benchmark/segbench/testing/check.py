@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, NoReturn, TypeVar
 from segbench.plugin.options import Options, describe
 
 SubjectT = TypeVar("SubjectT")
-Verdict = Literal["ok", "FAILED", "cannot tell", "skipped"]
+Verdict = Literal["ok", "warning", "FAILED", "not tried", "cannot tell", "skipped"]
 
 
 class ConformanceError(AssertionError):
@@ -41,38 +41,54 @@ class CheckResult:
 
     @property
     def passed(self) -> bool:
-        """True for the verdict ``ok`` alone."""
-        return self.verdict == "ok"
+        """True where nothing has to be changed: for the verdicts ``ok`` and ``warning``."""
+        return self.verdict in ("ok", "warning")
 
 
 @dataclass(frozen=True)
 class Check(Generic[SubjectT]):
     """A check: its name, a sentence on its rule, and its function.
 
-    ``run(subject)`` of a rule returns None or raises; ``run()`` of an instrument returns results.
+    ``run(subject)`` of a rule returns None or warnings, or raises; ``run()`` of an instrument returns results. ``needs`` names rules
+    without which this one says nothing: where one of them is broken, it is not tried.
     """
 
     name: str
     summary: str
     run: Callable[..., Iterable[CheckResult] | None]
+    needs: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, function: Callable[[SubjectT], None]) -> Check[SubjectT]:
+    def of(cls, function: Callable[[SubjectT], Iterable[CheckResult] | None], *needs: str) -> Check[SubjectT]:
         """A check named after its function, described by the first line of its docstring."""
         summary = (function.__doc__ or "").strip().splitlines()
-        return cls(function.__name__, summary[0] if summary else "", function)
+        return cls(function.__name__, summary[0] if summary else "", function, needs)
 
 
 def run_all(checks: Iterable[Check[Any]], *subject: Any, before: Callable[[Check[Any]], None] = lambda check: None) -> list[CheckResult]:
     """Run every check on ``subject`` (none for instruments), ``before`` each of them a call with it.
 
-    Whatever a check raises becomes its message, and the others still run.
+    Whatever a check raises becomes its message, and the others still run, except for those that need it.
     """
-    results = []
+    results: list[CheckResult] = []
+    broken: set[str] = set()
     for check in checks:
         before(check)
-        results += _run_one(check, subject)
+        missing = [name for name in check.needs if name in broken]
+        results += [not_tried(check, missing)] if missing else _run_one(check, subject)
+        if not results[-1].passed:
+            broken.add(check.name)
     return results
+
+
+def not_tried(check: Check[Any], broken: Iterable[str]) -> CheckResult:
+    """The result of a check that needs rules which are broken."""
+    return CheckResult(check.name, "not tried", f"depends on {' and '.join(broken)}")
+
+
+def warning(message: str) -> CheckResult:
+    """A remark on something that need not be changed."""
+    return CheckResult(verdict="warning", message=message)
 
 
 def judged(passed: bool, *, subject: str, expected: str, measured: str, message: str = "", source: str = "") -> CheckResult:
@@ -125,7 +141,7 @@ def _run_one(check: Check[Any], subject: tuple[Any, ...]) -> list[CheckResult]:
     results: list[CheckResult] = []
     try:
         rows = check.run(*subject)
-        results += [CheckResult()] if rows is None else rows
+        results += [CheckResult()] if rows is None else list(rows) or [CheckResult()]
     except ConformanceError as error:
         results.append(CheckResult(verdict="FAILED", message=str(error)))
     except Exception as error:  # a plugin may raise anything: the check has failed then

@@ -12,6 +12,7 @@ from segbench.testing.plugins import backends, datasets, losses, models
 from segbench.testing.plugins.datasets import DatasetSubject
 from segbench.testing.plugins.losses import LossSubject
 from segbench.testing.plugins.model_subject import ModelSubject
+from segbench.util.image_size import Size
 
 _CHECKS: dict[str, tuple[Check[Any], ...]] = {
     "models": models.CHECKS,
@@ -30,15 +31,15 @@ def checks_for(kind: str) -> list[Check[Any]]:
     return list(_CHECKS.get(kind, ()))
 
 
-def run_checks(chosen: Chosen[Any], *, root: Path | None = None, thorough: bool = False) -> list[CheckResult]:
+def run_checks(chosen: Chosen[Any], *, root: Path | None = None, thorough: bool = False, size: Size | None = None) -> list[CheckResult]:
     """Check a chosen model, loss, dataset or backend with its options.
 
     ``root`` is the folder of a dataset that is not embedded. ``thorough`` tries every combination of class and channel
-    counts on a model, and looks at every sample of a dataset.
+    counts on a model, and looks at every sample of a dataset. ``size`` (height, width) is the only one at which a model is tried.
     """
     spec, options = chosen.spec, chosen.options
     if isinstance(spec, ModelSpec):
-        return run_all(models.CHECKS, ModelSubject(spec, options, thorough=thorough))
+        return run_all(models.CHECKS, ModelSubject(spec, options, thorough=thorough, tried=size))
     if isinstance(spec, LossSpec):
         return run_all(losses.CHECKS, LossSubject(spec, options))
     if isinstance(spec, DatasetSpec):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def evenly_spaced(count: int, size: int) -> tuple[int, ...]:
@@ -41,6 +41,16 @@ def listed(words: Sequence[str]) -> str:
     ('a', 'a and b', 'a, b and c')
     """
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def some_of(names: Iterable[str]) -> str:
+    """The first three of some names in order, and how many more there are.
+
+    >>> some_of({"d", "c", "b", "a"}), some_of(["a"])
+    ('a, b, c and 1 more', 'a')
+    """
+    ordered = sorted(names)
+    return ", ".join(ordered[:3]) + (f" and {len(ordered) - 3} more" if len(ordered) > 3 else "")
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

@@ -23,6 +23,7 @@ _OPERATOR = re.compile(
     r"|[Oo]perator '?(?P<operator>[a-z_]\w*(?:::|\.)[\w.]+)"  # torch.export, older exporters
     r"|(?:aten|torchvision|prims|custom)(?:::|\.)(?P<any>\w+)"
 )
+_COMPLEX = re.compile(r"complex", re.IGNORECASE)
 _DATA_DEPENDENT = re.compile(r"data-dependent|GuardOnDataDependent|unbacked symint", re.IGNORECASE)
 
 
@@ -65,7 +66,8 @@ def explain(error: BaseException) -> str:
         match = _OPERATOR.search(text)
         if match is not None:
             operator = match["onnx"] or match["openvino"] or match["operator"] or match[0]
-            return f"operator {operator.strip()} has no counterpart. Replace it in the model's forward, or use another backend."
+            lacks = "works on complex numbers, which have no" if any(map(_COMPLEX.search, texts)) else "has no"
+            return f"operator {operator.strip()} {lacks} counterpart. Replace it in the model's forward, or use another backend."
     lines = [line for line in texts[-1].splitlines() if line.strip()]
     return f"{type(chain[-1]).__name__}: {lines[0] if lines else 'no message'}. Use another backend for this model."
 

@@ -17,11 +17,14 @@ from segbench_plugins.backends.precision import Run, for_size, in_precision
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.export import ExportedProgram
 
     from segbench import Target
     from segbench_plugins.backends import OnnxRuntimeOptions
 
 _FILE = "model.onnx"
+_LARGEST_FILE = 2**31 - 2**24
+"""Bytes of weights from which on they stand in a file beside the graph: one protobuf message holds less than 2 GiB."""
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -53,9 +56,14 @@ def write_onnx(network: nn.Module, inputs: tuple[Tensor, ...], path: Path) -> No
         with quiet(), contextlib.redirect_stdout(io.StringIO()):
             program = torch.onnx.export(graph, inputs, dynamo=True, verbose=False, input_names=names, output_names=["logits"])
             assert program is not None
-            program.save(path, external_data=False)
+            program.save(path, external_data=_weight_bytes(graph) > _LARGEST_FILE)
     except Exception as error:
         raise BackendError(f"the network cannot be written as ONNX: {explain(error)}") from error
+
+
+def _weight_bytes(graph: ExportedProgram) -> int:
+    tensors = [*graph.state_dict.values(), *(value for value in graph.constants.values() if isinstance(value, torch.Tensor))]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def load(path: Path, options: OnnxRuntimeOptions, target: Target) -> Run:
@@ -71,7 +79,7 @@ def annotate(path: Path, metadata: Mapping[str, str]) -> None:
     """Write metadata into the file's own properties, where every ONNX tool shows it."""
     import onnx
 
-    model = onnx.load(path)
+    model = onnx.load(path, load_external_data=False)  # weights in a file beside it stay there
     onnx.helper.set_model_props(model, {**{entry.key: entry.value for entry in model.metadata_props}, **metadata})
     # a file is replaced as a whole: one that is cut off would load as another network
     unfinished = path.with_suffix(".unfinished")

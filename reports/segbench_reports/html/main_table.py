@@ -138,8 +138,8 @@ def _cell(row: Row, column: Column, table: Table) -> TableCell:
 
 
 def _number(figure: ShownValue | None, column: Column) -> list[Any] | None:
-    """Value and spread in the column's unit."""
-    if figure is None:
+    """Value and spread in the column's unit; None where nothing was measured, or a lower bound only."""
+    if figure is None or figure.at_least:
         return None
     scale = column.metric.scale
     return [round(figure.value * scale, 6), None if figure.spread is None else rounded(figure.spread * scale)]

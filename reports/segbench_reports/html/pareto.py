@@ -89,7 +89,7 @@ def _point(result: RunResult, row: Row, name: str) -> dict[str, Any]:
 
 
 def _cost(row: Row, cost: Metric) -> list[float | None] | None:
-    reading = row.figures.get(cost.column_key) or (None if cost.column else cost.value(row.cell))
+    reading = row.exact(cost.column_key) or (None if cost.column else cost.value(row.cell))
     if reading is None or finite(reading.value) is None:
         return None
     bounds = None if reading.interval is None else (reading.interval[0] * cost.scale, reading.interval[1] * cost.scale)

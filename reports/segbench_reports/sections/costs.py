@@ -49,7 +49,7 @@ def _row(cell: CellResult) -> list[str]:
         _count(cell.params),
         _count(cell.params_trained) if cell.params_trained != cell.params else "",
         markdown(", ".join(f"{part} {_count(count)}" for part, count in cell.params_per_part.items())),
-        _giga(cell.macs),
+        _giga(cell.macs) or _at_least(cell),
         _giga(cell.flops),
         _giga(cell.fvcore_flops) or markdown(cell.fvcore_error or ""),
         markdown(uncounted),
@@ -60,6 +60,12 @@ def _row(cell: CellResult) -> list[str]:
 
 def _count(value: int | None) -> str:
     return "" if value is None else f"{value:,}".replace(",", "\u202f")
+
+
+def _at_least(cell: CellResult) -> str:
+    if not cell.macs_not_counted:
+        return ""
+    return f"≥{_giga(cell.macs_at_least)}" if cell.macs_at_least else "not counted"
 
 
 def _giga(value: int | None) -> str:

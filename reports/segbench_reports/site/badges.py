@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from segbench import RunResult, averaged_classes, slug
+from segbench import RunResult, averaged_classes, metric, slug
 from segbench_reports.html.embed import printable
 from segbench_reports.site.boards import Board, Entry
 from segbench_reports.text import numbers as wording
@@ -68,8 +68,9 @@ def _of_entry(folder: str, entry: Entry, names: set[str]) -> Iterator[Badge]:
     spread = "" if entry.deviation is None else f" ±{wording.percent(entry.deviation)}"
     score = f"{wording.percent(entry.miou)}{spread} %{_over(entry)}"
     yield Badge(f"{path}-miou.json", what, _short(f"mIoU {entry.cell.dataset or ''}{split}"), score)
-    if entry.cell.params is not None:
-        yield Badge(f"{path}-params.json", what, "parameters", f"{wording.significant(entry.cell.params / 1e6)} M")
+    params = metric("params").value(entry.cell)
+    if params is not None:
+        yield Badge(f"{path}-params.json", what, "parameters", f"{wording.significant(params.value / 1e6)} M")
     timing = entry.timing
     if timing is not None and timing.p50_ms is not None:
         under = timed_under(timing).removeprefix("batch 1, ")

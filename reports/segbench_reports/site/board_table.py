@@ -142,7 +142,7 @@ def _headline(board: Board) -> _Part | None:
 
 
 def _params(board: Board) -> _Part:
-    values = [entry.cell.params for entry in board.entries]
+    values = [None if (shown := metric("params").value(entry.cell)) is None else int(shown.value) for entry in board.entries]
     column = _column("params", "Parameters of the model as deployed, in millions.")
     return column, _least(values, metric("params").scale, [""] * len(values))
 

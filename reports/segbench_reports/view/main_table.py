@@ -76,6 +76,8 @@ class Column:
 
     def _bounded(self, figure: ShownValue) -> tuple[str, str]:
         value, interval = figure.value * self.metric.scale, figure.interval
+        if figure.at_least:
+            return f"≥{numbers.significant(value)}", ""
         if interval is None or self.layout.quiet:
             return numbers.significant(value), ""
         return numbers.with_interval(value, interval[0] * self.metric.scale, interval[1] * self.metric.scale)
@@ -96,8 +98,14 @@ class Row:
 
     @property
     def competes(self) -> bool:
-        """True where it takes part in marks, ratios and sentences: neither one seed of several nor a row that may not be compared."""
-        return self.ranked and not any(map(not_comparable, self.cells or (self.cell,)))
+        """True where it takes part in marks, ratios and sentences: no single seed, failed row, or row not to be compared."""
+        cells = self.cells or (self.cell,)
+        return self.ranked and not any(map(not_comparable, cells)) and any(cell.status != "failed" for cell in cells)
+
+    def exact(self, key: str) -> ShownValue | None:
+        """The figure of a column; None where it is a lower bound, which is not compared."""
+        figure = self.figures.get(key)
+        return None if figure is None or figure.at_least else figure
 
     @property
     def side(self) -> Side:
@@ -161,7 +169,7 @@ def _is_missed(row: Row, column: Column) -> bool:
 
 def relative_to(result: RunResult, row: Row, baseline: Row, column: Column) -> str:
     """A row's figure against another's, in the words of the run's comparison; a plain ratio for counts."""
-    own, base = row.figures.get(column.key), baseline.figures.get(column.key)
+    own, base = row.exact(column.key), baseline.exact(column.key)
     if own is None or base is None or column.compare is None:
         return ""
     if not column.is_exact:
@@ -225,7 +233,8 @@ def _mean_row(group: Sequence[Row], axes: Sequence[str], columns: Sequence[Colum
             figures[column.key] = measured[0]  # measured once for all seeds
         elif measured:
             spread = statistics.stdev(values) if column.is_share and len(values) > 1 else None
-            figures[column.key] = ShownValue(statistics.fmean(values), spread, _interval(group, column, known))
+            bound = any(figure.at_least for figure in measured)
+            figures[column.key] = ShownValue(statistics.fmean(values), spread, _interval(group, column, known), at_least=bound)
     return Row(group[0].cell, labels, figures, kind="mean", cells=tuple(row.cell for row in group))
 
 
@@ -246,7 +255,7 @@ def _judged(result: RunResult, row: Row, marks: Mapping[str, Mapping[int, Mark]]
 
 def _marks(result: RunResult, ranked: Sequence[Row], column: Column) -> dict[int, Mark]:
     """Marks of the rows by their identity: of a count by its digits, of a noisy figure by the run's verdicts."""
-    rows = [row for row in ranked if column.key in row.figures]
+    rows = [row for row in ranked if row.exact(column.key) is not None]
     if column.metric.better is None:
         return {}
     rows.sort(key=lambda row: row.figures[column.key].value, reverse=column.metric.better == "higher")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segbench import AS_GIVEN, CellResult, RaceRecord, RunResult
+from segbench import AS_GIVEN, CellResult, RaceRecord, RunResult, metric
 from segbench_reports.text import numbers
 from segbench_reports.text.verdicts import NOT_SHOWN, NOT_SHOWN_NOTE
 from segbench_reports.view.cells import EAGER, cell_name, deployment, scored_splits, single_latency, throughput
@@ -115,9 +115,21 @@ def _turns(race: RaceRecord) -> str:
     return f", models taking turns in {numbers.counted(race.rounds, 'round')}{started}"
 
 
+def _count_notes(cell: CellResult) -> list[str]:
+    """What stands outside of the counts of parameters and multiply-adds."""
+    notes = []
+    if cell.macs_not_counted:
+        bound = f"at least {numbers.significant(cell.macs_at_least / 1e9)} G" if cell.macs_at_least else "none could be counted"
+        notes.append(f"multiply-adds: {bound}, not ranked or compared, because {'; '.join(cell.macs_not_counted)}")
+    shown = metric("params").value(cell)
+    if shown is not None and shown.value != cell.params:
+        notes.append(f"{numbers.significant((cell.params_in_buffers or 0) / 1e6)} M of its params are weights kept outside of parameters")
+    return notes
+
+
 def _cell_notes(cell: CellResult, table: Table) -> list[str]:
     name = cell_name(cell, table.axes)
-    notes = cell.all_notes
+    notes = [*cell.all_notes, *_count_notes(cell)]
     if cell.early_fusion:
         notes.append("all inputs are concatenated by channel (early fusion)")
     if cell.counts_missing:

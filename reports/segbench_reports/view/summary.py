@@ -173,7 +173,7 @@ def _speed(result: RunResult, row: Row, base: Row) -> list[str]:
 
 
 def _ratio(row: Row, base: Row, key: str) -> float | None:
-    own, other = row.figures.get(key), base.figures.get(key)
+    own, other = row.exact(key), base.exact(key)
     return own.value / other.value if own and other and other.value > 0 else None
 
 

@@ -105,6 +105,7 @@ def test_what_cannot_go_together_is_refused(segbench: Any, models: str, message:
     said = segbench("run", "--models", models, "--dataset", "dots", "--recipe", "tiny", "--out", "out")
     assert said.code == 2
     assert message in said.err
+    assert f"'{models.removesuffix(',dot')}'?" not in said.err, "what was typed is no suggestion"
 
 
 def test_members_of_other_classes_are_refused(bench: Any, segbench: Any) -> None:

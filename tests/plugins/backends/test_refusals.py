@@ -26,6 +26,17 @@ class _Bessel(nn.Module):
         return logits
 
 
+class _Complex(nn.Module):
+    """A product of complex numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(3, 3, dtype=torch.complex64))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.fft.irfft2(torch.einsum("bchw,cd->bdhw", torch.fft.rfft2(image), self.weight))
+
+
 class _Moody(nn.Module):
     """A branch on what the image shows."""
 
@@ -50,6 +61,26 @@ def _openvino(network: nn.Module, folder: Path, **options: Any) -> Path:
 def test_an_operator_without_counterpart_is_named(tmp_path: Path, export: Any) -> None:
     with pytest.raises(BackendError, match=r"operator (aten|prims)(::|\.)(special_)?bessel_j1\S* has no counterpart\. Replace it"):
         export(_Bessel(), tmp_path)
+
+
+def test_an_operator_on_complex_numbers_is_named_with_that_reason(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"operator aten.einsum works on complex numbers, which have no counterpart\. Replace it"):
+        _onnx(_Complex(), tmp_path)
+
+
+@pytest.mark.parametrize("largest", [1, 2**31])
+def test_weights_beyond_the_limit_of_an_onnx_file_stand_beside_it(tmp_path: Path, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_runtime, "_LARGEST_FILE", largest)
+    network = nn.Conv2d(3, 64, 3).eval()
+    path = _onnx(network, tmp_path)
+    onnx_runtime.annotate(path, {"classes": "[]"})
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx", "model.onnx.data"][: 2 if largest == 1 else 1]
+    (tmp_path / "moved").mkdir()
+    for file in [file for file in tmp_path.iterdir() if file.is_file()]:
+        file.rename(tmp_path / "moved" / file.name)
+    run = onnx_runtime.load(tmp_path / "moved" / path.name, OnnxRuntimeOptions(), Target("cpu", 1))
+    with torch.no_grad():
+        assert torch.allclose(run(*_IMAGE), network(*_IMAGE), atol=1e-5)
 
 
 @pytest.mark.parametrize("export", [_onnx, _openvino])

@@ -142,3 +142,18 @@ def test_only_what_differs_becomes_a_label(make_cell: CellMaker, make_run: RunMa
 def test_what_is_no_number_counts_as_not_measured(value: float, make_cell: CellMaker, make_run: RunMaker) -> None:
     table = main_table(make_run([make_cell(quality={"split": "test", "miou": value}), make_cell("b")]))
     assert _texts(table, "miou") == ["–", "50.0"]
+
+
+def test_a_lower_bound_is_shown_as_one_and_takes_no_part_in_comparisons(make_cell: CellMaker, make_run: RunMaker) -> None:
+    bound = {"macs": None, "macs_at_least": 200_000_000, "macs_not_counted": ["operator a::b (1 call) has no formula"]}
+    cells = [make_cell(), make_cell("small", millions=1.0), make_cell("custom").model_copy(update=bound)]
+    table = main_table(make_run(cells))
+    assert (_texts(table, "macs")[2], _best(table, "macs"), "macs" in table.rows[2].relative) == ("≥0.200", [1], False)
+
+
+def test_weights_in_buffers_are_parameters_and_a_failed_cell_is_never_best(make_cell: CellMaker, make_run: RunMaker) -> None:
+    buffers = {"params": 0, "params_in_buffers": 5_000_000}
+    table = main_table(make_run([make_cell(), make_cell("small", millions=1.0), make_cell("buffers").model_copy(update=buffers)]))
+    assert (_texts(table, "params")[2], _best(table, "params")) == ("5.00", [1])
+    failed = main_table(make_run([make_cell(), make_cell("small", millions=2.0), make_cell("tiny", millions=1.0, status="failed")]))
+    assert (_texts(failed, "params")[2], _best(failed, "params"), failed.rows[2].relative) == ("1.00", [1], {})

@@ -27,7 +27,7 @@ def count_rows(network: NetworkPair) -> Iterator[Change]:
 
 def _of_network(metric: Metric, network: NetworkPair) -> Iterator[Change]:
     old, new = network.baseline, network.new
-    values = [shown.value if (shown := metric.value(cell)) else None for cell in (old, new)]
+    values = [shown.value if (shown := metric.value(cell)) and not shown.at_least else None for cell in (old, new)]
     if values != [None, None]:
         row = network.row(metric, baseline=values[0], new=values[1])
         yield counted(row, _other_input(old, new) if metric.at_input else "")

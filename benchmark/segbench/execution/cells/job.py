@@ -423,11 +423,12 @@ def _counted_elsewhere(setup: Setup, counts: Counts, size: Size) -> Fields:
 
 
 def _macs_at_sizes(setup: Setup, network: DeployedNetwork) -> dict[str, int]:
-    """Multiply-adds of one image at each size that is swept."""
-    from segbench.measure.macs import count_macs
+    """Multiply-adds of one image at each size that is swept; none where some cannot be counted."""
+    from segbench.measure.macs import trace_macs
 
     sizes = [parse_size(size) for size in setup.settings.measure.input_sizes or ()]
-    return {format_size(size): count_macs(network, example_inputs(setup.inputs, size, batch_size=1)) for size in sizes}
+    totals = {format_size(size): trace_macs(network, example_inputs(setup.inputs, size, batch_size=1)).total for size in sizes}
+    return {size: total for size, total in totals.items() if total is not None}
 
 
 _STAGES: dict[str, Callable[[Setup, Emit], Fields]] = {"train": _train, "evaluate": _evaluate, "profile": _profile}

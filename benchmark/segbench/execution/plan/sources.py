@@ -294,7 +294,7 @@ def _missing(request: SourceRequest, key: Key, keys: Collection[Key]) -> str:
         return "distill needs a teacher: give --teacher RUN/CELL, or distill[teacher=..] with a model of this run or RUN/CELL."
     if any(other[0] == model for other in keys):
         return f"{request.what} {model}: its cell with the loss '{loss}' is not in this run. Add {loss} to --losses."
-    models = list(dict.fromkeys(other[0] for other in keys))
+    models = list(dict.fromkeys(other[0] for other in keys if model not in other[0].partition("[")[2]))  # without those made of it
     return (
         f"{request.what} {model}: there is no such model in this run.{did_you_mean(model, models)} "
         "Add it to --models (what is trained already is not trained again), or name trained weights: RUN/CELL."

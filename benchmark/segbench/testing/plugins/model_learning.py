@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
 
 from segbench.networks.network import Network
-from segbench.testing.check import during, fail
+from segbench.plugin.specs import resolve
+from segbench.testing.check import CheckResult, during, fail, warning
 from segbench.testing.plugins.model_subject import ModelSubject, training_loss
+from segbench.util.sequences import some_of
 
 STEPS = 3
 
 
-def every_parameter_learns(subject: ModelSubject) -> None:
+def every_parameter_learns(subject: ModelSubject) -> list[CheckResult]:
     """Every parameter that asks for gradients gets one that is not zero within three steps of training.
 
-    A layer behind a scalar that starts at 0 has its first gradient after that scalar has moved, hence the steps.
+    A layer behind a scalar that starts at 0 has its first gradient after that scalar has moved, hence the steps. Parameters of another
+    package's modules, which the plugin's author cannot change, are named in a warning.
     """
     network = subject.build().train()
     trained = {name: p for name, p in network.model.named_parameters() if p.requires_grad}
@@ -36,13 +40,44 @@ def every_parameter_learns(subject: ModelSubject) -> None:
                 if bool(parameter.grad.count_nonzero()):
                     still.discard(name)
             _step(trained.values())
+    theirs = _of_libraries(subject, network, unused | still)
+    unused, still, warnings = unused - theirs, still - theirs, [warning(_LIBRARY.format(some_of(theirs)))] if theirs else []
     if unused:
         fail(
-            f"{_some(unused)} get(s) no gradient: forward does not use it for any weighted output. "
+            f"{some_of(unused)} get(s) no gradient: forward does not use it for any weighted output. "
             "Remove it, set requires_grad=False, or name its output in aux_weights."
         )
     if still:
-        fail(f"the gradient of {_some(still)} stays zero over {STEPS} steps: is the path to the loss cut (detach, argmax, a factor 0)?")
+        fail(
+            f"the gradient of {some_of(still)} stays zero over {STEPS} steps at {subject.size[0]}x{subject.size[1]}: is the path to "
+            "the loss cut (detach, argmax, a factor 0)? Or is the image too small (declare min_size, or try --size)?"
+        )
+    return warnings
+
+
+_LIBRARY = "{} get(s) no gradient, and belong(s) to a library: counted as parameters, but not trained"
+
+
+def _of_libraries(subject: ModelSubject, network: Network, names: set[str]) -> set[str]:
+    """Those of the parameters whose innermost module of neither torch nor the plugin is another package's."""
+    modules = dict(network.model.named_modules())
+    build = resolve(subject.spec.build)
+    own = {"torch", _package(build)}
+    return {name for name in names if any(_package(type(modules[outer])) not in own for outer in _around(name))}
+
+
+def _around(parameter: str) -> list[str]:
+    """Dotted names of the modules around a parameter, the outermost left out.
+
+    >>> _around("net.decoder.0.weight")
+    ['net', 'net.decoder', 'net.decoder.0']
+    """
+    parts = parameter.split(".")[:-1]
+    return [".".join(parts[: end + 1]) for end in range(len(parts))]
+
+
+def _package(thing: Any) -> str:
+    return str(getattr(thing, "__module__", "")).partition(".")[0]
 
 
 def same_seed_gives_same_weights(subject: ModelSubject) -> None:
@@ -52,7 +87,7 @@ def same_seed_gives_same_weights(subject: ModelSubject) -> None:
         fail("two builds with one seed have different parameters")
     differing = [name for name, value in first.items() if not torch.equal(value, again[name])]
     if differing:
-        fail(f"two builds with one seed differ in {_some(differing)}: draw all random numbers from torch's global generator")
+        fail(f"two builds with one seed differ in {some_of(differing)}: draw all random numbers from torch's global generator")
     if first and all(torch.equal(value, other[name]) for name, value in first.items()):
         fail("another seed builds the same weights: build must not seed or fill all weights with constants itself")
 
@@ -79,9 +114,19 @@ def _backward(subject: ModelSubject, network: Network, step: int) -> None:
     with during(f"training step {step + 1} at batch 4"):
         outputs = network(*subject.inputs(subject.size, batch=4, seed=step))
         loss = training_loss(subject, outputs, seed=step)
+        if not loss.requires_grad and not any(p.requires_grad for p in network.parameters()):
+            fail(_nothing_to_train(network))
         if not loss.requires_grad:
-            fail("logits do not require gradients in training mode: is forward under no_grad, or is everything frozen?")
+            fail("logits do not require gradients in training mode: is forward under no_grad?")
         loss.backward()  # type: ignore[no-untyped-call]
+
+
+def _nothing_to_train(network: Network) -> str:
+    buffers = [name for name, _ in network.model.named_buffers()]
+    if next(network.parameters(), None) is not None:
+        return "every parameter has requires_grad=False: there is nothing to train"
+    kept = f"; its weights are buffers ({some_of(buffers)}), which no optimiser changes: use nn.Parameter" if buffers else ""
+    return f"the network has no parameter{kept}"
 
 
 def _step(parameters: Iterable[nn.Parameter]) -> None:
@@ -89,9 +134,4 @@ def _step(parameters: Iterable[nn.Parameter]) -> None:
     with torch.no_grad():
         for parameter in parameters:
             if parameter.grad is not None:
-                parameter.sub_(parameter.grad.sign(), alpha=1e-3)
-
-
-def _some(names: set[str] | list[str]) -> str:
-    listed = sorted(names)
-    return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
+                parameter.sub_(parameter.grad.sgn(), alpha=1e-3)

@@ -10,10 +10,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from segbench.networks.network import Network, build_network, resize_logits
+from segbench.plugin.input_sizes import largest_image, trial_size
 from segbench.plugin.inputs import plan_inputs
 from segbench.plugin.options import Options
 from segbench.plugin.specs import ModelSpec, Task, resolve
 from segbench.testing.check import during, fail
+from segbench.util.image_size import Size
+
+_TRAINING_SIDE = 64
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class ModelSubject:
     """A model with its options, and the class and channel counts at which it is tried.
 
     Counts that ``spec.check`` refuses are left out; where ``spec.channels`` names counts, those are tried instead.
-    Every count is met at least once; ``thorough`` tries every combination.
+    Every count is met at least once; ``thorough`` tries every combination. ``tried`` is the only image size at which the model is tried;
+    without it sizes are chosen that the spec allows.
     """
 
     spec: ModelSpec
@@ -29,6 +34,7 @@ class ModelSubject:
     class_counts: tuple[int, ...] = (2, 7, 21)
     channel_counts: tuple[int, ...] = (1, 3, 4)
     thorough: bool = False
+    tried: Size | None = None
 
     @cached_property
     def tasks(self) -> tuple[Task, ...]:
@@ -52,15 +58,18 @@ class ModelSubject:
     @property
     def size(self) -> tuple[int, int]:
         """An even size that suits training steps."""
-        side = max(self.spec.min_size, 64)
-        return (side, side)
+        return self.tried or trial_size(self.spec, (_TRAINING_SIDE, _TRAINING_SIDE))
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
         """An odd and an even size, not square, from the smallest that the spec allows (at least 32)."""
+        if self.tried:
+            return (self.tried,)
         base = max(self.spec.min_size, 32)
         even = base + base % 2
-        return ((base | 1, (base + 32) | 1), (even + 32, even + 64))
+        sizes = ((base | 1, (base + 32) | 1), (even + 32, even + 64))
+        most = largest_image(self.spec)
+        return sizes if most is None else tuple(dict.fromkeys((min(h, most[0]), min(w, most[1])) for h, w in (*sizes, most)))
 
     def build(self, task: Task | None = None, *, seed: int = 0) -> Network:
         """A fresh network."""
