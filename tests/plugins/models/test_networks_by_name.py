@@ -406,8 +406,18 @@ def test_adapters_keep_every_rule(text: str) -> None:
     assert broken_rules(text, quick=False) == {}
 
 
+_OTHER_SIZES = "the conformance rules try a network of one image size at others"
+_COUNTER = "torch's counter of operations stops where a network passes a bare parameter to a module (torch.utils.module_tracker)"
+_NOT_YET = {"dpt": _OTHER_SIZES, "beit": _OTHER_SIZES, "eomt": _OTHER_SIZES, "oneformer": _COUNTER}
+
+
+def _marked(kind: str) -> Any:
+    reason = _NOT_YET.get(kind)
+    return pytest.param(kind, marks=pytest.mark.xfail(reason=reason, strict=True)) if reason else kind
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", sorted(set(TINY) - {"mobilevit"}))
+@pytest.mark.parametrize("kind", [_marked(kind) for kind in sorted(set(TINY) - {"mobilevit"})])
 def test_kinds_of_transformers_break_no_rule_but_that_of_unused_parameters(kind: str, folder: Any) -> None:
     broken = broken_rules(f"transformers[name={folder(kind)}]", quick=False)
     assert set(broken) <= ({"every_parameter_learns"} if kind in UNUSED else set())
