@@ -95,6 +95,7 @@ def test_nothing_is_said_of_the_training_of_weights_from_elsewhere(bench: Any, w
     assert cell.quality.selected_on is None
     checkpoint = bench.directory / "checkpoints" / GIVEN / "best.pt"
     answer = segbench("evaluate", "--checkpoint", checkpoint, "--dataset", "dots", "--split", "val", "--json")
+    assert answer.code == 0, answer.err
     (again,) = json.loads(answer.out)["cells"]
     assert (again["quality"]["miou"], again["quality"]["selected_on"]) == (cell.quality.miou, None)
 

@@ -14,7 +14,7 @@ from segbench_plugins.models.hub import CONFIG, is_rgb, missing_package, missing
 if TYPE_CHECKING:
     from torch import nn
 
-_MULTIPLES = {"Unet": 1, "FPN": 1, "PSPNet": 8, "DeepLabV3": 8, "DeepLabV3Plus": 16, "PAN": 16}
+_MULTIPLES = {"Unet": 1, "PSPNet": 8, "DeepLabV3": 8, "DeepLabV3Plus": 16, "PAN": 16}
 """What height and width must be multiples of: the stride of the encoder's last feature, or 1 where the decoder takes any size."""
 _LAST_STRIDE = 32
 _LEAST = {"PAN": 128}
@@ -77,7 +77,8 @@ def check(task: Task, options: SmpOptions) -> list[str]:
 
 def normalise(task: Task, options: SmpOptions) -> dict[str, Normalisation] | None:
     """The mean and deviation that the encoder's weights were trained with, for a colour image; None from scratch."""
-    if options.weights is None or not is_rgb(task):
+    missing = missing_package("segmentation_models_pytorch", "segmentation-models-pytorch", "smp")
+    if missing or options.weights is None or not is_rgb(task):
         return None
     from segmentation_models_pytorch.encoders import get_preprocessing_params
 
@@ -204,7 +205,8 @@ def _missing_weights(options: SmpOptions, weights: str) -> str | None:
 
     sets = encoders[options.encoder]["pretrained_settings"]
     if weights not in sets:
-        return f"encoder '{options.encoder}' has no weights '{weights}'.{did_you_mean(weights, list(sets))} It has: {', '.join(sets) or 'none'}."
+        known = ", ".join(sets) or "none"
+        return f"encoder '{options.encoder}' has no weights '{weights}'.{did_you_mean(weights, list(sets))} It has: {known}."
     return missing_weight_file(sets[weights]["repo_id"], ("model.safetensors",))
 
 

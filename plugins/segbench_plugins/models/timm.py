@@ -1,4 +1,7 @@
-"""Any timm backbone under a light head (https://github.com/huggingface/pytorch-image-models). Nothing here imports timm before it is used."""
+"""Any timm backbone under a light head (https://github.com/huggingface/pytorch-image-models).
+
+timm is imported where a backbone is looked at or built, not before.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ What a backbone does is found by building it without values and running it at a 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,10 +63,10 @@ def find_backbone(name: str, head: str, in_channels: int = 3) -> Backbone:
 
 def create_backbone(name: str, found: Backbone, in_channels: int, *, pretrained: bool, weights: str | None) -> nn.Module:
     """The backbone: from a local file, with timm's weights, or random. Raises CheckpointError where its weights cannot be had."""
-    create = functools.partial(_create, name, in_channels, found.arguments)
+    create: Callable[..., nn.Module] = functools.partial(_create, name, in_channels, found.arguments)
     if weights is None:
         return load_pretrained(name, functools.partial(create, pretrained=True)) if pretrained else create()
-    backbone = create()
+    backbone: nn.Module = create()
     load_encoder(backbone, read_state(weights), name=name, source=weights, in_channels=in_channels)
     return backbone
 
@@ -112,7 +112,8 @@ def _indices(name: str, head: str, in_channels: int, arguments: Mapping[str, Any
     if not last:
         raise ConfigError("it has no feature at stride 4 or above")
     if len(last) == 1:
-        blocks = len(timm.create_model(name, in_chans=in_channels).feature_info)
+        whole: Any = timm.create_model(name, in_chans=in_channels)
+        blocks = len(whole.feature_info)
         return _taken(head, tuple(dict.fromkeys(max(blocks * (level + 1) // LEVELS - 1, 0) for level in range(LEVELS))))
     return _taken(head, tuple(last.values()))
 

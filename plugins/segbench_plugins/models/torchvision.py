@@ -162,9 +162,8 @@ def _take_channels(network: nn.Module, channels: int, *, pretrained: bool) -> No
     from torch import nn
 
     name, first = next((name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
-    taken = nn.Conv2d(
-        channels, first.out_channels, first.kernel_size, first.stride, first.padding, first.dilation, bias=first.bias is not None
-    )
+    form: dict[str, Any] = {key: getattr(first, key) for key in ("kernel_size", "stride", "padding", "dilation")}
+    taken = nn.Conv2d(channels, first.out_channels, **form, bias=first.bias is not None)
     nn.init.kaiming_normal_(taken.weight, mode="fan_out", nonlinearity="relu")  # as in both of torchvision's backbones
     if pretrained:
         with torch.no_grad():

@@ -1,6 +1,7 @@
-"""Segmentation networks of transformers by name (https://huggingface.co/docs/transformers/tasks/semantic_segmentation). Extra ``transformers``.
+"""Segmentation networks of transformers by name (https://huggingface.co/docs/transformers/tasks/semantic_segmentation).
 
-The library is imported where a network is built or checked, not before: what depends on the options is read from ``config.json``.
+They need the extra ``transformers``. The library is imported where a network is built, not before: what depends on the options is read
+from ``config.json``.
 """
 
 from __future__ import annotations
@@ -81,6 +82,8 @@ def build(task: Task, options: TransformersOptions) -> nn.Module:
 
 def for_options(options: TransformersOptions) -> dict[str, Any]:
     """Parts, class layers and sizes by the kind of network; nothing where the configuration is not at hand (``check`` says that)."""
+    if missing_package("transformers", "transformers", "transformers"):
+        return {}
     try:
         config = config_of(options.name, fetch=False)
     except SegbenchError:

@@ -18,6 +18,7 @@ from segbench_plugins.models.transformers import FAMILIES, PREPROCESSOR, config_
 if TYPE_CHECKING:
     from segbench_plugins.models.transformers import Family, TransformersOptions
 
+_library: Any = transformers  # typed in part only
 _SEMANTIC = "the task is semantic"
 _LEAST_SCORE = 1e-6
 _OF_TRAINING = ("use_auxiliary_head", "is_training", "use_pretrained_backbone")
@@ -45,6 +46,8 @@ class QueryNetwork(nn.Module):
     They are logarithms of the scores that the library's ``post_process_semantic_segmentation`` takes the argmax of, so that a softmax gives
     each class its share of the scores. ``task_inputs`` (1, L) is OneFormer's text, as tokens.
     """
+
+    task_inputs: Tensor | None
 
     def __init__(self, network: nn.Module, *, masks_first: bool, bgr: bool = False, task_inputs: Tensor | None = None) -> None:
         super().__init__()
@@ -78,7 +81,7 @@ def create(task: Task, options: TransformersOptions) -> nn.Module:
     kind = content["model_type"]
     family = FAMILIES[kind]
     config = _configure(options.name, kind, task.num_classes, sum(task.inputs.values()))
-    auto = transformers.AutoModelForUniversalSegmentation if family.queries else transformers.AutoModelForSemanticSegmentation
+    auto = _library.AutoModelForUniversalSegmentation if family.queries else _library.AutoModelForSemanticSegmentation
     pretrained = has_weights(options)
     network = _load(auto, options.name, config, family) if pretrained else auto.from_config(config)
     names = names_of(content)
@@ -94,7 +97,7 @@ def create(task: Task, options: TransformersOptions) -> nn.Module:
 
 
 def _configure(name: str, kind: str, classes: int, channels: int) -> Any:
-    config = transformers.AutoConfig.for_model(kind) if name in FAMILIES else transformers.AutoConfig.from_pretrained(name)
+    config = _library.AutoConfig.for_model(kind) if name in FAMILIES else _library.AutoConfig.from_pretrained(name)
     if name == "beit":
         config.out_indices = [3, 5, 7, 11]  # of the base size, as the library's message names them; it has no default
     if config.num_labels != classes:
@@ -102,7 +105,8 @@ def _configure(name: str, kind: str, classes: int, channels: int) -> Any:
     for setting in _OF_TRAINING:
         if getattr(config, setting, False):
             setattr(config, setting, False)
-    for part in (config, getattr(config, "backbone_config", None)):
+    parts: tuple[Any, ...] = (config, getattr(config, "backbone_config", None))
+    for part in parts:
         if channels != 3 and hasattr(part, "num_channels"):
             part.num_channels = channels
     return config
@@ -127,9 +131,7 @@ def _load(auto: Any, name: str, config: Any, family: Family) -> Any:
             f"({some}). Give the folder or repository that these weights were saved in, or set pretrained=false."
         )
     if any(key.startswith(family.encoder) for key in random):
-        raise CheckpointError(
-            f"the weights of '{name}' lack a part of the encoder ({sorted(random)[0]}). Set pretrained=false for random ones."
-        )
+        raise CheckpointError(f"the weights of '{name}' lack a part of the encoder ({min(random)}). Set pretrained=false for random ones.")
     return network
 
 
@@ -150,12 +152,14 @@ def _task_tokens(name: str, config: Any, pretrained: bool) -> Tensor:
     if not pretrained:
         return torch.ones(1, config.task_seq_len)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+        tokenizer = _library.AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"the tokenizer of '{name}' could not be loaded ({first_line(error)}), which OneFormer reads its task by."
         ) from error
-    tokens = tokenizer(_SEMANTIC, padding="max_length", max_length=config.task_seq_len, truncation=True, return_tensors="pt")
+    tokens: dict[str, Tensor] = tokenizer(
+        _SEMANTIC, padding="max_length", max_length=config.task_seq_len, truncation=True, return_tensors="pt"
+    )
     return tokens["input_ids"].float()
 
 
@@ -166,9 +170,9 @@ def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
     """Without the library's table of missing weights, which are judged here."""
-    level = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
+    level = _library.logging.get_verbosity()
+    _library.logging.set_verbosity_error()
     try:
         yield
     finally:
-        transformers.logging.set_verbosity(level)
+        _library.logging.set_verbosity(level)
