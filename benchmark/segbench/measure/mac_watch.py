@@ -55,10 +55,14 @@ class Watched:
 
 @dataclass
 class _Origin:
-    """Where a storage's values come from: the pass's input, or weights by name; ``products``: elements of an unsummed outer product."""
+    """Where a storage's values come from: the pass's input, weights by name, or ``strangers``, which nothing seen has made.
+
+    ``products``: elements of an outer product that has not been summed.
+    """
 
     from_input: bool = False
     weights: frozenset[str] = frozenset()
+    strangers: tuple[StorageWeakRef, ...] = ()
     products: int = 0
 
 
@@ -76,7 +80,7 @@ class MacWatch:
     """One pass of ``network(*inputs)``, operation by operation; ``formulas`` give twice the multiply-adds of an operation.
 
     A dispatch mode sees one thread only. Modules that are called in another one are watched there too, by hooks. ``strangers`` are storages
-    that nothing seen has made; those among ``held`` were there before.
+    that nothing seen has made and that met the input, a weight or a product, or are output; those among ``held`` were there before.
     """
 
     def __init__(
@@ -115,7 +119,7 @@ class MacWatch:
                 output = self.network(*self.inputs)
             with self._lock:
                 for tensor in tensors_of(output):
-                    self._origin(tensor)
+                    self.strangers += self._origin(tensor).strangers
 
     def result(self) -> Watched:
         """What the pass showed."""
@@ -156,10 +160,16 @@ class MacWatch:
                 self._note_weights(taken, origins, packet)
             if from_input or formula is not None:
                 self._tallies.met.update(*(origin.weights for origin in origins))
-            self._trace_outputs(func, args, out, from_input, frozenset().union(*(origin.weights for origin in origins)))
+            made = _Origin(from_input, frozenset().union(*(origin.weights for origin in origins)))
+            strangers = tuple(stranger for origin in origins for stranger in origin.strangers)
+            if from_input or made.weights or formula is not None:
+                self.strangers += strangers
+            else:
+                made.strangers = strangers
+            self._trace_outputs(func, args, out, made)
             self._count_outer_products(_name(packet), taken, origins, out, from_input)
 
-    def _trace_outputs(self, func: Any, args: Sequence[Any], out: Any, from_input: bool, weights: frozenset[str]) -> None:
+    def _trace_outputs(self, func: Any, args: Sequence[Any], out: Any, made: _Origin) -> None:
         written = [tensor for tensor in tree_leaves(out) if isinstance(tensor, Tensor)]
         schema = getattr(func, "_schema", None)
         if schema is not None and schema.is_mutable:
@@ -167,11 +177,12 @@ class MacWatch:
             written += [x for x, a in pairs if isinstance(x, Tensor) and a.alias_info is not None and a.alias_info.is_write]
         for tensor in written:
             origin = self._known(tensor)
+            weights = frozenset[str]() if made.from_input else made.weights
             if origin is None:
-                self._register(tensor, _Origin(from_input, frozenset() if from_input else weights))
+                self._register(tensor, _Origin(made.from_input, weights, made.strangers))
             else:
-                origin.from_input |= from_input
-                origin.weights |= frozenset() if from_input else weights
+                origin.from_input |= made.from_input
+                origin.weights |= weights
 
     def _count_outer_products(self, name: str, taken: Sequence[Tensor], origins: Sequence[_Origin], out: Any, from_input: bool) -> None:
         """A product that broadcasts both sides and is summed right away is a matrix product."""
@@ -197,10 +208,9 @@ class MacWatch:
         known = self._known(tensor)
         if known is not None:
             return known
-        origin = self._register(tensor, _Origin())
-        if tensor.numel() > 1 and (reference := _storage(tensor)) is not None:
-            self.strangers.append(reference)
-        return origin
+        reference = _storage(tensor)
+        strange = () if tensor.numel() < 2 or reference is None else (reference,)
+        return self._register(tensor, _Origin(strangers=strange))
 
     def _known(self, tensor: Tensor) -> _Origin | None:
         reference = _storage(tensor)

@@ -186,7 +186,7 @@ def _trilinear(
         for place in sorted(places):
             sizes.insert(place, 1)
         shapes.append(sizes)
-    return 2 * prod(max(sizes) for sizes in zip(*shapes, strict=True))
+    return 2 * int(prod(max(sizes) for sizes in zip(*shapes, strict=True)))
 
 
 def _rnn_layer(inputs: Shape, weight_inputs: Shape, weight_hidden: Shape, *_: Any, **__: Any) -> int:

@@ -205,6 +205,17 @@ def test_spectral_normalisation_keeps_no_weights_in_buffers() -> None:
     assert trace_macs(network, IMAGE).weights_elsewhere == 0
 
 
+def test_tensors_beside_the_pass_raise_no_alarm() -> None:
+    """The guard around a plugin's network reads the states of random generators, which torch shows in part."""
+
+    class Reads(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            torch.get_rng_state().numpy()
+            return super().forward(x)
+
+    assert trace_macs(Reads(3, 2, 1), IMAGE).total == PIXELS * 6
+
+
 def test_a_pass_that_cannot_be_watched_has_no_count() -> None:
     class Refuses(nn.Conv2d):
         def forward(self, x: Tensor) -> Tensor:
