@@ -263,6 +263,8 @@ class ModelSpec(_BuiltSpec):
     deployed        ``deployed(model) -> model`` without what only training needs (auxiliary heads). Without it, modules that serve
                     auxiliary outputs alone are dropped where the logits stay bit-identical, and kept otherwise, with a note
     check           ``check(task, options) -> [what is missing and how to get it, ..]``, called at planning; cheap
+    class_names     ``class_names(options) -> names in order``: the classes of the weights that the options load, where their class layer
+                    is kept for these names only; None where they have no class layer. Such a model is not scored as given on others
     for_options     ``for_options(options) -> {field: value}``: fields of this spec that depend on the options, such as ``head``,
                     ``parts``, ``aux_weights``, ``deployed`` or ``fixed_size``; cheap, as every command that names the model calls it
     derives         :class:`Derivation` of a model that is made of trained ones; ``build`` is not called then
@@ -288,6 +290,7 @@ class ModelSpec(_BuiltSpec):
     normalise: Ref | None = None
     deployed: Ref | None = None
     check: Ref | None = None
+    class_names: Ref | None = None
     for_options: Ref | None = None
     derives: Derivation | None = None
     reconstruction: str = ""

@@ -180,6 +180,7 @@ SPEC = ModelSpec(
     min_size=32,
     normalise="segbench_plugins.models.torchvision:normalise",
     check="segbench_plugins.models.torchvision:check",
+    class_names="segbench_plugins.models.torchvision:class_names",
     for_options="segbench_plugins.models.torchvision:for_options",
     source="https://docs.pytorch.org/vision/stable/models.html#semantic-segmentation",
 )

@@ -196,6 +196,7 @@ SPEC = ModelSpec(
     options=TransformersOptions,
     normalise="segbench_plugins.models.transformers:normalise",
     check="segbench_plugins.models.transformers:check",
+    class_names="segbench_plugins.models.transformers:class_names",
     for_options="segbench_plugins.models.transformers:for_options",
     source="https://huggingface.co/docs/transformers/tasks/semantic_segmentation",
 )

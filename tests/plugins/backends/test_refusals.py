@@ -34,7 +34,8 @@ class _Complex(nn.Module):
         self.weight = nn.Parameter(torch.rand(3, 3, dtype=torch.complex64))
 
     def forward(self, image: Tensor) -> Tensor:
-        return torch.fft.irfft2(torch.einsum("bchw,cd->bdhw", torch.fft.rfft2(image), self.weight))
+        result: Tensor = torch.fft.irfft2(torch.einsum("bchw,cd->bdhw", torch.fft.rfft2(image), self.weight))
+        return result
 
 
 class _Moody(nn.Module):

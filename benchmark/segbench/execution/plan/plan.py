@@ -363,6 +363,8 @@ def _cell(
         refuse_training(model.spec, settings.train)
     inputs, model_task = plan_inputs(model.spec, task, model.options)
     normalisation = {name: Normalisation(norm.mean, norm.std, norm.scale) for name, norm in settings.data.normalisation.items()}
+    if complete and settings.train.as_given and weights is None:
+        _refuse_random_classes(model, task)
     if weights is not None and settings.train.as_given and (meta := meta_of(weights, complete=complete)) is not None:
         inputs = inputs_as_trained(inputs, meta)
         settings = settings.model_copy(update={"train": settings.train.model_copy(update=history(meta, dataset))})
@@ -423,6 +425,18 @@ def _refuse_sizes(spec: ModelSpec, settings: Settings) -> None:
             f"eval.scales enlarges images, and model '{spec.name}' takes none above {largest[0]}x{largest[1]}: score in tiles "
             f"(eval.tile={largest[0]}x{largest[1]}), or leave eval.scales out."
         )
+
+
+def _refuse_random_classes(model: Chosen[ModelSpec], task: Task) -> None:
+    """Refuse to score as given a model whose weights are of other classes: its class layer would be random (:class:`ConfigError`)."""
+    names = resolve(model.spec.class_names)(model.options) if model.spec.class_names else None
+    if names is None or tuple(names) == task.class_names:
+        return
+    raise ConfigError(
+        f"{model}: its weights are of {counted(len(names), 'class', 'classes')} ({', '.join(names[:3])}, ..), the dataset has "
+        f"{len(task.class_names)} ({', '.join(task.class_names[:3])}, ..): as given its class layer would be random. "
+        "Train it (--epochs N), or export the network with its own classes and score the file: 'file[path=..]' with --class-map."
+    )
 
 
 def _versions(spec: BackendSpec) -> dict[str, str | None]:

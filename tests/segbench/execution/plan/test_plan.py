@@ -45,6 +45,22 @@ def test_all_axes_are_multiplied_and_a_model_s_cells_stand_together(plan: Planne
     assert {(cell.settings.train.lr, cell.settings.train.clip) for cell in cells} == {(a, b) for a in (0.1, 0.2) for b in (1, 2)}
 
 
+def test_weights_of_other_classes_are_not_scored_as_given(plan: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, plugin = plan.catalog.spec("models", "dot")
+    own = plan(models="dot").task.class_names
+
+    def config(names: tuple[str, ...] | None, epochs: int) -> None:
+        changed = dataclasses.replace(spec, class_names=lambda options: names)
+        monkeypatch.setitem(plan.catalog._entries["models"], "dot", (changed, plugin))
+        flags = {"models": "dot", "dataset": "dots", "recipes": "tiny"}
+        make_plan(load_config(sets=(f"train.epochs={epochs}",), flags=flags), plan.catalog, complete=True)
+
+    for names, epochs in ((own, 0), (None, 0), (("cat", "dog", "cow"), 2)):
+        config(names, epochs)
+    with pytest.raises(ConfigError, match=r"its weights are of 3 classes \(cat, dog, cow, \.\.\).*would be random"):
+        config(("cat", "dog", "cow"), 0)
+
+
 def test_a_label_names_a_model_and_its_files_and_is_no_part_of_its_fingerprint(plan: Planner) -> None:
     plain, labelled = plan.cell(models="dot"), plan.cell(models="lite=dot")
     assert (str(labelled.model), labelled.model.short_name, labelled.id) == ("dot", "lite", plain.id.replace("dot", "lite", 1))
