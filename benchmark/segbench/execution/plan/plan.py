@@ -496,7 +496,7 @@ def _refuse_required(recipe: Recipe, settings: Settings) -> None:
 
 
 def _check_model_settings(config: RunConfig, settings: Settings, catalog: Catalog) -> None:
-    known = {key for text in config.models for key in describe(catalog.model(text).spec.options)}
+    known = {key for text in config.models for key in describe(catalog.spec("models", parse_choice(text, labels=True).name)[0].options)}
     for key in settings.model:
         if key not in known:
             raise ConfigError(f"[model] {key}: none of the models has this option.{did_you_mean(key, known)}")
