@@ -106,7 +106,7 @@ def segbench_losses() -> Iterable[LossSpec]:
             options=ScheduleOptions,
             takes="batch",
             check="segbench_plugins.losses.inner:check_schedule",
-            class_weights="segbench_plugins.losses.class_weights:of_schedule",
+            class_weights="segbench_plugins.losses.schedule_weights:of_schedule",
             formula=LossFormula(function="segbench_plugins.losses.reference:schedule", choices=("schedule[at=0.9]",)),
         ),
         LossSpec(
