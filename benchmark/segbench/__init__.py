@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from segbench.plugin.options import NoOptions, Options, option
     from segbench.plugin.specs import (
         IGNORE_INDEX,
+        AugmentationSpec,
         BackendSpec,
         Claim,
         Conversion,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         LossBatch,
         LossFormula,
         LossSpec,
+        MetricSpec,
         ModelSpec,
         Normalisation,
         Problem,
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
         Latency,
         LoadedWeights,
         Memory,
+        MetricScore,
         ModuleCost,
         ModuleCosts,
         ModuleLatency,
@@ -152,12 +155,12 @@ _HOMES = {
     "results.run_comparison": "Change Gate GateClause RunComparison RunDifference RunSide",
     "results.records": (
         "AS_GIVEN Ablation AblationStep CellResult ClassWeights Comparison ConfigRecord Deployment Drift Environment Epoch Family Latency "
-        "LoadedWeights Memory ModuleCost ModuleCosts ModuleLatency Quality RaceContender RaceGroup RaceRecord ReferenceLatency "
+        "LoadedWeights Memory MetricScore ModuleCost ModuleCosts ModuleLatency Quality RaceContender RaceGroup RaceRecord ReferenceLatency "
         "ReferenceRecord RunResult SeedSummary TaskRecord Training TrainingCost Verdict VerificationRecord"
     ),
     "plugin.specs": (
-        "IGNORE_INDEX BackendSpec Claim Conversion ConverterSpec Counts DatasetSpec Derivation Download GivenWeights LossBatch LossFormula "
-        "LossSpec ModelSpec Normalisation Problem Progress Recipe Reporter ReportTarget Sample Target Task"
+        "IGNORE_INDEX AugmentationSpec BackendSpec Claim Conversion ConverterSpec Counts DatasetSpec Derivation Download GivenWeights "
+        "LossBatch LossFormula LossSpec MetricSpec ModelSpec Normalisation Problem Progress Recipe Reporter ReportTarget Sample Target Task"
     ),
     "results.store": "load_run",
     "util.named_colours": "named_colour",
@@ -173,6 +176,7 @@ __all__ = [
     "METRICS",
     "Ablation",
     "AblationStep",
+    "AugmentationSpec",
     "AveragedClasses",
     "BackendError",
     "BackendSpec",
@@ -216,6 +220,8 @@ __all__ = [
     "MaskFile",
     "Memory",
     "Metric",
+    "MetricScore",
+    "MetricSpec",
     "ModelSpec",
     "ModuleCost",
     "ModuleCosts",

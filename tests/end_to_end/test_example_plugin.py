@@ -49,6 +49,8 @@ print(json.dumps([plugin.name, plugin.version, plugin.error, plugin.editable, pl
         "losses": ["example-tversky"],
         "datasets": ["example-stripes"],
         "claims": ["example/unet-params"],
+        "metrics": ["example_area_error"],
+        "augmentations": ["example-rotate"],
     }
 
 

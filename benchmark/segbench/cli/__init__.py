@@ -33,7 +33,7 @@ COMMANDS = {
     "publish": "Build a static site of runs: leaderboards, reports, badges.",
     "schema": "Print the JSON Schema of run.json, or hold files against it.",
     "list": "List models, losses, datasets, recipes, .. and plugins.",
-    "check": "Run the conformance checks of a model, loss or dataset.",
+    "check": "Run the conformance checks of a model, loss, dataset, ..",
     "verify": "Hold the instruments against known quantities on this machine.",
     "data": "Check, preview or fetch a dataset.",
 }

@@ -12,13 +12,13 @@ from segbench.util.image_size import Size, parse_size
 from segbench.util.sequences import counted
 
 
-@click.command(name="check", short_help="Run the conformance checks of a model, loss or dataset.")
+@click.command(name="check", short_help="Run the conformance checks of a model, loss, dataset, ..")
 @click.argument("name")
 @click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the dataset, where NAME is one that needs it.")
 @click.option("--size", metavar="HxW", help="The only image size at which a model is tried; by default sizes that its spec allows.")
 @click.option("--thorough", is_flag=True, help="Every size and class count.")
 def command(name: str, data: Path | None, size: str | None, thorough: bool) -> int:
-    """Check that NAME (with options in brackets) keeps the rules of its kind: a model, loss, dataset or backend."""
+    """Check that NAME (with options in brackets) keeps the rules of its kind: model, loss, dataset, backend, metric, augmentation."""
     from segbench.plugin.registry import load_catalog
     from segbench.util.compat import require_torch
 
@@ -60,7 +60,7 @@ def _find_plugin(catalog: Any, text: str) -> Any:
     from segbench.errors import ConfigError, UnknownNameError, did_you_mean
     from segbench.plugin.choice import parse_choice
 
-    kinds = ("models", "losses", "datasets", "backends")
+    kinds = ("models", "losses", "datasets", "backends", "metrics", "augmentations")
     choice = parse_choice(text)
     for kind in kinds:
         if choice.name not in catalog.names(kind):
@@ -72,6 +72,8 @@ def _find_plugin(catalog: Any, text: str) -> Any:
         # a model that is made of others is checked as they make it, with fresh weights
         return catalog.model(choice) if kind == "models" else catalog.choose(kind, choice)
     names = [name for kind in kinds for name in catalog.names(kind)]
+    known = ", ".join(names)
     raise UnknownNameError(
-        f"No model, loss, dataset or backend is named '{choice.name}'.{did_you_mean(choice.name, names)} Known: {', '.join(names)}."
+        f"No model, loss, dataset, backend, metric or augmentation is named '{choice.name}'.{did_you_mean(choice.name, names)} "
+        f"Known: {known}."
     )

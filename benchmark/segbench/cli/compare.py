@@ -86,7 +86,6 @@ def command(
         raise ConfigError("--strict goes with --fail-on: without conditions nothing can fail.")
     if out is not None and out.is_dir():
         raise ConfigError(f"'{out}' is a folder: give --out a file.")
-    clauses = parse_gate(fail_on) if fail_on is not None else []
     share = _share(margin)
     catalog = load_catalog()
     reporter = catalog.reporter(name)
@@ -94,6 +93,7 @@ def command(
         able = ", ".join(spec.name for spec, _ in catalog.specs("reporters") if spec.comparison)
         raise ConfigError(f"Format '{name}' shows one run; a comparison can be shown as: {able}.")
     runs = [_load(text, baselines_folder(folder)) for text in (baseline, new)]
+    clauses = parse_gate(fail_on) if fail_on is not None else []  # runs bring the names of their plugins' metrics
     pairing = match(runs[0].result, runs[1].result, _renamed(matches))
     race_again = retime is not False
     race = {"forced": bool(retime), "rounds": rounds, "threads": threads, "margin": share}

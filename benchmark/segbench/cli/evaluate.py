@@ -18,6 +18,7 @@ from segbench.cli.trained import TRAINED
 @click.option("--data", metavar="DIR", help="Folder of the dataset.")
 @click.option("--split", metavar="NAME", help="Split to score.")
 @click.option("--class-map", metavar="MAP|FILE", help="Which class of the network stands for which of the dataset: a:b,c:ignore.")
+@click.option("--metrics", metavar="A,B", help="Plugins' metrics to compute beside (segbench list metrics).")
 @click.option("--image-size", metavar="N|HxW", help="Short for --set eval.image_size=..")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Any setting of [eval], as in eval.resize=warp. Repeatable.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep run.json, report.md and pictures there.")
@@ -30,6 +31,7 @@ def command(
     data: str | None,
     split: str | None,
     class_map: str | None,
+    metrics: str | None,
     image_size: str | None,
     sets: tuple[str, ...],
     out: Path | None,
@@ -68,6 +70,7 @@ def command(
     texts = [*sets]
     texts += [f"eval.split={split}"] if split else []
     texts += [f"eval.image_size={image_size}"] if image_size else []
+    texts += [f"eval.metrics={metrics}"] if metrics else []
     given = {"data": data, "device": device, "dataset": dataset, "eval.class_map": class_map}
     flags = {key: value for key, value in given.items() if value}
     catalog = load_catalog()

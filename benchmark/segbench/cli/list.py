@@ -17,6 +17,9 @@ _DETAILS = [
     "loss",
     "dataset",
     "statement",
+    "unit",
+    "better",
+    "meaning",
     "reading_of",
     "conditions",
     "modules",
@@ -70,6 +73,8 @@ def spec_rows(catalog: Catalog, kind: str) -> list[dict[str, Any]]:
         if kind in ("recipes", "claims"):
             fields = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
             row |= {key: value for key, value in fields.items() if key not in ("name", "summary")}
+        if kind == "metrics":
+            row |= {"unit": spec.unit or "a plain number", "better": spec.better, "meaning": spec.meaning}
         row |= {key: getattr(spec, key) for key in ("source", "reconstruction") if getattr(spec, key, "")}
         rows.append(row)
     return rows

@@ -22,6 +22,7 @@ _FLAGS = {
     "image_size": "train.image_size",
     "lr": "train.lr",
     "limit": "data.limit",
+    "metrics": "eval.metrics",
 }
 
 
@@ -59,6 +60,7 @@ _FLAGS = {
 @click.option("--batch-size", metavar="N", help="Short for --set train.batch_size=N.")
 @click.option("--image-size", metavar="N|HxW", help="Short for --set train.image_size=..")
 @click.option("--lr", metavar="X", help="Short for --set train.lr=X.")
+@click.option("--metrics", metavar="A,B", help="Plugins' metrics to compute beside (segbench list metrics).")
 @click.option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.  [default: auto]")
 @click.option("--out", metavar="DIR", help="The run's directory; the same one continues it.  [default: runs/<dataset>-<recipe>]")
 @click.option("--fresh", is_flag=True, help="Forget earlier results in that directory.")

@@ -27,6 +27,7 @@ _FORMATS = "markdown,html"
 @click.option("--suffix", default="", metavar="TEXT", help="What masks' names have behind the images', as in _pred.")
 @click.option("--resize", type=click.Choice(["nearest"]), help="Bring masks of another size to the label's.  [default: refused]")
 @click.option("--partial", is_flag=True, help="Score the images that have a mask, and leave masks of no image out; not ranked.")
+@click.option("--metrics", default="", metavar="A,B", help="Plugins' metrics to compute beside (segbench list metrics).")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep run.json, reports and pictures there.")
 @click.option("--format", "formats", metavar="A,B", help=f"Reports that are written below --out.  [default: {_FORMATS}]")
 @click.option("--json", "as_json", is_flag=True, help='Print {"cells": [..], "comparisons": [..]}, and nothing else.')
@@ -62,10 +63,12 @@ def command(folders: tuple[str, ...], out: Path | None, formats: str | None, as_
     from segbench.execution.score import score_masks
     from segbench.results.store import RunStore
 
+    metrics = [name.strip() for name in flags.pop("metrics").split(",") if name.strip()]
     where = {key: flags.pop(key) for key in ("dataset", "data", "split")}
     with _directory(out) as directory:
         options = MaskOptions(**flags)
-        result = score_masks(folders, **where, catalog=catalog, directory=directory, options=options, command=own_command())
+        further: dict[str, Any] = {"options": options, "metrics": metrics, "command": own_command()}
+        result = score_masks(folders, **where, catalog=catalog, directory=directory, **further)
         notes = write_reports(result, directory, catalog, formats=names) if out is not None else []
         if notes:
             result = result.model_copy(update={"warnings": [*result.warnings, *notes]})

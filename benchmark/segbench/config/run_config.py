@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -331,7 +331,12 @@ def _null_or_choice(key: str, value: Any) -> Any:
     fields = getattr(Settings.model_fields[section].annotation, "model_fields", {}) if section in Settings.model_fields else {}
     if value not in (None, "none"):
         return value
-    return "none" if name in fields and "none" in get_args(fields[name].annotation) else None
+    return "none" if name in fields and "none" in _literals(fields[name].annotation) else None
+
+
+def _literals(annotation: Any) -> list[Any]:
+    """The choices of a setting, also where it takes other text beside."""
+    return [value for part in (annotation, *get_args(annotation)) if get_origin(part) is Literal for value in get_args(part)]
 
 
 def _near_setting(key: str) -> str:

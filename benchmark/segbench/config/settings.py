@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from segbench.errors import ConfigError
+from segbench.plugin.choice import parse_choice
 from segbench.plugin.class_map import class_map_text
 from segbench.util.folds import parse_fold
 from segbench.util.image_size import parse_growing_size, parse_size
@@ -87,7 +88,9 @@ class TrainSettings(Section):
         None, gt=0.0, lt=1.0, description="decay of a moving average of the weights, which is validated, scored and kept; none: no average"
     )
     schedule: Literal["onecycle", "poly", "cosine", "plateau", "constant"] = "onecycle"
-    augmentation: Literal["none", "standard", "enhanced", "crop"] = "standard"
+    augmentation: Literal["none", "standard", "enhanced", "crop"] | str = Field(
+        "standard", description="none, standard, enhanced, crop, or a plugin's, as in NAME[option=1]: segbench list augmentations"
+    )
     precision: Literal["auto", "bf16", "fp16", "off"] = "auto"
     patience: int | None = Field(None, ge=1, description="validations without a better score before training stops; none: never")
     clip: float | None = Field(1.0, gt=0.0, description="largest gradient norm; none: no clipping")
@@ -132,6 +135,11 @@ class TrainSettings(Section):
         _as_value_error(parse_growing_size, value)
         return value
 
+    @field_validator("augmentation")
+    @classmethod
+    def _canonical(cls, value: str) -> str:
+        return str(_as_value_error(parse_choice, value))
+
     @property
     def as_given(self) -> bool:
         """True where nothing is trained: the network is taken as its weights are."""
@@ -161,6 +169,7 @@ class EvalSettings(Section):
         None, description="which class of the network stands for which of the dataset, where names do not say: a:b,c:ignore or a file"
     )
     any_values: bool = Field(False, description="score a trained network on images whose values are far from those of its training")
+    metrics: tuple[str, ...] = Field((), description="plugins' metrics that are computed beside: segbench list metrics")
     every: Positive = Field(1, description="validate every n epochs")
     batch_size: Positive | None = Field(None, description="none: the training batch size")
     pictures: int = Field(4, ge=0, description="how many fixed samples are pictured")
@@ -184,6 +193,16 @@ class EvalSettings(Section):
         if not value or len(set(value)) < len(value) or not all(0.1 <= scale <= 8 for scale in value):
             raise ValueError("different factors from 0.1 to 8, such as (0.75,1,1.25)")
         return value
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _split_metrics(cls, value: Any) -> Any:
+        names = value.split(",") if isinstance(value, str) else value or ()
+        return (
+            tuple(dict.fromkeys(name.strip() if isinstance(name, str) else name for name in names))
+            if isinstance(names, list | tuple)
+            else value
+        )
 
     @field_validator("image_size", "tile")
     @classmethod

@@ -14,16 +14,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from segbench.config.settings import TrainSettings
+from segbench.data.augmentation import PluginAugmentation
 from segbench.data.batch_order import count_batches, drawn_batches, epoch_batches, sample_seed
 from segbench.data.batches import EvalBatch, Normaliser, TrainBatch, planned_normalisation, stack
 from segbench.data.cache.entry import CachedSamples
 from segbench.data.cache.resized import LayeredSamples, samples_at
 from segbench.data.class_pixels import ClassPixels, balanced_shares
-from segbench.data.samples import read_fields
-from segbench.data.transforms import Policy, Resize, augment, evaluation_size, resize_image
+from segbench.data.samples import Fields, read_fields
+from segbench.data.transforms import POLICIES, Box, Policy, Resize, augment, evaluation_size, resize_image
 from segbench.errors import ConfigError, DataError, SegbenchError
+from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import InputPlan
-from segbench.plugin.specs import Sample, Task
+from segbench.plugin.specs import AugmentationSpec, Sample, Task
 from segbench.util.devices import usable_cores
 from segbench.util.image_size import Size, parse_growing_size
 
@@ -95,6 +97,7 @@ def train_loader(
     settings: TrainSettings,
     seed: int,
     prepare: Prepare | None = None,
+    augmentation: Chosen[AugmentationSpec] | None = None,
     class_pixels: ClassPixels | None = None,
     rank: int = 0,
     world_size: int = 1,
@@ -107,6 +110,8 @@ def train_loader(
     sample, depend on (seed, epoch, index) alone, not on workers, processes or what was loaded before. ``prepare`` gets each
     mask (H, W) int64 after geometry. The last, incomplete batch is dropped where a process would get a single image of it.
 
+    ``augmentation`` is what ``settings.augmentation`` names where a plugin gives it (:class:`PluginError` where it is at fault).
+
     Raises :class:`DataError` where there are fewer than two samples per process, :class:`ConfigError` for batches of one.
     """
     if settings.batch_size < 2:
@@ -117,7 +122,10 @@ def train_loader(
         raise DataError(f"training needs at least {2 * world_size} samples (two per process), the split has {len(samples)}")
     device = torch.device(device)
     first_size = parse_growing_size(settings.image_size)[0][1]
-    items = TrainItems(samples, task, plan, settings.augmentation, seed, prepare)
+    transform = None if augmentation is None else PluginAugmentation(augmentation, task)
+    items = TrainItems(samples, task, plan, _policy(settings, augmentation), seed, prepare, transform)
+    if transform is not None:
+        transform.try_padding(items.placed(0, first_size)[0], first_size)
     workers = resolve_workers(settings.workers, samples, device=device, world_size=world_size)
     shares = None
     if settings.sampler == "balanced":
@@ -128,11 +136,31 @@ def train_loader(
     return loader
 
 
-class TrainItems(Dataset[Any]):
-    """Training samples as a worker prepares them: read, augmented, with the loss's extras."""
+def _policy(settings: TrainSettings, augmentation: Chosen[AugmentationSpec] | None) -> Policy:
+    """The geometry of ``settings.augmentation``; a plugin's transform gets samples that have been brought to the training size, no more."""
+    policy = next((name for name in POLICIES if name == settings.augmentation), None)
+    if augmentation is not None:
+        return "none"
+    if policy is None:
+        raise ConfigError(f"train.augmentation={settings.augmentation} is a plugin's: train_loader needs it as augmentation=..")
+    return policy
 
-    def __init__(self, samples: Sequence[Sample], task: Task, plan: InputPlan, policy: Policy, seed: int, prepare: Prepare | None) -> None:
+
+class TrainItems(Dataset[Any]):
+    """Training samples as a worker prepares them: read, augmented by a policy and a plugin's transform, with the loss's extras."""
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        task: Task,
+        plan: InputPlan,
+        policy: Policy,
+        seed: int,
+        prepare: Prepare | None,
+        transform: PluginAugmentation | None = None,
+    ) -> None:
         self.samples, self.task, self.plan, self.policy, self.seed, self.prepare = samples, task, plan, policy, seed, prepare
+        self.transform = transform
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -147,11 +175,17 @@ class TrainItems(Dataset[Any]):
             return Failure(error)
 
     def _item(self, index: int, size: Size) -> dict[str, Any]:
-        source = samples_at(self.samples, size, self.policy)
-        fields = read_fields(source, index, task=self.task, normalisation=planned_normalisation(self.plan))
-        moved, content = augment(fields, policy=self.policy, size=size, task=self.task)
+        moved, content = self.placed(index, size)
+        moved = moved if self.transform is None else self.transform(moved, size)
         extras = dict(self.prepare(moved.mask.to(torch.int64))) if self.prepare else {}
         return {"inputs": moved.inputs, "mask": moved.mask, "extras": extras, "content": content, "id": moved.id}
+
+    def placed(self, index: int, size: Size) -> tuple[Fields, Box]:
+        """A sample under the policy's geometry, at its own size where a plugin's transform asks for that, and the box of its content."""
+        native = self.transform is not None and self.transform.native
+        source = self.samples if native else samples_at(self.samples, size, self.policy)
+        fields = read_fields(source, index, task=self.task, normalisation=planned_normalisation(self.plan))
+        return (fields, (0, 0, *size)) if native else augment(fields, policy=self.policy, size=size, task=self.task)
 
 
 class EvalLoader:

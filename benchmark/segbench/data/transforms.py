@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from segbench.plugin.specs import Sample, Task
 from segbench.util.image_size import Size
 
 Policy = Literal["none", "standard", "enhanced", "crop"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
 Resize = Literal["keep-aspect", "warp", "none"]
 Box = tuple[int, int, int, int]
 """Top, left, height, width."""

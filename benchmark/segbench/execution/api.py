@@ -163,12 +163,14 @@ def score(
     colours: str | None = None,
     resize: Literal["nearest"] | None = None,
     partial: bool = False,
+    metrics: Sequence[str] = (),
     out: str | Path | None = None,
 ) -> RunResult:
     """Score folders of predicted masks, as ``segbench score`` does: one mask for each image of the split.
 
     ``folders`` is a folder, several, or a mapping of names to them. ``mask_classes`` are the classes that the masks' ids mean
-    (``--classes``), ``colours`` those of masks in colours. Results are written to ``out`` where that is given.
+    (``--classes``), ``colours`` those of masks in colours, ``metrics`` names of plugins' metrics.
+    Results are written to ``out`` where that is given.
     """
     from segbench.execution.masks.subjects import MaskOptions
     from segbench.execution.score import score_masks
@@ -183,7 +185,8 @@ def score(
     catalog, name = _offer_dataset(dataset, classes)
     with tempfile.TemporaryDirectory(prefix="segbench-score-") as folder:
         directory = Path(out).absolute() if out is not None else Path(folder)
-        return score_masks(named, dataset=name, data=data, split=split, catalog=catalog, directory=directory, options=options)
+        where: dict[str, Any] = {"dataset": name, "data": data, "split": split}
+        return score_masks(named, **where, catalog=catalog, directory=directory, options=options, metrics=metrics)
 
 
 def _offer_dataset(dataset: Any, classes: Sequence[str] | None) -> tuple[Catalog, str]:

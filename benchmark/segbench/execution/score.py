@@ -17,6 +17,7 @@ from segbench.measure.environment import describe_environment
 from segbench.measure.verification import instrument_identity, read_stamp
 from segbench.plugin.class_map import class_map_text
 from segbench.plugin.registry import Catalog
+from segbench.results.plugin_metrics import refuse_own_metric
 from segbench.results.publishing import machine_record, public
 from segbench.results.records import CellResult, ConfigRecord, RunResult
 from segbench.results.store import RunStore
@@ -32,23 +33,27 @@ def score_masks(
     directory: Path,
     options: MaskOptions | None = None,
     command: str | None = None,
+    metrics: Sequence[str] = (),
 ) -> RunResult:
     """Score folders of masks (``DIR`` or ``NAME=DIR``), one mask per image of a split, and compare them image by image.
 
     Each folder is a row whose model is the folder's name. ``directory`` gets ``run.json``, confusion matrices and pictures once all is
-    scored. ``split`` is by default test where the dataset has one and it is there, else val.
+    scored. ``metrics`` are plugins' metrics by name. ``split`` is by default test where the dataset has one and it is there, else val.
     Raises :class:`ConfigError` or :class:`DataError` for masks that are missing, too many, of another size or of unknown values.
     """
     started = time.perf_counter()
+    for name in metrics:
+        refuse_own_metric(name)
+    chosen = [catalog.metric(name) for name in metrics]
     options = options or MaskOptions()
     scored = open_scored_split(catalog, dataset, data, split)
     subjects = open_subjects(folders, scored, options)
-    counts = count_masks(subjects, scored, resize=options.resize is not None)
+    counts = count_masks(subjects, scored, resize=options.resize is not None, metrics=[one.spec for one in chosen])
     seconds = (time.perf_counter() - started) / len(subjects)
     store = RunStore(directory)
     store.open()
     try:
-        rows = rows_of_masks(counts, scored, options, directory=directory, seconds=seconds)
+        rows = rows_of_masks(counts, scored, options, directory=directory, seconds=seconds, metrics=chosen)
         for row in rows:
             store.write_cell(row)
         result = with_comparisons(_result(rows, scored, options, catalog, command), directory)

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from segbench.plugin.specs import BackendSpec, Claim, ConverterSpec, DatasetSpec, LossSpec, ModelSpec, Recipe, Reporter
+    from segbench.plugin.specs import (
+        AugmentationSpec,
+        BackendSpec,
+        Claim,
+        ConverterSpec,
+        DatasetSpec,
+        LossSpec,
+        MetricSpec,
+        ModelSpec,
+        Recipe,
+        Reporter,
+    )
 
 hookspec = pluggy.HookspecMarker("segbench")
 hookimpl = pluggy.HookimplMarker("segbench")
@@ -59,6 +70,18 @@ def segbench_reporters() -> Iterable[Reporter]:
 @hookspec
 def segbench_converters() -> Iterable[ConverterSpec]:
     """Readers of annotation tools' files (``segbench data convert``)."""
+    raise NotImplementedError
+
+
+@hookspec
+def segbench_metrics() -> Iterable[MetricSpec]:
+    """Scores of predictions (``eval.metrics``)."""
+    raise NotImplementedError
+
+
+@hookspec
+def segbench_augmentations() -> Iterable[AugmentationSpec]:
+    """Random changes of training samples (``train.augmentation``)."""
     raise NotImplementedError
 
 

@@ -27,13 +27,13 @@ from typing import Any
 
 from segbench.plugin.options import Options, describe, describe_type
 from segbench.plugin.source_files import IMPORT_STRING, Piece, Reference, SourceFile, read_source, source_hash
-from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec
+from segbench.plugin.specs import AugmentationSpec, BackendSpec, DatasetSpec, LossSpec, MetricSpec, ModelSpec
 from segbench.util.files import file_digest
 from segbench.util.packages import installed_version
 
-_SPECS = (ModelSpec, LossSpec, DatasetSpec, BackendSpec)
-_NOT_CODE = frozenset(("name", "summary", "source", "formula", "fetch", "check_data"))
-"""Fields of specs that change no result: words, and what serves only ``segbench verify`` and ``segbench data``."""
+_SPECS = (ModelSpec, LossSpec, DatasetSpec, BackendSpec, MetricSpec, AugmentationSpec)
+_NOT_CODE = frozenset(("name", "summary", "source", "formula", "fetch", "check_data", "title", "meaning", "digits", "column"))
+"""Fields of specs that change no result: words, looks, and what serves only ``segbench verify`` and ``segbench data``."""
 _ADDED = frozenset(("given", "counts"))
 """Fields that came after the first results: where they are None, they change no definition."""
 _HARNESS = "segbench"

@@ -16,14 +16,27 @@ from typing import Any, cast
 
 import pluggy
 
-from segbench.errors import PluginError, UnknownNameError, did_you_mean
+from segbench.errors import ConfigError, PluginError, UnknownNameError, did_you_mean
 from segbench.plugin import hookspecs
 from segbench.plugin.choice import Choice, parse_choice
 from segbench.plugin.chosen import Chosen, PartRecord, Plugin, SpecCode
 from segbench.plugin.derived import derived_model, part_names, wrapping_loss
 from segbench.plugin.objects import add_objects
+from segbench.plugin.offered_metrics import OFFERED_METRICS
 from segbench.plugin.options import NoOptions
-from segbench.plugin.specs import BackendSpec, Claim, ConverterSpec, DatasetSpec, LossSpec, ModelSpec, Recipe, Reporter
+from segbench.plugin.specs import (
+    BUILT_IN_AUGMENTATIONS,
+    AugmentationSpec,
+    BackendSpec,
+    Claim,
+    ConverterSpec,
+    DatasetSpec,
+    LossSpec,
+    MetricSpec,
+    ModelSpec,
+    Recipe,
+    Reporter,
+)
 
 GROUP = "segbench"
 KINDS: Mapping[str, type] = {
@@ -35,6 +48,8 @@ KINDS: Mapping[str, type] = {
     "claims": Claim,
     "reporters": Reporter,
     "converters": ConverterSpec,
+    "metrics": MetricSpec,
+    "augmentations": AugmentationSpec,
 }
 SINGULAR = {
     "models": "model",
@@ -45,6 +60,8 @@ SINGULAR = {
     "claims": "claim",
     "reporters": "reporter",
     "converters": "converter",
+    "metrics": "metric",
+    "augmentations": "augmentation",
 }
 
 
@@ -121,6 +138,19 @@ class Catalog:
     def converter(self, choice: Choice | str) -> Chosen[ConverterSpec]:
         return self.choose("converters", choice)
 
+    def metric(self, name: str) -> Chosen[MetricSpec]:
+        return self.choose("metrics", name)
+
+    def augmentation(self, choice: Choice | str) -> Chosen[AugmentationSpec] | None:
+        """The augmentation that a plugin gives; None for those that are built into the loader (:data:`BUILT_IN_AUGMENTATIONS`)."""
+        if isinstance(choice, str):
+            choice = parse_choice(choice)
+        if choice.name not in BUILT_IN_AUGMENTATIONS:
+            return self.choose("augmentations", choice)
+        if choice.options:
+            raise ConfigError(f"train.augmentation={choice}: '{choice.name}' takes no options. Write train.augmentation={choice.name}.")
+        return None
+
     def claims(self) -> list[Claim]:
         return [spec for spec, _ in self.specs("claims")]
 
@@ -142,6 +172,7 @@ class Catalog:
         for kind, specs in provided.items():
             self._entries[kind].update({name: (spec, info) for name, spec in specs.items()})
             self._code |= {(kind, name): SpecCode(spec, info) for name, spec in specs.items()}
+        OFFERED_METRICS.update(provided["metrics"])
         self.plugins.append(info)
         return info
 
@@ -177,6 +208,8 @@ class Catalog:
                 raise PluginError(f"its '{name}' lacks the decorator @hookimpl (from segbench import hookimpl)")
 
     def _refuse_taken(self, kind: str, name: str, own: Mapping[str, Any]) -> None:
+        if kind == "augmentations" and name in BUILT_IN_AUGMENTATIONS:
+            raise PluginError(f"the augmentation name '{name}' is taken by segbench itself")
         if name in own:
             raise PluginError(f"it gives the {SINGULAR[kind]} '{name}' twice")
         if name in self._entries[kind]:
@@ -184,7 +217,7 @@ class Catalog:
             raise PluginError(f"the {SINGULAR[kind]} name '{name}' is taken by plugin '{holder.name}' ({holder.package})")
 
     def _unknown(self, kind: str, name: str) -> str:
-        known = self._entries[kind]
+        known = [*(BUILT_IN_AUGMENTATIONS if kind == "augmentations" else ()), *self._entries[kind]]
         text = f"Unknown {SINGULAR[kind]} '{name}'.{did_you_mean(name, known)}"
         if not did_you_mean(name, known):
             text += f" Known: {', '.join(known) or 'none'}."

@@ -1,4 +1,4 @@
-"""Specs that plugins provide: light descriptions of models, losses, datasets, backends, recipes, claims, reporters and converters.
+"""Specs that plugins provide: light descriptions of models, losses, datasets, backends, recipes, claims, reporters, ..
 
 A spec imports nothing heavy. ``build`` and the other callables are import strings (``"package.module:function"``), resolved
 at first use, or plain callables.
@@ -11,6 +11,7 @@ import importlib.metadata
 import inspect
 import math
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 
 IGNORE_INDEX = 255
+
+BUILT_IN_AUGMENTATIONS = ("none", "standard", "enhanced", "crop")
+"""Values of ``train.augmentation`` that need no plugin."""
 
 Ref = str | Callable[..., Any]
 """An import string such as ``"package.module:function"``, or the callable itself."""
@@ -644,5 +648,67 @@ class ReportTarget:
     everything: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec(_Spec):
+    """A score of the predictions on a split, beside segbench's own; chosen by ``eval.metrics`` or ``--metrics``.
+
+    Either of these computes it, with numpy arrays that are its own:
+    from_confusions  ``from_confusions(matrices)``: int64 (N, K, K), an image each, rows = label, columns = prediction. Returns one float,
+                     which must be that of the sum of the matrices; or one value for each image (N,), whose mean is the score
+    from_image       ``from_image(prediction, mask, ignore_index) -> float``: class ids int64 (H, W) at the label's own size;
+                     ``ignore_index`` stands in ``mask`` alone. The score is the mean over the images
+    A value of NaN for an image says that its label has nothing to be scored: the image is left out. One float of NaN is no score.
+
+    title    in tables and sentences ("Dice"); by default the name
+    unit     "%" for shares from 0 to 1, which are shown times 100 and compared in points; else letters ("px"), or "" for a plain number
+    better   which direction is an improvement
+    digits   decimals in tables, where the unit is not "%" (per cent has one)
+    meaning  one sentence for the readers of reports; by default the summary
+    column   whether it has a column in the main table; it always stands in the table of conventions
+    """
+
+    from_confusions: Ref | None = None
+    from_image: Ref | None = None
+    title: str = ""
+    unit: str = "%"
+    better: Literal["higher", "lower"] = "higher"
+    digits: int = 2
+    meaning: str = ""
+    column: bool = False
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.from_confusions is None) == (self.from_image is None):
+            raise PluginError(f"metric '{self.name}' needs either from_confusions or from_image")
+        if not re.fullmatch("[a-z][a-z0-9_]*", self.name):
+            raise PluginError(f"metric '{self.name}': a name has lower-case letters, digits and underscores, such as mean_dice")
+        if not re.fullmatch("%|[A-Za-z]*", self.unit):
+            raise PluginError(f"metric '{self.name}': its unit is '{self.unit}'; expected %, letters such as px, or nothing")
+        if not 0 <= self.digits <= 6:
+            raise PluginError(f"metric '{self.name}': digits is {self.digits}; expected 0 to 6 decimals")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationSpec(_BuiltSpec):
+    """A random change of training samples: ``build(task, options, size) -> transform``; chosen by ``train.augmentation=NAME[option=..]``.
+
+    ``transform(inputs, mask) -> (inputs, mask)``, as torchvision's transforms v2 are called: ``inputs`` maps names to
+    ``tv_tensors.Image`` (C, H, W), uint8 or float32 as stored and not normalised, and ``mask`` is a ``tv_tensors.Mask`` (H, W) int64 of
+    class ids and ``task.ignore_index``. Both come back with the same names, channels and dtypes, at ``size`` (height, width). What lies
+    outside of the image is ``task.ignore_index`` in the mask: transforms that pad take ``fill={tv_tensors.Mask: task.ignore_index, ..}``.
+    Random numbers come from torch, ``random`` or ``numpy.random``, which are seeded for each sample; nothing is kept between samples.
+
+    native       the transform gets samples at their own size, and must bring them to ``size``; else they have been resized to it
+    adds_labels  it may paint classes that a sample does not have (objects pasted in); without it segbench refuses such a transform, as
+                 padding with class 0 looks like that
+    check        ``check(task, options) -> [what is missing and how to get it, ..]``, called at planning
+    """
+
+    native: bool = False
+    adds_labels: bool = False
+    check: Ref | None = None
+
+
 Builder = Callable[[Task, Options], "nn.Module"]
-Spec = ModelSpec | LossSpec | DatasetSpec | BackendSpec | Recipe | Claim | Reporter | ConverterSpec
+Spec = ModelSpec | LossSpec | DatasetSpec | BackendSpec | Recipe | Claim | Reporter | ConverterSpec | MetricSpec | AugmentationSpec

@@ -71,7 +71,7 @@ class Metric:
     unit      behind a shown value, which is the stored one times ``scale``; claims print it with ``digits`` decimals (0: a count), tables
               per cent with one decimal and all else with three significant digits
     better    which direction is an improvement; None where neither is
-    compare   two models or runs are compared by ratio, in points of a score, or (None) not at all
+    compare   two models or runs are compared by ratio, by the difference of a score (of shares in points), or (None) not at all
     noise     what makes it vary: nothing (a count), the processes that memory was read in, calls, epochs, seeds and images (``scores`` that
               ``segbench.analysis.statistics.scores`` takes of drawn images), or ``seeds`` only
     depends   what a claim must hold fixed: the ``network`` (and where it runs), or also its ``training``; None: no claim can name it
@@ -163,11 +163,12 @@ class Metric:
     @property
     def threshold_units(self) -> dict[str, float]:
         """Units of a threshold of ``--fail-on``, and what one of each is in stored units, or as a share for per cent."""
-        return {"pt" if self.is_score else "%": 0.01, **(self.change.units if self.change else {})}
+        relative = {} if self.is_score and self.unit != "%" else {"pt" if self.is_score else "%": 0.01}
+        return {**relative, **(self.change.units if self.change else {})}
 
     @property
     def is_score(self) -> bool:
-        """Compared in points: a share of pixels or images."""
+        """Compared by difference: a share of pixels or images in points, a plugin's score in its own unit."""
         return self.compare == "points"
 
     @property
@@ -186,13 +187,13 @@ class Metric:
             return self.of_modules(cell, modules)
         if self.readings is not None:
             return self.readings(cell)
-        if self.record == "quality":
-            return readings.score(cell, self.key)
+        if self.record in ("quality", "metrics"):
+            return readings.score(cell, self.key, self.record)
         return readings.count(cell, self.record or "cell", self.key, at_input=self.at_input)
 
     def value(self, cell: CellResult) -> ShownValue | None:
         """The value of a cell that tables show; None where it was not measured, and no score of a cell that failed."""
-        if self.record == "quality" and cell.status == "failed":
+        if self.record in ("quality", "metrics") and cell.status == "failed":
             return None
         if self.shown is not None:
             return self.shown(cell)

@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any, Literal
 
 from segbench.results.deployments import EAGER
@@ -19,8 +20,9 @@ from segbench.results.training_epochs import counted, median_speed
 from segbench.util.image_size import format_size
 from segbench.util.sequences import counted as counted_word
 
-RecordName = Literal["cell", "quality", "training", "deployment", "latency", "throughput", "memory_mb"]
-"""A record of a cell that holds metrics; ``latency`` and ``throughput`` are the timings that tables show."""
+RecordName = Literal["cell", "quality", "metrics", "training", "deployment", "latency", "throughput", "memory_mb"]
+"""A record of a cell that holds metrics; ``metrics`` are those of plugins (``quality.metrics``), ``latency`` and ``throughput`` the timings
+that tables show."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ def count(cell: CellResult, record: RecordName, key: str, *, at_input: bool = Fa
     yield MetricReading(stored(cell, record, key), {"input_size": format_size((shape[0][-2], shape[0][-1]))} if shape else {})
 
 
-def score(cell: CellResult, key: str) -> Iterator[MetricReading]:
+def score(cell: CellResult, key: str, record: RecordName = "quality") -> Iterator[MetricReading]:
     """A score of the cell, without its value where it is of images that were trained on."""
     quality = cell.quality
     if quality is None:
@@ -207,7 +209,8 @@ def score(cell: CellResult, key: str) -> Iterator[MetricReading]:
     if quality.training_score is not None:
         yield MetricReading(None, circumstances, f"the network was trained on the scored split ({quality.split})")
     else:
-        yield MetricReading(stored(cell, "quality", key), circumstances)
+        plugin_score = quality.metrics.get(key) if record == "metrics" else None
+        yield MetricReading(stored(cell, record, key), circumstances, plugin_score.reason if plugin_score else "")
 
 
 WEIGHTS_ELSEWHERE = 0.01
@@ -500,9 +503,16 @@ def _memory(cell: CellResult) -> Any:
     return deployment.memory_mb if deployment else None
 
 
+def _plugin_scores(cell: CellResult) -> SimpleNamespace:
+    """Values of plugins' metrics by name."""
+    metrics = cell.quality.metrics if cell.quality else {}
+    return SimpleNamespace(**{name: score.value for name, score in metrics.items()})
+
+
 _RECORDS: Mapping[RecordName, Callable[[CellResult], Any]] = {
     "cell": lambda cell: cell,
     "quality": lambda cell: cell.quality,
+    "metrics": _plugin_scores,
     "training": lambda cell: cell.training,
     "deployment": shown_deployment,
     "latency": single_latency,

@@ -216,6 +216,27 @@ class ReliabilityBin(Record):
     accuracy: float | None = Field(None, description="share, 0 to 1, of right pixels")
 
 
+class MetricScore(Record):
+    """A score that a plugin's metric gave (``eval.metrics``), with what the plugin says of it, so that reports need no plugin.
+
+    ``value`` and ``ci95`` are shares where ``unit`` is "%". ``ci95`` is the 95 % interval of this checkpoint over images, like mIoU's.
+    """
+
+    value: float | None = Field(None, description="in its unit, per cent as a share; null: see reason")
+    reason: str = Field("", description="why there is no value: what the metric raised or returned")
+    images: int | None = Field(None, description="images behind the mean, where the metric is a mean over images; null for pooled ones")
+    ci95: tuple[float, float] | None = Field(None, description="95 % interval of value of this checkpoint over images, not over trainings")
+    ci95_method: str | None = Field(None, description="what was resampled for ci95")
+    ci95_reason: str | None = Field(None, description="why value has no interval over images")
+    title: str = Field(description="in tables")
+    unit: str = Field("%", description="% for shares from 0 to 1, else letters; empty for a plain number")
+    better: Literal["higher", "lower"] = Field("higher", description="which direction is an improvement")
+    digits: int = Field(2, description="decimals in tables, where the unit is not %")
+    meaning: str = Field("", description="a sentence for readers")
+    column: bool = Field(False, description="whether it has a column in the main table")
+    code: str = Field("", description="what computed it: package==version, or package@digest of its sources")
+
+
 class Quality(Record):
     """Scores from one int64 confusion matrix per image, at label resolution.
 
@@ -286,6 +307,7 @@ class Quality(Record):
         default_factory=list, description="shares, 0 to 1; null where the class has no boundary"
     )
     reliability: list[ReliabilityBin] = Field(default_factory=list, description="bins of equal width from 0 to 1")
+    metrics: dict[str, MetricScore] = Field(default_factory=dict, description="scores of plugins' metrics, by name")
     image_size: tuple[int, int] | None = Field(
         None, description="height and width in pixels of the network's input; scores are at the labels' own size"
     )

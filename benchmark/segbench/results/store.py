@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from segbench.errors import StoreError
 from segbench.results import frame as frame  # the views of a RunResult
+from segbench.results.plugin_metrics import adopt
 from segbench.results.records import SCHEMA_VERSION, CellResult, RunResult
 from segbench.util.files import explained, write_atomic
 from segbench.util.sequences import first_line
@@ -167,9 +168,9 @@ def load_run(path: Path) -> RunResult:
         _refuse_newer(file, document)
         if not isinstance(document, dict) or "schema_version" not in document:
             raise ValueError("it has no schema_version: no segbench wrote it")
-        return _with_odd_keys_left_out(document)
+        return adopt(_with_odd_keys_left_out(document))
     except (OSError, ValueError, ValidationError) as error:
-        return _rebuild(directory, file, error)
+        return adopt(_rebuild(directory, file, error))
 
 
 def _with_odd_keys_left_out(document: Mapping[str, Any]) -> RunResult:

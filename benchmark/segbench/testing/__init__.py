@@ -1,4 +1,4 @@
-"""Conformance: the rules that models, losses, datasets and backends keep, for plugin authors' tests and ``segbench check``.
+"""Conformance: the rules that models, losses, datasets, .. keep, for plugin authors' tests and ``segbench check``.
 
 Names are imported on first use (PEP 562), so that ``segbench verify --list`` needs no torch.
 """
@@ -10,14 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segbench.testing.check import Check, CheckResult, ConformanceError
-    from segbench.testing.conformance import BackendConformance, DatasetConformance, LossConformance, ModelConformance
+    from segbench.testing.conformance import (
+        AugmentationConformance,
+        BackendConformance,
+        DatasetConformance,
+        LossConformance,
+        MetricConformance,
+        ModelConformance,
+    )
+    from segbench.testing.plugins.augmentations import AugmentationSubject
     from segbench.testing.plugins.backends import BackendSubject
     from segbench.testing.plugins.datasets import DatasetSubject
     from segbench.testing.plugins.losses import LossSubject
+    from segbench.testing.plugins.metrics import MetricSubject
     from segbench.testing.plugins.model_subject import ModelSubject
     from segbench.testing.run import checks_for, run_checks
 
 __all__ = [
+    "AugmentationConformance",
+    "AugmentationSubject",
     "BackendConformance",
     "BackendSubject",
     "Check",
@@ -27,6 +38,8 @@ __all__ = [
     "DatasetSubject",
     "LossConformance",
     "LossSubject",
+    "MetricConformance",
+    "MetricSubject",
     "ModelConformance",
     "ModelSubject",
     "checks_for",
@@ -34,6 +47,8 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "AugmentationConformance": "conformance",
+    "AugmentationSubject": "plugins.augmentations",
     "BackendConformance": "conformance",
     "BackendSubject": "plugins.backends",
     "Check": "check",
@@ -43,6 +58,8 @@ _MODULE_OF = {
     "DatasetSubject": "plugins.datasets",
     "LossConformance": "conformance",
     "LossSubject": "plugins.losses",
+    "MetricConformance": "conformance",
+    "MetricSubject": "plugins.metrics",
     "ModelConformance": "conformance",
     "ModelSubject": "plugins.model_subject",
     "checks_for": "run",

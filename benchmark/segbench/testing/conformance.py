@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec
+from segbench.plugin.choice import Choice
+from segbench.plugin.chosen import Chosen, Plugin
+from segbench.plugin.specs import AugmentationSpec, BackendSpec, DatasetSpec, LossSpec, MetricSpec, ModelSpec
 from segbench.testing.check import Check, not_tried
-from segbench.testing.plugins import backends, datasets, losses, models
+from segbench.testing.plugins import augmentations, backends, datasets, losses, metrics, models
 from segbench.testing.plugins.datasets import DatasetSubject
 from segbench.testing.plugins.losses import LossSubject
 from segbench.testing.plugins.model_subject import ModelSubject
@@ -73,6 +75,29 @@ class BackendConformance:
         return backends.BackendSubject(self.spec, self.spec.options.resolve(self.options, owner=self.spec.name), self.tolerance)
 
 
+class MetricConformance:
+    """Every rule for metrics; set ``spec``."""
+
+    spec: ClassVar[MetricSpec]
+
+    def subject(self) -> metrics.MetricSubject:
+        """The metric as the checks see it."""
+        return metrics.MetricSubject(self.spec)
+
+
+class AugmentationConformance:
+    """Every rule for augmentations; set ``spec``, and ``options`` where the defaults do not suffice."""
+
+    spec: ClassVar[AugmentationSpec]
+    options: ClassVar[Mapping[str, Any]] = {}
+
+    def subject(self) -> augmentations.AugmentationSubject:
+        """The augmentation as the checks see it."""
+        options = self.spec.options.resolve(self.options, owner=self.spec.name)
+        choice = Choice(self.spec.name, tuple(self.options.items()))
+        return augmentations.AugmentationSubject(Chosen(choice, self.spec, options, Plugin("under test")))
+
+
 _BROKEN: dict[type, set[str]] = {}
 """Rules that a class's tests have shown to be broken; tests of rules that need them are skipped."""
 
@@ -100,6 +125,8 @@ _RULES: tuple[tuple[type, tuple[Check[Any], ...]], ...] = (
     (LossConformance, losses.CHECKS),
     (DatasetConformance, datasets.CHECKS),
     (BackendConformance, backends.CHECKS),
+    (MetricConformance, metrics.CHECKS),
+    (AugmentationConformance, augmentations.CHECKS),
 )
 for _class, _checks in _RULES:
     for _check in _checks:

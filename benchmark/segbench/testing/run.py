@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from segbench.plugin.chosen import Chosen
-from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec
+from segbench.plugin.specs import AugmentationSpec, BackendSpec, DatasetSpec, LossSpec, MetricSpec, ModelSpec
 from segbench.testing.check import Check, CheckResult, run_all
-from segbench.testing.plugins import backends, datasets, losses, models
+from segbench.testing.plugins import augmentations, backends, datasets, losses, metrics, models
+from segbench.testing.plugins.augmentations import AugmentationSubject
 from segbench.testing.plugins.datasets import DatasetSubject
 from segbench.testing.plugins.losses import LossSubject
+from segbench.testing.plugins.metrics import MetricSubject
 from segbench.testing.plugins.model_subject import ModelSubject
 from segbench.util.image_size import Size
 
@@ -19,6 +21,8 @@ _CHECKS: dict[str, tuple[Check[Any], ...]] = {
     "losses": losses.CHECKS,
     "datasets": datasets.CHECKS,
     "backends": backends.CHECKS,
+    "metrics": metrics.CHECKS,
+    "augmentations": augmentations.CHECKS,
 }
 
 
@@ -32,7 +36,7 @@ def checks_for(kind: str) -> list[Check[Any]]:
 
 
 def run_checks(chosen: Chosen[Any], *, root: Path | None = None, thorough: bool = False, size: Size | None = None) -> list[CheckResult]:
-    """Check a chosen model, loss, dataset or backend with its options.
+    """Check a chosen model, loss, dataset, backend, metric or augmentation with its options.
 
     ``root`` is the folder of a dataset that is not embedded. ``thorough`` tries every combination of class and channel
     counts on a model, and looks at every sample of a dataset. ``size`` (height, width) is the only one at which a model is tried.
@@ -46,4 +50,8 @@ def run_checks(chosen: Chosen[Any], *, root: Path | None = None, thorough: bool 
         return run_all(datasets.CHECKS, DatasetSubject(spec, options, root=root, most=None if thorough else 500))
     if isinstance(spec, BackendSpec):
         return run_all(backends.CHECKS, backends.BackendSubject(spec, options))
+    if isinstance(spec, MetricSpec):
+        return run_all(metrics.CHECKS, MetricSubject(spec))
+    if isinstance(spec, AugmentationSpec):
+        return run_all(augmentations.CHECKS, AugmentationSubject(chosen))
     return []

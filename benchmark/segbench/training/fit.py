@@ -21,7 +21,7 @@ from segbench.networks.foreign import collected_remarks
 from segbench.networks.losses import valid_pixels
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.inputs import InputPlan
-from segbench.plugin.specs import LossBatch, LossSpec, ModelSpec, Progress, Sample, Task
+from segbench.plugin.specs import AugmentationSpec, LossBatch, LossSpec, ModelSpec, Progress, Sample, Task
 from segbench.results.records import Epoch, Training
 from segbench.training.bystanders import Bystanders
 from segbench.training.determinism import seed_everything, training_mode
@@ -61,6 +61,7 @@ def fit(
     weights: Path | None = None,
     partial_weights: bool = False,
     class_pixels: ClassPixels | None = None,
+    augmentation: Chosen[AugmentationSpec] | None = None,
 ) -> Training:
     """Train, validate, and keep ``best.pt`` and ``last.pt`` in ``directory``; resume where ``last.pt`` has the same ``identity``.
 
@@ -68,12 +69,13 @@ def fit(
     ``eta_seconds``) and a few times a second ``"batch"``. ``pictures`` is the folder for pictures every ``eval.pictures_every`` epochs,
     ``dataset`` the dataset's name in checkpoints, ``parts`` and ``teacher`` the checkpoints that the model is made of and learns from,
     ``weights`` a file that it starts from, of which with ``partial_weights`` some may be missing,
-    ``class_pixels`` the pixels (images, classes) of the training split, which class weights by a rule and balanced sampling need.
+    ``class_pixels`` the pixels (images, classes) of the training split, which class weights by a rule and balanced sampling need,
+    ``augmentation`` what ``train.augmentation`` names where a plugin gives it.
 
     Raises :class:`~segbench.training.failures.NonFiniteLossError` where the loss is no number, :class:`~segbench.errors.CheckpointError`,
     :class:`~segbench.errors.DataError`; running out of memory surfaces as torch raises it (``failures.is_out_of_memory``).
     """
-    destinations = (directory, identity, pictures, dataset, parts, teacher, weights, partial_weights, class_pixels)
+    destinations = (directory, identity, pictures, dataset, parts, teacher, weights, partial_weights, class_pixels, augmentation)
     job = Job(model, loss, task, model_task, plan, train_samples, val_samples, settings, seed, *destinations)
     return run_in_processes(train, job, emit, world_size=settings.execute.devices, device=device)
 
@@ -95,6 +97,7 @@ def train(job: Job, process: ProcessRank, emit: Emit) -> Training:
             plan=job.plan,
             settings=settings,
             prepare=session.loss.prepare,
+            augmentation=job.augmentation,
             class_pixels=job.class_pixels,
             seed=job.seed,
             rank=process.rank,

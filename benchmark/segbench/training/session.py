@@ -23,7 +23,7 @@ from segbench.networks.weights import load_weights, start_from
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.class_weights import has_rules, with_class_weights
 from segbench.plugin.inputs import InputPlan
-from segbench.plugin.specs import LossSpec, ModelSpec, Sample, Task
+from segbench.plugin.specs import AugmentationSpec, LossSpec, ModelSpec, Sample, Task
 from segbench.results.records import ClassWeights, Epoch
 from segbench.training.distributed import Precision, choose_precision, make_fabric
 from segbench.training.frozen import freeze, hold_in_eval
@@ -62,6 +62,8 @@ class Job:
     partial_weights: bool = False
     class_pixels: ClassPixels | None = None
     """pixels of each class in each training image, where the loss or the sampler asks for them"""
+    augmentation: Chosen[AugmentationSpec] | None = None
+    """what ``train.augmentation`` names, where a plugin gives it"""
 
 
 @dataclass

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from segbench import (
+    AugmentationSpec,
     Claim,
     DatasetSpec,
     LossSpec,
+    MetricSpec,
     ModelSpec,
     Options,
     Task,
@@ -37,6 +39,12 @@ class StripesOptions(Options):
     samples: int = option(32, minimum=2, help="training images; half as many for validation")
     size: int = option(64, minimum=16, help="height and width in pixels")
     seed: int = 0
+
+
+class RotateOptions(Options):
+    """Options of ``example-rotate``."""
+
+    degrees: float = option(20.0, minimum=0, maximum=180, help="largest angle, in both directions")
 
 
 def stripes_task(options: StripesOptions) -> Task:
@@ -90,6 +98,24 @@ SMALL = Claim(
 )
 
 
+AREA_ERROR = MetricSpec(
+    name="example_area_error",
+    summary="Error of the area of all classes but the first, image by image",
+    from_image="segbench_example.area:area_error",
+    title="area error",
+    better="lower",
+    meaning="difference between predicted and true area of everything but the background, as a share of the image; mean over images.",
+    column=True,
+)
+
+ROTATE = AugmentationSpec(
+    name="example-rotate",
+    summary="Mirror images and rotation by a random angle",
+    build="segbench_example.rotate:build",
+    options=RotateOptions,
+)
+
+
 @hookimpl
 def segbench_models() -> list[ModelSpec]:
     """One model."""
@@ -112,3 +138,15 @@ def segbench_datasets() -> list[DatasetSpec]:
 def segbench_claims() -> list[Claim]:
     """One claim."""
     return [SMALL]
+
+
+@hookimpl
+def segbench_metrics() -> list[MetricSpec]:
+    """One metric."""
+    return [AREA_ERROR]
+
+
+@hookimpl
+def segbench_augmentations() -> list[AugmentationSpec]:
+    """One augmentation."""
+    return [ROTATE]

@@ -52,7 +52,7 @@ def change(row: Change) -> str:
     if number is None:
         return ""
     if row.reading == "difference":
-        return f"{numbers.points(number)} pt"
+        return _score_change(row, number)
     return f"{_signed(number - 1, small=row.exact)} %"
 
 
@@ -64,8 +64,16 @@ def noise(row: Change) -> str:
     if low is None or high is None:
         return ""
     if row.reading == "difference":
-        return f"{numbers.points(low)} to {numbers.points(high)} pt"
+        return f"{_score_change(row, low).removesuffix(' pt')} to {_score_change(row, high)}"
     return f"{_signed(low - 1)} to {_signed(high - 1)} %"
+
+
+def _score_change(row: Change, number: float) -> str:
+    """In points of a share, else in the score's own unit."""
+    score = METRICS.get(row.quantity)
+    if score is None or score.unit == "%":
+        return f"{numbers.points(number)} pt"
+    return f"{numbers.difference(number, score.digits)} {row.unit}".rstrip()
 
 
 def counts(comparison: RunComparison) -> str:

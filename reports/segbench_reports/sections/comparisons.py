@@ -8,7 +8,7 @@ from segbench import CellResult, Comparison, RunResult, metric
 from segbench_reports.text import numbers
 from segbench_reports.text.escape import markdown
 from segbench_reports.text.markdown import bullets, folded, grid
-from segbench_reports.text.verdicts import bounds, effect, family_notes, in_words, is_shown
+from segbench_reports.text.verdicts import bounds, difference_unit, effect, family_notes, in_words, is_shown
 from segbench_reports.view.cells import axis_text, varying_axes
 from segbench_reports.view.comparisons import quality_comparisons
 from segbench_reports.view.learned import class_notes
@@ -38,8 +38,8 @@ def _table(result: RunResult, compared: Sequence[Comparison], *, with_p: bool = 
     columns |= {axis: [markdown(_shared(c, axis)) for c in compared] for axis in axes}
     columns |= {
         "score": [markdown(_score(c)) for c in compared],
-        "difference<br>points": [effect(c) if bounds(c) else "" for c in compared],
-        "95 % interval<br>points": [bounds(c) for c in compared],
+        "difference<br>points": [_with_unit(c, effect(c)) if bounds(c) else "" for c in compared],
+        "95 % interval<br>points": [_with_unit(c, bounds(c)) for c in compared],
         "p": [p_value(c.p_value) if with_p else "" for c in compared],
         "p, corrected": [p_value(c.p_adjusted) if with_p else "" for c in compared],
         "verdict": [shown_in_bold(c) for c in compared],
@@ -49,6 +49,12 @@ def _table(result: RunResult, compared: Sequence[Comparison], *, with_p: bool = 
     rows = [[text or numbers.NOT_MEASURED for text in row] for row in zip(*filled.values(), strict=True)]
     right = ("difference<br>points", "95 % interval<br>points", "p", "p, corrected")
     return grid(list(filled), rows, ["right" if title in right else "left" for title in filled])
+
+
+def _with_unit(comparison: Comparison, text: str) -> str:
+    """A figure that is not in points with what it is in."""
+    unit = difference_unit(comparison)
+    return text if unit == "points" or not text else f"{text} {unit or '(no unit)'}"
 
 
 def _shared_axes(result: RunResult, compared: Sequence[Comparison]) -> list[str]:

@@ -104,6 +104,26 @@ def points(difference: float, more: int = 0) -> str:
     return f"{sign}{abs(rounded):.{1 + more}f}"
 
 
+def difference(value: float, digits: int, more: int = 0) -> str:
+    """A difference of two scores in their own unit, signed, with ``digits`` decimals and so many ``more``.
+
+    >>> difference(-0.318, 2), difference(12.04, 1), difference(0.001, 2), difference(0.001, 2, 1)
+    ('−0.32', '+12.0', '±0.00', '+0.001')
+    """
+    rounded = round(value, digits + more)
+    sign = "±" if rounded == 0 else "+" if rounded > 0 else MINUS
+    return f"{sign}{abs(rounded):.{digits + more}f}"
+
+
+def fixed(value: float, digits: int) -> str:
+    """A score in its own unit, with so many decimals.
+
+    >>> fixed(-1.25, 1), fixed(float("nan"), 1)
+    ('−1.2', '–')
+    """
+    return f"{value:.{digits}f}".replace("-", MINUS) if math.isfinite(value) else NOT_MEASURED
+
+
 def factor(ratio: float, more: int = 0) -> str:
     """A ratio without sign: two significant digits, near 1 two decimals; so many ``more`` of either.
 

@@ -202,7 +202,7 @@ def _written(comparison: Comparison, limits: Sequence[float] = ()) -> Callable[[
 
     So do they and "no difference", where one is shown, and the ``limits``.
     """
-    write = (lambda x, more: f"×{numbers.factor(x, more)}") if comparison.reading == "ratio" else numbers.points
+    write = (lambda x, more: f"×{numbers.factor(x, more)}") if comparison.reading == "ratio" else _difference_writer(comparison)
     figures = {x for x in (comparison.value, comparison.low, comparison.high) if x is not None and math.isfinite(x)}
     none = {1.0 if comparison.reading == "ratio" else 0.0} if is_shown(comparison) else set()
     apart = figures | none | set(limits)
@@ -212,6 +212,16 @@ def _written(comparison: Comparison, limits: Sequence[float] = ()) -> Callable[[
 
     more = next(filter(tells, range(_MOST_DECIMALS)), _MOST_DECIMALS if none or limits else 0)
     return lambda x: write(x, more)
+
+
+def difference_unit(comparison: Comparison) -> str:
+    """The unit of a difference: ``points`` of shares, else that of the score; empty for a plain number."""
+    return "points" if metric(comparison.quantity).unit == "%" else metric(comparison.quantity).unit
+
+
+def _difference_writer(comparison: Comparison) -> Callable[[float, int], str]:
+    score = metric(comparison.quantity)
+    return numbers.points if score.unit == "%" else lambda x, more: numbers.difference(x, score.digits, more)
 
 
 def _finite(value: float | None) -> float | None:

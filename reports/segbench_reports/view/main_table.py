@@ -55,6 +55,11 @@ class Column:
         return self.metric.unit == "%"
 
     @property
+    def is_score(self) -> bool:
+        """A score of predictions, in per cent or in a unit of its own: it varies with the seed."""
+        return self.is_share or self.metric.is_score
+
+    @property
     def is_exact(self) -> bool:
         """True for counts: their ratios and order need no verdict."""
         return self.metric.noise == "none"
@@ -66,12 +71,17 @@ class Column:
         if self.is_share:
             spread = "" if figure.spread is None else f" ±{numbers.percent(figure.spread)}"
             return numbers.percent(figure.value) + spread
+        if self.is_score:
+            spread = "" if figure.spread is None else f" ±{numbers.fixed(figure.spread, self.metric.digits)}"
+            return numbers.fixed(figure.value, self.metric.digits) + spread
         return self._bounded(figure)[0]
 
     def interval_text(self, figure: ShownValue | None) -> str:
         """The interval from low to high; empty where there is none, or ± says it."""
         if figure is None or figure.interval is None:
             return ""
+        if self.is_score and not self.is_share:
+            return " to ".join(numbers.fixed(end, self.metric.digits) for end in figure.interval)
         return numbers.shares(figure.interval) if self.is_share else self._bounded(figure)[1]
 
     def _bounded(self, figure: ShownValue) -> tuple[str, str]:
@@ -184,7 +194,7 @@ def relative_to(result: RunResult, row: Row, baseline: Row, column: Column) -> s
 
 def covers(cells: Sequence[str], row: Row, column: Column) -> bool:
     """True where a comparison is of all the cells that a row's figure is of: seeds that the other side lacks are not compared."""
-    return not column.is_share or {cell.id for cell in row.cells if column.metric.value(cell) is not None} <= set(cells)
+    return not column.is_score or {cell.id for cell in row.cells if column.metric.value(cell) is not None} <= set(cells)
 
 
 def _columns(result: RunResult) -> tuple[Column, ...]:
@@ -229,10 +239,10 @@ def _mean_row(group: Sequence[Row], axes: Sequence[str], columns: Sequence[Colum
     for column in columns:
         measured = [row.figures[column.key] for row in group if column.key in row.figures]
         values = [figure.value for figure in measured]
-        if measured and not column.is_share and len(set(measured)) == 1:
+        if measured and not column.is_score and len(set(measured)) == 1:
             figures[column.key] = measured[0]  # measured once for all seeds
         elif measured:
-            spread = statistics.stdev(values) if column.is_share and len(values) > 1 else None
+            spread = statistics.stdev(values) if column.is_score and len(values) > 1 else None
             bound = any(figure.at_least for figure in measured)
             figures[column.key] = ShownValue(statistics.fmean(values), spread, _interval(group, column, known), at_least=bound)
     return Row(group[0].cell, labels, figures, kind="mean", cells=tuple(row.cell for row in group))

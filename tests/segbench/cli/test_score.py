@@ -71,17 +71,19 @@ def test_masks_score_as_the_network_that_made_them(segbench: Any, untrained: Any
     best = cell.parent / "checkpoints" / cell.name / "best.pt"
     assert segbench("predict", best, *DOTS, "--out", "made").code == 0
     data: tuple[Any, ...] = DOTS
-    mapped: tuple[str, ...] = ()
+    mapped: tuple[str, ...] = ("--metrics", "mean_dice")
     if class_map is not None:
         images = _dataset(tmp_path / "data")
         folder = "folder[images=images,masks=masks,classes=(unlit,lit),train=train.txt,val=val.txt]"
-        data, mapped = ("--dataset", folder, "--data", str(images), "--split", "val"), ("--class-map", class_map)
+        data, mapped = ("--dataset", folder, "--data", str(images), "--split", "val"), (*mapped, "--class-map", class_map)
     network = segbench("evaluate", "--checkpoint", best, *data, *mapped, "--set", "execute.where=inline", "--device", "cpu", "--json")
     masks = segbench("score", "made", *data, *mapped, "--json")
     assert (network.code, masks.code) == (0, 0), network.err + masks.err
     (own,), (scored,) = (json.loads(answer.out)["cells"] for answer in (network, masks))
     for key in QUALITY:
         assert scored["quality"][key] == pytest.approx(own["quality"][key], abs=1e-9), key
+    dice, own_dice = scored["quality"]["metrics"]["mean_dice"], own["quality"]["metrics"]["mean_dice"]
+    assert (dice["value"], dice["title"]) == (pytest.approx(own_dice["value"], abs=1e-9), "Dice")
     assert 0 < scored["quality"]["miou"] < 1, "a perfect score would hide most faults"
     assert (scored["kind"], scored["model"], scored["loss"], scored["quality"]["ece"]) == ("masks", "made", None, None)
     assert any("no calibration, as masks hold no probabilities" in note for note in scored["notes"])

@@ -58,3 +58,11 @@ def test_settings_survive_a_job_file() -> None:
 
 def test_every_section_is_known() -> None:
     assert SECTIONS == ("model", "data", "train", "eval", "measure", "deploy", "execute")
+
+
+def test_metrics_are_names_and_augmentations_have_one_spelling() -> None:
+    given = load_config(sets=["eval.metrics=hits, dice,hits", "train.augmentation=turn[ b=1, a=(2,3) ]"]).overrides
+    settings = Settings.model_validate(given)
+    assert settings.eval.metrics == ("hits", "dice")
+    assert settings.train.augmentation == "turn[a=(2,3),b=1]"
+    assert Settings.model_validate({"eval": {"metrics": ["hits"]}, "train": {"augmentation": "none"}}).train.augmentation == "none"

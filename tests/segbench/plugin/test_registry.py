@@ -297,6 +297,8 @@ def test_every_providing_hook_reaches_the_catalog(kind: str) -> None:
         "claims": {"subject": "x", "quantity": "params", "comparator": "about", "value": 1.0, "source": "here"},
         "reporters": {"render": "a:b"},
         "converters": {"convert": "a:b"},
+        "metrics": {"from_image": "a:b"},
+        "augmentations": {"build": "a:b"},
     }
     spec = KINDS[kind](name="x", summary="y", **minimal[kind])
     plugin = types.SimpleNamespace(hook=hookimpl(specname=f"segbench_{kind}")(lambda: [spec]))

@@ -17,6 +17,7 @@ from segbench import (
     Download,
     LossFormula,
     LossSpec,
+    MetricSpec,
     ModelSpec,
     NoOptions,
     Normalisation,
@@ -242,3 +243,19 @@ def test_what_options_cannot_change_is_refused(fields: dict[str, object], messag
     spec = ModelSpec(name="m", summary="", build="a:b", for_options=lambda options: fields)
     with pytest.raises(PluginError, match=message):
         spec.with_options(NoOptions())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"from_image": None}, "metric 'mine' needs either from_confusions or from_image"),
+        ({"from_confusions": "a:b"}, "metric 'mine' needs either from_confusions or from_image"),
+        ({"name": "Mean-Dice"}, "a name has lower-case letters, digits and underscores, such as mean_dice"),
+        ({"unit": "px/s"}, "its unit is 'px/s'; expected %, letters such as px, or nothing"),
+        ({"digits": 9}, "digits is 9; expected 0 to 6 decimals"),
+        ({"better": "more"}, "better = 'more' does not fit"),
+    ],
+)
+def test_a_metric_that_cannot_be_shown_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(PluginError, match=message):
+        MetricSpec(**{"name": "mine", "summary": "", "from_image": "a:b", **fields})

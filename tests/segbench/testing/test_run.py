@@ -9,18 +9,27 @@ from segbench import Choice, Claim, NoOptions
 from segbench.plugin.chosen import Chosen, Plugin
 from segbench.plugin.registry import KINDS
 from segbench.testing import (
+    AugmentationConformance,
     BackendConformance,
     Check,
     ConformanceError,
     DatasetConformance,
     LossConformance,
+    MetricConformance,
     ModelConformance,
     checks_for,
     run_checks,
 )
 from segbench.testing.check import run_all
 
-CLASSES = {"models": ModelConformance, "losses": LossConformance, "datasets": DatasetConformance, "backends": BackendConformance}
+CLASSES = {
+    "models": ModelConformance,
+    "losses": LossConformance,
+    "datasets": DatasetConformance,
+    "backends": BackendConformance,
+    "metrics": MetricConformance,
+    "augmentations": AugmentationConformance,
+}
 
 
 @pytest.mark.parametrize("kind", list(CLASSES))

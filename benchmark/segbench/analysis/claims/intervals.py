@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 
 from segbench.analysis.claims.values import read
+from segbench.analysis.comparisons import plugin_metrics
 from segbench.analysis.comparisons.confusions import Images, same_images
+from segbench.analysis.comparisons.scored_cells import columns_and_statistic
 from segbench.analysis.comparisons.training_speed import LEAST_EPOCHS, allowing, disturbed_cell, ratio_over_epochs
 from segbench.analysis.statistics.bootstrap import LEAST_SEEDS, Interval, Resampled, mean_interval, mean_of, resample
 from segbench.analysis.statistics.memory import memory_difference, memory_interval, memory_ratio, why_no_interval
-from segbench.analysis.statistics.scores import statistic_of
 from segbench.analysis.statistics.timing import ratio_of
 from segbench.plugin.specs import Claim
 from segbench.results.metrics import Metric
@@ -208,9 +209,18 @@ def _over_images(
     unlike = same_images(by_cell)
     if unlike:
         return MeasuredValue(value, why=unlike)
-    columns, statistic = statistic_of(metric.name, subjects[0].cell)
+    cells = [sample.cell for sample in samples]
+    why = plugin_metrics.of_other_code(metric.name, cells) or plugin_metrics.unlike_images(metric.name, cells, by_cell)
+    why = why or next(
+        (why for cell, one in zip(cells, known, strict=True) if (why := plugin_metrics.not_drawn(metric.name, cell, one))), ""
+    )
+    if why:
+        return MeasuredValue(value, why=why)
     ids, groups = known[0].ids, known[0].groups
-    drawn = resample([columns(images.in_order_of(ids).matrices) for images in known], statistic, groups=groups, ids=ids)
+    tables, statistics = zip(
+        *(columns_and_statistic(cell, images.in_order_of(ids), metric.name) for cell, images in zip(cells, known, strict=True)), strict=True
+    )
+    drawn = resample(tables, statistics[0], groups=groups, ids=ids)
     ours, theirs = drawn[: len(subjects)], drawn[len(subjects) :]
     interval = _difference(claim, ours, theirs) if theirs else mean_of(ours).interval()
     if interval.low is None or interval.high is None or interval.sampling is None:

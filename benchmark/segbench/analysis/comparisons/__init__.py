@@ -10,6 +10,7 @@ from segbench.analysis.comparisons.memory import compare_memory
 from segbench.analysis.comparisons.quality import compare_quality
 from segbench.analysis.comparisons.seeds import summarise_seeds
 from segbench.analysis.comparisons.training_speed import compare_training_speeds
+from segbench.results.plugin_metrics import adopt
 from segbench.results.readings import not_comparable
 from segbench.results.records import Comparison, RunResult
 
@@ -26,6 +27,7 @@ def compare_all(result: RunResult, directory: Path) -> list[Comparison]:
 
 def with_comparisons(result: RunResult, directory: Path) -> RunResult:
     """The run with its comparisons and its figures over seeds."""
+    adopt(result)
     return result.model_copy(update={"comparisons": compare_all(result, directory), "seeds": summarise_seeds(result)})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,19 @@ import numpy.typing as npt
 from segbench.results.records import CellResult, Deployment
 
 Counts = npt.NDArray[np.int64]
+METRIC_ARRAY = "metric "
+"""In front of a plugin metric's name, in the file with the matrices: its values of each image."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images of one cell: ids and matrices (N, K, K), boundary counts (N, 2, K) and groups where they were kept."""
+    """Images of one cell: ids and matrices (N, K, K), boundary counts (N, 2, K), groups and plugins' metrics (N,) where they were kept."""
 
     ids: tuple[str, ...]
     matrices: Counts
     boundary: Counts | None
     groups: tuple[str, ...] | None
+    metrics: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     def in_order_of(self, ids: Sequence[str]) -> Images:
         """The same images in another order."""
@@ -36,6 +39,7 @@ class Images:
             self.matrices[order],
             None if self.boundary is None else self.boundary[order],
             None if self.groups is None else tuple(self.groups[place] for place in order),
+            {name: values[order] for name, values in self.metrics.items()},
         )
 
 
@@ -92,4 +96,5 @@ def _read(path: Path) -> Images | None:
         arrays["matrices"].astype(np.int64),
         arrays.get("boundary"),
         None if groups is None else tuple(map(str, groups)),
+        {name.removeprefix(METRIC_ARRAY): values for name, values in arrays.items() if name.startswith(METRIC_ARRAY)},
     )

@@ -92,4 +92,4 @@ def _in_reading(record: Comparison, value: float) -> float:
     """A ratio from its logarithm; a difference of two shares, which is never beyond one."""
     if record.reading == "ratio":
         return math.exp(value)
-    return max(-1.0, min(1.0, value)) if metric(record.quantity).is_score else value
+    return max(-1.0, min(1.0, value)) if metric(record.quantity).stored_unit == "share" else value

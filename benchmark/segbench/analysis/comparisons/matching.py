@@ -93,7 +93,8 @@ def shared_seeds(subject: CellsBySeed, baseline: CellsBySeed, quantity: str) -> 
 
 def score_of(cell: CellResult, quantity: str) -> float | None:
     """A score that counts: none of training images, none of a cell that failed."""
-    return stored(cell, "quality", metric(quantity).key) if cell.status == "ok" else None
+    scored = metric(quantity)
+    return stored(cell, scored.record or "quality", scored.key) if cell.status == "ok" else None
 
 
 def _has(cell: CellResult, quantity: str) -> bool:

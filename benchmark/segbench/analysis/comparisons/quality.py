@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from segbench.analysis.comparisons import plugin_metrics
 from segbench.analysis.comparisons.confusions import ConfusionFiles, same_images
 from segbench.analysis.comparisons.degenerate import degenerate, unlike_classes
 from segbench.analysis.comparisons.judging import Candidate, judged
@@ -184,13 +185,19 @@ class ScoreComparator:
 
     def _unlike(self, pair: _Pair) -> str:
         """The reason why cells of like records were not scored on the same images; empty where they were."""
+        name = self._metric.name
         images = {cell.id: self._files.images(cell) for cell in pair.cells}
+        why = plugin_metrics.of_other_code(name, pair.cells) or plugin_metrics.unlike_images(name, pair.cells, images)
+        if why:
+            return why
         needs_images = self._metric.noise != "seeds" and len(pair.subject) < LEAST_SEEDS
         if not needs_images and None in images.values():
             return ""
-        if self._metric.name == "boundary_iou" and any(each and each.boundary is None for each in images.values()):
+        if name == "boundary_iou" and any(each and each.boundary is None for each in images.values()):
             return "the boundary counts of the images are missing: evaluate the cells again"
-        return same_images(images)
+        drawn = ((cell, images[cell.id]) for cell in pair.cells) if needs_images else ()
+        why = next((why for cell, one in drawn if one is not None and (why := plugin_metrics.not_drawn(name, cell, one))), "")
+        return same_images(images) or why
 
     def _over_images(self, pair: _Pair) -> tuple[Interval, dict[str, Any]]:
         seeds = len(pair.subject)

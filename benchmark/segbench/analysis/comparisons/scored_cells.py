@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from segbench.analysis.comparisons import plugin_metrics
 from segbench.analysis.comparisons.confusions import ConfusionFiles, Images, same_images
 from segbench.analysis.comparisons.matching import score_of
 from segbench.analysis.statistics.bootstrap import RESAMPLES, Floats, Resampled, Statistic, resample
 from segbench.analysis.statistics.scores import statistic_of
 from segbench.results.metrics import Metric
+from segbench.results.plugin_metrics import is_plugin_metric
 from segbench.results.records import CellResult
 
 
@@ -35,22 +37,30 @@ def _resampled(cells: Sequence[CellResult], quantity: str, files: ConfusionFiles
     together: list[list[tuple[CellResult, Images]]] = []
     for cell in cells:
         images = files.images(cell)
-        if images is None or score_of(cell, quantity) is None:
+        if images is None or score_of(cell, quantity) is None or plugin_metrics.not_drawn(quantity, cell, images):
             continue
-        fitting = (batch for batch in together if not same_images({"": batch[0][1], cell.id: images}))
+        fitting = (batch for batch in together if _fits(quantity, batch[0], (cell, images)))
         batch = next(fitting, None)
         if batch is None:
             together.append([(cell, images)])
         else:
             batch.append((cell, images.in_order_of(batch[0][1].ids)))
     for batch in together:
-        tables, statistics = zip(*(_columns(cell, images, quantity) for cell, images in batch), strict=True)
+        tables, statistics = zip(*(columns_and_statistic(cell, images, quantity) for cell, images in batch), strict=True)
         drawn = resample(tables, statistics[0], groups=batch[0][1].groups, ids=batch[0][1].ids, resamples=resamples)
         yield from ((cell.id, one) for (cell, _), one in zip(batch, drawn, strict=True))
 
 
-def _columns(cell: CellResult, images: Images, quantity: str) -> tuple[Any, Statistic]:
+def _fits(quantity: str, one: tuple[CellResult, Images], other: tuple[CellResult, Images]) -> bool:
+    """True for cells of the same images whose score is summed up in the same way."""
+    alike = plugin_metrics.is_per_image(quantity, one[0]) == plugin_metrics.is_per_image(quantity, other[0])
+    return alike and not same_images({"": one[1], other[0].id: other[1]})
+
+
+def columns_and_statistic(cell: CellResult, images: Images, quantity: str) -> tuple[Any, Statistic]:
     """Each image's counts, and the score of their sum."""
+    if is_plugin_metric(quantity):
+        return plugin_metrics.columns_of(quantity, images)
     if quantity == "boundary_iou":
         assert images.boundary is not None
         return np.concatenate([images.boundary[:, 0], images.boundary[:, 1], images.matrices.sum(axis=2)], axis=1), _boundary_iou_of

@@ -16,7 +16,7 @@ from segbench.results.run_comparison import Change, Gate, GateClause
 EXAMPLE = '--fail-on "miou < -0.5pt, latency > 5%, params > 0.1M"'
 
 _CLAUSE = re.compile(
-    r"(?P<name>[A-Za-z_]+)\s*(?P<sign>[<>])(?P<equal>=?)\s*(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*(?P<unit>[A-Za-z%]*)"
+    r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*(?P<sign>[<>])(?P<equal>=?)\s*(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*(?P<unit>[A-Za-z%]*)"
 )
 
 
@@ -94,7 +94,7 @@ def _clause(text: str) -> Clause:
     name, unit, units = metric.change_name, match["unit"], metric.threshold_units
     if unit not in units:
         able = " or ".join(f"'{known}'" if known else "none" for known in units)
-        points = " (a change of a score is told in points)" if metric.is_score else ""
+        points = " (a change of a score is told in points)" if metric.is_score and metric.unit == "%" else ""
         raise ConfigError(f"--fail-on: '{text}' has the unit '{unit or 'none'}'; {name} takes {able}{points}. For example: {EXAMPLE}.")
     worse = "<" if metric.better == "higher" else ">"
     amount = float(match["number"]) * units[unit]

@@ -23,7 +23,7 @@ from segbench.results.run_comparison import Change
 from segbench.results.scored_classes import averaged_classes, missing_headline
 from segbench.util.sequences import known_mean
 
-_EVAL_ASIDE = {"batch_size", "every", "pictures", "pictures_every", "boundary", "calibration"}
+_EVAL_ASIDE = {"batch_size", "every", "pictures", "pictures_every", "boundary", "calibration", "metrics"}
 _TRAIN_ASIDE = {"workers", "oom"}
 _SETTINGS = ("loss_options", "dataset_options", "normalisation", "devices")
 _OLD, _NEW = "baseline", "new"

@@ -44,6 +44,8 @@ ROUNDING = 1e-9
 _CHUNK = 500
 _TOGETHER = 16
 """Tables whose resamples are scored in one go: the calls would cost more than the sums."""
+_MOST_NUMBERS = 20_000_000
+"""Numbers in tables that are stacked: whole confusion matrices of 150 classes have 22 500 of each image."""
 _MOST_LOST = 0.1
 _NOTHING = 1e-12
 """The largest difference between scores that rounding makes of equal ones."""
@@ -221,11 +223,12 @@ class _Draws:
     def _drawn(self, block: int) -> list[Floats]:
         drawn: list[list[Floats]] = [[] for _ in self._tables]
         random, n = np.random.default_rng(self._seed), len(self._tables[0])
+        together = max(1, min(_TOGETHER, _MOST_NUMBERS // max(self._tables[0].size, 1)))
         for start in range(0, self._resamples, _CHUNK):
             weights = draw_weights(random, self._strata, n, min(_CHUNK, self._resamples - start), block)
-            for place in range(0, len(drawn), _TOGETHER):
-                by_table = self._statistic(weights @ np.stack(self._tables[place : place + _TOGETHER]))
-                for scores, chunk in zip(drawn[place : place + _TOGETHER], by_table, strict=True):
+            for place in range(0, len(drawn), together):
+                by_table = self._statistic(weights @ np.stack(self._tables[place : place + together]))
+                for scores, chunk in zip(drawn[place : place + together], by_table, strict=True):
                     scores.append(chunk)
         return [np.concatenate(scores) for scores in drawn]
 

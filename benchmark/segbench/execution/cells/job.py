@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from segbench.analysis.comparisons.confusions import METRIC_ARRAY
 from segbench.config.settings import Settings
 from segbench.data.selection import find_dataset, overlapping, same_dataset, scored_split
 from segbench.errors import CheckpointError, DataError, PluginError
@@ -26,7 +27,18 @@ from segbench.plugin.chosen import Chosen
 from segbench.plugin.class_map import ClassMap, match_classes
 from segbench.plugin.inputs import InputPlan, plan_inputs
 from segbench.plugin.registry import Catalog, load_catalog
-from segbench.plugin.specs import Counts, DatasetSpec, LossSpec, ModelSpec, Normalisation, Sample, Task, resolve
+from segbench.plugin.specs import (
+    AugmentationSpec,
+    Counts,
+    DatasetSpec,
+    LossSpec,
+    MetricSpec,
+    ModelSpec,
+    Normalisation,
+    Sample,
+    Task,
+    resolve,
+)
 from segbench.results.records import Quality, Training
 from segbench.util.image_size import Size, format_size, parse_size
 from segbench.util.sequences import evenly_spaced
@@ -83,8 +95,20 @@ class Setup:
         """The samples of the training split, also kept at the training sizes where that changes nothing."""
         from segbench.data.splits import open_training_split
 
-        job = self.job
-        return open_training_split(self.dataset, job.root, self.settings, task=self.task, digest=job.digest, report=self.note)
+        job, settings = self.job, self.settings
+        if self.augmentation is not None and self.augmentation.spec.native:
+            return self.samples(settings.train.split)
+        return open_training_split(self.dataset, job.root, settings, task=self.task, digest=job.digest, report=self.note)
+
+    @property
+    def augmentation(self) -> Chosen[AugmentationSpec] | None:
+        """What ``train.augmentation`` names, where a plugin gives it."""
+        return self.catalog.augmentation(self.settings.train.augmentation)
+
+    @property
+    def metrics(self) -> list[Chosen[MetricSpec]]:
+        """The plugins' metrics that ``eval.metrics`` names."""
+        return [self.catalog.metric(name) for name in self.settings.eval.metrics]
 
     def groups(self, split: str, count: int) -> tuple[str, ...] | None:
         """For each of the ``count`` samples of a split the scene it belongs to, where the dataset knows."""
@@ -188,6 +212,7 @@ def _train(setup: Setup, emit: Emit) -> Fields:
         dataset=str(setup.dataset),
         parts=setup.sources("part"),
         teacher=teachers[0] if teachers else None,
+        augmentation=setup.augmentation,
         weights=setup.job.weights,
         partial_weights=setup.job.partial_weights,
         class_pixels=needed_class_pixels(setup.job, samples, loss=setup.loss, dataset=setup.dataset, task=setup.task),
@@ -260,6 +285,7 @@ def _evaluate(setup: Setup, emit: Emit) -> Fields:
         detailed=True,
         twice=True,
         class_map=class_map,
+        metrics=[chosen.spec for chosen in setup.metrics],
     )
     done.nonfinite.require_none(f"'{split}'")
     if done.differing is not None:
@@ -350,29 +376,32 @@ def require_trained_values(samples: Sequence[Sample], trained: Mapping[str, Valu
 def scored(setup: Setup, done: Evaluation, split: str, *, trained_on: str | None, class_map: ClassMap | None = None) -> Quality:
     """The scores of an evaluated split; ``trained_on`` is the dataset that the weights were trained on, by its name."""
     from segbench.measure.quality.evaluate import evaluation_size
+    from segbench.measure.quality.plugin_metrics import metric_scores
     from segbench.measure.quality.scores import score
 
     train = setup.settings.train
     # old checkpoints of segbench do not say on what they were trained: on this dataset; what others were trained on is not known
     seen = same_dataset(trained_on, setup.dataset) and not (train.as_given and trained_on is None)
+    trained_on_split, groups = seen and overlapping(setup.dataset, train.split, split), setup.groups(split, len(done.ids))
     quality: Quality = score(
         done.matrices,
         class_names=class_map.class_names if class_map else setup.task.class_names,
         split=split,
         headline=setup.task.headline,
         selected_on=train.select_on if seen and train.select_on and overlapping(setup.dataset, train.select_on, split) else None,
-        trained_on=seen and overlapping(setup.dataset, train.split, split),
+        trained_on=trained_on_split,
         image_size=evaluation_size(setup.settings),
         resize=setup.settings.eval.resize,
         seconds=done.seconds,
         interval=True,
-        groups=setup.groups(split, len(done.ids)),
+        groups=groups,
         ids=done.ids,
         boundary=done.boundary,
         boundary_uncut=done.boundary_uncut,
         calibration=done.calibration,
     )
-    return quality
+    metrics = metric_scores(setup.metrics, done.metrics, done.matrices, trained_on=trained_on_split, groups=groups, ids=done.ids)
+    return quality.model_copy(update={"metrics": metrics})
 
 
 def _profile(setup: Setup, emit: Emit) -> Fields:
@@ -466,13 +495,14 @@ def _set_threads(setup: Setup) -> None:
 
 
 def save_confusions(path: Path, done: Evaluation, groups: Sequence[str] | None) -> None:
-    """Write what comparisons between cells need: ids, matrices and, where known, groups and boundary counts of each image."""
+    """Write what comparisons between cells need: ids, matrices and, where known, groups, boundary counts and metrics of each image."""
     import io
 
     from segbench.util.files import write_atomic
 
     buffer = io.BytesIO()
     further: dict[str, Any] = {
+        **{f"{METRIC_ARRAY}{name}": values.per_image for name, values in done.metrics.items()},
         "groups": None if groups is None else np.asarray(groups),
         "boundary": done.boundary,
         "boundary_uncut": done.boundary_uncut,

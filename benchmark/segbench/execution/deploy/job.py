@@ -141,6 +141,7 @@ def _quality(setup: Setup, deployed: BackendNetwork, plan: InputPlan, trained_on
         device=setup.device,
         detailed=True,
         class_map=class_map,
+        metrics=[chosen.spec for chosen in setup.metrics],
     )
     done.nonfinite.require_none(f"'{split}'")
     save_confusions(confusions, done, setup.groups(split, len(done.ids)))

@@ -19,7 +19,8 @@ from segbench.measure.quality.boundary import boundary_counts
 from segbench.measure.quality.confusion import confusion_matrix
 from segbench.measure.quality.evaluate import Evaluation
 from segbench.measure.quality.mapped import IGNORED
-from segbench.plugin.specs import Task
+from segbench.measure.quality.plugin_metrics import ImageMetrics, metric_values
+from segbench.plugin.specs import MetricSpec, Task
 from segbench.util.image_size import Size
 from segbench.util.sequences import counted
 
@@ -31,6 +32,7 @@ class MaskCounts:
     """What is counted of a subject, by the images' places; classes have one more behind them, of predictions without a counterpart."""
 
     subject: MaskSubject
+    metrics: Sequence[MetricSpec] = ()
     matrices: dict[int, Tensor] = field(default_factory=dict)
     boundaries: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     used: set[int] = field(default_factory=set)
@@ -38,6 +40,9 @@ class MaskCounts:
     unreadable: list[str] = field(default_factory=list)
     unknown: dict[Path, Mapping[int, int]] = field(default_factory=dict)
     other_sizes: list[tuple[Path, Size, Size]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.image_metrics = ImageMetrics(self.metrics, ignore_index=IGNORED)
 
     @property
     def stacked(self) -> Counts:
@@ -54,27 +59,31 @@ class MaskCounts:
         places = self.subject.places
         cut, uncut = (torch.stack([self.boundaries[place][way] for place in places]).numpy()[:, :, :classes] for way in (0, 1))
         matrices = self.stacked[:, :classes, :classes]
-        return Evaluation(tuple(ids[place] for place in places), matrices, seconds, boundary=cut, boundary_uncut=uncut)
+        values = {position: self.image_metrics.values.get(place, {}) for position, place in enumerate(places)}
+        metrics = metric_values(self.metrics, matrices, values)
+        return Evaluation(tuple(ids[place] for place in places), matrices, seconds, boundary=cut, boundary_uncut=uncut, metrics=metrics)
 
 
-def count_masks(subjects: Sequence[MaskSubject], split: ScoredSplit, *, resize: bool) -> list[MaskCounts]:
-    """Count label against mask in every image; ``resize`` allows masks of another size than their label.
+def count_masks(
+    subjects: Sequence[MaskSubject], split: ScoredSplit, *, resize: bool, metrics: Sequence[MetricSpec] = ()
+) -> list[MaskCounts]:
+    """Count label against mask in every image, and compute plugins' ``metrics``; ``resize`` allows masks of another size than their label.
 
     All masks are read before any fault is raised, as one :class:`DataError` that names them all.
     """
-    counts = [MaskCounts(subject) for subject in subjects]
+    counts = [MaskCounts(subject, metrics) for subject in subjects]
     for place in sorted({place for subject in subjects for place in subject.pairs.files}):
         label = split.sample(place).mask
         for each in counts:
             if place in each.subject.pairs.files:
-                _count_image(each, place, label, resize=resize)
+                _count_image(each, place, label, resize=resize, name=split.ids[place])
     texts = [text for each in counts if (text := _faults(each, split.task))]
     if texts:
         raise DataError(" ".join(texts))
     return counts
 
 
-def _count_image(counts: MaskCounts, place: int, label: Tensor, *, resize: bool) -> None:
+def _count_image(counts: MaskCounts, place: int, label: Tensor, *, resize: bool, name: str) -> None:
     subject, size = counts.subject, (label.shape[0], label.shape[1])
     path = subject.pairs.files[place]
     try:
@@ -93,6 +102,7 @@ def _count_image(counts: MaskCounts, place: int, label: Tensor, *, resize: bool)
     prediction, labels = subject.scored(ids, size), subject.labels.labels(label)
     kinds: dict[str, int] = {"num_classes": len(subject.class_map.dataset) + 1, "ignore_index": IGNORED}
     counts.matrices[place] = confusion_matrix(prediction, labels, **kinds)
+    counts.image_metrics.add(place, prediction, labels, name=name)
     cut, uncut = (boundary_counts(prediction, labels, cut=cut, **kinds) for cut in (True, False))
     counts.boundaries[place] = (cut, uncut)
 

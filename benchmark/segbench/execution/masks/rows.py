@@ -17,8 +17,11 @@ from segbench.execution.masks.counts import MaskCounts
 from segbench.execution.masks.scored_split import ScoredSplit
 from segbench.execution.masks.subjects import MaskOptions, MaskSubject
 from segbench.measure.quality.evaluate import Evaluation
+from segbench.measure.quality.plugin_metrics import metric_scores
 from segbench.measure.quality.scores import image_scores, score
 from segbench.plugin.choice import slug
+from segbench.plugin.chosen import Chosen
+from segbench.plugin.specs import MetricSpec
 from segbench.results.readings import MASKS, part_of_split
 from segbench.results.records import Artifacts, CellResult, Quality
 from segbench.results.scored_classes import NO_COUNTERPART
@@ -32,7 +35,13 @@ _LOWEST = 4
 
 
 def rows_of_masks(
-    counts: Sequence[MaskCounts], split: ScoredSplit, options: MaskOptions, *, directory: Path, seconds: float
+    counts: Sequence[MaskCounts],
+    split: ScoredSplit,
+    options: MaskOptions,
+    *,
+    directory: Path,
+    seconds: float,
+    metrics: Sequence[Chosen[MetricSpec]] = (),
 ) -> list[CellResult]:
     """A row for each folder; confusion matrices and pictures go below ``directory``.
 
@@ -55,7 +64,7 @@ def rows_of_masks(
             dataset=str(split.dataset),
             resolved=_resolved(subject, split, options),
             status="ok",
-            quality=_quality(subject, evaluation, split, names, groups),
+            quality=_quality(subject, evaluation, split, names, groups, metrics),
             artifacts=Artifacts(confusions=confusions, predictions=_pictures(subject, split, pictured, directory)),
             notes=_notes(each, evaluation, split),
         )
@@ -63,7 +72,14 @@ def rows_of_masks(
     return rows
 
 
-def _quality(subject: MaskSubject, done: Evaluation, split: ScoredSplit, names: Sequence[str], groups: Sequence[str] | None) -> Quality:
+def _quality(
+    subject: MaskSubject,
+    done: Evaluation,
+    split: ScoredSplit,
+    names: Sequence[str],
+    groups: Sequence[str] | None,
+    metrics: Sequence[Chosen[MetricSpec]],
+) -> Quality:
     trained, selected = _history(subject, split)
     quality = score(
         done.matrices,
@@ -79,7 +95,8 @@ def _quality(subject: MaskSubject, done: Evaluation, split: ScoredSplit, names: 
         boundary=done.boundary,
         boundary_uncut=done.boundary_uncut,
     )
-    return quality.model_copy(update={"split_images": len(split.ids) if subject.pairs.missing else None})
+    scores = metric_scores(metrics, done.metrics, done.matrices, trained_on=trained, groups=groups, ids=done.ids)
+    return quality.model_copy(update={"split_images": len(split.ids) if subject.pairs.missing else None, "metrics": scores})
 
 
 def _history(subject: MaskSubject, split: ScoredSplit) -> tuple[bool, str | None]:

@@ -61,6 +61,8 @@ class Cell:
     origin: Sources = field(default_factory=Sources)
     weights: StartingWeights | None = None
     backends: tuple[Chosen[BackendSpec], ...] = ()
+    extras: tuple[Chosen[Any], ...] = ()
+    """A plugin's augmentation, and plugins' metrics."""
     deploy_fingerprints: Mapping[str, str] = field(default_factory=dict)
     """By backend, so that another one more runs alone."""
 

@@ -13,12 +13,12 @@ from segbench.config.settings import Section, Settings
 from segbench.execution.plan.cell import USED_AS_GIVEN, Cell, Ingredients, StartingWeights, measured_size
 from segbench.plugin.choice import format_value
 from segbench.plugin.chosen import Chosen
-from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Task
+from segbench.plugin.specs import AugmentationSpec, BackendSpec, DatasetSpec, LossSpec, MetricSpec, ModelSpec, Task
 from segbench.util.files import file_digest
 from segbench.util.image_size import parse_growing_size
 from segbench.util.plain_data import Plain
 
-_ADDED_EVAL_DEFAULTS = {"flip": False, "scales": (1.0,), "class_map": None, "any_values": False}
+_ADDED_EVAL_DEFAULTS = {"flip": False, "scales": (1.0,), "class_map": None, "any_values": False, "metrics": ()}
 _ADDED_EVAL = set(_ADDED_EVAL_DEFAULTS)
 _ADDED_TRAIN = ("optimizer", "momentum", "encoder_lr", "decay_norms", "freeze", "ema", "sampler")
 """Settings of ``[train]`` that came after the first results, which must not be trained again for them."""
@@ -43,8 +43,14 @@ def changes(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
     sentences = []
     for key in keys:
         owner, is_code, _ = key.partition(f".{_CODE}")
+        if is_code and not (_names(owner, flat_old) and _names(owner, flat_new)):
+            continue  # a plugin that only one side has: its name is told
         sentences.append(_code_change(owner, flat_old, flat_new) if is_code else _change(key, flat_old, flat_new))
     return list(dict.fromkeys(sentences))
+
+
+def _names(owner: str, flat: Mapping[str, object]) -> bool:
+    return any(key.startswith(f"{owner}.") for key in flat)
 
 
 def _change(key: str, old: Mapping[str, object], new: Mapping[str, object]) -> str:
@@ -72,11 +78,12 @@ def _identified(place: str, flat: Mapping[str, object]) -> str:
 
 
 def covered_code(cells: Sequence[Cell]) -> list[str]:
-    """For each model, loss, dataset and backend of the cells: which code its fingerprints cover, one line each."""
+    """For each model, loss, dataset, backend, augmentation and metric of the cells: which code its fingerprints cover, one line each."""
     named: dict[str, Chosen[Any]] = {}
     for cell in cells:
         specs: list[tuple[str, Chosen[Any]]] = [("model", cell.model), ("loss", cell.loss), ("dataset", cell.dataset)]
-        for kind, chosen in [*specs, *(("backend", backend) for backend in cell.backends)]:
+        extras = [("augmentation" if isinstance(one.spec, AugmentationSpec) else "metric", one) for one in cell.extras]
+        for kind, chosen in [*specs, *(("backend", backend) for backend in cell.backends), *extras]:
             named.update({f"{kind} {one.choice.name}": one for one in (chosen, *_all_parts(chosen))})
     return [f"{name}: {_coverage(chosen)}" for name, chosen in named.items()]
 
@@ -110,9 +117,11 @@ def train_ingredients(
     *,
     made_from: Ingredients | None = None,
     weights: StartingWeights | None = None,
+    augmentation: Chosen[AugmentationSpec] | None = None,
 ) -> Ingredients:
-    """Ingredients that change the trained weights; ``made_from`` are fingerprints or digests of the trained weights that it starts from.
+    """Ingredients that change the trained weights.
 
+    ``made_from`` are fingerprints or digests of the trained weights that it starts from, ``augmentation`` is one of a plugin.
     Where nothing is trained, loss and most settings of ``[train]`` change nothing.
     """
     # workers, cache and validation batch size change no result; the validation's sizes are recorded with the training instead, so
@@ -130,6 +139,7 @@ def train_ingredients(
         "eval.every": settings.eval.every,
         "devices": settings.execute.devices,
         "seed": seed,
+        **({"augmentation": ingredients_of(augmentation)} if augmentation else {}),
         **_weights_ingredients(weights),
         **({"made from": dict(made_from)} if made_from else {}),
     }
@@ -148,11 +158,13 @@ def data_ingredients(settings: Settings) -> dict[str, Plain]:
     return {name: value for name, value in used.items() if value is not None}
 
 
-def eval_ingredients(settings: Settings) -> dict[str, Plain]:
-    """Settings of ``[eval]`` that change the scores; those added later count only where they are used."""
-    added = {name: value for name, value in settings.eval.model_dump(include=_ADDED_EVAL).items() if value != _ADDED_EVAL_DEFAULTS[name]}
+def eval_ingredients(settings: Settings, metrics: Sequence[Chosen[MetricSpec]] = ()) -> dict[str, Plain]:
+    """Settings of ``[eval]`` that change the scores, with the plugins' ``metrics``; those added later count only where they are used."""
+    values = settings.eval.model_dump(include=_ADDED_EVAL)
+    added = {name: value for name, value in values.items() if value != _ADDED_EVAL_DEFAULTS[name]}
     summed = {} if settings.eval.class_map is None else {"merged classes": "probabilities summed"}  # once the first was chosen, then merged
-    return settings.eval.model_dump(exclude={"batch_size", "every", *_ADDED_EVAL}) | added | summed
+    computed = {"metrics": {one.spec.name: ingredients_of(one) for one in metrics}} if metrics else {}
+    return settings.eval.model_dump(exclude={"batch_size", "every", *_ADDED_EVAL}) | added | summed | computed
 
 
 def measure_ingredients(model: Chosen[ModelSpec], model_task: Task, settings: Settings) -> Ingredients:

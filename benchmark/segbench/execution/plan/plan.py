@@ -46,7 +46,19 @@ from segbench.plugin.input_sizes import largest_image, network_size
 from segbench.plugin.inputs import plan_inputs, with_classes
 from segbench.plugin.options import describe
 from segbench.plugin.registry import Catalog
-from segbench.plugin.specs import BackendSpec, DatasetSpec, LossSpec, ModelSpec, Normalisation, Recipe, Task, resolve
+from segbench.plugin.specs import (
+    AugmentationSpec,
+    BackendSpec,
+    DatasetSpec,
+    LossSpec,
+    MetricSpec,
+    ModelSpec,
+    Normalisation,
+    Recipe,
+    Task,
+    resolve,
+)
+from segbench.results.plugin_metrics import refuse_own_metric
 from segbench.results.records import AS_GIVEN
 from segbench.util.image_size import format_size, parse_growing_size, parse_size
 from segbench.util.packages import installed_version
@@ -126,7 +138,7 @@ def make_plan(
     entries.sort(key=lambda entry: order[str(entry.model)])
     weights = {model: starting_weights(file, partial=config.partial_weights, complete=complete) for model, file in files.items()}
     directory = output_directory(config, dataset)
-    layout = _Layout(dataset, task, digest, backends, entries, directory, catalog.names("models"), weights, complete=complete)
+    layout = _Layout(dataset, task, digest, backends, entries, directory, catalog, weights, complete=complete)
     cells = layout.cells()
     if complete:
         _check_class_maps(cells, dataset)
@@ -231,7 +243,7 @@ class _Layout:
         backends: tuple[Chosen[BackendSpec], ...],
         entries: Sequence[_Entry],
         directory: Path,
-        models: Collection[str],
+        catalog: Catalog,
         weights: Mapping[str, StartingWeights],
         *,
         complete: bool,
@@ -239,7 +251,7 @@ class _Layout:
         self.dataset, self.task, self.digest, self.backends = dataset, task, digest, backends
         self.entries = {entry.key: entry for entry in entries}
         self.ids = {entry.id: entry.key for entry in entries}
-        self.directory, self.models, self.complete = directory, models, complete
+        self.directory, self.catalog, self.complete = directory, catalog, complete
         self.weights = weights
         self.cells_by_key: dict[Key, Cell] = {}
         self.under_way: set[Key] = set()
@@ -260,6 +272,7 @@ class _Layout:
                 entry,
                 backends=self.backends,
                 origin=self._origin(entry),
+                catalog=self.catalog,
                 weights=self.weights.get(entry.model.choice.labelled_text),
                 complete=self.complete,
             )
@@ -270,7 +283,7 @@ class _Layout:
     def _origin(self, entry: _Entry) -> Sources:
         sources, chained = [], {}
         as_given = entry.settings.train.as_given
-        for request in requested_sources(entry.model, entry.loss, entry.rest, self.models, as_given=as_given):
+        for request in requested_sources(entry.model, entry.loss, entry.rest, self.catalog.names("models"), as_given=as_given):
             source, link = self._source(request, entry)
             if source is not None:
                 sources.append(source)
@@ -353,6 +366,7 @@ def _cell(
     *,
     backends: tuple[Chosen[BackendSpec], ...],
     origin: Sources,
+    catalog: Catalog,
     weights: StartingWeights | None,
     complete: bool,
 ) -> Cell:
@@ -369,8 +383,12 @@ def _cell(
         inputs = inputs_as_trained(inputs, meta)
         settings = settings.model_copy(update={"train": settings.train.model_copy(update=history(meta, dataset))})
     inputs = inputs.with_normalisation(normalisation)
-    train = train_ingredients(model, loss, dataset, settings, seed, digest, made_from=origin.chained, weights=weights)
-    evaluate = {**train, "eval": eval_ingredients(settings) | {"split": scored_split(dataset, settings)}}
+    augmentation = None if settings.train.as_given else _augmentation(settings, catalog, task)
+    metrics = _metrics(settings, catalog)
+    train = train_ingredients(
+        model, loss, dataset, settings, seed, digest, made_from=origin.chained, weights=weights, augmentation=augmentation
+    )
+    evaluate = {**train, "eval": eval_ingredients(settings, metrics) | {"split": scored_split(dataset, settings)}}
     measure = measure_ingredients(model, model_task, settings)
     evaluated = fingerprint(evaluate)
     return Cell(
@@ -388,12 +406,28 @@ def _cell(
         fingerprints={"train": fingerprint(train), "evaluate": evaluated, "measure": fingerprint(measure)},
         ingredients={"train": train, "evaluate": evaluate, "measure": measure},
         origin=origin,
+        extras=(*([augmentation] if augmentation else []), *metrics),
         weights=weights,
         backends=backends,
         deploy_fingerprints={
             str(chosen): fingerprint(deploy_ingredients(chosen, evaluated, settings, _versions(chosen.spec))) for chosen in backends
         },
     )
+
+
+def _augmentation(settings: Settings, catalog: Catalog, task: Task) -> Chosen[AugmentationSpec] | None:
+    """The plugin's augmentation of a cell, with what it lacks as a :class:`ConfigError`."""
+    augmentation = catalog.augmentation(settings.train.augmentation)
+    if augmentation is not None:
+        _check(augmentation, task)
+    return augmentation
+
+
+def _metrics(settings: Settings, catalog: Catalog) -> list[Chosen[MetricSpec]]:
+    """The plugins' metrics of a cell; a name that segbench has itself is refused."""
+    for name in settings.eval.metrics:
+        refuse_own_metric(name)
+    return [catalog.metric(name) for name in settings.eval.metrics]
 
 
 def _backends(config: RunConfig, catalog: Catalog, task: Task) -> tuple[Chosen[BackendSpec], ...]:

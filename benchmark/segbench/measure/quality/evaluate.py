@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from segbench.analysis.statistics.plugin_scores import MetricValues
 from segbench.config.settings import Settings
 from segbench.data.batches import EvalBatch
 from segbench.data.loaders import eval_loader
@@ -25,12 +26,13 @@ from segbench.measure.quality.boundary import boundary_counts
 from segbench.measure.quality.calibration import BINS, confidence_sums, highest_probability
 from segbench.measure.quality.confusion import confusion_matrix
 from segbench.measure.quality.mapped import MappedClasses
+from segbench.measure.quality.plugin_metrics import ImageMetrics, metric_values
 from segbench.networks.finite import NonFinite, unordered
 from segbench.networks.losses import AppliedLoss, valid_pixels
 from segbench.networks.network import Network, resize_logits
 from segbench.plugin.class_map import ClassMap
 from segbench.plugin.inputs import InputPlan
-from segbench.plugin.specs import LossBatch, Progress, Sample, Task
+from segbench.plugin.specs import LossBatch, MetricSpec, Progress, Sample, Task
 from segbench.util.distributed import ProcessRank, gathered, total
 from segbench.util.image_size import Size, parse_growing_size, parse_size
 
@@ -45,7 +47,8 @@ class Evaluation:
     images. ``seconds`` is wall time, loading included. ``boundary`` and ``boundary_uncut`` (N, 2, K) int64 and ``calibration`` (N, 3, 15)
     float64 are the sums of :mod:`segbench.measure.quality.boundary` and :mod:`segbench.measure.quality.calibration`, null where they were
     not asked for. ``nonfinite`` counts pixels and images without a highest logit: their matrices mean nothing. ``differing`` is the
-    largest difference between the logits of two passes over the first images, where they differ.
+    largest difference between the logits of two passes over the first images, where they differ. ``metrics`` are the values of plugins'
+    metrics by name.
     """
 
     ids: tuple[str, ...]
@@ -56,6 +59,7 @@ class Evaluation:
     boundary: npt.NDArray[np.int64] | None = None
     boundary_uncut: npt.NDArray[np.int64] | None = None
     calibration: npt.NDArray[np.float64] | None = None
+    metrics: Mapping[str, MetricValues] = field(default_factory=dict)
     nonfinite: NonFinite = field(default_factory=NonFinite)
     differing: float | None = None
 
@@ -77,13 +81,14 @@ def evaluate(
     detailed: bool = False,
     twice: bool = False,
     class_map: ClassMap | None = None,
+    metrics: Sequence[MetricSpec] = (),
 ) -> Evaluation:
     """Evaluate ``network`` in eval mode (its mode is put back). With several processes each calls this with its ``rank``.
 
     ``detailed``: boundaries and calibration too, as far as the settings ask for them; choosing a checkpoint needs neither.
     ``twice``: a second pass over the first batch, to see whether it gives the same.
     ``class_map``: from the network's classes to those of ``task``, where they differ; then K is the number of its ``class_names``. Of
-    classes that it merges the probabilities are summed.
+    classes that it merges the probabilities are summed. ``metrics``: of plugins, computed beside.
     """
     started = time.perf_counter()
     process = ProcessRank(rank, world_size, device)
@@ -98,6 +103,7 @@ def evaluate(
     differing: float | None = None
     ids: dict[int, str] = {}
     predictions: dict[int, Tensor] = {}
+    image_metrics = ImageMetrics(metrics, ignore_index=ignored)
     loader = eval_loader(
         samples,
         task=task,
@@ -125,6 +131,7 @@ def evaluate(
                 nonfinite += torch.stack([bad, (bad > 0).long()])
                 prediction = scored.prediction(prediction)
                 matrices[index] = confusion_matrix(prediction, mask, num_classes=classes, ignore_index=ignored)
+                image_metrics.add(index, prediction, mask, name=batch.ids[position])
                 if boundaries is not None:
                     for place, cut in enumerate((True, False)):
                         counts = boundary_counts(prediction, mask, num_classes=classes, ignore_index=ignored, cut=cut)
@@ -139,16 +146,19 @@ def evaluate(
     value, pixels = total(losses, process).tolist()
     bad_pixels, bad_images = total(nonfinite, process).tolist()
     ids = gathered(ids, process)
+    image_values = gathered(image_metrics.values, process)
+    all_matrices = total(matrices, process).numpy()
     boundary, boundary_uncut = (None, None) if boundaries is None else total(boundaries, process).numpy()
     return Evaluation(
         ids=tuple(ids[index] for index in range(len(samples))),
-        matrices=total(matrices, process).numpy(),
+        matrices=all_matrices,
         seconds=time.perf_counter() - started,
         predictions=gathered(predictions, process),
         loss=value / pixels if loss is not None and pixels else None,
         boundary=boundary,
         boundary_uncut=boundary_uncut,
         calibration=None if calibration is None else total(calibration, process).numpy(),
+        metrics=metric_values(metrics, all_matrices, image_values),
         nonfinite=NonFinite(bad_pixels, bad_images),
         differing=differing,
     )
