@@ -11,6 +11,7 @@ import numpy.typing as npt
 from segbench.data.samples import read_sample
 from segbench.plugin.specs import Sample, Task
 from segbench.util.devices import usable_cores
+from segbench.util.sequences import counted
 
 ClassPixels = npt.NDArray[np.int64]
 """Labelled pixels (images, classes), at the labels' own resolution."""
@@ -43,6 +44,6 @@ def sampling_note(shares: npt.NDArray[np.float64]) -> str:
     count = len(shares)
     different = float((1 - (1 - shares) ** count).sum())
     return (
-        f"balanced sampling: an epoch draws {count} images with replacement, on average {different:.0f} different ones; "
+        f"balanced sampling: an epoch draws {counted(count, 'image')} with replacement, on average {different:.0f} different ones; "
         f"the most frequent one comes {count * float(shares.max()):.1f} times"
     )

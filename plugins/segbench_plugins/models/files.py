@@ -415,7 +415,7 @@ def _recognise(
     channels = scores.shape[1]
     kind: Kind = options.output if options.output != "auto" else metadata.output or _kind_of(scores, name, path)  # type: ignore[assignment]
     if kind == "ids" and channels != 1:
-        raise ConfigError(f"'{path}': output '{name}' has {channels} channels, and ids are one. Leave output=ids out.")
+        raise ConfigError(f"'{path}': output '{name}' has {counted(channels, 'channel')}, and ids are one. Leave output=ids out.")
     if kind != "ids" and channels == 1 and known != 2:
         raise ConfigError(
             f"'{path}': output '{name}' has one channel, which are scores of two classes or ids of any number: there are {known} classes. "
@@ -565,7 +565,10 @@ def _counts(own: Description, channels: int, size: Size) -> Counts:
     params, uncounted = torch_weights(own.path)
     if uncounted:
         return Counts(params=params, missing=f"multiply-adds not counted: {uncounted}")
-    macs = count_macs(FileNetwork(own), (torch.zeros(1, channels, *size),))
+    try:
+        macs = count_macs(FileNetwork(own), (torch.zeros(1, channels, *size),))
+    except SegbenchError as error:
+        return Counts(params=params, missing=f"multiply-adds are not known: {error}")
     return Counts(params=params, macs=macs) if macs else Counts(params=params, missing="multiply-adds not counted: no operation is known")
 
 

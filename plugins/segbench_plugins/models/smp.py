@@ -8,7 +8,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from segbench import CheckpointError, ConfigError, ModelSpec, Normalisation, Options, SegbenchError, Task, did_you_mean, first_line, option
+from segbench import (
+    CheckpointError,
+    ConfigError,
+    ModelSpec,
+    Normalisation,
+    Options,
+    SegbenchError,
+    Task,
+    counted,
+    did_you_mean,
+    first_line,
+    option,
+)
 from segbench_plugins.models.hub import CONFIG, is_rgb, missing_package, missing_weight_file, normalisation_of, own_json, unreachable
 
 if TYPE_CHECKING:
@@ -121,7 +133,7 @@ def _from_repository(task: Task, options: SmpOptions, channels: int) -> nn.Modul
     weights = str(options.weights)
     config = _repository_config(options)
     if config["in_channels"] != channels:
-        raise CheckpointError(f"'{weights}' takes {config['in_channels']} channels and the data have {channels}. Set weights=none.")
+        raise CheckpointError(f"'{weights}' takes {counted(config['in_channels'], 'channel')} the data have {channels}. Set weights=none.")
     network: nn.Module = library.from_pretrained(weights)
     if config["classes"] == task.num_classes:
         return network

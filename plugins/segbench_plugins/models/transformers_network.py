@@ -11,7 +11,7 @@ import transformers
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from segbench import CheckpointError, Task, first_line
+from segbench import CheckpointError, Task, counted, first_line
 from segbench_plugins.models.hub import own_json, same_classes
 from segbench_plugins.models.transformers import FAMILIES, PREPROCESSOR, config_of, has_weights, names_of
 
@@ -127,7 +127,7 @@ def _load(auto: Any, name: str, config: Any, family: Family) -> Any:
     if random and not random >= {key for key in behind if not key.endswith("num_batches_tracked")}:
         some = ", ".join(sorted(random)[:3])
         raise CheckpointError(
-            f"the weights of '{name}' do not fit its {config.model_type} network: {len(random)} values are missing or of another shape "
+            f"the weights of '{name}' do not fit its {config.model_type} network: missing or reshaped are {counted(len(random), 'value')} "
             f"({some}). Give the folder or repository that these weights were saved in, or set pretrained=false."
         )
     if any(key.startswith(family.encoder) for key in random):

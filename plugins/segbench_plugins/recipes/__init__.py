@@ -16,6 +16,13 @@ FLOOD_GUIDE = "the flood guide"
 ADAMW_ONECYCLE: Mapping[str, Any] = {
     "train.lr": 1e-4,
     "train.weight_decay": 1e-4,
+    "train.optimizer": "adamw",
+    "train.momentum": "none",
+    "train.encoder_lr": 1.0,
+    "train.decay_norms": True,
+    "train.freeze": (),
+    "train.ema": "none",
+    "train.sampler": "shuffled",
     "train.schedule": "onecycle",
     "train.clip": 1.0,
     "train.patience": "none",

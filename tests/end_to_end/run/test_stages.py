@@ -30,6 +30,7 @@ def _row(cell: Cell, directory: Path, *, status: Status = "ok", error: ErrorInfo
     """A row as it stands on disk after ``cell`` has run."""
     fields: dict[str, Any] = {
         "params": 3,
+        "input_shape": [[1, 3, 16, 16]],
         "training": Training(epochs_run=1),
         "quality": Quality(split="test", miou=0.5),
         "deployments": [Deployment(backend="eager", raced="then")],
@@ -87,7 +88,7 @@ def test_an_interrupted_cell_continues_where_it_was(cell_of: Any, tmp_path: Path
     [
         ("train", ("training", "quality"), ("train", "evaluate")),
         ("evaluate", ("quality",), ("evaluate",)),
-        ("profile", ("params", "training", "quality"), ALL),
+        ("profile", ("params", "input_shape", "training", "quality"), ALL),
         ("run", ("training", "quality"), ("train", "evaluate")),
     ],
 )

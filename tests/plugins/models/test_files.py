@@ -263,7 +263,8 @@ def test_files_of_torch_are_run_and_counted(tmp_path: Path, form: str) -> None:
     image = torch.randn(2, 3, 16, 24)
     torch.testing.assert_close(model(image), expected(image))
     counts = files.counts(TASK, options(path, SCALED), (16, 24))
-    assert (counts.params, counts.macs, counts.missing) == (12, 12 * 16 * 24, "")
+    assert (counts.params, counts.macs) == (12, None)  # weights in a file are no parameters that the count could follow
+    assert counts.missing.startswith("multiply-adds are not known: at least 4608 multiply-adds")
     assert counts.size_mb == path.stat().st_size / 2**20
 
 

@@ -33,7 +33,7 @@ CASES: list[tuple[tuple[str, ...], str]] = [
     ((*RUN, "--models", "dot-pair"), "takes the inputs 'sar', 'optical', but the dataset gives 'image'"),
     ((*RUN, "--set", "train.epoch=3"), "Did you mean 'epochs'"),
     ((*RUN, "--set", "train.epochs"), "--set takes key=value"),
-    ((*RUN, "--epochs", "0"), "train.epochs = 0 does not fit: expected at least 1"),
+    ((*RUN, "--epochs", "-1"), "train.epochs = -1 does not fit: expected at least 0"),
     ((*RUN, "--batch-size", "-1"), "train.batch_size = -1 does not fit: expected at least 1"),
     ((*RUN, "--image-size", "0"), "must be positive"),
     ((*RUN, "--image-size", "big"), "is not a size"),

@@ -17,6 +17,7 @@ from segbench.plugin.chosen import Chosen
 from segbench.plugin.class_map import match_classes
 from segbench.plugin.inputs import InputPlan
 from segbench.plugin.specs import DatasetSpec, ModelSpec, Task
+from segbench.util.sequences import counted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,7 +42,7 @@ def _model_named(name: str, models: Sequence[str]) -> str:
         return fitting[0]
     if fitting:
         raise ConfigError(
-            f"--weights {name}=..: {len(fitting)} models of this run have that name. Write the whole one, such as '{fitting[0]}=FILE'."
+            f"--weights {name}=..: {counted(len(fitting), 'model')} of this run have that name. Write the whole one: '{fitting[0]}=FILE'."
         )
     raise ConfigError(f"--weights {name}=..: this run has no such model.{did_you_mean(name, models)} Its models: {', '.join(models)}.")
 
