@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from segbench.errors import DataError
 from segbench.plugin.chosen import Chosen
 from segbench.plugin.options import Options
 from segbench.plugin.specs import LossSpec, resolve
-from segbench.results.records import ClassWeights
+
+if TYPE_CHECKING:
+    from segbench.results.records import ClassWeights  # it takes as long to load as all specs
 
 WeightRule = Literal["auto", "inverse", "effective"]
 """How a loss weighs classes: ``inverse`` frequency, or the ``effective`` number of pixels; ``auto`` is ``effective``."""
@@ -44,6 +46,8 @@ def class_weights(rule: WeightRule, pixels: Sequence[int]) -> ClassWeights:
     by_frequency = rule == "inverse"
     raw = [0.0 if not count else 1 / (count if by_frequency else _effective(count, mean)) for count in pixels]
     scale = total / sum(count * weight for count, weight in zip(pixels, raw, strict=True))
+    from segbench.results.records import ClassWeights
+
     return ClassWeights(
         rule="inverse" if by_frequency else "effective",
         beta=None if by_frequency else (mean - 1) / mean,
