@@ -43,7 +43,7 @@ def short_names(cells: Iterable[CellResult]) -> dict[str, str]:
 
 
 def _dataset_name(dataset: str | None) -> str | None:
-    """What the option ``name`` calls a dataset, else its whole name."""
+    """A dataset's option ``name``, else its whole name."""
     name = dict(parse_choice(dataset).options).get("name") if dataset else None
     return name if isinstance(name, str) and name else dataset
 

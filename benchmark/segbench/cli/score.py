@@ -84,7 +84,7 @@ def command(folders: tuple[str, ...], out: Path | None, formats: str | None, as_
 
 @contextlib.contextmanager
 def _directory(out: Path | None) -> Iterator[Path]:
-    """Where the result is kept, or a folder that is gone afterwards."""
+    """The folder of the result: ``--out``, or a temporary one that is deleted afterwards."""
     if out is not None:
         yield out.absolute()
         return

@@ -46,7 +46,7 @@ class RunConfig(BaseModel):
     weights: dict[str, str] = Field(default_factory=dict)
     """Files of weights, by the model that they are for as the user wrote it."""
     partial_weights: bool = False
-    """Whether such a file may lack some of a network's values, or have more."""
+    """True: such a file may lack some of a network's values, or have more."""
     losses: tuple[str, ...] | None = None
     dataset: str | None = None
     datasets: dict[str, str | None] = Field(default_factory=dict)

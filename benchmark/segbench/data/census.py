@@ -321,7 +321,7 @@ def _find_faults(sample: Sample, task: Task, images: Sequence[FileFacts]) -> Ite
 
 
 def _advice_on_sizes(image: Tensor, mask: Tensor, images: Sequence[FileFacts]) -> str:
-    """What to do where an image was turned by its orientation tag, but its mask was not; else empty."""
+    """Advice for an image that its orientation tag turned and a mask that was not turned; else empty."""
     tag = next((facts.orientation for facts in images if facts.orientation in (5, 6, 7, 8)), None)
     if tag is None or image.shape[1:] != mask.shape[::-1]:
         return ""

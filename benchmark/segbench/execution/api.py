@@ -16,6 +16,7 @@ from segbench.execution.plan.sources import find_trained
 from segbench.execution.profile import profile_models
 from segbench.execution.reports import require_empty_folder, write_result
 from segbench.execution.runner import run as run_config
+from segbench.plugin.choice import split_outside
 from segbench.plugin.objects import ObjectSpec, offer
 from segbench.plugin.registry import Catalog, load_catalog
 from segbench.results.records import RunResult
@@ -203,15 +204,9 @@ def _models(models: Any) -> list[str] | None:
     if isinstance(models, Mapping):
         return [f"{label}={one}" if isinstance(one, str) else _offered(model_object(one, str(label))) for label, one in models.items()]
     if isinstance(models, str):
-        return [models] if not models.strip() else list(_split(models))
+        return _texts(models)
     several = models if isinstance(models, Iterable) and not callable(models) else [models]
     return [one if isinstance(one, str) else _offered(model_object(one)) for one in several]
-
-
-def _split(text: str) -> list[str]:
-    from segbench.plugin.choice import split_outside
-
-    return [part.strip() for part in split_outside(text)]
 
 
 def _dataset(dataset: Any, classes: Sequence[str] | None) -> str | None:
@@ -228,7 +223,9 @@ def _offered(one: ObjectSpec) -> str:
 
 
 def _texts(value: str | Sequence[str] | None) -> list[str] | None:
-    return None if value is None else _split(value) if isinstance(value, str) else list(value)
+    if value is None:
+        return None
+    return [part.strip() for part in split_outside(value)] if isinstance(value, str) else list(value)
 
 
 def _plain(value: Any) -> Any:

@@ -40,7 +40,7 @@ class MetricValues:
 
     @property
     def images(self) -> int | None:
-        """How many images the mean is over; None for a pooled value."""
+        """Number of images that the mean is over; None for a pooled value."""
         return None if self.per_image is None or self.reason else int((~np.isnan(self.per_image)).sum())
 
 
